@@ -1,0 +1,38 @@
+"""VGG in Keras. ``import keras_impl`` alone does not import Keras; using a name of it does."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_impl.files import read_weights, write_weights
+    from keras_impl.model import functional, sequential
+    from keras_impl.taps import run_with_taps
+    from keras_impl.weights import load_checkpoint, to_checkpoint
+
+__all__ = [
+    "functional",
+    "load_checkpoint",
+    "read_weights",
+    "run_with_taps",
+    "sequential",
+    "to_checkpoint",
+    "write_weights",
+]
+
+_ROOMS = {
+    "functional": "model",
+    "load_checkpoint": "weights",
+    "read_weights": "files",
+    "run_with_taps": "taps",
+    "sequential": "model",
+    "to_checkpoint": "weights",
+    "write_weights": "files",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

@@ -1,0 +1,90 @@
+"""Every configuration of Table 1 as a ``torch.nn.Module``."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vgg16 import architecture
+
+
+class VGG(nn.Module):
+    """One configuration of Simonyan & Zisserman (2014), section 2.1 and Table 1.
+
+    The keys of ``state_dict()`` are those of torchvision's ``vgg11``, ``vgg13``, ``vgg16`` and
+    ``vgg19`` for A, B, D and E. Initial weights are Glorot uniform and biases zero, which the paper
+    (section 3.1) found to do as well as its own pre-training, and which is Keras's default.
+
+    Parameters
+    ----------
+    configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
+    include_top: whether the classifier belongs to the network.
+    classes: the number of outputs of the classifier.
+    dropout: the probability that training drops an activation of fc1 and fc2.
+
+    Raises ``ValueError`` for an unknown configuration.
+    """
+
+    def __init__(
+        self,
+        configuration: str = "D",
+        *,
+        include_top: bool = True,
+        classes: int = architecture.IMAGENET_CLASSES,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.configuration = architecture.configuration(
+            configuration, include_top=include_top, classes=classes
+        )
+        # Which module's output each tap is: the ReLU of a layer that has one.
+        self.tap_modules: dict[str, str] = {}
+        features: list[nn.Module] = []
+        classifier: list[nn.Module] = []
+        for layer in self.configuration.layers:
+            match layer:
+                case architecture.Convolution():
+                    features.append(
+                        nn.Conv2d(
+                            layer.in_channels,
+                            layer.out_channels,
+                            layer.kernel_size,
+                            padding=layer.padding,
+                        )
+                    )
+                    features.append(nn.ReLU())
+                    self.tap_modules[layer.name] = f"features.{len(features) - 1}"
+                case architecture.MaxPooling():
+                    features.append(nn.MaxPool2d(architecture.POOLING_SIZE))
+                    self.tap_modules[layer.name] = f"features.{len(features) - 1}"
+                case architecture.Dense():
+                    classifier.append(nn.Linear(layer.in_features, layer.out_features))
+                    if layer.relu:
+                        classifier.append(nn.ReLU())
+                    self.tap_modules[layer.name] = f"classifier.{len(classifier) - 1}"
+                    if layer.relu:
+                        # There with dropout 0 too: torchvision's keys count it.
+                        classifier.append(nn.Dropout(dropout))
+        self.features = nn.Sequential(*features)
+        if include_top:
+            self.classifier = nn.Sequential(*classifier)
+        self.apply(_initialise)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes) of images (N, 3, H, W); without the classifier, the last maps.
+
+        Raises ``ValueError`` for images of a size that the network does not take.
+        """
+        self.configuration.check_input(images.shape[1:])
+        maps: torch.Tensor = self.features(images)  # (N, C, H, W)
+        if not self.configuration.include_top:
+            return maps
+        logits: torch.Tensor = self.classifier(torch.flatten(maps, 1))  # (N, C * H * W) -> (N, K)
+        return logits
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

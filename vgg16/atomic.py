@@ -1,0 +1,97 @@
+"""Output that is either whole or absent: a temporary neighbour, fsync, rename."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from vgg16.errors import BadInput
+
+_WRITABLE: Final = "a writable folder with enough free space"
+
+
+@contextmanager
+def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``destination``; on success it becomes ``destination``.
+
+    On any exception the temporary file is removed and ``destination`` stays as it was.
+
+    Raises ``BadInput`` when the destination cannot be written (a missing or read-only folder, a
+    folder in the file's place, a full disk).
+    """
+    path = Path(destination)
+    if path.is_dir():
+        raise BadInput(path, "is a folder", "the name of a file to write")
+    temporary = _neighbour(path)
+    with _write_errors(path):
+        try:
+            # Not tempfile: its files are readable by their owner only, and stay so once renamed.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside ``destination``; on success it becomes ``destination``.
+
+    An older folder of that name is replaced, with everything in it: whether it may be is the
+    caller's decision. On any exception the temporary folder is removed and the older one stays.
+
+    Raises ``BadInput`` when the destination cannot be written.
+    """
+    path = Path(destination)
+    temporary, older = _neighbour(path), _neighbour(path)
+    with _write_errors(path):
+        try:
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
+            if path.exists():
+                path.rename(older)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if older.exists():
+                    older.rename(path)
+                raise
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(older, ignore_errors=True)
+
+
+def _neighbour(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        if not path.parent.is_dir():
+            raise BadInput(path.parent, "no such folder", "an existing folder to write to")
+        yield
+    except OSError as error:
+        # Libraries that read the source raise OSError too, but without the system's number.
+        if error.errno is None:
+            raise
+        raise BadInput(path, f"cannot be written ({error.strerror})", _WRITABLE) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,280 @@
+"""The canonical checkpoint: one safetensors file that every runtime reads.
+
+Tensors are ``<layer>.weight`` and ``<layer>.bias``, float32, in the architecture's order.
+Convolutions are OIHW, dense layers (out, in), fc1's inputs in CHW order: what ONNX's Conv and
+Gemm(transB=1) read, so that an ONNX file can point into this one. The file's metadata name the
+configuration, the preprocessing recipe, where the values came from, and their licence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from vgg16.architecture import CONFIGURATIONS, Configuration, Shape, identify
+from vgg16.atomic import whole_file
+from vgg16.errors import BadInput
+
+FORMAT: Final = "vgg16-checkpoint/1"
+FLOAT32: Final = np.dtype("<f4")
+
+# The data begin at a multiple of this, so that a mapped file gives aligned arrays.
+_ALIGNMENT: Final = 64
+# Values are looked at this many at a time: temporaries stay small beside fc1's 411 MB.
+_BLOCK: Final = 1 << 22
+_CLASSIFIER: Final = ("fc1", "fc2", "predictions")
+_EXPECTED: Final = "a canonical checkpoint (.safetensors)"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels with the values.
+
+    Parameters
+    ----------
+    recipe: the preprocessing recipe that the weights were trained with
+        (``vgg16.preprocessing.RECIPES``).
+    source: the file or the procedure that the values came from.
+    source_format: that file's format.
+    source_sha256: that file's digest in hexadecimal; empty where there is no file.
+    licence: under which the values may be used.
+    """
+
+    recipe: str
+    source: str = "not stated"
+    source_format: str = "not stated"
+    source_sha256: str = ""
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that is read when asked for: its shape and type are known before."""
+
+    shape: Shape
+    dtype: str
+    read: Callable[[], NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, array: NDArray[np.float32]) -> Tensor:
+        """The tensor of an array that is in memory already."""
+        return cls(array.shape, str(array.dtype), lambda: array)
+
+
+class Checkpoint(Mapping[str, NDArray[np.float32]]):
+    """A configuration's weights by canonical name, each read when asked for.
+
+    Parameters
+    ----------
+    configuration: the network that the weights belong to.
+    metadata: what travels with them.
+    tensors: canonical name -> tensor.
+    path: the file they are in, if they are in one.
+    offsets: canonical name -> first byte in that file.
+
+    Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        metadata: Metadata,
+        tensors: Mapping[str, Tensor],
+        *,
+        path: Path | None = None,
+        offsets: Mapping[str, int] | None = None,
+    ) -> None:
+        self.configuration = configuration
+        self.metadata = metadata
+        self.path = path
+        self.offsets = dict(offsets or {})
+        found = {name: tensor.shape for name, tensor in tensors.items()}
+        problems = misfits(configuration.weight_shapes, found)
+        wrong = [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]
+        if wrong:
+            problems.append(f"not float32: {', '.join(wrong)}")
+        if problems:
+            raise self.refusal(problems)
+        self._tensors = {name: tensors[name] for name in configuration.weight_shapes}
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        return self._tensors[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    @property
+    def label(self) -> str:
+        """The file's name, or the source's where there is no file."""
+        return str(self.path or self.metadata.source)
+
+    def refusal(self, problems: list[str]) -> BadInput:
+        """One error for all the problems."""
+        return BadInput(
+            self.label, "; ".join(problems), f"configuration {self.configuration.name}"
+        )
+
+    def without_top(self) -> Checkpoint:
+        """The same weights without those of the classifier."""
+        features = self.configuration.with_head(include_top=False)
+        kept = {name: self._tensors[name] for name in features.weight_shapes}
+        return Checkpoint(
+            features, self.metadata, kept, path=self.path, offsets=self.offsets
+        )
+
+    def check_values(self) -> None:
+        """Raise ``BadInput`` that lists every tensor with a value that is not finite."""
+        if bad := [name for name, array in self.items() if not _finite(array)]:
+            raise self.refusal([f"not finite (NaN or infinity): {', '.join(bad)}"])
+
+
+def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
+    """What keeps ``found`` from being ``expected``, in words; empty where nothing does."""
+    problems: list[str] = []
+    if missing := [name for name in expected if name not in found]:
+        problems.append(f"missing: {', '.join(missing)}")
+    if unexpected := [name for name in found if name not in expected]:
+        problems.append(f"unexpected: {', '.join(unexpected)}")
+    if misshapen := [
+        f"{name} is {found[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name]) != tuple(shape)
+    ]:
+        problems.append(f"wrong shape: {', '.join(misshapen)}")
+    return problems
+
+
+def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
+    """The configuration that tensors of these canonical names and shapes belong to.
+
+    Convolutions, in the order given, decide which one; the other tensors decide about the
+    classifier and its number of classes. ``label`` says in the error where the tensors are from.
+
+    Raises ``BadInput`` where the convolutions are those of no configuration.
+    """
+    convolutions = [tuple(shape) for shape in shapes.values() if len(shape) == 4]
+    found = identify(convolutions)
+    if found is None:
+        problem = f"its {len(convolutions)} convolutions are those of no configuration"
+        raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
+    head = shapes.get("predictions.bias")
+    return found.with_head(
+        include_top=any(name.partition(".")[0] in _CLASSIFIER for name in shapes),
+        classes=head[0] if head else None,
+    )
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:
+    """Open a canonical checkpoint; its tensors are views into the mapped file, read-only.
+
+    With ``check_values`` every value is looked at once: NaN and infinity are refused.
+
+    Raises ``BadInput`` for a file that is missing, truncated, of another kind, or whose tensors are
+    not exactly those of the configuration that its metadata name.
+    """
+    path = Path(path)
+    stored, entries, data_start = _read_header(path)
+    if stored.get("format") != FORMAT:
+        raise BadInput(path, "a safetensors file without a checkpoint's metadata", _EXPECTED)
+    name = stored.get("configuration", "")
+    if name not in CONFIGURATIONS:
+        known = ", ".join(CONFIGURATIONS)
+        raise BadInput(path, f"its configuration is {name!r}", f"one of {known}")
+    known_fields = {field.name for field in fields(Metadata)}
+    metadata = Metadata(**{k: v for k, v in stored.items() if k in known_fields})
+
+    mapped = np.memmap(path, np.uint8, mode="r")
+    tensors, offsets = {}, {}
+    for tensor_name, entry in entries.items():
+        start, end = (data_start + offset for offset in entry["data_offsets"])
+        shape = tuple(entry["shape"])
+        dtype = "float32" if entry["dtype"] == "F32" else entry["dtype"]
+        offsets[tensor_name] = start
+        tensors[tensor_name] = Tensor(shape, dtype, _view(mapped[start:end], shape))
+    classes = entries.get("predictions.bias", {}).get("shape", [CONFIGURATIONS[name].classes])[0]
+    include_top = any(entry.partition(".")[0] in _CLASSIFIER for entry in entries)
+    configuration = CONFIGURATIONS[name].with_head(include_top=include_top, classes=classes)
+    checkpoint = Checkpoint(configuration, metadata, tensors, path=path, offsets=offsets)
+    if check_values:
+        checkpoint.check_values()
+    return checkpoint
+
+
+def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Checkpoint:
+    """Write a canonical checkpoint, one tensor in memory at a time, and open it.
+
+    The same values and metadata give the same bytes.
+
+    Raises ``BadInput``, and leaves whatever was at ``path``, when the file cannot be written or a
+    value is not finite.
+    """
+    not_finite = []
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(_header(checkpoint))
+        for name, array in checkpoint.items():
+            array = np.ascontiguousarray(array, FLOAT32)
+            if not _finite(array):
+                not_finite.append(name)
+            file.write(array.data)
+        if not_finite:
+            raise checkpoint.refusal([f"not finite (NaN or infinity): {', '.join(not_finite)}"])
+    return open_checkpoint(path, check_values=False)
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _finite(array: NDArray[np.float32]) -> bool:
+    flat = array.reshape(-1)
+    return all(np.isfinite(flat[i : i + _BLOCK]).all() for i in range(0, flat.size, _BLOCK))
+
+
+def _view(data: NDArray[np.uint8], shape: Shape) -> Callable[[], NDArray[np.float32]]:
+    return lambda: data.view(FLOAT32).reshape(shape)
+
+
+def _read_header(path: Path) -> tuple[dict[str, str], dict[str, dict[str, list[int]]], int]:
+    """Metadata, tensor entries and the position of the first data byte, all validated."""
+    if not path.is_file():
+        raise BadInput(path, "no such file", _EXPECTED)
+    try:
+        # The library checks the header's size, the offsets and the file's length.
+        with safe_open(path, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise BadInput(path, f"not a readable safetensors file ({error})", _EXPECTED) from error
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        entries = json.loads(file.read(length))
+    return entries.pop("__metadata__", {}), entries, 8 + length
+
+
+def _header(checkpoint: Checkpoint) -> bytes:
+    configuration = checkpoint.configuration
+    metadata = {"format": FORMAT, "configuration": configuration.name}
+    header: dict[str, object] = {"__metadata__": metadata | asdict(checkpoint.metadata)}
+    start = 0
+    for name, shape in configuration.weight_shapes.items():
+        end = start + FLOAT32.itemsize * int(np.prod(shape))
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # The format allows trailing spaces.
+    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
+    return struct.pack("<Q", len(text)) + text

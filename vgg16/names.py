@@ -1,0 +1,72 @@
+"""What each layer is called in each framework: one literal table.
+
+torchvision numbers the modules of ``features``, so its names depend on the configuration; timm
+takes the same numbers and renames the classifier. Column C is in neither: its numbers follow the
+same rule.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from vgg16.architecture import Configuration
+
+
+class Names(NamedTuple):
+    """One layer's names; torchvision's and timm's by configuration where they differ."""
+
+    canonical: str
+    keras: str
+    torchvision: str
+    timm: str
+
+
+_FEATURES: Final = {
+    # canonical and Keras: position in torchvision's and timm's `features`
+    #                A     B     C     D     E
+    "block1_conv1": (0, 0, 0, 0, 0),
+    "block1_conv2": (None, 2, 2, 2, 2),
+    "block2_conv1": (3, 5, 5, 5, 5),
+    "block2_conv2": (None, 7, 7, 7, 7),
+    "block3_conv1": (6, 10, 10, 10, 10),
+    "block3_conv2": (8, 12, 12, 12, 12),
+    "block3_conv3": (None, None, 14, 14, 14),
+    "block3_conv4": (None, None, None, None, 16),
+    "block4_conv1": (11, 15, 17, 17, 19),
+    "block4_conv2": (13, 17, 19, 19, 21),
+    "block4_conv3": (None, None, 21, 21, 23),
+    "block4_conv4": (None, None, None, None, 25),
+    "block5_conv1": (16, 20, 24, 24, 28),
+    "block5_conv2": (18, 22, 26, 26, 30),
+    "block5_conv3": (None, None, 28, 28, 32),
+    "block5_conv4": (None, None, None, None, 34),
+}
+_CLASSIFIER: Final = (
+    #     canonical      Keras          torchvision     timm
+    Names("fc1", "fc1", "classifier.0", "pre_logits.fc1"),
+    Names("fc2", "fc2", "classifier.3", "pre_logits.fc2"),
+    Names("predictions", "predictions", "classifier.6", "head.fc"),
+)
+_COLUMNS: Final = {"A": 0, "B": 1, "C": 2, "D": 3, "E": 4, "tiny": 3}
+
+
+def names(configuration: Configuration) -> dict[str, Names]:
+    """The names of the layers that have weights, by canonical name, in canonical order."""
+    column = _COLUMNS[configuration.name]
+    table: dict[str, Names] = {}
+    for name, positions in _FEATURES.items():
+        if (position := positions[column]) is not None:
+            numbered = f"features.{position}"
+            table[name] = Names(name, name, numbered, numbered)
+    if configuration.include_top:
+        table |= {row.canonical: row for row in _CLASSIFIER}
+    return table
+
+
+def torchvision_keys(configuration: Configuration) -> dict[str, str]:
+    """Canonical tensor name -> key in torchvision's state dict, in canonical order."""
+    return {
+        f"{row.canonical}.{kind}": f"{row.torchvision}.{kind}"
+        for row in names(configuration).values()
+        for kind in ("weight", "bias")
+    }
