@@ -46,7 +46,9 @@ def export_onnx(
     """
     out = Path(out)
     if not checkpoint.configuration.include_top:
-        raise BadInput(checkpoint.label, "has no classifier", "a checkpoint with fc1 to predictions")
+        raise BadInput(
+            checkpoint.label, "has no classifier", "a checkpoint with fc1 to predictions"
+        )
     _check_replaceable(out)
 
     import onnx

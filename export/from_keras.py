@@ -58,7 +58,7 @@ def trace(configuration: Configuration, *, layout: Layout = "nchw") -> ir.Model:
         input_names=[tensor.name for tensor in function.inputs],
         output_names=[tensor.name for tensor in function.outputs],
     )
-    model = ir.from_proto(optimize_graph(graph).make_model(INPUT))
+    model: ir.Model = ir.from_proto(optimize_graph(graph).make_model(INPUT))
     for value in model.graph.inputs:
         value.name = str(value.name).removesuffix(":0")
     (output,) = model.graph.outputs

@@ -22,6 +22,7 @@ def sequential(
     classifier_activation: str | None = "softmax",
     dropout: float = 0.5,
     input_shape: Sequence[int | None] | None = None,
+    kernel_initializer: str = "glorot_uniform",
 ) -> keras.Sequential:
     """One configuration of Simonyan & Zisserman (2014) as a ``keras.Sequential``.
 
@@ -35,6 +36,8 @@ def sequential(
         ``fc1_dropout`` and ``fc2_dropout`` are left out.
     input_shape: (H, W, 3) of one image. With the classifier only the configuration's own; without,
         ``None`` stands for any height or width of at least 32, which is the default.
+    kernel_initializer: of every weight, Keras's default unless given; ``zeros`` where the weights
+        are loaded next, since random numbers for a network of this size take seconds.
 
     The model takes (N, H, W, 3) and returns (N, classes), or without the classifier the last maps
     (N, H // 32, W // 32, C).
@@ -43,7 +46,7 @@ def sequential(
     not take, when it is built and when it is called.
     """
     network, shape = _resolve(configuration, include_top, classes, input_shape)
-    layers = _layers(network, classifier_activation, dropout)
+    layers = _layers(network, classifier_activation, dropout, kernel_initializer)
     model = keras.Sequential([keras.Input(shape), *layers], name=_model_name(network))
     return _check_calls(model, network)
 
@@ -56,16 +59,19 @@ def functional(
     classifier_activation: str | None = "softmax",
     dropout: float = 0.5,
     input_shape: Sequence[int | None] | None = None,
+    kernel_initializer: str = "glorot_uniform",
 ) -> keras.Model:
     """The same network as :func:`sequential`, by Keras's functional interface."""
     network, shape = _resolve(configuration, include_top, classes, input_shape)
     inputs = outputs = keras.Input(shape)
-    for layer in _layers(network, classifier_activation, dropout):
+    for layer in _layers(network, classifier_activation, dropout, kernel_initializer):
         outputs = layer(outputs)
     return _check_calls(keras.Model(inputs, outputs, name=_model_name(network)), network)
 
 
-def _layers(network: Configuration, activation: str | None, dropout: float) -> list[keras.Layer]:
+def _layers(
+    network: Configuration, activation: str | None, dropout: float, initializer: str
+) -> list[keras.Layer]:
     layers: list[keras.Layer] = []
     for layer in network.layers:
         match layer:
@@ -76,6 +82,7 @@ def _layers(network: Configuration, activation: str | None, dropout: float) -> l
                         layer.kernel_size,
                         padding="same",
                         activation="relu",
+                        kernel_initializer=initializer,
                         name=layer.name,
                         **_CHANNELS_LAST,
                     )
@@ -93,6 +100,7 @@ def _layers(network: Configuration, activation: str | None, dropout: float) -> l
                     keras.layers.Dense(
                         layer.out_features,
                         activation="relu" if layer.relu else activation,
+                        kernel_initializer=initializer,
                         name=layer.name,
                     )
                 )

@@ -12,9 +12,7 @@ from keras_impl.weights import configuration_of
 from vgg16 import layouts
 
 
-def run_with_taps(
-    model: keras.Model, images: NDArray[np.floating[Any]]
-) -> dict[str, NDArray[Any]]:
+def run_with_taps(model: keras.Model, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[Any]]:
     """The output of every tap by name, in order; the last, ``predictions``, are the logits.
 
     Parameters

@@ -58,9 +58,7 @@ class Verdict:
     reason: str = ""
 
 
-def judge(
-    logits: NDArray[Any], arbiter: NDArray[Any], tolerance: Tolerance = LOGITS
-) -> Verdict:
+def judge(logits: NDArray[Any], arbiter: NDArray[Any], tolerance: Tolerance = LOGITS) -> Verdict:
     """Compare a runtime's logits with the arbiter's, both (images, classes).
 
     Nothing to compare, another shape, and anything that is not finite on either side never pass.
@@ -100,6 +98,13 @@ def top(logits: NDArray[Any], count: int) -> NDArray[np.intp]:
     Of equal logits the lower class comes first.
     """
     return np.argsort(-logits, axis=1, kind="stable")[:, :count]
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Probabilities of logits, (images, classes)."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def _agreement(logits: NDArray[Any], arbiter: NDArray[Any], count: int) -> int:

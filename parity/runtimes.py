@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,9 +44,13 @@ class Runtime:
     modules: tuple[str, ...]
     extras: str
 
-    def missing(self) -> str:
-        """Why the runtime cannot run here, with the remedy; empty where it can."""
-        absent = [module for module in self.modules if find_spec(module) is None]
+    def missing(self, *, without: Collection[str] = ()) -> str:
+        """Why the runtime cannot run here, with the remedy; empty where it can.
+
+        Modules in ``without`` are not looked for.
+        """
+        needed = [module for module in self.modules if module not in without]
+        absent = [module for module in needed if find_spec(module) is None]
         if not absent:
             return ""
         verb = "is" if len(absent) == 1 else "are"

@@ -122,6 +122,7 @@ def _run_keras(
             checkpoint.configuration.name,
             classes=checkpoint.configuration.classes,
             classifier_activation=None,
+            kernel_initializer="zeros",
         )
         load_checkpoint(model, checkpoint)
     with stopwatch.stage("run"):

@@ -36,7 +36,9 @@ def read_weights(path: str | os.PathLike[str], *, recipe: str = "torchvision") -
     # In the order of the modules' numbers, whatever the order in the file. The classifier's keys
     # are the same in every configuration; the features' shapes then tell which one it is.
     classifier = {key: name for name, key in torchvision_keys(CONFIGURATIONS["D"]).items()}
-    shapes = {classifier.get(key, key): tuple(state[key].shape) for key in sorted(state, key=_order)}
+    shapes = {
+        classifier.get(key, key): tuple(state[key].shape) for key in sorted(state, key=_order)
+    }
     configuration = configuration_of(shapes, str(path))
     canonical = {key: name for name, key in torchvision_keys(configuration).items()}
     tensors = {canonical.get(key, key): _tensor(values) for key, values in state.items()}

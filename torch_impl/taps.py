@@ -45,8 +45,8 @@ def run_with_taps(model: VGG, images: NDArray[np.floating[Any]]) -> dict[str, ND
 def _keep(
     taps: dict[str, NDArray[Any]],
     name: str,
-    module: torch.nn.Module,
-    inputs: tuple[torch.Tensor, ...],
+    _module: torch.nn.Module,
+    _inputs: tuple[torch.Tensor, ...],
     output: torch.Tensor,
 ) -> None:
     taps[name] = output.cpu().numpy()

@@ -88,7 +88,7 @@ class Dense:
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(in,) -> (out,)"""
-        return (self.out_features,)
+        return (*input_shape[:-1], self.out_features)
 
 
 Layer: TypeAlias = Convolution | MaxPooling | Flatten | Dense
@@ -174,7 +174,9 @@ class Configuration:
         """(C, H, W) of the last pooling's output at the configuration's input size."""
         return self.output_shapes()[f"block{len(self.column)}_pool"]
 
-    def output_shapes(self, height: int | None = None, width: int | None = None) -> dict[str, Shape]:
+    def output_shapes(
+        self, height: int | None = None, width: int | None = None
+    ) -> dict[str, Shape]:
         """The output shape of every layer for one image, (C, H, W) or (features,), by name.
 
         Height and width default to the configuration's input size.
@@ -259,9 +261,7 @@ CONFIGURATIONS: Final = MappingProxyType(
     {
         configuration.name: configuration
         for configuration in (
-            Configuration(
-                "A", ("3-64", "3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512")
-            ),
+            Configuration("A", ("3-64", "3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512")),
             Configuration(
                 "B", ("3-64 3-64", "3-128 3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512")
             ),
@@ -314,7 +314,9 @@ def configuration(
     Raises ``BadInput``, a ``ValueError``, for another name or a number of classes below one.
     """
     if name not in CONFIGURATIONS:
-        raise BadInput("configuration", f"{name!r} is unknown", f"one of {', '.join(CONFIGURATIONS)}")
+        raise BadInput(
+            "configuration", f"{name!r} is unknown", f"one of {', '.join(CONFIGURATIONS)}"
+        )
     return CONFIGURATIONS[name].with_head(include_top=include_top, classes=classes)
 
 

@@ -72,6 +72,17 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
                 shutil.rmtree(older, ignore_errors=True)
 
 
+def check_writable(destination: str | os.PathLike[str]) -> None:
+    """Raise ``BadInput`` now where :func:`whole_file` would after the work."""
+    path = Path(destination)
+    if path.is_dir():
+        raise BadInput(path, "is a folder", "the name of a file to write")
+    temporary = _neighbour(path)
+    with _write_errors(path):
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
+
+
 def _neighbour(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 

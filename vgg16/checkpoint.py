@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,17 +123,13 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
 
     def refusal(self, problems: list[str]) -> BadInput:
         """One error for all the problems."""
-        return BadInput(
-            self.label, "; ".join(problems), f"configuration {self.configuration.name}"
-        )
+        return BadInput(self.label, "; ".join(problems), f"configuration {self.configuration.name}")
 
     def without_top(self) -> Checkpoint:
         """The same weights without those of the classifier."""
         features = self.configuration.with_head(include_top=False)
         kept = {name: self._tensors[name] for name in features.weight_shapes}
-        return Checkpoint(
-            features, self.metadata, kept, path=self.path, offsets=self.offsets
-        )
+        return Checkpoint(features, self.metadata, kept, path=self.path, offsets=self.offsets)
 
     def check_values(self) -> None:
         """Raise ``BadInput`` that lists every tensor with a value that is not finite."""
@@ -236,7 +232,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Ch
 
 def digest(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -249,7 +245,7 @@ def _view(data: NDArray[np.uint8], shape: Shape) -> Callable[[], NDArray[np.floa
     return lambda: data.view(FLOAT32).reshape(shape)
 
 
-def _read_header(path: Path) -> tuple[dict[str, str], dict[str, dict[str, list[int]]], int]:
+def _read_header(path: Path) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
     """Metadata, tensor entries and the position of the first data byte, all validated."""
     if not path.is_file():
         raise BadInput(path, "no such file", _EXPECTED)

@@ -2,12 +2,13 @@
 
 O and I are output and input channels or features, H and W height and width, C channels, N images.
 The canonical checkpoint and PyTorch keep convolutions as OIHW and dense layers as (out, in); Keras
-keeps HWIO and (in, out). Functions return views where NumPy can.
+keeps HWIO and (in, out). Functions return views where NumPy can; the
+moves of fc1 copy.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from vgg16.architecture import Shape
 
 Array: TypeAlias = NDArray[Any]
+
+_BLOCK: Final = 64
 
 
 def oihw_to_hwio(kernel: Array) -> Array:
@@ -38,30 +41,44 @@ def io_to_oi(kernel: Array) -> Array:
 
 
 def fc1_chw_to_hwc(kernel: Array, feature_shape: Shape) -> Array:
-    """(out, C * H * W) -> (out, H * W * C)
+    """(out, C * H * W) -> (H * W * C, out)
 
-    Flattening NCHW maps gives C, H, W order; flattening NHWC maps gives H, W, C. The first dense
-    layer's inputs must follow. ``feature_shape`` is the last map's (C, H, W).
+    Flattening NCHW maps gives the order C, H, W; flattening NHWC maps gives H, W, C. The first
+    dense layer's inputs must follow, and here become the first axis as well. ``feature_shape`` is
+    the last map's (C, H, W).
     """
     channels, height, width = feature_shape
-    maps = kernel.reshape(-1, channels, height, width)  # (out, C, H, W)
-    return maps.transpose(0, 2, 3, 1).reshape(kernel.shape)
+    outputs = len(kernel)
+    moved = np.empty((height * width * channels, outputs), kernel.dtype)
+    source = kernel.reshape(outputs, channels, height * width)  # (out, C, H * W)
+    target = moved.reshape(height * width, channels, outputs)  # (H * W, C, out)
+    # A block of outputs at a time stays in the processor's cache.
+    for start in range(0, outputs, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        target[:, :, block] = source[block].transpose(2, 1, 0)
+    return moved
 
 
 def fc1_hwc_to_chw(kernel: Array, feature_shape: Shape) -> Array:
-    """(out, H * W * C) -> (out, C * H * W)
+    """(H * W * C, out) -> (out, C * H * W)
 
     The inverse of :func:`fc1_chw_to_hwc`; ``feature_shape`` is the last map's (C, H, W).
     """
     channels, height, width = feature_shape
-    maps = kernel.reshape(-1, height, width, channels)  # (out, H, W, C)
-    return maps.transpose(0, 3, 1, 2).reshape(kernel.shape)
+    outputs = kernel.shape[1]
+    moved = np.empty((outputs, channels * height * width), kernel.dtype)
+    source = kernel.reshape(height * width, channels, outputs)  # (H * W, C, out)
+    target = moved.reshape(outputs, channels, height * width)  # (out, C, H * W)
+    for start in range(0, outputs, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        target[block] = source[:, :, block].transpose(2, 1, 0)
+    return moved
 
 
 def canonical_to_keras(name: str, values: Array, feature_shape: Shape) -> Array:
     """A canonical tensor in Keras's layout: OIHW -> HWIO, (out, in) -> (in, out), fc1 by HWC."""
     if name == "fc1.weight":
-        values = fc1_chw_to_hwc(values, feature_shape)
+        return fc1_chw_to_hwc(values, feature_shape)
     match values.ndim:
         case 4:
             return oihw_to_hwio(values)
@@ -73,12 +90,13 @@ def canonical_to_keras(name: str, values: Array, feature_shape: Shape) -> Array:
 
 def keras_to_canonical(name: str, values: Array, feature_shape: Shape) -> Array:
     """A tensor of Keras's in canonical layout: the inverse of :func:`canonical_to_keras`."""
+    if name == "fc1.weight":
+        return fc1_hwc_to_chw(values, feature_shape)
     match values.ndim:
         case 4:
             return hwio_to_oihw(values)
         case 2:
-            values = io_to_oi(values)
-            return fc1_hwc_to_chw(values, feature_shape) if name == "fc1.weight" else values
+            return io_to_oi(values)
         case _:
             return values
 

@@ -1,4 +1,4 @@
-"""A deterministic checkpoint for any configuration and seed: the default where no weights are given.
+"""A deterministic checkpoint for any configuration and seed: what is used where none is given.
 
 The bytes are the same on every platform and with every NumPy: they are built from the raw 64-bit
 stream of the Philox generator (Salmon et al. 2011), which NumPy keeps stable, unlike the methods of

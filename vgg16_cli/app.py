@@ -1,0 +1,148 @@
+"""``vgg16``: the commands, each a few lines of wiring.
+
+What a command needs is imported inside it, so that ``vgg16 --help`` waits for nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from typer.exceptions import TyperException
+
+from vgg16.errors import BadInput
+
+app = typer.Typer(
+    name="vgg16",
+    help="VGG16 in Keras and in PyTorch, the same weights through both, out to ONNX, compared.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+WeightsOption = Annotated[
+    Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
+    typer.Option(metavar="FILE|NAME", help="A weights file, or seeded[:N]. Default: seeded:0."),
+]
+ConfigurationOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="A|B|C|D|E|tiny", help="A column of the paper's Table 1. Default: D."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def main() -> None:
+    """Run the command line; exit status 0 done, 1 parity broken, 2 bad usage or bad input."""
+    try:
+        status = app(standalone_mode=False)
+    except (BadInput, TyperException) as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        status = _refuse(message)
+    except OSError as error:
+        status = _refuse(f"{error.filename or 'system'}: {error.strerror or error}")
+    except (KeyboardInterrupt, typer.Abort):
+        status = _refuse("interrupted", 130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _refuse(message: str, status: int = 2) -> int:
+    print("vgg16:", " ".join(message.split()), file=sys.stderr)
+    return status
+
+
+@app.command()
+def parity(
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    images: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="PATH", help="A picture; may be given again. Default: two photographs."
+        ),
+    ] = None,
+    runtimes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="a,b,…", help="Default: all; what is not installed is reported."),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")] = "cpu",
+    report: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write the report there, as JSON."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Run every runtime on the same images and compare each with a float64 arbiter."""
+    from vgg16_cli.commands import parity
+
+    return parity(configuration, weights, images or [], runtimes, device, report, as_json)
+
+
+@app.command()
+def export(
+    framework: Annotated[str, typer.Option(metavar="keras|torch", help="Who traces the graph.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    layout: Annotated[
+        str, typer.Option(metavar="nchw|nhwc", help="The axes of the graph's input.")
+    ] = "nchw",
+    as_json: JsonOption = False,
+) -> int:
+    """Write the network as ONNX: model.onnx and the weights file that it points into."""
+    from vgg16_cli.commands import export
+
+    return export(framework, out, configuration, weights, layout, as_json)
+
+
+@app.command()
+def port(
+    source: Annotated[Path, typer.Argument(help="A weights file.")],
+    destination: Annotated[Path, typer.Argument(help="The file to write.")],
+    from_format: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--from", metavar="FORMAT", help="Default: found from the content."),
+    ] = None,
+    to_format: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--to", metavar="FORMAT", help="Default: found from the file's ending."),
+    ] = None,
+    recipe: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="torchvision|caffe", help="The preprocessing that the weights expect."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Convert weights between safetensors, torchvision and keras-weights-h5, bit for bit."""
+    from vgg16_cli.commands import port
+
+    return port(source, destination, from_format, to_format, recipe, as_json)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    runtime: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="Default: the first that is installed."),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")] = "cpu",
+    as_json: JsonOption = False,
+) -> int:
+    """Name the five likeliest classes of pictures."""
+    from vgg16_cli.commands import predict
+
+    return predict(images, configuration, weights, runtime, device, as_json)
+
+
+@app.command()
+def summary(configuration: ConfigurationOption = None, as_json: JsonOption = False) -> int:
+    """List a configuration's layers: output shapes, parameters, multiply-adds, names."""
+    from vgg16_cli.commands import summary
+
+    return summary(configuration or "D", as_json)

@@ -1,0 +1,244 @@
+"""What each command does, once its options are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypeVar, get_args
+
+from vgg16.errors import BadInput
+from vgg16_cli.console import print_json, print_table, say, working
+
+Choice = TypeVar("Choice", bound=str)
+
+_TOP: Final = 5
+
+
+def parity(
+    configuration: str | None,
+    weights: str | None,
+    images: Sequence[Path],
+    runtimes: str | None,
+    device: str,
+    report_file: Path | None,
+    as_json: bool,
+) -> int:
+    """The main job; 1 where parity is broken or nothing was compared."""
+    from parity.report import COLUMNS, table, to_json
+    from parity.run import run_parity
+    from parity.runtimes import RUNTIMES, Device, runtime
+    from vgg16.atomic import check_writable, whole_file
+    from vgg16.photographs import PHOTOGRAPHS
+    from vgg16_cli.weights import resolve
+
+    wanted = runtimes.split(",") if runtimes is not None else list(RUNTIMES)
+    chosen = [runtime(name) for name in wanted]
+    if report_file is not None:
+        check_writable(report_file)
+    report = run_parity(
+        resolve(weights, configuration),
+        list(images) or [photograph.path for photograph in PHOTOGRAPHS],
+        chosen,
+        device=_choice("--device", device, get_args(Device)),
+        progress=working,
+    )
+    document = to_json(report)
+    if report_file is not None:
+        with whole_file(report_file) as temporary:
+            text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+        say(f"report: {report_file}")
+    if as_json:
+        print_json(document)
+    else:
+        print_table(COLUMNS, table(report), text_columns=2)
+        for row in report.rows:
+            if row.reason:
+                print(f"{row.runtime} {row.status}: {row.reason}")
+        print(report.summary)
+    return 0 if report.holds else 1
+
+
+def export(
+    framework: str,
+    out: Path,
+    configuration: str | None,
+    weights: str | None,
+    layout: str,
+    as_json: bool,
+) -> int:
+    """An ONNX folder."""
+    from export import WEIGHTS_FILE, export_onnx
+    from parity.runtimes import RUNTIMES, Framework
+    from vgg16.preprocessing import Layout
+    from vgg16_cli.weights import resolve
+
+    source = _choice("--framework", framework, get_args(Framework))
+    axes = _choice("--layout", layout, get_args(Layout))
+    needed = {"keras": RUNTIMES["onnx-from-keras"], "torch": RUNTIMES["onnx-from-torch"]}[source]
+    if reason := needed.missing(without=("onnxruntime",)):
+        raise BadInput(f"--framework {source}", reason)
+    checkpoint = resolve(weights, configuration)
+    # This process is ours alone: the export from Keras needs its TensorFlow backend, and neither
+    # needs a GPU.
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with working(f"export from {source}"):
+        model = export_onnx(source, checkpoint, out, layout=axes)
+    files = {path.name: path.stat().st_size for path in (model, out / WEIGHTS_FILE)}
+    if as_json:
+        print_json({"folder": str(out), "files": files})
+    else:
+        for name, size in files.items():
+            print(f"{out / name}  {size:,} bytes")
+    return 0
+
+
+def port(
+    source: Path,
+    destination: Path,
+    from_format: str | None,
+    to_format: str | None,
+    recipe: str | None,
+    as_json: bool,
+) -> int:
+    """A weights file in another format."""
+    from vgg16.preprocessing import RECIPES
+    from vgg16_cli.weights import read, write
+
+    if recipe is not None:
+        _choice("--recipe", recipe, tuple(RECIPES))
+    with working(f"port {source.name}"):
+        checkpoint = read(source, from_format, recipe)
+        written = write(checkpoint, destination, to_format)
+    facts = {
+        "file": str(destination),
+        "format": written,
+        "configuration": checkpoint.configuration.name,
+        "tensors": len(checkpoint),
+        "parameters": checkpoint.configuration.parameters(),
+        "recipe": checkpoint.metadata.recipe,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        print(
+            f"{destination}: {written}, configuration {facts['configuration']}, "
+            f"{facts['tensors']} tensors, {facts['parameters']:,} parameters, "
+            f"recipe {facts['recipe']}"
+        )
+    return 0
+
+
+def predict(
+    images: Sequence[Path],
+    configuration: str | None,
+    weights: str | None,
+    runtime_name: str | None,
+    device: str,
+    as_json: bool,
+) -> int:
+    """The likeliest classes of pictures."""
+    from parity.compare import softmax, top
+    from parity.run import run_logits
+    from parity.runtimes import Device, installed, runtime
+    from vgg16.labels import class_name
+    from vgg16.seeded import is_seeded
+    from vgg16_cli.weights import resolve
+
+    place = _choice("--device", device, get_args(Device))
+    if runtime_name is None:
+        if not (available := installed()):
+            raise BadInput("runtime", "none is installed", 'pip install -e ".[torch]" or another')
+        chosen = available[0]
+    else:
+        chosen = runtime(runtime_name)
+        if reason := chosen.missing():
+            raise BadInput(chosen.name, reason)
+    checkpoint = resolve(weights, configuration)
+    logits = run_logits(checkpoint, images, chosen, device=place, progress=working)
+    probabilities = softmax(logits)
+    seeded = is_seeded(checkpoint)
+    predictions = [
+        [
+            {
+                "class": int(index),
+                "name": class_name(int(index), logits.shape[1]),
+                "probability": float(row[index]),
+            }
+            for index in order
+        ]
+        for row, order in zip(probabilities, top(logits, _TOP), strict=True)
+    ]
+    if as_json:
+        results = [
+            {"file": str(path), "top5": best}
+            for path, best in zip(images, predictions, strict=True)
+        ]
+        print_json({"runtime": chosen.name, "seeded": seeded, "images": results})
+        return 0
+    for path, best in zip(images, predictions, strict=True):
+        print(path)
+        for entry in best:
+            print(f"  {entry['probability']:7.2%}  {entry['name']}")
+    if seeded:
+        print("These weights are seeded, never trained: the names mean nothing.")
+    return 0
+
+
+def summary(configuration: str, as_json: bool) -> int:
+    """A configuration's layers."""
+    from vgg16 import architecture
+    from vgg16.names import names
+
+    network = architecture.configuration(configuration)
+    table = names(network)
+    shapes = network.output_shapes()
+    layers = [
+        {
+            "name": layer.name,
+            "output_shape": list(shapes[layer.name]),
+            "parameters": network.parameters(layer.name),
+            "multiply_adds": network.multiply_adds(layer.name),
+            "torchvision": table[layer.name].torchvision if layer.name in table else "",
+        }
+        for layer in network.layers
+    ]
+    if as_json:
+        print_json(
+            {
+                "configuration": network.name,
+                "input_shape": list(network.input_shape),
+                "parameters": network.parameters(),
+                "multiply_adds": network.multiply_adds(),
+                "layers": layers,
+            }
+        )
+        return 0
+    print(f"Configuration {network.name}, input {_shape(network.input_shape)} (channels first)")
+    rows = [
+        (
+            layer.name,
+            str(entry["torchvision"]),
+            _shape(shapes[layer.name]),
+            f"{entry['parameters']:,}",
+            f"{entry['multiply_adds']:,}",
+        )
+        for layer, entry in zip(network.layers, layers, strict=True)
+    ]
+    total = ("total", "", "", f"{network.parameters():,}", f"{network.multiply_adds():,}")
+    columns = ("layer", "torchvision", "output", "parameters", "multiply-adds")
+    print_table(columns, [*rows, total], text_columns=2)
+    return 0
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _choice(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+    for known in allowed:
+        if value == known:
+            return known
+    raise BadInput(option, f"{value!r} is unknown", f"one of {', '.join(allowed)}")

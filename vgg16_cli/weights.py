@@ -1,0 +1,141 @@
+"""Weight files on the command line: which format, and who reads and writes it."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from vgg16.architecture import CONFIGURATIONS
+from vgg16.checkpoint import Checkpoint
+from vgg16.errors import BadInput
+from vgg16_cli.console import working
+
+# Format -> the ending of its files.
+FORMATS: Final = MappingProxyType(
+    {"safetensors": ".safetensors", "torchvision": ".pth", "keras-weights-h5": ".weights.h5"}
+)
+_HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+_PICKLE_SIGNATURE: Final = b"\x80\x02"
+
+
+def resolve(weights: str | None, configuration: str | None) -> Checkpoint:
+    """The checkpoint that ``--weights`` and ``--configuration`` name.
+
+    ``weights`` is a file of any format, or ``seeded`` or ``seeded:N`` for the seeded checkpoint of
+    seed 0 or N, which is the default. ``configuration`` is D unless given; of a file it must be
+    what the file holds.
+
+    Raises ``BadInput`` where there is no such checkpoint.
+    """
+    name, _, seed = (weights or "seeded").partition(":")
+    if name == "seeded" and not Path(str(weights)).exists():
+        return _seeded(configuration or "D", seed or "0")
+    checkpoint = read(Path(str(weights)))
+    if configuration is not None and configuration != checkpoint.configuration.name:
+        _check_known(configuration)
+        problem = f"holds configuration {checkpoint.configuration.name}"
+        raise BadInput(str(weights), problem, f"configuration {configuration}")
+    return checkpoint
+
+
+def read(path: Path, file_format: str | None = None, recipe: str | None = None) -> Checkpoint:
+    """A weights file of any format as a checkpoint.
+
+    Parameters
+    ----------
+    path: the file.
+    file_format: one of ``FORMATS``; found from the content unless given.
+    recipe: the preprocessing recipe to note down, where the file does not carry one.
+
+    Raises ``BadInput`` for a file that cannot be used.
+    """
+    file_format = _check_format(file_format) if file_format else detect(path)
+    override = {"recipe": recipe} if recipe else {}
+    match file_format:
+        case "torchvision":
+            from torch_impl.files import read_weights
+
+            return read_weights(path, **override)
+        case "keras-weights-h5":
+            from keras_impl.files import read_weights as read_keras_weights
+
+            return read_keras_weights(path, **override)
+        case _:
+            from vgg16.checkpoint import open_checkpoint
+
+            return open_checkpoint(path)
+
+
+def write(checkpoint: Checkpoint, path: Path, file_format: str | None = None) -> str:
+    """Write a checkpoint in a format, found from the file's ending unless given; its name."""
+    file_format = _check_format(file_format) if file_format else _by_ending(path)
+    match file_format:
+        case "torchvision":
+            from torch_impl.files import write_weights
+
+            write_weights(checkpoint, path)
+        case "keras-weights-h5":
+            from keras_impl.files import write_weights as write_keras_weights
+
+            write_keras_weights(checkpoint, path)
+        case _:
+            from vgg16.checkpoint import write_checkpoint
+
+            write_checkpoint(checkpoint, path)
+    return file_format
+
+
+def detect(path: Path) -> str:
+    """The format of a file, from its content. Raises ``BadInput`` where it has none of ours."""
+    expected = f"a file of one of the formats {', '.join(FORMATS)}"
+    if not path.is_file():
+        raise BadInput(path, "no such file", expected)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise BadInput(path, f"cannot be read ({error.strerror})", expected) from error
+    if start.startswith(_HDF5_SIGNATURE):
+        return "keras-weights-h5"
+    if start.startswith(_PICKLE_SIGNATURE):
+        return "torchvision"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/data.pkl") for name in archive.namelist()):
+                return "torchvision"
+    if start[8:] == b"{":
+        return "safetensors"
+    raise BadInput(path, "not a weights file", expected)
+
+
+def _seeded(configuration: str, seed: str) -> Checkpoint:
+    from vgg16.seeded import seeded_checkpoint
+
+    _check_known(configuration)
+    if not (seed.isascii() and seed.isdigit()):
+        raise BadInput("--weights", f"the seed is {seed!r}", "a whole number, as in seeded:3")
+    with working(f"seeded checkpoint {configuration}"):
+        return seeded_checkpoint(configuration, int(seed))
+
+
+def _by_ending(path: Path) -> str:
+    for file_format, ending in FORMATS.items():
+        if path.name.endswith(ending):
+            return file_format
+    expected = f"one that ends in {', '.join(FORMATS.values())}, or --to"
+    raise BadInput(path, "its name does not tell the format", expected)
+
+
+def _check_known(configuration: str) -> None:
+    if configuration not in CONFIGURATIONS:
+        known = ", ".join(CONFIGURATIONS)
+        raise BadInput("--configuration", f"{configuration!r} is unknown", f"one of {known}")
+
+
+def _check_format(file_format: str) -> str:
+    if file_format not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise BadInput("format", f"{file_format!r} is unknown", f"one of {known}")
+    return file_format
