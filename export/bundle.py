@@ -61,6 +61,7 @@ def export_onnx(
     with whole_folder(out) as folder:
         weights = _place_weights(checkpoint, folder / WEIGHTS_FILE)
         link.link_weights(model, weights, WEIGHTS_FILE)
+        link.name_by_position(model, checkpoint)
         link.clean(model, checkpoint)
         (folder / MODEL_FILE).write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
         onnx.checker.check_model(folder / MODEL_FILE, full_check=True)

@@ -48,6 +48,29 @@ def link_weights(model: ir.Model, checkpoint: Checkpoint, location: str) -> None
             graph.register_initializer(value)
 
 
+def name_by_position(model: ir.Model, checkpoint: Checkpoint) -> None:
+    """Name what is between the graph's edges by kind and position, in place.
+
+    The tracers number names by what else the process has traced before: the same export twice would
+    give different bytes.
+    """
+    graph = model.graph
+    kept = {*checkpoint, *(str(value.name) for value in (*graph.inputs, *graph.outputs))}
+    for index, node in enumerate(graph):
+        node.name = f"{node.op_type}_{index}"
+        for position, value in enumerate(node.outputs):
+            if value.name not in kept:
+                value.name = f"{node.name}_{position}"
+    used = [value for node in graph for value in node.inputs if value and value.is_initializer()]
+    constants = dict.fromkeys(value for value in used if value.name not in kept)
+    for index, value in enumerate(constants):
+        value.name = f"constant_{index}"
+    in_order = [graph.initializers[name] for name in checkpoint] + list(constants)
+    graph.initializers.clear()
+    for value in in_order:
+        graph.register_initializer(value)
+
+
 def clean(model: ir.Model, checkpoint: Checkpoint) -> None:
     """Replace what the exporters say about themselves and the machine by what a reader needs."""
     ClearMetadataAndDocStringPass()(model)

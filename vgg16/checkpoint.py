@@ -189,6 +189,8 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
     if name not in CONFIGURATIONS:
         known = ", ".join(CONFIGURATIONS)
         raise BadInput(path, f"its configuration is {name!r}", f"one of {known}")
+    if "recipe" not in stored:
+        raise BadInput(path, "does not name its preprocessing recipe", _EXPECTED)
     known_fields = {field.name for field in fields(Metadata)}
     metadata = Metadata(**{k: v for k, v in stored.items() if k in known_fields})
 
@@ -200,7 +202,8 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         dtype = "float32" if entry["dtype"] == "F32" else entry["dtype"]
         offsets[tensor_name] = start
         tensors[tensor_name] = Tensor(shape, dtype, _view(mapped[start:end], shape))
-    classes = entries.get("predictions.bias", {}).get("shape", [CONFIGURATIONS[name].classes])[0]
+    head = tensors.get("predictions.bias")
+    classes = head.shape[0] if head and head.shape else None
     include_top = any(entry.partition(".")[0] in _CLASSIFIER for entry in entries)
     configuration = CONFIGURATIONS[name].with_head(include_top=include_top, classes=classes)
     checkpoint = Checkpoint(configuration, metadata, tensors, path=path, offsets=offsets)

@@ -1,0 +1,1 @@
+"""The project's tests: what each file is named after."""

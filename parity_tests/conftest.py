@@ -1,0 +1,97 @@
+"""Options, markers and the data that many tests start from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+# Chosen before anything imports Keras; the other backends are tested in processes of their own.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# TensorFlow 2.20 and 2.21 publish the symbols of their LLVM, and Triton, which PyTorch imports when
+# it traces, crashes if it comes after (tensorflow/tensorflow#124205). The tests use both frameworks
+# in one process; the project itself never does.
+if find_spec("triton"):
+    import_module("triton")
+
+from parity_tests.cuda import unusable
+from vgg16.checkpoint import Checkpoint
+from vgg16.photographs import PHOTOGRAPHS
+from vgg16.preprocessing import RECIPES, preprocess, read_image
+from vgg16.seeded import seeded_checkpoint
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cuda runs the tests marked cuda too (VGG16_REQUIRE_CUDA=1: they must not be skipped)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests that need a GPU where there is none, or where none was asked for."""
+    required = os.environ.get("VGG16_REQUIRE_CUDA") == "1"
+    asked = config.getoption("--device") == "cuda" or required
+    reason = unusable() if asked else "needs --device cuda"
+    for item in items:
+        if item.get_closest_marker("cuda") is None or not reason:
+            continue
+        if required:
+            item.add_marker(pytest.mark.usefixtures("required_cuda"))
+        else:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def required_cuda() -> None:
+    """Fail where VGG16_REQUIRE_CUDA=1 turns a skip for want of a GPU into a failure."""
+    pytest.fail(f"VGG16_REQUIRE_CUDA=1, but {unusable()}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of the session's own, gone at its end: full-size files take 0.5 GB each."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("VGG16_CACHE")
+    os.environ["VGG16_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["VGG16_CACHE"]
+    else:
+        os.environ["VGG16_CACHE"] = before
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(cache: Path) -> Checkpoint:
+    """The seeded checkpoint of the tiny configuration."""
+    return seeded_checkpoint("tiny")
+
+
+@pytest.fixture(scope="session")
+def full(cache: Path) -> Checkpoint:
+    """The seeded checkpoint of VGG16."""
+    return seeded_checkpoint("D")
+
+
+@pytest.fixture(scope="session")
+def batch() -> Callable[[Checkpoint], NDArray[np.float32]]:
+    """The project's photographs as the input of a checkpoint's network, (N, 3, H, W)."""
+
+    def prepared(checkpoint: Checkpoint) -> NDArray[np.float32]:
+        recipe = RECIPES[checkpoint.metadata.recipe]
+        size = checkpoint.configuration.input_size
+        pictures = [read_image(photograph.path) for photograph in PHOTOGRAPHS]
+        return np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
+
+    return prepared

@@ -1,0 +1,109 @@
+"""The seeded checkpoint is the same everywhere, and fit to show mistakes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from parity import reference
+from parity_tests.helpers import same
+from parity_tests.tolerances import ACTIVATION_GROWTH, SEEDED_MEAN
+from vgg16 import seeded
+from vgg16.architecture import configuration
+from vgg16.checkpoint import digest
+from vgg16.errors import BadInput
+
+# The bytes are a promise: a change of any of them needs a new seeded.VERSION.
+SHA256 = {
+    ("tiny", 0): "8a609a825db5862a09fbe49f51842dba20bf0d246419cacb5d8cbfb008217cbc",
+    ("tiny", 1): "e691a1b7501a700e585ec3c15f7f159ebcac8971060c75eef631e21c55b51823",
+    ("D", 0): "94813feb0b2ed61e07a81864757a193da9df5c51a5211b2cff5b905a7639c3c1",
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_bytes_are_pinned(seed):
+    assert digest(seeded.seeded_checkpoint("tiny", seed).path) == SHA256["tiny", seed]
+
+
+@pytest.mark.full
+def test_the_bytes_are_pinned_at_full_size(full):
+    assert digest(full.path) == SHA256["D", 0]
+
+
+def test_a_value_by_hand():
+    # The first 64-bit word of the stream keyed by the seed and the name's CRC-32: its lower half's
+    # upper 24 bits, mapped to odd integers, times the He bound over 2 ** 24.
+    name, fan_in = "block1_conv1.weight", 3 * 3 * 3
+    word = int(np.random.Philox(key=np.array([5, 0xAF98AA97], np.uint64)).random_raw())
+    odd = 2 * ((word & 0xFFFFFFFF) >> 8) + 1 - 2**24
+    expected = np.float32(odd) * np.float32(math.sqrt(6 / fan_in) / 2**24)
+    assert seeded.generate(configuration("D"), 5)[name].flat[0] == expected
+
+
+def test_every_tensor_is_distinct_and_free_of_zeros(tiny):
+    for name, values in tiny.items():
+        assert np.unique(values).size > 0.99 * values.size, name
+        assert np.all(values != 0), name
+
+
+def test_weights_have_he_variance_and_no_mean():
+    checkpoint = seeded.generate(configuration("D"))
+    for name in ("block3_conv2.weight", "predictions.weight"):
+        values = checkpoint[name].astype(np.float64)
+        fan_in = math.prod(values.shape[1:])
+        deviation = math.sqrt(2 / fan_in)
+        assert abs(values.mean()) < SEEDED_MEAN.limit * deviation / math.sqrt(values.size)
+        assert abs(values.std() / deviation - 1) < SEEDED_MEAN.limit / math.sqrt(values.size)
+
+
+def test_activations_keep_their_size_through_all_layers(tiny, batch):
+    taps = reference.run_with_taps(tiny, batch(tiny))
+    sizes = [math.sqrt(np.mean(values**2)) for values in taps.values()]
+    assert max(sizes) < ACTIVATION_GROWTH.limit * sizes[0]
+    assert min(sizes) > sizes[0] / ACTIVATION_GROWTH.limit
+
+
+def test_another_seed_changes_every_tensor(tiny):
+    other = seeded.generate(tiny.configuration, 1)
+    assert all(not np.any(tiny[name] == other[name]) for name in tiny)
+
+
+def test_a_checkpoint_says_that_it_is_seeded(tiny):
+    assert seeded.is_seeded(tiny)
+    assert tiny.metadata.recipe == "torchvision"
+    assert "seed 0" in tiny.metadata.source
+
+
+def test_the_file_is_made_once(cache):
+    path = seeded.seeded_checkpoint("tiny", 7).path
+    before = path.stat().st_mtime_ns
+    assert seeded.seeded_checkpoint("tiny", 7).path == path
+    assert path.stat().st_mtime_ns == before
+    assert path.parent == cache
+
+
+def test_a_damaged_file_in_the_cache_is_made_anew():
+    good = seeded.seeded_checkpoint("tiny", 8)
+    original = digest(good.path)
+    good.path.write_bytes(good.path.read_bytes()[:5000])
+    assert digest(seeded.seeded_checkpoint("tiny", 8).path) == original
+
+
+def test_the_file_holds_what_generate_computes(tiny):
+    assert same(tiny, seeded.generate(tiny.configuration))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_out_of_range_is_refused(seed):
+    with pytest.raises(BadInput, match=r"expected 0 to 2\*\*64 - 1"):
+        seeded.seeded_checkpoint("tiny", seed)
+
+
+def test_a_cache_folder_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VGG16_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(BadInput, match="cache folder cannot be made"):
+        seeded.seeded_checkpoint("tiny")
