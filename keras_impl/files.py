@@ -18,11 +18,13 @@ import h5py
 
 from vgg16 import layouts
 from vgg16.architecture import Convolution, Dense, Flatten, Layer, MaxPooling, Shape
-from vgg16.atomic import whole_file
+from vgg16.atomic import check_space, whole_file
 from vgg16.checkpoint import Checkpoint, Metadata, Tensor, configuration_of, digest
 from vgg16.errors import BadInput
 
 _EXPECTED: Final = "weights saved by Keras 3 (.weights.h5)"
+# More than the groups and attributes of the largest configuration take.
+_OVERHEAD: Final = 1 << 20
 _KINDS: Final = {"0": "weight", "1": "bias"}
 # Our own attribute of the file's root, which Keras does not look at.
 _METADATA: Final = "vgg16"
@@ -75,9 +77,16 @@ def write_weights(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
 
     Raises ``BadInput`` when the file cannot be written; what was there then stays.
     """
+    with whole_file(path) as temporary:
+        # HDF5 crashes the process when a disk turns out to be full.
+        check_space(temporary, 4 * checkpoint.configuration.parameters() + _OVERHEAD)
+        _write(checkpoint, temporary)
+
+
+def _write(checkpoint: Checkpoint, path: Path) -> None:
     feature_shape = checkpoint.configuration.feature_shape
     numbers: Counter[str] = Counter()
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5py.File(path, "w") as file:
         file.attrs[_METADATA] = json.dumps(asdict(checkpoint.metadata))
         for layer in checkpoint.configuration.layers:
             kind = _CONTAINERS[type(layer)]

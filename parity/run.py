@@ -162,7 +162,7 @@ class Workplace:
         return Job(
             task=task,
             runtime=runtime.name,
-            checkpoint=str(Path(str(self.checkpoint.path)).resolve()),
+            checkpoint=str(self.checkpoint.file.resolve()),
             folder=str(self.folder / f"{runtime.name}-{task}"),
             images=str(self.folder / "images.safetensors"),
             model=str(model),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from parity_tests.helpers import Batch
 
 # Chosen before anything imports Keras; the other backends are tested in processes of their own.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -22,7 +24,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 if find_spec("triton"):
     import_module("triton")
 
-from parity_tests.cuda import unusable
+from parity_tests.cuda import reason_to_skip, required, skip
 from vgg16.checkpoint import Checkpoint
 from vgg16.photographs import PHOTOGRAPHS
 from vgg16.preprocessing import RECIPES, preprocess, read_image
@@ -38,24 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests that need a GPU where there is none, or where none was asked for."""
-    required = os.environ.get("VGG16_REQUIRE_CUDA") == "1"
-    asked = config.getoption("--device") == "cuda" or required
-    reason = unusable() if asked else "needs --device cuda"
-    for item in items:
-        if item.get_closest_marker("cuda") is None or not reason:
-            continue
-        if required:
-            item.add_marker(pytest.mark.usefixtures("required_cuda"))
-        else:
-            item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@pytest.fixture
-def required_cuda() -> None:
-    """Fail where VGG16_REQUIRE_CUDA=1 turns a skip for want of a GPU into a failure."""
-    pytest.fail(f"VGG16_REQUIRE_CUDA=1, but {unusable()}")
+@pytest.fixture(autouse=True)
+def gpu(request: pytest.FixtureRequest) -> None:
+    """Skip a test marked ``cuda`` where there is no GPU, or where none was asked for."""
+    if request.node.get_closest_marker("cuda") is not None:
+        asked = required() or request.config.getoption("--device") == "cuda"
+        if reason := reason_to_skip(asked=asked):
+            skip(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,7 +76,7 @@ def full(cache: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def batch() -> Callable[[Checkpoint], NDArray[np.float32]]:
+def batch() -> Batch:
     """The project's photographs as the input of a checkpoint's network, (N, 3, H, W)."""
 
     def prepared(checkpoint: Checkpoint) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ ARBITER = np.random.default_rng(0).standard_normal((3, 1000)) * 4
 SIZES = np.abs(ARBITER).max(axis=1)
 
 
-def test_equal_logits_pass_with_no_error():
+def test_equal_logits_pass_with_no_error() -> None:
     verdict = judge(ARBITER.copy(), ARBITER)
     assert verdict.passed
     assert verdict.max_error == verdict.relative_error == 0
@@ -20,7 +20,7 @@ def test_equal_logits_pass_with_no_error():
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(0.99, True), (1.01, False)])
-def test_the_limit_is_held_at_one_logit_of_one_image(factor, passed):
+def test_the_limit_is_held_at_one_logit_of_one_image(factor: float, passed: bool) -> None:
     logits = ARBITER.copy()
     logits[1, 77] += factor * LOGITS.limit * SIZES[1]
     verdict = judge(logits, ARBITER)
@@ -30,7 +30,7 @@ def test_the_limit_is_held_at_one_logit_of_one_image(factor, passed):
     assert judge(logits, ARBITER, Tolerance(verdict.relative_error, "what was found")).passed
 
 
-def test_each_image_is_held_against_its_own_largest_logit():
+def test_each_image_is_held_against_its_own_largest_logit() -> None:
     arbiter = np.vstack([ARBITER[0], ARBITER[1] * 1e6])
     logits = arbiter.copy()
     logits[0, 0] += 2 * LOGITS.limit * SIZES[0]  # nothing beside the second image's logits
@@ -39,7 +39,7 @@ def test_each_image_is_held_against_its_own_largest_logit():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("whose", ["runtime", "arbiter"])
-def test_what_is_not_finite_fails(value, whose):
+def test_what_is_not_finite_fails(value: float, whose: str) -> None:
     logits, arbiter = ARBITER.copy(), ARBITER.copy()
     (logits if whose == "runtime" else arbiter)[2, 5] = value
     verdict = judge(logits, arbiter)
@@ -49,37 +49,37 @@ def test_what_is_not_finite_fails(value, whose):
     assert verdict.relative_error == np.inf
 
 
-def test_the_same_nan_on_both_sides_fails():
+def test_the_same_nan_on_both_sides_fails() -> None:
     both = ARBITER.copy()
     both[0, 0] = np.nan
     assert not judge(both, both).passed
 
 
 @pytest.mark.parametrize("shape", [(0, 1000), (3, 0), (3,)])
-def test_nothing_compared_fails(shape):
+def test_nothing_compared_fails(shape: tuple[int, ...]) -> None:
     verdict = judge(np.zeros(shape), np.zeros(shape))
     assert not verdict.passed
     assert "nothing to compare" in verdict.reason
 
 
-def test_a_missing_image_fails():
+def test_a_missing_image_fails() -> None:
     verdict = judge(ARBITER[:2], ARBITER)
     assert not verdict.passed
     assert verdict.reason == "the logits are (2, 1000), the arbiter's are (3, 1000)"
 
 
-def test_permuted_classes_fail():
+def test_permuted_classes_fail() -> None:
     # Sorting both sides first would pass this.
     assert not judge(ARBITER[:, ::-1], ARBITER).passed
 
 
-def test_an_arbiter_of_zeros_passes_nothing_but_zeros():
+def test_an_arbiter_of_zeros_passes_nothing_but_zeros() -> None:
     zeros = np.zeros((1, 10))
     assert judge(zeros.copy(), zeros).passed
     assert not judge(zeros + 1e-30, zeros).passed
 
 
-def test_agreement_counts_images():
+def test_agreement_counts_images() -> None:
     logits = ARBITER.copy()
     first, second = np.argsort(-logits[0])[:2]
     logits[0, [first, second]] = logits[0, [second, first]]  # same five, another first
@@ -90,16 +90,16 @@ def test_agreement_counts_images():
     assert verdict.top5_agreement == 2
 
 
-def test_top_is_ordered_and_ties_go_to_the_lower_class():
+def test_top_is_ordered_and_ties_go_to_the_lower_class() -> None:
     assert top(np.array([[0.0, 3.0, 1.0, 3.0]]), 3).tolist() == [[1, 3, 2]]
 
 
-def test_softmax_sums_to_one_and_does_not_overflow():
+def test_softmax_sums_to_one_and_does_not_overflow() -> None:
     probabilities = softmax(np.array([[1000.0, 1000.0, -1000.0]], np.float32))
     assert probabilities.tolist() == [[0.5, 0.5, 0.0]]
 
 
-def test_every_tolerance_has_a_reason():
+def test_every_tolerance_has_a_reason() -> None:
     import parity.compare
     from parity_tests import tolerances
 

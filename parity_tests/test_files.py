@@ -6,6 +6,8 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -29,7 +31,7 @@ def state_dict(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.full
-def test_torchvisions_model_loads_the_file_strictly(tmp_path):
+def test_torchvisions_model_loads_the_file_strictly(tmp_path: Path) -> None:
     # Column A with 10 classes: torchvision's smallest whole network.
     checkpoint = generate(configuration("A", classes=10))
     torch_impl.write_weights(checkpoint, tmp_path / "w.pth")
@@ -42,7 +44,9 @@ def test_torchvisions_model_loads_the_file_strictly(tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older format"])
-def test_a_state_dict_that_pytorch_saves_is_read(tiny, tmp_path, zipped):
+def test_a_state_dict_that_pytorch_saves_is_read(
+    tiny: Checkpoint, tmp_path: Path, zipped: bool
+) -> None:
     path = tmp_path / "w.pth"
     torch.save(state_dict(tiny), path, _use_new_zipfile_serialization=zipped)
     read = torch_impl.read_weights(path)
@@ -50,13 +54,13 @@ def test_a_state_dict_that_pytorch_saves_is_read(tiny, tmp_path, zipped):
     assert read.metadata == Metadata("torchvision", "w.pth", "torchvision", digest(path))
 
 
-def test_a_state_dict_in_another_order_is_read(tiny, tmp_path):
+def test_a_state_dict_in_another_order_is_read(tiny: Checkpoint, tmp_path: Path) -> None:
     torch.save(dict(reversed(state_dict(tiny).items())), tmp_path / "w.pth")
     assert same(torch_impl.read_weights(tmp_path / "w.pth"), tiny)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_every_configuration_is_recognised_in_both_formats(tmp_path, name):
+def test_every_configuration_is_recognised_in_both_formats(tmp_path: Path, name: str) -> None:
     features = generate(configuration(name, include_top=False))
     for impl, ending in ((torch_impl, "pth"), (keras_impl, "weights.h5")):
         impl.write_weights(features, tmp_path / f"w.{ending}")
@@ -66,7 +70,7 @@ def test_every_configuration_is_recognised_in_both_formats(tmp_path, name):
 
 
 @pytest.mark.parametrize("classes", [1000, 7])
-def test_a_chain_through_every_format_is_bit_exact(tmp_path, classes):
+def test_a_chain_through_every_format_is_bit_exact(tmp_path: Path, classes: int) -> None:
     start = generate(configuration("tiny", classes=classes), 9)
     torch_impl.write_weights(start, tmp_path / "a.pth")
     keras_impl.write_weights(torch_impl.read_weights(tmp_path / "a.pth"), tmp_path / "b.weights.h5")
@@ -74,7 +78,9 @@ def test_a_chain_through_every_format_is_bit_exact(tmp_path, classes):
     assert same(open_checkpoint(tmp_path / "c.safetensors"), start)
 
 
-def test_the_recipe_and_the_licence_travel_in_a_keras_file(tiny, tmp_path):
+def test_the_recipe_and_the_licence_travel_in_a_keras_file(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
     keras_impl.write_weights(tiny, tmp_path / "w.weights.h5")
     read = keras_impl.read_weights(tmp_path / "w.weights.h5")
     assert (read.metadata.recipe, read.metadata.licence) == ("torchvision", "CC0-1.0")
@@ -83,7 +89,7 @@ def test_the_recipe_and_the_licence_travel_in_a_keras_file(tiny, tmp_path):
     )
 
 
-def test_reading_keras_files_imports_no_framework(tiny, tmp_path):
+def test_reading_keras_files_imports_no_framework(tiny: Checkpoint, tmp_path: Path) -> None:
     keras_impl.write_weights(tiny, tmp_path / "w.weights.h5")
     code = (
         "import sys, keras_impl\n"
@@ -93,7 +99,7 @@ def test_reading_keras_files_imports_no_framework(tiny, tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_problems_of_a_state_dict_stand_in_one_error(tiny, tmp_path):
+def test_problems_of_a_state_dict_stand_in_one_error(tiny: Checkpoint, tmp_path: Path) -> None:
     state = state_dict(tiny)
     del state["classifier.3.bias"]
     state["extra"] = torch.ones(1)
@@ -103,9 +109,9 @@ def test_problems_of_a_state_dict_stand_in_one_error(tiny, tmp_path):
         torch_impl.read_weights(tmp_path / "w.pth")
 
 
-def test_nothing_in_a_pickle_is_executed(tmp_path):
+def test_nothing_in_a_pickle_is_executed(tmp_path: Path) -> None:
     class Malicious:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, ...]:
             return (open, (str(tmp_path / "executed"), "w"))
 
     with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
@@ -121,7 +127,7 @@ def test_nothing_in_a_pickle_is_executed(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
-def test_truncated_files_are_refused(tiny, tmp_path, kept):
+def test_truncated_files_are_refused(tiny: Checkpoint, tmp_path: Path, kept: float) -> None:
     for impl, ending in ((torch_impl, "pth"), (keras_impl, "weights.h5")):
         path = tmp_path / f"w.{ending}"
         impl.write_weights(tiny, path)
@@ -130,7 +136,7 @@ def test_truncated_files_are_refused(tiny, tmp_path, kept):
             impl.read_weights(path)
 
 
-def test_files_of_another_kind_are_refused(tmp_path):
+def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     torch.save([1, 2, 3], tmp_path / "list.pth")
     with pytest.raises(BadInput, match="holds list, not named tensors"):
         torch_impl.read_weights(tmp_path / "list.pth")
@@ -147,13 +153,13 @@ def test_files_of_another_kind_are_refused(tmp_path):
         keras_impl.read_weights(tmp_path / "unnamed.weights.h5")
 
 
-def test_missing_files_are_refused(tmp_path):
+def test_missing_files_are_refused(tmp_path: Path) -> None:
     for impl, ending in ((torch_impl, "pth"), (keras_impl, "weights.h5")):
         with pytest.raises(BadInput, match="no such file"):
             impl.read_weights(tmp_path / f"none.{ending}")
 
 
-def test_a_failed_write_leaves_nothing(tiny, tmp_path):
+def test_a_failed_write_leaves_nothing(tiny: Checkpoint, tmp_path: Path) -> None:
     for impl in (torch_impl, keras_impl):
         with pytest.raises(BadInput, match="no such folder"):
             impl.write_weights(tiny, tmp_path / "none" / "w")

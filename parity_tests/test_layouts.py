@@ -18,7 +18,9 @@ def distinct(*shape: int) -> np.ndarray:
 
 
 @given(sides, sides, sides, sides)
-def test_convolutions_move_element_by_element(out, inputs, height, width):
+def test_convolutions_move_element_by_element(
+    out: int, inputs: int, height: int, width: int
+) -> None:
     kernel = distinct(out, inputs, height, width)
     moved = layouts.oihw_to_hwio(kernel)
     assert moved.shape == (height, width, inputs, out)
@@ -28,7 +30,7 @@ def test_convolutions_move_element_by_element(out, inputs, height, width):
 
 
 @given(sides, sides)
-def test_dense_layers_move_element_by_element(out, inputs):
+def test_dense_layers_move_element_by_element(out: int, inputs: int) -> None:
     kernel = distinct(out, inputs)
     moved = layouts.oi_to_io(kernel)
     for o, i in np.ndindex(kernel.shape):
@@ -37,7 +39,7 @@ def test_dense_layers_move_element_by_element(out, inputs):
 
 
 @given(st.sampled_from([1, 3, 64, 130]), sides, sides, sides)
-def test_fc1_moves_element_by_element(out, channels, height, width):
+def test_fc1_moves_element_by_element(out: int, channels: int, height: int, width: int) -> None:
     # 130 outputs are more than two of the blocks that the move is done in.
     kernel = distinct(out, channels * height * width)
     moved = layouts.fc1_chw_to_hwc(kernel, (channels, height, width))
@@ -49,7 +51,9 @@ def test_fc1_moves_element_by_element(out, channels, height, width):
 
 
 @given(sides, sides, sides, sides)
-def test_fc1_gives_the_same_products_on_either_flattening(out, channels, height, width):
+def test_fc1_gives_the_same_products_on_either_flattening(
+    out: int, channels: int, height: int, width: int
+) -> None:
     maps = distinct(2, channels, height, width)
     kernel = distinct(out, channels * height * width)
     chw = maps.reshape(2, -1) @ kernel.T
@@ -59,7 +63,9 @@ def test_fc1_gives_the_same_products_on_either_flattening(out, channels, height,
 
 
 @given(sides, sides, sides, sides)
-def test_images_move_element_by_element(images, channels, height, width):
+def test_images_move_element_by_element(
+    images: int, channels: int, height: int, width: int
+) -> None:
     batch = distinct(images, channels, height, width)
     moved = layouts.nchw_to_nhwc(batch)
     for n, c, h, w in np.ndindex(batch.shape):
@@ -76,7 +82,7 @@ def test_images_move_element_by_element(images, channels, height, width):
         ("fc2.weight", (7, 5)),
     ],
 )
-def test_a_tensor_comes_back_from_keras_layout_as_it_was(name, shape):
+def test_a_tensor_comes_back_from_keras_layout_as_it_was(name: str, shape: tuple[int, ...]) -> None:
     values = distinct(*shape)
     moved = layouts.canonical_to_keras(name, values, (3, 2, 4))
     assert layouts.keras_shape_to_canonical(moved.shape) == shape

@@ -12,7 +12,7 @@ from vgg16.names import Names, names, torchvision_keys
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_the_table_follows_from_the_architecture(name):
+def test_the_table_follows_from_the_architecture(name: str) -> None:
     network = configuration(name)
     derived = []
     position = 0
@@ -32,7 +32,7 @@ def test_the_table_follows_from_the_architecture(name):
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("A", 11), ("B", 13), ("D", 16), ("E", 19)])
-def test_torchvision_has_these_keys_with_these_shapes(name, theirs):
+def test_torchvision_has_these_keys_with_these_shapes(name: str, theirs: int) -> None:
     network = configuration(name)
     with torch.device("meta"):
         state = getattr(torchvision.models, f"vgg{theirs}")(weights=None).state_dict()
@@ -41,7 +41,7 @@ def test_torchvision_has_these_keys_with_these_shapes(name, theirs):
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("A", 11), ("B", 13), ("D", 16), ("E", 19)])
-def test_timm_has_these_keys(name, theirs):
+def test_timm_has_these_keys(name: str, theirs: int) -> None:
     with torch.device("meta"):
         model = timm.create_model(f"vgg{theirs}", pretrained=False)
     table = names(configuration(name)).values()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from vgg16.errors import BadInput
 from vgg16.photographs import PHOTOGRAPHS
-from vgg16.preprocessing import RECIPES, normalise, preprocess, read_image
+from vgg16.preprocessing import RECIPES, Layout, Recipe, normalise, preprocess, read_image
 
 TORCHVISION, CAFFE = RECIPES["torchvision"], RECIPES["caffe"]
 
@@ -19,7 +21,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
-def test_caffe_is_exactly_what_keras_does(layout):
+def test_caffe_is_exactly_what_keras_does(layout: Layout) -> None:
     from keras.applications.vgg16 import preprocess_input
 
     pixels = np.stack([noise(9, 7, seed) for seed in range(2)])
@@ -43,7 +45,7 @@ def test_caffe_is_exactly_what_keras_does(layout):
         pytest.param(Image.fromarray(noise(256, 256)), id="as wanted"),
     ],
 )
-def test_torchvision_is_what_torchvision_does_within_one_rounding(picture):
+def test_torchvision_is_what_torchvision_does_within_one_rounding(picture: Image.Image) -> None:
     from torchvision.models import VGG16_Weights
 
     theirs = VGG16_Weights.IMAGENET1K_V1.transforms()(picture)[np.newaxis].numpy()
@@ -55,7 +57,7 @@ def test_torchvision_is_what_torchvision_does_within_one_rounding(picture):
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("kind", ["array", "image", "float pixels"])
-def test_the_picture_is_not_changed(recipe, kind):
+def test_the_picture_is_not_changed(recipe: Recipe, kind: str) -> None:
     # Keras's preprocess_input changes a float array in place.
     pixels = noise(230, 260)
     if kind == "float pixels":
@@ -71,13 +73,13 @@ def test_the_picture_is_not_changed(recipe, kind):
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_an_array_gives_what_its_image_gives(recipe):
+def test_an_array_gives_what_its_image_gives(recipe: Recipe) -> None:
     pixels = noise(230, 260)
     assert np.array_equal(preprocess(pixels, recipe), preprocess(Image.fromarray(pixels), recipe))
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_the_two_layouts_hold_the_same_values(recipe):
+def test_the_two_layouts_hold_the_same_values(recipe: Recipe) -> None:
     first, last = (preprocess(noise(230, 260), recipe, layout=way) for way in ("nchw", "nhwc"))
     assert first.shape == (1, 3, 224, 224)
     assert last.shape == (1, 224, 224, 3)
@@ -86,7 +88,7 @@ def test_the_two_layouts_hold_the_same_values(recipe):
     assert last.flags.c_contiguous
 
 
-def test_caffe_puts_blue_first():
+def test_caffe_puts_blue_first() -> None:
     red = np.zeros((224, 224, 3), np.uint8)
     red[..., 0] = 255
     values = preprocess(red, CAFFE)[0, :, 0, 0]
@@ -95,7 +97,7 @@ def test_caffe_puts_blue_first():
     assert values[2] > 0 > values[0]
 
 
-def test_another_size_keeps_the_recipes_proportion():
+def test_another_size_keeps_the_recipes_proportion() -> None:
     # 64 pixels from 256 * 64 // 224 = 73: the same part of the picture, up to rounding.
     assert preprocess(noise(73, 73), TORCHVISION, size=64).shape == (1, 3, 64, 64)
     cut = noise(73, 73)[4:68, 4:68]
@@ -105,7 +107,7 @@ def test_another_size_keeps_the_recipes_proportion():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     picture = Image.fromarray(noise(30, 40)).convert("L" if mode == "I;16" else mode)
     if mode == "I;16":
         picture = picture.convert("I").convert("I;16")
@@ -114,7 +116,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert preprocess(read_image(path), TORCHVISION).shape == (1, 3, 224, 224)
 
 
-def test_a_picture_is_turned_upright(tmp_path):
+def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     picture = Image.fromarray(noise(20, 30))
     exif = picture.getexif()
     exif[0x0112] = 6  # taken with the camera on its side
@@ -131,13 +133,13 @@ def test_a_picture_is_turned_upright(tmp_path):
         np.zeros((1, 224, 224, 3), np.uint8),
     ],
 )
-def test_other_arrays_are_refused_with_their_shape(array):
+def test_other_arrays_are_refused_with_their_shape(array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected a uint8 array of shape") as refusal:
         preprocess(array, TORCHVISION)
     assert str(array.shape) in str(refusal.value)
 
 
-def test_files_that_are_no_pictures_are_refused(tmp_path):
+def test_files_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such file; expected a picture"):
         read_image(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("not a picture")

@@ -11,6 +11,7 @@ import torch
 
 import torch_impl
 from parity import reference
+from parity_tests.helpers import Batch
 from parity_tests.tolerances import FLOAT64
 from vgg16.architecture import Convolution, Dense, Flatten, MaxPooling, configuration
 from vgg16.checkpoint import Checkpoint
@@ -61,7 +62,7 @@ def assert_close(taps: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
         assert error <= FLOAT64.limit * np.abs(expected[name]).max(), name
 
 
-def test_it_agrees_with_plain_loops_on_every_tap(tiny, batch):
+def test_it_agrees_with_plain_loops_on_every_tap(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     taps = reference.run_with_taps(tiny, images)
     for index, image in enumerate(images):
@@ -77,20 +78,20 @@ def float64_model(checkpoint: Checkpoint) -> torch_impl.VGG:
     return model.double()
 
 
-def test_it_agrees_with_pytorch_in_float64_on_every_tap(tiny, batch):
+def test_it_agrees_with_pytorch_in_float64_on_every_tap(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     expected = torch_impl.run_with_taps(float64_model(tiny), images.astype(np.float64))
     assert_close(reference.run_with_taps(tiny, images), expected)
 
 
 @pytest.mark.full
-def test_it_agrees_with_pytorch_in_float64_at_full_size(full, batch):
+def test_it_agrees_with_pytorch_in_float64_at_full_size(full: Checkpoint, batch: Batch) -> None:
     images = batch(full)[:1]
     expected = torch_impl.run_with_taps(float64_model(full), images.astype(np.float64))
     assert_close(reference.run_with_taps(full, images), expected)
 
 
-def test_1x1_convolutions_and_odd_sizes_agree_with_pytorch():
+def test_1x1_convolutions_and_odd_sizes_agree_with_pytorch() -> None:
     # Column C at the smallest sizes that drop a last row and column at every pooling.
     features = generate(configuration("C", include_top=False), 3)
     images = np.random.default_rng(0).standard_normal((1, 3, 47, 63))
@@ -98,7 +99,7 @@ def test_1x1_convolutions_and_odd_sizes_agree_with_pytorch():
     assert_close(reference.run_with_taps(features, images), expected)
 
 
-def test_images_of_a_batch_do_not_touch_each_other(tiny, batch):
+def test_images_of_a_batch_do_not_touch_each_other(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     together = reference.run_with_taps(tiny, images)["predictions"]
     alone = np.concatenate(
@@ -107,7 +108,7 @@ def test_images_of_a_batch_do_not_touch_each_other(tiny, batch):
     assert np.abs(together - alone).max() <= FLOAT64.limit * np.abs(alone).max()
 
 
-def test_nan_comes_out_as_nan(tiny, batch):
+def test_nan_comes_out_as_nan(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     images[0, 1, 30, 30] = np.nan
     logits = reference.run_with_taps(tiny, images)["predictions"]
@@ -115,6 +116,6 @@ def test_nan_comes_out_as_nan(tiny, batch):
     assert np.isfinite(logits[1]).all()
 
 
-def test_a_wrong_size_is_refused(tiny):
+def test_a_wrong_size_is_refused(tiny: Checkpoint) -> None:
     with pytest.raises(ValueError, match=r"\(3, 32, 64\), expected \(3, 64, 64\)"):
         reference.run_with_taps(tiny, np.zeros((1, 3, 32, 64)))

@@ -10,13 +10,13 @@ from vgg16.photographs import PHOTOGRAPHS
 from vgg16.preprocessing import read_image
 
 
-def test_photographs_are_unchanged_and_small():
+def test_photographs_are_unchanged_and_small() -> None:
     assert len(PHOTOGRAPHS) >= 2
     assert all(digest(photograph.path) == photograph.sha256 for photograph in PHOTOGRAPHS)
     assert sum(photograph.path.stat().st_size for photograph in PHOTOGRAPHS) < 500_000
 
 
-def test_every_photograph_states_a_free_licence_and_its_origin():
+def test_every_photograph_states_a_free_licence_and_its_origin() -> None:
     readme = (Path(PHOTOGRAPHS[0].path).parent / "README.md").read_text(encoding="utf-8")
     for photograph in PHOTOGRAPHS:
         assert photograph.licence in ("CC0-1.0", "public domain")
@@ -26,7 +26,7 @@ def test_every_photograph_states_a_free_licence_and_its_origin():
         assert read_image(photograph.path).mode == "RGB"
 
 
-def test_class_names_are_those_of_torchvision_and_each_is_unique():
+def test_class_names_are_those_of_torchvision_and_each_is_unique() -> None:
     from torchvision.models import VGG16_Weights
 
     ours, theirs = imagenet_classes(), VGG16_Weights.IMAGENET1K_V1.meta["categories"]
@@ -43,6 +43,6 @@ def test_class_names_are_those_of_torchvision_and_each_is_unique():
     }
 
 
-def test_other_classes_than_imagenets_are_numbers():
+def test_other_classes_than_imagenets_are_numbers() -> None:
     assert class_name(281, 1000) == "tabby"
     assert class_name(2, 10) == "class 2"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torchvision
 
 import torch_impl
 from parity import reference
-from parity_tests.helpers import same
+from parity_tests.helpers import Batch, Builder, same
 from parity_tests.tolerances import FLOAT32_TAPS
 from vgg16.architecture import CONFIGURATIONS, configuration
 from vgg16.checkpoint import Checkpoint
@@ -19,7 +21,7 @@ from vgg16.seeded import generate
 TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
 
 
-def on_meta(build, *arguments, **options):
+def on_meta(build: Builder, *arguments: Any, **options: Any) -> Any:
     """A model without values: at full size they would take 0.5 GB and seconds."""
     with torch.device("meta"):
         return build(*arguments, **options)
@@ -28,7 +30,7 @@ def on_meta(build, *arguments, **options):
 def built(checkpoint: Checkpoint) -> torch_impl.VGG:
     """A model with the checkpoint's weights."""
     network = checkpoint.configuration
-    model = on_meta(
+    model: torch_impl.VGG = on_meta(
         torch_impl.VGG, network.name, include_top=network.include_top, classes=network.classes
     )
     torch_impl.load_checkpoint(model, checkpoint)
@@ -36,13 +38,13 @@ def built(checkpoint: Checkpoint) -> torch_impl.VGG:
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_every_configuration_has_its_parameters(name):
+def test_every_configuration_has_its_parameters(name: str) -> None:
     model = on_meta(torch_impl.VGG, name)
     assert sum(p.numel() for p in model.parameters()) == configuration(name).parameters()
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_state_dicts_load_strictly_both_ways(name):
+def test_state_dicts_load_strictly_both_ways(name: str) -> None:
     ours = on_meta(torch_impl.VGG, name)
     theirs = on_meta(getattr(torchvision.models, TORCHVISION[name]), weights=None)
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -51,7 +53,9 @@ def test_state_dicts_load_strictly_both_ways(name):
 
 
 @pytest.mark.full
-def test_with_torchvisions_weights_the_output_is_torchvisions_bit_for_bit(batch, full):
+def test_with_torchvisions_weights_the_output_is_torchvisions_bit_for_bit(
+    batch: Batch, full: Checkpoint
+) -> None:
     with torch.device("meta"):
         theirs = torchvision.models.vgg16(weights=None)
     theirs.to_empty(device="cpu")
@@ -69,19 +73,19 @@ def test_with_torchvisions_weights_the_output_is_torchvisions_bit_for_bit(batch,
     assert logits.std() > 0
 
 
-def test_weights_come_back_bit_for_bit(tiny):
+def test_weights_come_back_bit_for_bit(tiny: Checkpoint) -> None:
     assert same(torch_impl.to_checkpoint(built(tiny)), tiny)
 
 
-def test_a_model_with_memory_is_loaded_in_place(tiny):
+def test_a_model_with_memory_is_loaded_in_place(tiny: Checkpoint) -> None:
     model = torch_impl.VGG("tiny")
-    before = model.features[0].weight.data_ptr()
+    before = dict(model.named_parameters())["features.0.weight"].data_ptr()
     torch_impl.load_checkpoint(model, tiny)
-    assert model.features[0].weight.data_ptr() == before
+    assert dict(model.named_parameters())["features.0.weight"].data_ptr() == before
     assert same(torch_impl.to_checkpoint(model), tiny)
 
 
-def test_taps_agree_with_the_arbiter_layer_by_layer(tiny, batch):
+def test_taps_agree_with_the_arbiter_layer_by_layer(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     expected = reference.run_with_taps(tiny, images)
     taps = torch_impl.run_with_taps(built(tiny), images)
@@ -92,7 +96,7 @@ def test_taps_agree_with_the_arbiter_layer_by_layer(tiny, batch):
         assert np.abs(values - expected[name]).max() <= limit, name
 
 
-def test_taps_leave_no_hook_and_the_mode_as_it_was(tiny, batch):
+def test_taps_leave_no_hook_and_the_mode_as_it_was(tiny: Checkpoint, batch: Batch) -> None:
     model = built(tiny).train()
     torch_impl.run_with_taps(model, batch(tiny))
     with pytest.raises(ValueError, match="received an input"):
@@ -101,13 +105,13 @@ def test_taps_leave_no_hook_and_the_mode_as_it_was(tiny, batch):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_taps_do_not_drop_activations(tiny, batch):
+def test_taps_do_not_drop_activations(tiny: Checkpoint, batch: Batch) -> None:
     model = built(tiny).train()
     once, twice = (torch_impl.run_with_taps(model, batch(tiny))["predictions"] for _ in range(2))
     assert np.array_equal(once, twice)
 
 
-def test_features_take_any_size_of_at_least_32(tiny):
+def test_features_take_any_size_of_at_least_32(tiny: Checkpoint) -> None:
     model = built(tiny.without_top())
     assert model(torch.zeros(1, 3, 33, 70)).shape == (1, 12, 1, 2)
     with pytest.raises(ValueError, match=r"shape \(3, 31, 40\), expected \(3, at least 32, at"):
@@ -115,13 +119,13 @@ def test_features_take_any_size_of_at_least_32(tiny):
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 32, 64), (1, 64, 64, 3), (3, 64, 64)])
-def test_wrong_sizes_are_refused_with_both_shapes(tiny, shape):
+def test_wrong_sizes_are_refused_with_both_shapes(tiny: Checkpoint, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected \(3, 64, 64\)") as refusal:
         built(tiny)(torch.zeros(shape))
     assert f"({', '.join(map(str, shape[1:]))})" in str(refusal.value)
 
 
-def test_other_numbers_of_classes(tiny):
+def test_other_numbers_of_classes(tiny: Checkpoint) -> None:
     ten = generate(configuration("tiny", classes=10))
     model = built(ten)
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
@@ -129,7 +133,9 @@ def test_other_numbers_of_classes(tiny):
         torch_impl.load_checkpoint(model, tiny)
 
 
-def test_a_checkpoint_of_another_configuration_is_refused_and_nothing_changes(tiny):
+def test_a_checkpoint_of_another_configuration_is_refused_and_nothing_changes(
+    tiny: Checkpoint,
+) -> None:
     model = built(tiny)
     with pytest.raises(
         BadInput, match=r"missing: block1_conv2.weight.*expected configuration tiny"
@@ -138,20 +144,22 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_nothing_changes(ti
     assert same(torch_impl.to_checkpoint(model), tiny)
 
 
-def test_a_whole_checkpoint_does_not_slip_into_a_model_without_its_top(tiny):
+def test_a_whole_checkpoint_does_not_slip_into_a_model_without_its_top(tiny: Checkpoint) -> None:
     model = torch_impl.VGG("tiny", include_top=False)
-    with pytest.raises(BadInput, match="unexpected: fc1.weight.* without its classifier"):
+    with pytest.raises(BadInput, match=r"unexpected: fc1.weight.* without its classifier"):
         torch_impl.load_checkpoint(model, tiny)
 
 
-def test_a_model_in_another_precision_is_no_checkpoint(tiny):
-    with pytest.raises(BadInput, match="not float32: block1_conv1.weight is bfloat16"):
+def test_a_model_in_another_precision_is_no_checkpoint(tiny: Checkpoint) -> None:
+    with pytest.raises(BadInput, match=r"not float32: block1_conv1.weight is bfloat16"):
         torch_impl.to_checkpoint(built(tiny).to(torch.bfloat16))
 
 
-def test_initial_weights_are_glorot_and_biases_zero():
+def test_initial_weights_are_glorot_and_biases_zero() -> None:
     model = torch_impl.VGG("tiny")
-    first = model.features[0]
+    first = model.get_submodule("features.0")
+    assert isinstance(first, torch.nn.Conv2d)
+    assert first.bias is not None
     bound = (6 / ((3 + 4) * 9)) ** 0.5
     assert 0.9 * bound < first.weight.abs().max() <= bound
     assert not first.bias.any()

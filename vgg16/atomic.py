@@ -72,6 +72,19 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
                 shutil.rmtree(older, ignore_errors=True)
 
 
+def check_space(path: Path, size: int) -> None:
+    """Raise ``OSError`` now where there is no room for ``size`` bytes in a file that exists.
+
+    For libraries that do not survive a full disk. Where the system cannot tell, nothing is raised.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            finally:
+                file.truncate(0)
+
+
 def check_writable(destination: str | os.PathLike[str]) -> None:
     """Raise ``BadInput`` now where :func:`whole_file` would after the work."""
     path = Path(destination)
@@ -93,11 +106,25 @@ def _write_errors(path: Path) -> Iterator[None]:
         if not path.parent.is_dir():
             raise BadInput(path.parent, "no such folder", "an existing folder to write to")
         yield
-    except OSError as error:
-        # Libraries that read the source raise OSError too, but without the system's number.
-        if error.errno is None:
+    except BadInput:
+        raise
+    except Exception as error:
+        if (cause := _system_error(error)) is None:
             raise
-        raise BadInput(path, f"cannot be written ({error.strerror})", _WRITABLE) from error
+        raise BadInput(path, f"cannot be written ({cause.strerror})", _WRITABLE) from error
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The system's refusal behind an exception, if there is one.
+
+    Libraries that write files raise another error while they close the one that could not be
+    written. Those that read raise OSError too, but without the system's number.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        error = error.__context__
+    return None
 
 
 def _sync(path: Path) -> None:

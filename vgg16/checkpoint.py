@@ -117,6 +117,13 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         return len(self._tensors)
 
     @property
+    def file(self) -> Path:
+        """The file that the tensors are in. Raises ``ValueError`` where they are in none."""
+        if self.path is None:
+            raise ValueError(f"the checkpoint from {self.metadata.source} is in no file")
+        return self.path
+
+    @property
     def label(self) -> str:
         """The file's name, or the source's where there is no file."""
         return str(self.path or self.metadata.source)

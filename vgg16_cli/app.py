@@ -98,8 +98,8 @@ def export(
 
 @app.command()
 def port(
-    source: Annotated[Path, typer.Argument(help="A weights file.")],
-    destination: Annotated[Path, typer.Argument(help="The file to write.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A weights file.")],
+    destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="The file to write.")],
     from_format: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--from", metavar="FORMAT", help="Default: found from the content."),
@@ -124,7 +124,7 @@ def port(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
     runtime: Annotated[

@@ -35,13 +35,14 @@ def parity(
 
     wanted = runtimes.split(",") if runtimes is not None else list(RUNTIMES)
     chosen = [runtime(name) for name in wanted]
+    place = _choice("--device", device, get_args(Device))
     if report_file is not None:
         check_writable(report_file)
     report = run_parity(
         resolve(weights, configuration),
         list(images) or [photograph.path for photograph in PHOTOGRAPHS],
         chosen,
-        device=_choice("--device", device, get_args(Device)),
+        device=place,
         progress=working,
     )
     document = to_json(report)

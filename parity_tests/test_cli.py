@@ -1,0 +1,431 @@
+"""The command line: what each command prints, and one clear line for whatever it cannot use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from parity_tests.helpers import Command, Outcome, same
+from vgg16.architecture import configuration
+from vgg16.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from vgg16.photographs import PHOTOGRAPHS
+from vgg16.seeded import generate
+from vgg16_cli import app
+from vgg16_cli.weights import resolve
+
+CAT, ROCKET = (str(photograph.path) for photograph in PHOTOGRAPHS)
+
+
+@pytest.fixture
+def vgg16(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run ``vgg16`` with arguments in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["vgg16", *map(str, arguments)])
+        environment = dict(os.environ)
+        with pytest.raises(SystemExit) as end:
+            app.main()
+        os.environ.clear()
+        os.environ.update(environment)
+        captured = capfd.readouterr()
+        return Outcome(int(end.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["parity", "--help"]])
+def test_help_imports_nothing_that_takes_time(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from vgg16_cli.app import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    slow = {'numpy', 'h5py', 'PIL', 'safetensors', 'onnx', 'torch', 'keras', 'jax'}\n"
+        "    slow |= {'tensorflow', 'onnxruntime'}\n"
+        "    assert not slow & set(sys.modules), slow & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_porting_between_safetensors_and_keras_imports_no_framework(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    code = (
+        "import sys\n"
+        "from vgg16_cli.app import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    slow = {'torch', 'keras', 'jax', 'tensorflow', 'onnxruntime', 'onnx'}\n"
+        "    assert not slow & set(sys.modules), slow & set(sys.modules)\n"
+    )
+    destination = str(tmp_path / "w.weights.h5")
+    subprocess.run(
+        [sys.executable, "-c", code, "port", str(tiny.file), destination],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_it_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vgg16_cli", "summary"], capture_output=True, text=True, check=True
+    )
+    assert "138,357,544" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, str]:
+    """One parity run of the tiny network in PyTorch, Keras and both exports: report, out, err."""
+    path = tmp_path_factory.mktemp("report") / "report.json"
+    command = [sys.executable, "-m", "vgg16_cli", "parity", "--configuration", "tiny"]
+    four = "torch,keras-tensorflow,onnx-from-keras,onnx-from-torch"
+    done = subprocess.run(
+        [*command, "--runtimes", four, "--report", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(path.read_text()), done.stdout, done.stderr
+
+
+def test_parity_holds_in_both_frameworks_and_both_exports(
+    tiny_run: tuple[dict[str, Any], str, str],
+) -> None:
+    report, *_ = tiny_run
+    assert report["holds"]
+    assert [(row["runtime"], row["status"]) for row in report["rows"]] == [
+        ("torch", "holds"),
+        ("keras-tensorflow", "holds"),
+        ("onnx-from-keras", "holds"),
+        ("onnx-from-torch", "holds"),
+    ]
+    for row in report["rows"]:
+        verdict = row["verdict"]
+        assert 0 < verdict["relative_error"] <= verdict["limit"]
+        assert verdict["images"] == verdict["top1_agreement"] == verdict["top5_agreement"] == 2
+
+
+def test_the_report_names_weights_images_and_versions(
+    tiny_run: tuple[dict[str, Any], str, str],
+) -> None:
+    report, *_ = tiny_run
+    assert report["weights"]["configuration"] == "tiny"
+    assert report["weights"]["seeded"] is True
+    assert report["weights"]["metadata"]["recipe"] == "torchvision"
+    assert [image["file"] for image in report["images"]] == ["chelsea.png", "rocket.jpg"]
+    assert report["images"][0]["sha256"] == PHOTOGRAPHS[0].sha256
+    assert set(report["rows"][2]["record"]["versions"]) >= {"onnxruntime", "tf2onnx", "keras"}
+    assert "export" in report["rows"][2]["record"]["seconds"]
+
+
+def test_without_a_terminal_the_table_is_plain_and_progress_goes_to_stderr(
+    tiny_run: tuple[dict[str, Any], str, str],
+) -> None:
+    _, out, err = tiny_run
+    lines = out.splitlines()
+    assert lines[0].split("  ")[0] == "runtime"
+    assert [line.split()[1] for line in lines[1:5]] == ["holds"] * 4
+    assert lines[5] == "Parity holds: 4 runtimes within 1e-05 of the float64 arbiter."
+    assert "\x1b" not in out + err
+    assert not any(character in out for character in "│┃─━")
+    assert "arbiter" in err
+    assert "onnx-from-keras (export)" in err
+
+
+def test_json_is_one_document_and_nothing_else(vgg16: Command) -> None:
+    done = vgg16("parity", "--configuration", "tiny", "--runtimes", "torch", "--json")
+    assert done.status == 0
+    assert json.loads(done.out)["rows"][0]["runtime"] == "torch"
+
+
+def test_broken_parity_is_exit_status_1(vgg16: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parity import compare
+
+    strict = compare.Tolerance(1e-20, "nothing passes, so that the exit status shows")
+    real = compare.judge
+    monkeypatch.setattr(compare, "judge", lambda logits, arbiter: real(logits, arbiter, strict))
+    done = vgg16("parity", "--configuration", "tiny", "--runtimes", "torch", "--images", CAT)
+    assert done.status == 1
+    assert "Parity is broken: torch." in done.out
+    assert "torch broken: off by" in done.out
+
+
+def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parity import runtimes
+
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
+    done = vgg16("parity", "--configuration", "tiny")
+    assert done.status == 1
+    assert "Nothing was compared" in done.out
+    assert done.out.count("not run:") == 6
+
+
+def test_weights_of_every_format_are_taken(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    for name in ("w.pth", "w.weights.h5", "w.safetensors"):
+        assert vgg16("port", tiny.file, tmp_path / name).status == 0
+        assert same(resolve(str(tmp_path / name), "tiny"), tiny)
+    one = ["--weights", tmp_path / "w.weights.h5", "--runtimes", "torch", "--images", CAT]
+    done = vgg16("parity", *one, "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["weights"]["metadata"]["source"] == "w.weights.h5"
+
+
+def test_port_finds_formats_and_keeps_every_bit(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    assert vgg16("port", tiny.file, tmp_path / "a.pth").status == 0
+    assert vgg16("port", tmp_path / "a.pth", tmp_path / "b.weights.h5").status == 0
+    (tmp_path / "b.weights.h5").rename(tmp_path / "anything")
+    done = vgg16("port", tmp_path / "anything", tmp_path / "c", "--to", "safetensors", "--json")
+    assert done.status == 0
+    facts = json.loads(done.out)
+    assert (facts["format"], facts["configuration"], facts["tensors"]) == (
+        "safetensors",
+        "tiny",
+        32,
+    )
+    assert same(open_checkpoint(tmp_path / "c"), tiny)
+
+
+def test_port_writes_the_recipe_that_is_given(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    vgg16("port", tiny.file, tmp_path / "a.pth")
+    done = vgg16("port", tmp_path / "a.pth", tmp_path / "b.safetensors", "--recipe", "caffe")
+    assert "recipe caffe" in done.out
+    assert open_checkpoint(tmp_path / "b.safetensors").metadata.recipe == "caffe"
+
+
+def test_export_writes_the_folder_and_says_what_is_in_it(vgg16: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = vgg16(
+        "export", "--framework", "torch", "--configuration", "tiny", "--out", out, "--json"
+    )
+    assert done.status == 0, done.err
+    files = json.loads(done.out)["files"]
+    assert files == {path.name: path.stat().st_size for path in out.iterdir()}
+
+
+def test_predict_names_five_classes_and_says_that_seeded_names_mean_nothing(vgg16: Command) -> None:
+    done = vgg16("predict", CAT, ROCKET, "--configuration", "tiny", "--runtime", "torch")
+    assert done.status == 0
+    lines = done.out.splitlines()
+    assert lines[0] == CAT
+    assert lines[6] == ROCKET
+    assert len(lines) == 13
+    assert lines[-1] == "These weights are seeded, never trained: the names mean nothing."
+
+
+def test_predict_says_nothing_of_seeds_for_other_weights(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    vgg16("port", tiny.file, tmp_path / "a.pth")
+    done = vgg16("predict", CAT, "--weights", tmp_path / "a.pth", "--json")
+    document = json.loads(done.out)
+    assert document["seeded"] is False
+    best = document["images"][0]["top5"]
+    assert [entry["probability"] for entry in best] == sorted(
+        (entry["probability"] for entry in best), reverse=True
+    )
+
+
+def test_summary_is_the_table_of_the_architecture(vgg16: Command) -> None:
+    done = vgg16("summary", "--json")
+    document = json.loads(done.out)
+    assert document["parameters"] == 138_357_544
+    assert document["multiply_adds"] == 15_470_264_320
+    first = document["layers"][0]
+    assert first["name"] == "block1_conv1"
+    assert first["output_shape"] == [64, 224, 224]
+    plain = vgg16("summary").out.splitlines()
+    assert any(line.split()[:3] == ["block5_conv3", "features.28", "512×14×14"] for line in plain)
+    assert plain[-1].split() == ["total", "138,357,544", "15,470,264,320"]
+
+
+def damaged(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> Path:
+    """The tiny checkpoint with its tensors changed."""
+    source = write_checkpoint(generate(configuration("tiny")), folder / "source").file
+    tensors = {name: values.copy() for name, values in load_file(source).items()}
+    change(tensors)
+    metadata = {"format": "vgg16-checkpoint/1", "configuration": "tiny", "recipe": "caffe"}
+    save_file(tensors, folder / "damaged.safetensors", metadata=metadata)
+    return folder / "damaged.safetensors"
+
+
+@pytest.fixture
+def bad(tmp_path: Path, tiny: Checkpoint) -> dict[str, Path]:
+    """Files that cannot be used, by what is wrong with them."""
+    files = {
+        "missing": tmp_path / "missing.safetensors",
+        "text": tmp_path / "text.safetensors",
+        "truncated": tmp_path / "truncated.safetensors",
+        "truncated pth": tmp_path / "truncated.pth",
+        "truncated h5": tmp_path / "truncated.weights.h5",
+        "zip": tmp_path / "other.zip",
+        "shape": damaged(tmp_path, lambda t: t.update({"fc2.bias": np.ones(3, np.float32)})),
+        "folder": tmp_path,
+    }
+    files["text"].write_text("these are not weights")
+    whole = tiny.file.read_bytes()
+    files["truncated"].write_bytes(whole[: len(whole) // 2])
+    torch.save({"x": torch.ones(4000)}, files["truncated pth"])
+    files["truncated pth"].write_bytes(files["truncated pth"].read_bytes()[:4000])
+    files["truncated h5"].write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    import zipfile
+
+    with zipfile.ZipFile(files["zip"], "w") as archive:
+        archive.writestr("readme.txt", "no weights")
+    return files
+
+
+BAD_WEIGHTS = {
+    "missing": "no such file; expected a file of one of the formats safetensors, torchvision",
+    "text": "not a weights file; expected a file of one of the formats",
+    "truncated": "not a readable safetensors file",
+    "truncated pth": "not a weights file",
+    "truncated h5": "not a readable HDF5 file",
+    "zip": "not a weights file",
+    "shape": "wrong shape: fc2.bias is (3,) instead of (32,); expected configuration tiny",
+    "folder": "no such file",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_WEIGHTS)
+@pytest.mark.parametrize("command", ["parity", "port", "predict", "export"])
+def test_weights_that_cannot_be_used_are_one_line(
+    vgg16: Command, bad: dict[str, Path], tmp_path: Path, command: str, kind: str
+) -> None:
+    out = tmp_path / "out.weights.h5"
+    arguments: dict[str, list[str | Path]] = {
+        "parity": ["--weights", bad[kind]],
+        "port": [bad[kind], out],
+        "predict": [CAT, "--weights", bad[kind]],
+        "export": ["--framework", "torch", "--out", out, "--weights", bad[kind]],
+    }
+    done = vgg16(command, *arguments[command])
+    last = done.err.strip().splitlines()[-1]
+    assert done.status == 2
+    assert last.startswith(f"vgg16: {bad[kind]}: {BAD_WEIGHTS[kind]}")
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+BAD_ARGUMENTS = {
+    "unknown runtime": (["parity", "--runtimes", "torch,theano"], "runtime: 'theano' is unknown"),
+    "no runtime": (["parity", "--runtimes", ""], "runtime: '' is unknown"),
+    "unknown configuration": (
+        ["parity", "--configuration", "F"],
+        "--configuration: 'F' is unknown",
+    ),
+    "unknown summary": (["summary", "--configuration", "F"], "configuration: 'F' is unknown"),
+    "unknown device": (
+        ["parity", "--device", "tpu"],
+        "--device: 'tpu' is unknown; expected one of",
+    ),
+    "unknown seed": (
+        ["parity", "--weights", "seeded:x"],
+        "--weights: the seed is 'x'; expected a w",
+    ),
+    "huge seed": (["parity", "--weights", f"seeded:{2**64}"], f"seed: is {2**64}; expected 0 to"),
+    "missing image": (["predict", "none.png", "--configuration", "tiny"], "none.png: no such file"),
+    "not an image": (
+        ["parity", "--configuration", "tiny", "--images", __file__],
+        f"{__file__}: not a picture; expected a picture",
+    ),
+    "unknown framework": (
+        ["export", "--framework", "mxnet", "--out", "x"],
+        "--framework: 'mxnet' is unknown; expected one of keras, torch",
+    ),
+    "unknown layout": (
+        ["export", "--framework", "torch", "--out", "x", "--layout", "chwn"],
+        "--layout: 'chwn' is unknown; expected one of nchw, nhwc",
+    ),
+    "unknown format": (["port", CAT, "x.pth", "--from", "gif"], "format: 'gif' is unknown"),
+    "unknown recipe": (["port", CAT, "x.pth", "--recipe", "x"], "--recipe: 'x' is unknown"),
+    "report in no folder": (
+        ["parity", "--configuration", "tiny", "--report", "none/r.json"],
+        "none: no such folder; expected an existing folder to write to",
+    ),
+    "unknown option": (["parity", "--nonsense"], "No such option: --nonsense"),
+    "unknown command": (["train"], "No such command 'train'"),
+    "missing argument": (["port", CAT], "Missing argument 'DESTINATION'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+def test_bad_usage_is_one_line(vgg16: Command, arguments: list[str], message: str) -> None:
+    done = vgg16(*arguments)
+    last = done.err.strip().splitlines()[-1]
+    assert done.status == 2
+    assert last.startswith(f"vgg16: {message}")
+    assert done.out == ""
+    assert "Traceback" not in done.err
+
+
+def test_values_that_are_not_finite_are_one_line(vgg16: Command, tmp_path: Path) -> None:
+    path = damaged(tmp_path, lambda tensors: tensors["fc1.weight"].fill(np.nan))
+    done = vgg16("parity", "--weights", path)
+    assert done.status == 2
+    assert done.err.strip().endswith(
+        "not finite (NaN or infinity): fc1.weight; expected configuration tiny"
+    )
+
+
+def test_a_checkpoint_of_another_configuration_is_one_line(
+    vgg16: Command, tiny: Checkpoint
+) -> None:
+    done = vgg16("parity", "--weights", tiny.file, "--configuration", "D")
+    assert done.status == 2
+    assert done.err.strip() == (
+        f"vgg16: {tiny.file}: holds configuration tiny; expected configuration D"
+    )
+
+
+def test_a_destination_whose_name_tells_nothing_is_one_line(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    done = vgg16("port", tiny.file, tmp_path / "weights.bin")
+    assert done.status == 2
+    assert "its name does not tell the format; expected one that ends in .safetensors" in done.err
+
+
+def test_an_export_into_a_used_folder_is_one_line(vgg16: Command, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    done = vgg16("export", "--framework", "torch", "--configuration", "tiny", "--out", tmp_path)
+    assert done.status == 2
+    assert f"{tmp_path}: holds thesis.tex; expected a new folder" in done.err
+
+
+def test_what_is_not_installed_is_one_line_with_the_remedy(
+    vgg16: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from parity import runtimes
+
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
+    done = vgg16("export", "--framework", "keras", "--out", tmp_path / "out")
+    assert done.status == 2
+    assert 'not installed: pip install -e ".[keras,onnx]"' in done.err
+    done = vgg16("predict", CAT)
+    assert done.status == 2
+    assert 'none is installed; expected pip install -e ".[torch]"' in done.err
+    done = vgg16("predict", CAT, "--runtime", "keras-jax")
+    assert 'pip install -e ".[jax]"' in done.err

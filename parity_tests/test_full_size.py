@@ -1,0 +1,74 @@
+"""The main job at full size: what ``make parity`` promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parity.runtimes import Framework
+from vgg16.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.full
+
+FOUR = ("torch", "keras-tensorflow", "onnx-from-keras", "onnx-from-torch")
+MEMORY_BYTES = 6_000_000_000
+
+
+@pytest.fixture(scope="module")
+def report(full: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path: Path = tmp_path_factory.mktemp("full") / "report.json"
+    command = [sys.executable, "-m", "vgg16_cli", "parity", "--report", str(path)]
+    done = subprocess.run(
+        [*command, "--runtimes", ",".join(FOUR)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+def test_keras_pytorch_and_both_exports_agree_on_the_photographs(report: dict[str, Any]) -> None:
+    assert report["holds"]
+    assert report["weights"]["parameters"] == 138_357_544
+    assert [row["runtime"] for row in report["rows"]] == list(FOUR)
+    for row in report["rows"]:
+        assert row["status"] == "holds", row
+        assert row["verdict"]["images"] == 2
+        assert row["verdict"]["top1_agreement"] == row["verdict"]["top5_agreement"] == 2
+
+
+def test_no_process_takes_more_memory_than_promised(report: dict[str, Any]) -> None:
+    peaks = {row["runtime"]: row["record"]["peak_bytes"] for row in report["rows"]}
+    assert all(0 < peak < MEMORY_BYTES for peak in peaks.values()), peaks
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_full_size_weights_come_back_bit_for_bit(full: Checkpoint, framework: Framework) -> None:
+    # In a process of its own: each framework holds the whole network.
+    code = (
+        (
+            "import sys\n"
+            "from parity_tests.helpers import same\n"
+            "from vgg16.checkpoint import open_checkpoint\n"
+            "checkpoint = open_checkpoint(sys.argv[1])\n"
+        )
+        + {
+            "torch": (
+                "import torch, torch_impl as impl\n"
+                "with torch.device('meta'):\n"
+                "    model = impl.VGG()\n"
+            ),
+            "keras": (
+                "import keras_impl as impl\nmodel = impl.functional(kernel_initializer='zeros')\n"
+            ),
+        }[framework]
+        + (
+            "impl.load_checkpoint(model, checkpoint)\n"
+            "assert same(impl.to_checkpoint(model), checkpoint)\n"
+        )
+    )
+    subprocess.run([sys.executable, "-c", code, str(full.file)], check=True, capture_output=True)
