@@ -10,7 +10,7 @@ import pytest
 
 from parity import run
 from parity.runtimes import RUNTIMES
-from parity_tests.cuda import reason_to_skip, skip
+from parity_tests.cuda import reason_to_skip
 from vgg16.photographs import PHOTOGRAPHS
 
 
@@ -26,8 +26,9 @@ def test_parity_holds_on_the_gpu(
     checkpoint = request.getfixturevalue(configuration)
     pictures = [photograph.path for photograph in PHOTOGRAPHS]
     (row,) = run.run_parity(checkpoint, pictures, [runtime], device="cuda").rows
-    if row.status == "failed" and "no usable GPU" in row.reason:
-        skip(row.reason)
+    if name == "keras-tensorflow" and "no usable GPU" in row.reason:
+        # TensorFlow's wheel finds a GPU only where its own CUDA packages are installed too.
+        pytest.skip(row.reason)
     assert row.status == "holds", row.reason
 
 
