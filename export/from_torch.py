@@ -16,7 +16,8 @@ from vgg16.architecture import Configuration
 from vgg16.names import torchvision_keys
 from vgg16.preprocessing import Layout
 
-# Traced with two images: a batch of one would be taken for a constant.
+# Traced with two images: versions of the exporter take a batch of one for a constant
+# (pytorch/pytorch#157621).
 _TRACED_BATCH = 2
 
 
