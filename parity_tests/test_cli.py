@@ -429,3 +429,19 @@ def test_what_is_not_installed_is_one_line_with_the_remedy(
     assert 'none is installed; expected pip install -e ".[torch]"' in done.err
     done = vgg16("predict", CAT, "--runtime", "keras-jax")
     assert 'pip install -e ".[jax]"' in done.err
+
+
+def test_a_pth_file_without_pytorch_is_one_line_with_the_remedy(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vgg16_cli import weights
+
+    assert vgg16("port", tiny.file, tmp_path / "w.pth").status == 0
+    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    for source, destination in ((tiny.file, "x.pth"), (tmp_path / "w.pth", "x.safetensors")):
+        done = vgg16("port", source, tmp_path / destination)
+        assert done.status == 2
+        assert (
+            'needs PyTorch, which is not installed; expected pip install -e ".[torch]"' in done.err
+        )
+        assert not (tmp_path / destination).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -55,6 +56,7 @@ def read(path: Path, file_format: str | None = None, recipe: str | None = None) 
     override = {"recipe": recipe} if recipe else {}
     match file_format:
         case "torchvision":
+            _need_pytorch(path)
             from torch_impl.files import read_weights
 
             return read_weights(path, **override)
@@ -73,6 +75,7 @@ def write(checkpoint: Checkpoint, path: Path, file_format: str | None = None) ->
     file_format = _check_format(file_format) if file_format else _by_ending(path)
     match file_format:
         case "torchvision":
+            _need_pytorch(path)
             from torch_impl.files import write_weights
 
             write_weights(checkpoint, path)
@@ -118,6 +121,11 @@ def _seeded(configuration: str, seed: str) -> Checkpoint:
         raise BadInput("--weights", f"the seed is {seed!r}", "a whole number, as in seeded:3")
     with working(f"seeded checkpoint {configuration}"):
         return seeded_checkpoint(configuration, int(seed))
+
+
+def _need_pytorch(path: Path) -> None:
+    if find_spec("torch") is None:
+        raise BadInput(path, "needs PyTorch, which is not installed", 'pip install -e ".[torch]"')
 
 
 def _by_ending(path: Path) -> str:
