@@ -7,7 +7,10 @@ optimiser is left out because it reads values.
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx_ir as ir
 
@@ -51,7 +54,7 @@ def trace(configuration: Configuration, *, layout: Layout = "nchw") -> ir.Model:
     with torch.device("meta"):
         network = Network().eval()
         images = torch.empty(_TRACED_BATCH, *image_shape)
-    with warnings.catch_warnings():
+    with _quiet_registry(), warnings.catch_warnings():
         # The exporter calls parts of PyTorch that PyTorch itself has deprecated.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
@@ -74,3 +77,17 @@ def trace(configuration: Configuration, *, layout: Layout = "nchw") -> ir.Model:
         key = str(value.name).removeprefix("network.")
         value.name = canonical.get(key, key)
     return model
+
+
+@contextmanager
+def _quiet_registry() -> Iterator[None]:
+    """Without torchvision the exporter warns four times that it cannot export torchvision's
+    operators; the network has none of them.
+    """
+    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registry.level
+    registry.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        registry.setLevel(level)
