@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,14 @@ def test_full_size_weights_come_back_bit_for_bit(full: Checkpoint, framework: Fr
         )
     )
     subprocess.run([sys.executable, "-c", code, str(full.file)], check=True, capture_output=True)
+
+
+README = Path(__file__).parents[1] / "README.md"
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=["torch", "keras"])
+@pytest.mark.usefixtures("full")
+def test_the_readmes_python_runs(block: str) -> None:
+    shown = block + "\nassert taps['predictions'].shape == (1, 1000)\n"
+    subprocess.run([sys.executable, "-c", shown], check=True, capture_output=True)
