@@ -6,6 +6,7 @@ BIN := .venv/bin
 .PHONY: parity test fast lint clean
 
 parity: .venv/users
+	mkdir -p build
 	$(BIN)/vgg16 parity --report build/parity.json
 
 test: .venv/developers
@@ -24,11 +25,12 @@ clean:
 	rm -rf .venv build
 
 $(BIN)/python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "$(PYTHON) is older than Python 3.11; name another: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/users: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e ".[all]"
-	mkdir -p build
 	touch $@
 
 .venv/developers: .venv/users

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from export.interface import Framework
 from vgg16.atomic import whole_folder
 from vgg16.checkpoint import Checkpoint, write_checkpoint
 from vgg16.errors import BadInput
@@ -14,8 +15,6 @@ from vgg16.preprocessing import Layout
 
 MODEL_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
-
-Framework = Literal["keras", "torch"]
 
 
 def export_onnx(

@@ -9,6 +9,8 @@ the moves between layouts. What the arguments were traced as, the linker turns i
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -49,7 +51,7 @@ def trace(configuration: Configuration, *, layout: Layout = "nchw") -> ir.Model:
     signature = [tf.TensorSpec((None, *image_shape), tf.float32, name=INPUT)] + [
         tf.TensorSpec(shape, tf.float32, name=name) for name, shape in weights.items()
     ]
-    with keras.StatelessScope(initialize_variables=False):
+    with _float32(), keras.StatelessScope(initialize_variables=False):
         stateless = tf.function(_stateless(configuration, layout), autograph=False)
         function = stateless.get_concrete_function(*signature)
     graph = process_tf_graph(
@@ -66,6 +68,21 @@ def trace(configuration: Configuration, *, layout: Layout = "nchw") -> ir.Model:
     for value in (model.graph.inputs[0], output):
         value.shape = ir.Shape([BATCH, *list(value.shape or ())[1:]])
     return model
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """Trace in the checkpoint's type, whatever the user's Keras configuration says."""
+    import keras
+
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
 
 
 def _stateless(configuration: Configuration, layout: Layout) -> Any:

@@ -1,8 +1,10 @@
-"""What both exports agree on: the names at the graph's edge and the version of its operators."""
+"""What both exports agree on: their own names, the names at the graph's edge, the operators."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+Framework = Literal["keras", "torch"]
 
 INPUT: Final = "images"
 OUTPUT: Final = "logits"

@@ -50,8 +50,8 @@ class Row:
     Parameters
     ----------
     runtime: its name.
-    status: ``holds`` or ``broken`` where it ran, ``failed`` where it should have run and did not,
-        ``not run`` where something that it needs is not installed.
+    status: ``holds`` or ``broken`` where it ran, ``failed`` where it began and did not end,
+        ``not run`` where a package or a device that it needs is not there.
     reason: why it is not ``holds``.
     verdict: the comparison with the arbiter, where it ran.
     record: versions, times and memory, where it was started.
@@ -74,6 +74,8 @@ class Report:
     images: the pictures.
     device: where the runtimes ran.
     arbiter_seconds: how long the arbiter took.
+    peak_bytes: the most memory of this process, the arbiter's.
+    all_required: whether the runtimes were asked for by name, so that one that was not run counts.
     rows: one a runtime, in the order asked for.
     """
 
@@ -81,25 +83,35 @@ class Report:
     images: tuple[Image, ...]
     device: str
     arbiter_seconds: float
+    peak_bytes: int
+    all_required: bool
     rows: tuple[Row, ...]
 
     @property
     def holds(self) -> bool:
-        """Whether every runtime that was started is near enough; never where none was."""
-        started = [row for row in self.rows if row.status != "not run"]
-        return bool(started) and all(row.status == "holds" for row in started)
+        """Whether every runtime that counts is near enough; never where none was compared."""
+        compared = [row for row in self.rows if row.status != "not run" or self.all_required]
+        return bool(compared) and all(row.status == "holds" for row in compared)
 
     @property
     def summary(self) -> str:
         """The outcome in one line."""
-        started = [row for row in self.rows if row.status != "not run"]
-        if not started:
-            return "Nothing was compared: no runtime could run."
+        names = {status: self._named(status) for status in ("holds", "broken", "failed", "not run")}
         if self.holds:
-            count = "1 runtime" if len(started) == 1 else f"{len(started)} runtimes"
-            return f"Parity holds: {count} within {_limit(self.rows)} of the float64 arbiter."
-        broken = ", ".join(row.runtime for row in started if row.status != "holds")
-        return f"Parity is broken: {broken}."
+            count = len(names["holds"])
+            runtimes = "1 runtime" if count == 1 else f"{count} runtimes"
+            limit = next(row.verdict.limit for row in self.rows if row.verdict is not None)
+            return f"Parity holds: {runtimes} within {limit:.0e} of the float64 arbiter."
+        if names["broken"]:
+            return f"Parity is broken: {', '.join(names['broken'])}."
+        if names["failed"]:
+            return f"Parity is not shown: {', '.join(names['failed'])} failed."
+        if names["holds"]:
+            return f"Parity is not shown: {', '.join(names['not run'])} did not run."
+        return "Nothing was compared: no runtime could run."
+
+    def _named(self, status: str) -> list[str]:
+        return [row.runtime for row in self.rows if row.status == status]
 
 
 COLUMNS: Final = (
@@ -107,7 +119,6 @@ COLUMNS: Final = (
     "parity",
     "max |error|",
     "relative",
-    "limit",
     "top-1",
     "top-5",
     "seconds",
@@ -133,7 +144,11 @@ def to_json(report: Report) -> dict[str, Any]:
         "device": report.device,
         "weights": asdict(report.weights),
         "images": [asdict(image) for image in report.images],
-        "arbiter": {"implementation": "NumPy float64", "seconds": report.arbiter_seconds},
+        "arbiter": {
+            "implementation": "NumPy float64",
+            "seconds": report.arbiter_seconds,
+            "peak_bytes": report.peak_bytes,
+        },
         "rows": [asdict(_finite(row)) for row in report.rows],
     }
 
@@ -141,12 +156,11 @@ def to_json(report: Report) -> dict[str, Any]:
 def _cells(row: Row) -> tuple[str, ...]:
     verdict, record = row.verdict, row.record
     compared = verdict is not None and verdict.images > 0
-    numbers = ("", "", "", "", "")
+    numbers = ("", "", "", "")
     if verdict is not None and compared:
         numbers = (
             f"{verdict.max_error:.1e}",
             f"{verdict.relative_error:.1e}",
-            f"{verdict.limit:.0e}",
             f"{verdict.top1_agreement}/{verdict.images}",
             f"{verdict.top5_agreement}/{verdict.images}",
         )
@@ -154,10 +168,6 @@ def _cells(row: Row) -> tuple[str, ...]:
     if record is not None and not record.error:
         costs = (f"{sum(record.seconds.values()):.1f}", f"{record.peak_bytes / 1e9:.1f}")
     return (row.runtime, row.status, *numbers, *costs)
-
-
-def _limit(rows: tuple[Row, ...]) -> str:
-    return next(f"{row.verdict.limit:.0e}" for row in rows if row.verdict is not None)
 
 
 def _finite(row: Row) -> Row:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from parity import compare, reference
 from parity.report import Image, Report, Row, Weights
-from parity.runtimes import Device, Job, Record, Runtime, work
+from parity.runtimes import Device, Job, Record, Runtime, peak_memory, work
 from vgg16.checkpoint import Checkpoint, digest, write_checkpoint
 from vgg16.errors import BadInput
 from vgg16.preprocessing import RECIPES, preprocess, read_image
@@ -32,6 +32,7 @@ def run_parity(
     runtimes: Sequence[Runtime],
     *,
     device: Device = "cpu",
+    all_required: bool = False,
     progress: Progress = nullcontext,
 ) -> Report:
     """Run the checkpoint's network in every runtime and in the arbiter, and judge the logits.
@@ -42,6 +43,7 @@ def run_parity(
     images: picture files, at least one.
     runtimes: each becomes a row of the report, also where it cannot run.
     device: where the runtimes run; the arbiter runs on the CPU.
+    all_required: whether parity needs each of the runtimes, also one that is not installed.
     progress: called with the name of each stage.
 
     Raises ``BadInput`` for a checkpoint without its classifier, no image, or one that cannot be
@@ -60,17 +62,27 @@ def run_parity(
                 rows.append(Row(chosen.name, "not run", reason=reason))
             else:
                 rows.append(_judge(chosen, workplace, expected))
+    with progress("digests"):
+        sha256 = "" if checkpoint.path is None else digest(checkpoint.path)
     weights = Weights(
         configuration=checkpoint.configuration.name,
         parameters=checkpoint.configuration.parameters(),
         seeded=is_seeded(checkpoint),
         path="" if checkpoint.path is None else checkpoint.path.name,
-        sha256="" if checkpoint.path is None else digest(checkpoint.path),
+        sha256=sha256,
         metadata=asdict(checkpoint.metadata),
     )
     first_classes = compare.top(expected, 5).tolist()
     shown = [Image(p.name, digest(p), t) for p, t in zip(images, first_classes, strict=True)]
-    return Report(weights, tuple(shown), device, seconds, tuple(rows))
+    return Report(
+        weights=weights,
+        images=tuple(shown),
+        device=device,
+        arbiter_seconds=seconds,
+        peak_bytes=peak_memory(),
+        all_required=all_required,
+        rows=tuple(rows),
+    )
 
 
 def run_logits(
@@ -133,27 +145,33 @@ class Workplace:
 
     def __post_init__(self) -> None:
         if self.checkpoint.path is None:
-            path = self.folder / "checkpoint.safetensors"
-            self.checkpoint = write_checkpoint(self.checkpoint, path)
+            with self.progress("canonical checkpoint"):
+                path = self.folder / "checkpoint.safetensors"
+                self.checkpoint = write_checkpoint(self.checkpoint, path)
         save_file({"images": self.batch}, self.folder / "images.safetensors")
 
     def run(self, runtime: Runtime) -> tuple[NDArray[np.float32] | None, Record]:
         """A runtime's logits and its record; no logits where it failed, the record says why."""
         model = self.folder / f"{runtime.name}-model"
-        seconds: dict[str, float] = {}
+        exported = Record()
         if runtime.onnx:
             with self.progress(f"{runtime.name} (export)"):
                 exported = work(self._job("export", runtime, model))
             if exported.error:
                 return None, exported
-            seconds = {"export": exported.seconds["export"]}
         with self.progress(runtime.name):
             job = self._job("run", runtime, model)
             record = work(job)
         # An exported model is as large as the checkpoint: gone before the next one comes.
         for file in model.glob("*"):
             file.unlink()
-        record = replace(record, seconds=seconds | record.seconds)
+        # What it cost is the cost of both processes.
+        costs = {f"export {stage}": seconds for stage, seconds in exported.seconds.items()}
+        record = replace(
+            record,
+            seconds=costs | record.seconds,
+            peak_bytes=max(exported.peak_bytes, record.peak_bytes),
+        )
         if record.error:
             return None, record
         return load_file(Path(job.folder) / "taps.safetensors")["predictions"], record
@@ -173,7 +191,8 @@ class Workplace:
 def _judge(runtime: Runtime, workplace: Workplace, expected: NDArray[np.float64]) -> Row:
     logits, record = workplace.run(runtime)
     if logits is None:
-        return Row(runtime.name, "failed", reason=record.error, record=record)
+        status: Literal["not run", "failed"] = "not run" if record.unavailable else "failed"
+        return Row(runtime.name, status, reason=record.error, record=record)
     verdict = compare.judge(logits, expected)
-    status: Literal["holds", "broken"] = "holds" if verdict.passed else "broken"
-    return Row(runtime.name, status, reason=verdict.reason, verdict=verdict, record=record)
+    judged: Literal["holds", "broken"] = "holds" if verdict.passed else "broken"
+    return Row(runtime.name, judged, reason=verdict.reason, verdict=verdict, record=record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -15,12 +16,13 @@ from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from export.interface import Framework
 from vgg16.errors import BadInput
+from vgg16.preprocessing import Layout
 
 Device = Literal["cpu", "cuda"]
-Framework = Literal["keras", "torch"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Job:
     folder: str
     images: str = ""
     model: str = ""
-    layout: Literal["nchw", "nhwc"] = "nchw"
+    layout: Layout = "nchw"
     device: Device = "cpu"
 
 
@@ -134,7 +136,7 @@ class Record:
     Parameters
     ----------
     error: why it failed, in one line; empty where it did not.
-    bad_input: whether the failure is the input's fault.
+    unavailable: whether what failed is a device that is not there.
     versions: package -> version.
     device: what it ran on.
     threads: the number of threads it was free to use.
@@ -144,7 +146,7 @@ class Record:
     """
 
     error: str = ""
-    bad_input: bool = False
+    unavailable: bool = False
     versions: dict[str, str] = field(default_factory=dict)
     device: str = ""
     threads: int = 0
@@ -153,29 +155,48 @@ class Record:
     peak_bytes: int = 0
 
 
+def peak_memory() -> int:
+    """The most memory that this process has held, in bytes, mapped files included."""
+    # Linux's own figure first: getrusage's includes the parent's before the fork.
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def work(job: Job) -> Record:
     """Do a job in a worker process; a worker that dies is a record with an error."""
     folder = Path(job.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
     job_file, log_file = folder / "job.json", folder / "log.txt"
     job_file.write_text(json.dumps(asdict(job)), encoding="utf-8")
     with log_file.open("wb") as log:
         status = subprocess.run(
-            [sys.executable, "-m", "parity.worker", str(job_file)],
+            # -P: a file torch.py in the user's folder is not PyTorch.
+            [sys.executable, "-P", "-m", "parity.worker", str(job_file)],
             env=_environment(runtime(job.runtime), job.device),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,
         ).returncode
-    try:
-        return Record(**json.loads((folder / "record.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    record_file = folder / "record.json"
+    if status < 0 or not record_file.exists():
         return Record(error=_death(status, log_file.read_text("utf-8", "replace").splitlines()))
+    return Record(**json.loads(record_file.read_text(encoding="utf-8")))
 
 
 def _environment(chosen: Runtime, device: Device) -> dict[str, str]:
-    settings: dict[str, Any] = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUTF8": "1"}
+    # The folder that this package was imported from, for where it is not installed.
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    settings: dict[str, str] = {
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUTF8": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     if chosen.backend:
         settings["KERAS_BACKEND"] = chosen.backend
     if device == "cpu":

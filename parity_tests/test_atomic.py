@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path, write: Write) -> None:
 
 @pytest.mark.parametrize("write", [whole_file, whole_folder])
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_a_read_only_folder_is_refused(write: Write) -> None:
+def test_a_folder_that_takes_no_file_is_refused(write: Write) -> None:
     # Not even root writes there.
     with pytest.raises(BadInput, match="cannot be written"), write("/proc/self/x"):
         pass
@@ -101,3 +102,39 @@ def test_a_full_disk_is_one_line_and_nothing_is_left(
     assert last.endswith("expected a writable folder with enough free space")
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [whole_file, whole_folder])
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_read_only_folder_is_refused(tmp_path: Path, write: Write) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root writes everywhere")
+    tmp_path.chmod(0o500)
+    try:
+        refusal = pytest.raises(BadInput, match=r"cannot be written \(Permission denied\)")
+        with refusal, write(tmp_path / "x"):
+            pass
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX pipes and links")
+def test_devices_and_pipes_are_refused_and_links_are_followed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for special in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(BadInput, match="is a device or a pipe"), whole_file(special):
+            pass
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with whole_file(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_an_error_from_elsewhere_is_not_blamed_on_the_destination(tmp_path: Path) -> None:
+    try:
+        raise PermissionError(13, "elsewhere")
+    except OSError:
+        with pytest.raises(KeyError), whole_file(tmp_path / "f"):
+            raise KeyError("a bug") from None

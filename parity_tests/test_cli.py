@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ from safetensors.numpy import load_file, save_file
 from parity_tests.helpers import Command, Outcome, same
 from vgg16.architecture import configuration
 from vgg16.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from vgg16.names import torchvision_keys
 from vgg16.photographs import PHOTOGRAPHS
-from vgg16.seeded import generate
+from vgg16.seeded import generate, is_seeded
 from vgg16_cli import app
 from vgg16_cli.weights import resolve
 
@@ -130,7 +134,8 @@ def test_the_report_names_weights_images_and_versions(
     assert [image["file"] for image in report["images"]] == ["chelsea.png", "rocket.jpg"]
     assert report["images"][0]["sha256"] == PHOTOGRAPHS[0].sha256
     assert set(report["rows"][2]["record"]["versions"]) >= {"onnxruntime", "tf2onnx", "keras"}
-    assert "export" in report["rows"][2]["record"]["seconds"]
+    stages = set(report["rows"][2]["record"]["seconds"])
+    assert stages == {"export import", "export trace", "import", "load", "run"}
 
 
 def test_without_a_terminal_the_table_is_plain_and_progress_goes_to_stderr(
@@ -184,7 +189,7 @@ def test_weights_of_every_format_are_taken(
     one = ["--weights", tmp_path / "w.weights.h5", "--runtimes", "torch", "--images", CAT]
     done = vgg16("parity", *one, "--json")
     assert done.status == 0, done.err
-    assert json.loads(done.out)["weights"]["metadata"]["source"] == "w.weights.h5"
+    assert json.loads(done.out)["weights"]["metadata"]["source"] == tiny.metadata.source
 
 
 def test_port_finds_formats_and_keeps_every_bit(
@@ -207,8 +212,7 @@ def test_port_finds_formats_and_keeps_every_bit(
 def test_port_writes_the_recipe_that_is_given(
     vgg16: Command, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    vgg16("port", tiny.file, tmp_path / "a.pth")
-    done = vgg16("port", tmp_path / "a.pth", tmp_path / "b.safetensors", "--recipe", "caffe")
+    done = vgg16("port", tiny.file, tmp_path / "b.safetensors", "--recipe", "caffe")
     assert "recipe caffe" in done.out
     assert open_checkpoint(tmp_path / "b.safetensors").metadata.recipe == "caffe"
 
@@ -233,11 +237,21 @@ def test_predict_names_five_classes_and_says_that_seeded_names_mean_nothing(vgg1
     assert lines[-1] == "These weights are seeded, never trained: the names mean nothing."
 
 
+def test_seeded_weights_are_still_known_as_such_after_a_port(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    for name in ("a.pth", "a.weights.h5", "a.safetensors"):
+        assert vgg16("port", tiny.file, tmp_path / name).status == 0
+        assert is_seeded(resolve(str(tmp_path / name), None)), name
+
+
 def test_predict_says_nothing_of_seeds_for_other_weights(
     vgg16: Command, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    vgg16("port", tiny.file, tmp_path / "a.pth")
-    done = vgg16("predict", CAT, "--weights", tmp_path / "a.pth", "--json")
+    keys = torchvision_keys(tiny.configuration)
+    state = {key: torch.from_numpy(tiny[name] * np.float32(0.9)) for name, key in keys.items()}
+    torch.save(state, tmp_path / "trained.pth")
+    done = vgg16("predict", CAT, "--weights", tmp_path / "trained.pth", "--json")
     document = json.loads(done.out)
     assert document["seeded"] is False
     best = document["images"][0]["top5"]
@@ -303,7 +317,7 @@ BAD_WEIGHTS = {
     "truncated h5": "not a readable HDF5 file",
     "zip": "not a weights file",
     "shape": "wrong shape: fc2.bias is (3,) instead of (32,); expected configuration tiny",
-    "folder": "no such file",
+    "folder": "is a folder; expected a file of one of the formats",
 }
 
 
@@ -331,10 +345,12 @@ def test_weights_that_cannot_be_used_are_one_line(
 
 BAD_ARGUMENTS = {
     "unknown runtime": (["parity", "--runtimes", "torch,theano"], "runtime: 'theano' is unknown"),
+    "empty weights": (["parity", "--weights", ""], ".: is a folder; expected a file of one of"),
+    "empty configuration": (["parity", "--configuration", ""], "configuration: '' is unknown"),
     "no runtime": (["parity", "--runtimes", ""], "runtime: '' is unknown"),
     "unknown configuration": (
         ["parity", "--configuration", "F"],
-        "--configuration: 'F' is unknown",
+        "configuration: 'F' is unknown",
     ),
     "unknown summary": (["summary", "--configuration", "F"], "configuration: 'F' is unknown"),
     "unknown device": (
@@ -346,6 +362,10 @@ BAD_ARGUMENTS = {
         "--weights: the seed is 'x'; expected a w",
     ),
     "huge seed": (["parity", "--weights", f"seeded:{2**64}"], f"seed: is {2**64}; expected 0 to"),
+    "folder for an image": (
+        ["predict", ".", "--configuration", "tiny"],
+        ".: is a folder; expected",
+    ),
     "missing image": (["predict", "none.png", "--configuration", "tiny"], "none.png: no such file"),
     "not an image": (
         ["parity", "--configuration", "tiny", "--images", __file__],
@@ -381,6 +401,75 @@ def test_bad_usage_is_one_line(vgg16: Command, arguments: list[str], message: st
     assert "Traceback" not in done.err
 
 
+def test_runtimes_may_be_spaced_and_each_is_run_once(vgg16: Command) -> None:
+    chosen = ["--runtimes", "torch, torch", "--images", CAT]
+    done = vgg16("parity", "--configuration", "tiny", *chosen, "--json")
+    assert done.status == 0, done.err
+    assert [row["runtime"] for row in json.loads(done.out)["rows"]] == ["torch"]
+
+
+def test_a_runtime_that_was_asked_for_and_is_missing_is_exit_status_1(
+    vgg16: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from parity import runtimes
+
+    monkeypatch.setattr(runtimes, "find_spec", lambda n: None if n == "jax" else find_spec(n))
+    done = vgg16("parity", "--configuration", "tiny", "--runtimes", "torch,keras-jax")
+    assert done.status == 1
+    assert "Parity is not shown: keras-jax did not run." in done.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
+    import pty
+
+    code = (
+        "from vgg16_cli.console import print_table\n"
+        "from parity.report import COLUMNS\n"
+        "row = ('keras-tensorflow', 'holds', '1.2e-05', '2.0e-06', '2/2', '2/2', '18.1', '3.1')\n"
+        "print_table(COLUMNS, [row], text_columns=2)\n"
+    )
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True)
+    os.close(theirs)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(ours, 10_000).decode()).splitlines()
+    os.close(ours)
+    assert len(shown) == 2
+    assert all(len(line) <= 80 for line in shown)
+    assert shown[1].split()[:4] == ["keras-tensorflow", "holds", "1.2e-05", "2.0e-06"]
+
+
+def test_a_stream_that_cannot_show_a_character_is_no_error() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vgg16_cli", "summary"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"64\\xd7224\\xd7224" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_terminated_run_takes_its_worker_and_its_files_along(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vgg16_cli", "parity", "--configuration", "tiny"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("torch"):
+            break
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_values_that_are_not_finite_are_one_line(vgg16: Command, tmp_path: Path) -> None:
     path = damaged(tmp_path, lambda tensors: tensors["fc1.weight"].fill(np.nan))
     done = vgg16("parity", "--weights", path)
@@ -395,7 +484,7 @@ def test_a_checkpoint_of_another_configuration_is_one_line(
 ) -> None:
     done = vgg16("parity", "--weights", tiny.file, "--configuration", "D")
     assert done.status == 2
-    assert done.err.strip() == (
+    assert done.err.strip().splitlines()[-1] == (
         f"vgg16: {tiny.file}: holds configuration tiny; expected configuration D"
     )
 

@@ -26,7 +26,7 @@ def test_parity_holds_on_the_gpu(
     checkpoint = request.getfixturevalue(configuration)
     pictures = [photograph.path for photograph in PHOTOGRAPHS]
     (row,) = run.run_parity(checkpoint, pictures, [runtime], device="cuda").rows
-    if name == "keras-tensorflow" and "no usable GPU" in row.reason:
+    if name == "keras-tensorflow" and row.status == "not run":
         # TensorFlow's wheel finds a GPU only where its own CUDA packages are installed too.
         pytest.skip(row.reason)
     assert row.status == "holds", row.reason

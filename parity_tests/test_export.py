@@ -14,9 +14,9 @@ import onnxruntime
 import pytest
 
 from export import MODEL_FILE, WEIGHTS_FILE, export_onnx
+from export.interface import Framework
 from parity import reference
 from parity.compare import judge
-from parity.runtimes import Framework
 from vgg16.architecture import configuration
 from vgg16.checkpoint import Checkpoint, digest, open_checkpoint
 from vgg16.errors import BadInput
@@ -156,6 +156,23 @@ def test_other_configurations_are_exported_too(
     expected = reference.run_with_taps(checkpoint, batch)["predictions"]
     assert judge(logits(tmp_path / "out", batch), expected).passed
     (tmp_path / "out" / WEIGHTS_FILE).unlink()  # 0.5 GB
+
+
+def test_the_users_keras_configuration_changes_nothing(tiny: Checkpoint, tmp_path: Path) -> None:
+    import keras
+
+    export_onnx("keras", tiny, tmp_path / "before")
+    configured = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float16")
+    keras.config.set_dtype_policy("float16")
+    try:
+        export_onnx("keras", tiny, tmp_path / "after")
+        assert keras.config.floatx() == "float16"
+    finally:
+        keras.config.set_floatx(configured[0])
+        keras.config.set_dtype_policy(configured[1])
+    before, after = (tmp_path / name / MODEL_FILE for name in ("before", "after"))
+    assert before.read_bytes() == after.read_bytes()
 
 
 def test_weights_without_a_file_are_written(framework: Framework, tmp_path: Path) -> None:

@@ -19,7 +19,14 @@ import keras_impl
 import torch_impl
 from parity_tests.helpers import same
 from vgg16.architecture import CONFIGURATIONS, configuration
-from vgg16.checkpoint import Checkpoint, Metadata, digest, open_checkpoint, write_checkpoint
+from vgg16.checkpoint import (
+    Checkpoint,
+    Metadata,
+    Tensor,
+    digest,
+    open_checkpoint,
+    write_checkpoint,
+)
 from vgg16.errors import BadInput
 from vgg16.names import torchvision_keys
 from vgg16.seeded import generate
@@ -78,15 +85,93 @@ def test_a_chain_through_every_format_is_bit_exact(tmp_path: Path, classes: int)
     assert same(open_checkpoint(tmp_path / "c.safetensors"), start)
 
 
-def test_the_recipe_and_the_licence_travel_in_a_keras_file(
-    tiny: Checkpoint, tmp_path: Path
+@pytest.mark.parametrize("impl", [torch_impl, keras_impl])
+def test_the_metadata_travel_in_the_files_that_are_written(
+    impl: Any, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    keras_impl.write_weights(tiny, tmp_path / "w.weights.h5")
-    read = keras_impl.read_weights(tmp_path / "w.weights.h5")
-    assert (read.metadata.recipe, read.metadata.licence) == ("torchvision", "CC0-1.0")
-    assert keras_impl.read_weights(tmp_path / "w.weights.h5", recipe="caffe").metadata.recipe == (
-        "caffe"
-    )
+    path = tmp_path / "w"
+    impl.write_weights(tiny, path)
+    assert impl.read_weights(path).metadata == tiny.metadata
+    impl.write_weights(tiny.with_recipe("caffe"), path)
+    assert impl.read_weights(path).metadata.recipe == "caffe"
+
+
+@pytest.mark.parametrize("impl", [torch_impl, keras_impl])
+def test_values_that_are_not_finite_are_never_written(
+    impl: Any, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
+    tensors["fc2.bias"].read()[3] = np.nan
+    broken = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): fc2.bias"):
+        impl.write_weights(broken, tmp_path / "w")
+    assert list(tmp_path.iterdir()) == []
+
+
+STRANGE_STATE_DICTS = {
+    "keys that do not sort": {"features.0.weight": torch.ones(1), "features.x.y": torch.ones(1)},
+    "a superscript": {"features.².weight": torch.ones(1)},
+    "sparse": {"features.0.weight": torch.ones(2).to_sparse()},
+    "scalar": {"features.0.weight": torch.tensor(1.0)},
+    "numbers for names": {1: torch.ones(1)},
+    "empty": {},
+}
+
+
+@pytest.mark.parametrize("state", STRANGE_STATE_DICTS.values(), ids=STRANGE_STATE_DICTS)
+def test_strange_state_dicts_are_refused(state: dict[Any, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(BadInput, match=r"configuration|not named tensors|cannot load"):
+        torch_impl.read_weights(tmp_path / "w.pth")
+
+
+def strange(kind: str, file: h5py.File) -> None:
+    """Write an HDF5 file that is none of Keras's."""
+    match kind:
+        case "layers is an array":
+            file["layers"] = np.ones(3)
+        case "a layer is an array":
+            file["layers/conv2d"] = np.ones(3)
+        case "a variable is a group":
+            file.create_group("layers/conv2d/vars/0")
+            file["layers/conv2d/vars"].attrs["name"] = "block1_conv1"
+        case "a variable has no shape":
+            file["layers/conv2d/vars/0"] = h5py.Empty("f4")
+            file["layers/conv2d/vars"].attrs["name"] = "block1_conv1"
+        case "two layers of one name":
+            for container in ("conv2d", "conv2d_1"):
+                file[f"layers/{container}/vars/0"] = np.ones((3, 3, 3, 4), np.float32)
+                file[f"layers/{container}/vars"].attrs["name"] = "block1_conv1"
+        case "a number for our metadata":
+            file.attrs["vgg16"] = 5
+            file.create_group("layers")
+        case "a text variable":
+            file["layers/conv2d/vars/0"] = "text"
+            file["layers/conv2d/vars"].attrs["name"] = 7
+
+
+STRANGE_FILES = {
+    "layers is an array": "without the group 'layers'",
+    "a layer is an array": "its 0 convolutions",
+    "a variable is a group": "layers/conv2d/vars/0 is no array",
+    "a variable has no shape": "layers/conv2d/vars/0 is no array",
+    "two layers of one name": "holds block1_conv1.weight twice",
+    "a number for our metadata": "its 0 convolutions",
+    "a text variable": "its 0 convolutions",
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE_FILES)
+def test_strange_keras_files_are_refused(kind: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        strange(kind, file)
+    with pytest.raises(BadInput, match=STRANGE_FILES[kind]):
+        keras_impl.read_weights(tmp_path / "w.weights.h5")
+
+
+@pytest.mark.parametrize("text", ["", "5", "[1]", "{}", '{"recipe": 3}', "not json"])
+def test_other_metadata_than_ours_are_not_taken(text: str) -> None:
+    assert Metadata.from_json(text) is None
 
 
 def test_reading_keras_files_imports_no_framework(tiny: Checkpoint, tmp_path: Path) -> None:

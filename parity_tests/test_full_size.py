@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from parity.runtimes import Framework
+from export.interface import Framework
 from vgg16.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.full
 
 FOUR = ("torch", "keras-tensorflow", "onnx-from-keras", "onnx-from-torch")
-MEMORY_BYTES = 6_000_000_000
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +39,6 @@ def test_keras_pytorch_and_both_exports_agree_on_the_photographs(report: dict[st
         assert row["status"] == "holds", row
         assert row["verdict"]["images"] == 2
         assert row["verdict"]["top1_agreement"] == row["verdict"]["top5_agreement"] == 2
-
-
-def test_no_process_takes_more_memory_than_promised(report: dict[str, Any]) -> None:
-    peaks = {row["runtime"]: row["record"]["peak_bytes"] for row in report["rows"]}
-    assert all(0 < peak < MEMORY_BYTES for peak in peaks.values()), peaks
 
 
 @pytest.mark.parametrize("framework", ["torch", "keras"])

@@ -88,7 +88,11 @@ def test_input_shapes_that_do_not_fit_are_refused_when_building(build: Builder) 
         build("F")
 
 
-@pytest.mark.parametrize("check", keras_checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check",
+    [*keras_checks.CHECKS, keras_checks.the_model_in_float64_is_the_arbiter],
+    ids=lambda check: check.__name__,
+)
 def test_on_tensorflow(check: Check, tiny: Checkpoint) -> None:
     check(tiny)
 

@@ -20,6 +20,7 @@ from parity import report as reports
 from parity import run, runtimes
 from parity.compare import judge
 from parity.runtimes import RUNTIMES, Job, Record, Runtime, work
+from parity_tests.cuda import unusable
 from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
 from vgg16.photographs import PHOTOGRAPHS
@@ -71,6 +72,59 @@ def test_every_module_that_a_runtime_needs_is_in_an_extra_that_it_names() -> Non
             assert module.replace("_", "-") in named, (runtime.name, module)
 
 
+def outcome(*statuses: Any, all_required: bool = False) -> tuple[bool, str]:
+    """What a report says whose rows, named after their position, have these statuses."""
+    good = judge(np.ones((1, 4)), np.ones((1, 4)))
+    rows = tuple(
+        reports.Row(str(index), status, verdict=good if status == "holds" else None)
+        for index, status in enumerate(statuses)
+    )
+    weights = reports.Weights("tiny", 1, True, "", "", {})
+    report = reports.Report(weights, (), "cpu", 0.1, 1, all_required, rows)
+    return report.holds, report.summary
+
+
+def test_the_outcome_says_what_was_shown() -> None:
+    held = "Parity holds: 1 runtime within 1e-05 of the float64 arbiter."
+    assert outcome("holds") == (True, held)
+    assert outcome("holds", "not run") == (True, held)
+    assert outcome("holds", "not run", all_required=True) == (
+        False,
+        "Parity is not shown: 1 did not run.",
+    )
+    assert outcome("holds", "failed") == (False, "Parity is not shown: 1 failed.")
+    assert outcome("holds", "broken", "failed") == (False, "Parity is broken: 1.")
+    assert outcome("not run") == (False, "Nothing was compared: no runtime could run.")
+    assert outcome() == (False, "Nothing was compared: no runtime could run.")
+
+
+def test_a_device_that_is_not_there_is_a_row_that_was_not_run(tiny: Checkpoint) -> None:
+    if not unusable():
+        pytest.skip("there is a GPU here")
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], device="cuda").rows
+    assert (row.status, row.reason) == ("not run", "PyTorch finds no usable GPU")
+
+
+def test_files_in_the_users_folder_do_not_replace_the_packages(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    for name in ("torch", "parity", "export", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('mine')")
+    monkeypatch.chdir(tmp_path)
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]]).rows
+    assert row.status == "holds", row.reason
+
+
+def test_the_users_keras_configuration_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    configuration = {"floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(configuration | {"backend": "torch"}))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["keras-jax"]]).rows
+    assert row.status == "holds", row.reason
+
+
 def test_an_unknown_runtime_is_refused() -> None:
     with pytest.raises(BadInput, match="'caffe' is unknown; expected one of torch, keras-tensorf"):
         runtimes.runtime("caffe")
@@ -101,7 +155,7 @@ def test_a_worker_that_is_killed_is_a_failed_row_and_the_others_go_on(
     assert [row.status for row in report.rows] == ["failed", "holds"]
     assert report.rows[0].reason == "the worker was killed by signal 9: it printed nothing"
     assert not report.holds
-    assert report.summary == "Parity is broken: torch."
+    assert report.summary == "Parity is not shown: torch failed."
 
 
 def test_the_record_says_what_ran_where_and_at_what_cost(tiny: Checkpoint) -> None:
@@ -168,7 +222,7 @@ def test_the_json_document_holds_no_number_that_json_lacks() -> None:
     verdict = judge(np.full((1, 4), np.nan), np.ones((1, 4)))
     weights = reports.Weights("tiny", 1, True, "", "", {})
     row = reports.Row("torch", "broken", verdict.reason, verdict, Record())
-    document = reports.to_json(reports.Report(weights, (), "cpu", 0.1, (row,)))
+    document = reports.to_json(reports.Report(weights, (), "cpu", 0.1, 1, False, (row,)))
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text)["rows"][0]["verdict"]["relative_error"] is None
     assert json.loads(text)["schema"] == "vgg16-parity-report/1"

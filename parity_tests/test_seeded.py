@@ -93,6 +93,13 @@ def test_a_damaged_file_in_the_cache_is_made_anew() -> None:
     assert digest(seeded.seeded_checkpoint("tiny", 8).file) == original
 
 
+def test_another_seeds_file_in_the_cache_is_made_anew() -> None:
+    good, other = (seeded.seeded_checkpoint("tiny", seed).file for seed in (9, 10))
+    original = digest(good)
+    good.write_bytes(other.read_bytes())
+    assert digest(seeded.seeded_checkpoint("tiny", 9).file) == original
+
+
 def test_the_file_holds_what_generate_computes(tiny: Checkpoint) -> None:
     assert same(tiny, seeded.generate(tiny.configuration))
 

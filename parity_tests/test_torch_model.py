@@ -59,7 +59,6 @@ def test_with_torchvisions_weights_the_output_is_torchvisions_bit_for_bit(
     with torch.device("meta"):
         theirs = torchvision.models.vgg16(weights=None)
     theirs.to_empty(device="cpu")
-    theirs._initialize_weights = None
     generator = torch.Generator().manual_seed(5)
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, std=0.02, generator=generator)
@@ -153,6 +152,11 @@ def test_a_whole_checkpoint_does_not_slip_into_a_model_without_its_top(tiny: Che
 def test_a_model_in_another_precision_is_no_checkpoint(tiny: Checkpoint) -> None:
     with pytest.raises(BadInput, match=r"not float32: block1_conv1.weight is bfloat16"):
         torch_impl.to_checkpoint(built(tiny).to(torch.bfloat16))
+
+
+def test_taps_of_a_bfloat16_model_are_float32(tiny: Checkpoint, batch: Batch) -> None:
+    taps = torch_impl.run_with_taps(built(tiny).to(torch.bfloat16), batch(tiny))
+    assert taps["predictions"].dtype == np.float32
 
 
 def test_initial_weights_are_glorot_and_biases_zero() -> None:

@@ -49,4 +49,6 @@ def _keep(
     _inputs: tuple[torch.Tensor, ...],
     output: torch.Tensor,
 ) -> None:
-    taps[name] = output.cpu().numpy()
+    # NumPy has no bfloat16; float32 holds its values exactly.
+    values = output.float() if output.dtype == torch.bfloat16 else output
+    taps[name] = values.cpu().numpy()

@@ -183,7 +183,8 @@ class Configuration:
 
         Raises ``ValueError`` for a size that the network does not take.
         """
-        shape: Shape = (IMAGE_CHANNELS, height or self.input_size, width or self.input_size)
+        sides = (self.input_size if side is None else side for side in (height, width))
+        shape: Shape = (IMAGE_CHANNELS, *sides)
         self.check_input(shape)
         shapes: dict[str, Shape] = {}
         for layer in self.layers:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,20 @@ from typing import Final
 from vgg16.errors import BadInput
 
 _WRITABLE: Final = "a writable folder with enough free space"
+_REFUSALS: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
 
 
 @contextmanager
@@ -24,9 +40,7 @@ def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
     Raises ``BadInput`` when the destination cannot be written (a missing or read-only folder, a
     folder in the file's place, a full disk).
     """
-    path = Path(destination)
-    if path.is_dir():
-        raise BadInput(path, "is a folder", "the name of a file to write")
+    path = _file_destination(destination)
     temporary = _neighbour(path)
     with _write_errors(path):
         try:
@@ -49,7 +63,9 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises ``BadInput`` when the destination cannot be written.
     """
-    path = Path(destination)
+    path = _followed(destination)
+    if path.exists() and not path.is_dir():
+        raise BadInput(path, "is no folder", "the name of a folder to write")
     temporary, older = _neighbour(path), _neighbour(path)
     with _write_errors(path):
         try:
@@ -81,19 +97,36 @@ def check_space(path: Path, size: int) -> None:
         with path.open("r+b") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
             finally:
                 file.truncate(0)
 
 
 def check_writable(destination: str | os.PathLike[str]) -> None:
     """Raise ``BadInput`` now where :func:`whole_file` would after the work."""
-    path = Path(destination)
-    if path.is_dir():
-        raise BadInput(path, "is a folder", "the name of a file to write")
+    path = _file_destination(destination)
     temporary = _neighbour(path)
     with _write_errors(path):
         temporary.touch(exist_ok=False)
         temporary.unlink()
+
+
+def _file_destination(destination: str | os.PathLike[str]) -> Path:
+    path = _followed(destination)
+    expected = "the name of a file to write"
+    if path.is_dir():
+        raise BadInput(path, "is a folder", expected)
+    if path.exists() and not path.is_file():
+        raise BadInput(path, "is a device or a pipe", expected)
+    return path
+
+
+def _followed(destination: str | os.PathLike[str]) -> Path:
+    """Where a link leads, so that the link stays; ``.`` by its name."""
+    path = Path(destination)
+    return Path(os.path.realpath(path)) if path.is_symlink() or not path.name else path
 
 
 def _neighbour(path: Path) -> Path:
@@ -102,6 +135,8 @@ def _neighbour(path: Path) -> Path:
 
 @contextmanager
 def _write_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write ``path`` into ``BadInput``."""
+    outside = sys.exc_info()[1]
     try:
         if not path.parent.is_dir():
             raise BadInput(path.parent, "no such folder", "an existing folder to write to")
@@ -109,21 +144,22 @@ def _write_errors(path: Path) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        if (cause := _system_error(error)) is None:
+        if (cause := _refusal_behind(error, outside)) is None:
             raise
         raise BadInput(path, f"cannot be written ({cause.strerror})", _WRITABLE) from error
 
 
-def _system_error(error: BaseException | None) -> OSError | None:
-    """The system's refusal behind an exception, if there is one.
+def _refusal_behind(error: BaseException, outside: BaseException | None) -> OSError | None:
+    """The system's refusal to write that led to an exception, if one did.
 
     Libraries that write files raise another error while they close the one that could not be
-    written. Those that read raise OSError too, but without the system's number.
+    written. ``outside`` is what was being handled before anything was written.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None:
-            return error
-        error = error.__context__
+    current: BaseException | None = error
+    while current is not None and current is not outside:
+        if isinstance(current, OSError) and current.errno in _REFUSALS:
+            return current
+        current = current.__context__
     return None
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 
 from vgg16.architecture import CONFIGURATIONS, Configuration, Shape, identify
 from vgg16.atomic import whole_file
-from vgg16.errors import BadInput
+from vgg16.errors import BadInput, require_file
 
 FORMAT: Final = "vgg16-checkpoint/1"
 FLOAT32: Final = np.dtype("<f4")
@@ -56,6 +56,21 @@ class Metadata:
     source_sha256: str = ""
     licence: str = "not stated"
 
+    def to_json(self) -> str:
+        """As text, for formats that have room for it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Metadata | None:
+        """What :meth:`to_json` gave; ``None`` for any other text."""
+        try:
+            stored = json.loads(text)
+        except ValueError:
+            return None
+        if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(cls)}:
+            return None
+        return cls(**stored) if all(isinstance(v, str) for v in stored.values()) else None
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -79,8 +94,9 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
     configuration: the network that the weights belong to.
     metadata: what travels with them.
     tensors: canonical name -> tensor.
-    path: the file they are in, if they are in one.
+    path: the canonical file they are in, if they are in one.
     offsets: canonical name -> first byte in that file.
+    label: what errors call the checkpoint; its file or its source unless given.
 
     Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
     """
@@ -93,11 +109,13 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         *,
         path: Path | None = None,
         offsets: Mapping[str, int] | None = None,
+        label: str = "",
     ) -> None:
         self.configuration = configuration
         self.metadata = metadata
         self.path = path
         self.offsets = dict(offsets or {})
+        self.label = label or str(path or metadata.source)
         found = {name: tensor.shape for name, tensor in tensors.items()}
         problems = misfits(configuration.weight_shapes, found)
         wrong = [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]
@@ -113,6 +131,9 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors  # without reading the tensor
+
     def __len__(self) -> int:
         return len(self._tensors)
 
@@ -123,11 +144,6 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
             raise ValueError(f"the checkpoint from {self.metadata.source} is in no file")
         return self.path
 
-    @property
-    def label(self) -> str:
-        """The file's name, or the source's where there is no file."""
-        return str(self.path or self.metadata.source)
-
     def refusal(self, problems: list[str]) -> BadInput:
         """One error for all the problems."""
         return BadInput(self.label, "; ".join(problems), f"configuration {self.configuration.name}")
@@ -137,6 +153,11 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         features = self.configuration.with_head(include_top=False)
         kept = {name: self._tensors[name] for name in features.weight_shapes}
         return Checkpoint(features, self.metadata, kept, path=self.path, offsets=self.offsets)
+
+    def with_recipe(self, recipe: str) -> Checkpoint:
+        """The same weights with another preprocessing recipe, in no file."""
+        metadata = replace(self.metadata, recipe=recipe)
+        return Checkpoint(self.configuration, metadata, self._tensors, label=self.label)
 
     def check_values(self) -> None:
         """Raise ``BadInput`` that lists every tensor with a value that is not finite."""
@@ -237,6 +258,8 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Ch
             file.write(array.data)
         if not_finite:
             raise checkpoint.refusal([f"not finite (NaN or infinity): {', '.join(not_finite)}"])
+        file.flush()
+        open_checkpoint(temporary, check_values=False)  # what cannot be read never appears
     return open_checkpoint(path, check_values=False)
 
 
@@ -257,8 +280,7 @@ def _view(data: NDArray[np.uint8], shape: Shape) -> Callable[[], NDArray[np.floa
 
 def _read_header(path: Path) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
     """Metadata, tensor entries and the position of the first data byte, all validated."""
-    if not path.is_file():
-        raise BadInput(path, "no such file", _EXPECTED)
+    require_file(path, _EXPECTED)
     try:
         # The library checks the header's size, the offsets and the file's length.
         with safe_open(path, framework="numpy"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 class BadInput(ValueError):
@@ -29,3 +30,13 @@ class BadInput(ValueError):
 
     def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
         return type(self), (self.given, self.problem, self.expected)
+
+
+def require_file(path: str | os.PathLike[str], expected: str) -> Path:
+    """The path of a file to read. Raises ``BadInput`` where there is none."""
+    path = Path(path)
+    if path.is_dir():
+        raise BadInput(path, "is a folder", expected)
+    if not path.exists():
+        raise BadInput(path, "no such file", expected)
+    return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -16,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vgg16.errors import BadInput
+from vgg16.errors import BadInput, require_file
 from vgg16.layouts import contiguous, nhwc_to_nchw
 
 Layout = Literal["nchw", "nhwc"]
+
+# How much longer one side may be than the other: at 100 the resized picture takes 20 MB.
+_LONGEST_SIDES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def preprocess(
     Raises ``ValueError`` for an array of another type or shape.
     """
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
             raise ValueError(
                 f"received a {image.dtype} array of shape {image.shape}, "
                 "expected a uint8 array of shape (height, width, 3)"
@@ -137,19 +139,30 @@ def normalise(
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """A picture file in RGB, turned upright where its EXIF data say so.
 
-    Raises ``BadInput`` for a file that is missing, truncated, or no picture that Pillow can read.
+    Grey values of 16 bits become 8 bits by their upper half.
+
+    Raises ``BadInput`` for a file that is missing, truncated, or no picture that Pillow can read,
+    for pixels without a fixed range (32 bits, floating point), and for a picture so long that its
+    resized form would not fit in memory.
     """
     expected = "a picture (JPEG, PNG, WebP, …)"
-    path = Path(path)
-    if not path.is_file():
-        raise BadInput(path, "no such file", expected)
+    path = require_file(path, expected)
     try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+        with Image.open(path) as opened:
+            image: Image.Image = ImageOps.exif_transpose(opened)
+            image.load()
     except UnidentifiedImageError as error:
         raise BadInput(path, "not a picture", expected) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # whatever a decoder raises on a damaged file
         raise BadInput(path, f"cannot be read ({error})", expected) from error
+    if image.mode in ("I", "F"):
+        raise BadInput(path, f"has pixels of mode {image.mode}, which have no range", expected)
+    if max(image.size) > _LONGEST_SIDES * min(image.size):
+        problem = f"is {image.width}×{image.height} pixels"
+        raise BadInput(path, problem, f"sides within a factor of {_LONGEST_SIDES}")
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def _resize(image: Image.Image, shorter: int, resample: str) -> Image.Image:

@@ -48,9 +48,12 @@ def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
     folder = cache_folder()
     path = folder / f"seeded-{name}-{seed}-v{VERSION}.safetensors"
     try:
-        return open_checkpoint(path)
+        found = open_checkpoint(path)
     except BadInput:
         pass  # not made yet, or damaged: made anew either way
+    else:
+        if (found.metadata, found.configuration) == (checkpoint.metadata, checkpoint.configuration):
+            return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

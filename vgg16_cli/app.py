@@ -5,6 +5,9 @@ What a command needs is imported inside it, so that ``vgg16 --help`` waits for n
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -35,8 +38,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 
 def main() -> None:
     """Run the command line; exit status 0 done, 1 parity broken, 2 bad usage or bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # So that temporary files and worker processes go with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         status = app(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has left: nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
     except (BadInput, TyperException) as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         status = _refuse(message)

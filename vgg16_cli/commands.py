@@ -33,7 +33,7 @@ def parity(
     from vgg16.photographs import PHOTOGRAPHS
     from vgg16_cli.weights import resolve
 
-    wanted = runtimes.split(",") if runtimes is not None else list(RUNTIMES)
+    wanted = RUNTIMES if runtimes is None else dict.fromkeys(map(str.strip, runtimes.split(",")))
     chosen = [runtime(name) for name in wanted]
     place = _choice("--device", device, get_args(Device))
     if report_file is not None:
@@ -43,6 +43,7 @@ def parity(
         list(images) or [photograph.path for photograph in PHOTOGRAPHS],
         chosen,
         device=place,
+        all_required=runtimes is not None,
         progress=working,
     )
     document = to_json(report)
@@ -72,7 +73,8 @@ def export(
 ) -> int:
     """An ONNX folder."""
     from export import WEIGHTS_FILE, export_onnx
-    from parity.runtimes import RUNTIMES, Framework
+    from export.interface import Framework
+    from parity.runtimes import RUNTIMES
     from vgg16.preprocessing import Layout
     from vgg16_cli.weights import resolve
 
@@ -82,9 +84,13 @@ def export(
     if reason := needed.missing(without=("onnxruntime",)):
         raise BadInput(f"--framework {source}", reason)
     checkpoint = resolve(weights, configuration)
-    # This process is ours alone: the export from Keras needs its TensorFlow backend, and neither
-    # needs a GPU.
-    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # This process is ours alone: the export from Keras needs its TensorFlow backend, and a GPU
+    # would only be held and not used.
+    os.environ |= {
+        "CUDA_VISIBLE_DEVICES": "",
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     with working(f"export from {source}"):
         model = export_onnx(source, checkpoint, out, layout=axes)
     files = {path.name: path.stat().st_size for path in (model, out / WEIGHTS_FILE)}
@@ -111,7 +117,9 @@ def port(
     if recipe is not None:
         _choice("--recipe", recipe, tuple(RECIPES))
     with working(f"port {source.name}"):
-        checkpoint = read(source, from_format, recipe)
+        checkpoint = read(source, from_format)
+        if recipe is not None:
+            checkpoint = checkpoint.with_recipe(recipe)
         written = write(checkpoint, destination, to_format)
     facts = {
         "file": str(destination),

@@ -1,7 +1,7 @@
 """What reaches the terminal: results on stdout, everything else on stderr.
 
-On a terminal tables and progress are Rich's; elsewhere they are plain lines, so that a log stays
-readable.
+On a terminal tables are coloured and progress is animated by Rich; elsewhere both are plain lines,
+so that a log stays readable.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+# The colour of a row by what stands in its second column.
+_STYLES: Final = {"holds": "green", "broken": "bold red", "failed": "bold red", "not run": "dim"}
 
 
 def say(message: str) -> None:
@@ -46,22 +49,22 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int
 ) -> None:
     """A table on stdout; the first ``text_columns`` are aligned left, the others right."""
-    if sys.stdout.isatty():
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD)
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index < text_columns else "right")
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-        return
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    for row in (columns, *rows):
-        cells = [
+    lines = [
+        "  ".join(
             cell.ljust(width) if index < text_columns else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+        ).rstrip()
+        for row in (columns, *rows)
+    ]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        # No cell is ever cut: on a narrow terminal a line wraps.
+        console = Console(soft_wrap=True)
+        console.print(Text(lines[0], style="bold"))
+        for row, line in zip(rows, lines[1:], strict=True):
+            console.print(Text(line, style=_STYLES.get(row[1], "")))
+    else:
+        print("\n".join(lines))

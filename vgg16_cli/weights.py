@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from vgg16.architecture import CONFIGURATIONS
+from vgg16 import architecture
 from vgg16.checkpoint import Checkpoint
-from vgg16.errors import BadInput
+from vgg16.errors import BadInput, require_file
 from vgg16_cli.console import working
 
 # Format -> the ending of its files.
@@ -30,40 +30,42 @@ def resolve(weights: str | None, configuration: str | None) -> Checkpoint:
 
     Raises ``BadInput`` where there is no such checkpoint.
     """
-    name, _, seed = (weights or "seeded").partition(":")
-    if name == "seeded" and not Path(str(weights)).exists():
+    if configuration is not None:
+        architecture.configuration(configuration)  # refuses an unknown name
+    if weights is None:
+        return _seeded(configuration or "D", "0")
+    name, _, seed = weights.partition(":")
+    if name == "seeded" and not Path(weights).exists():
         return _seeded(configuration or "D", seed or "0")
-    checkpoint = read(Path(str(weights)))
-    if configuration is not None and configuration != checkpoint.configuration.name:
-        _check_known(configuration)
+    path = Path(weights)
+    with working(f"read {path.name}"):
+        checkpoint = read(path)
+    if configuration not in (None, checkpoint.configuration.name):
         problem = f"holds configuration {checkpoint.configuration.name}"
-        raise BadInput(str(weights), problem, f"configuration {configuration}")
+        raise BadInput(path, problem, f"configuration {configuration}")
     return checkpoint
 
 
-def read(path: Path, file_format: str | None = None, recipe: str | None = None) -> Checkpoint:
+def read(path: Path, file_format: str | None = None) -> Checkpoint:
     """A weights file of any format as a checkpoint.
 
     Parameters
     ----------
     path: the file.
     file_format: one of ``FORMATS``; found from the content unless given.
-    recipe: the preprocessing recipe to note down, where the file does not carry one.
 
     Raises ``BadInput`` for a file that cannot be used.
     """
-    file_format = _check_format(file_format) if file_format else detect(path)
-    override = {"recipe": recipe} if recipe else {}
-    match file_format:
+    match _check_format(file_format) if file_format is not None else detect(path):
         case "torchvision":
             _need_pytorch(path)
             from torch_impl.files import read_weights
 
-            return read_weights(path, **override)
+            return read_weights(path)
         case "keras-weights-h5":
             from keras_impl.files import read_weights as read_keras_weights
 
-            return read_keras_weights(path, **override)
+            return read_keras_weights(path)
         case _:
             from vgg16.checkpoint import open_checkpoint
 
@@ -72,7 +74,7 @@ def read(path: Path, file_format: str | None = None, recipe: str | None = None) 
 
 def write(checkpoint: Checkpoint, path: Path, file_format: str | None = None) -> str:
     """Write a checkpoint in a format, found from the file's ending unless given; its name."""
-    file_format = _check_format(file_format) if file_format else _by_ending(path)
+    file_format = _check_format(file_format) if file_format is not None else _by_ending(path)
     match file_format:
         case "torchvision":
             _need_pytorch(path)
@@ -93,21 +95,21 @@ def write(checkpoint: Checkpoint, path: Path, file_format: str | None = None) ->
 def detect(path: Path) -> str:
     """The format of a file, from its content. Raises ``BadInput`` where it has none of ours."""
     expected = f"a file of one of the formats {', '.join(FORMATS)}"
-    if not path.is_file():
-        raise BadInput(path, "no such file", expected)
+    require_file(path, expected)
     try:
         with path.open("rb") as file:
             start = file.read(9)
+        members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", expected) from error
+    except Exception as error:  # whatever zipfile raises on a damaged archive
+        raise BadInput(path, f"a damaged archive ({error})", expected) from error
     if start.startswith(_HDF5_SIGNATURE):
         return "keras-weights-h5"
     if start.startswith(_PICKLE_SIGNATURE):
         return "torchvision"
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/data.pkl") for name in archive.namelist()):
-                return "torchvision"
+    if any(name.endswith("/data.pkl") for name in members):
+        return "torchvision"
     if start[8:] == b"{":
         return "safetensors"
     raise BadInput(path, "not a weights file", expected)
@@ -116,7 +118,6 @@ def detect(path: Path) -> str:
 def _seeded(configuration: str, seed: str) -> Checkpoint:
     from vgg16.seeded import seeded_checkpoint
 
-    _check_known(configuration)
     if not (seed.isascii() and seed.isdigit()):
         raise BadInput("--weights", f"the seed is {seed!r}", "a whole number, as in seeded:3")
     with working(f"seeded checkpoint {configuration}"):
@@ -134,12 +135,6 @@ def _by_ending(path: Path) -> str:
             return file_format
     expected = f"one that ends in {', '.join(FORMATS.values())}, or --to"
     raise BadInput(path, "its name does not tell the format", expected)
-
-
-def _check_known(configuration: str) -> None:
-    if configuration not in CONFIGURATIONS:
-        known = ", ".join(CONFIGURATIONS)
-        raise BadInput("--configuration", f"{configuration!r} is unknown", f"one of {known}")
 
 
 def _check_format(file_format: str) -> str:
