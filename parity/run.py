@@ -95,7 +95,7 @@ def run_logits(
 ) -> NDArray[np.float32]:
     """The logits (images, classes) of picture files in one runtime.
 
-    Raises ``BadInput`` as :func:`run_parity` does, and ``RuntimeError`` where the runtime fails.
+    Raises ``BadInput`` as :func:`run_parity` does, and where the runtime fails.
     """
     batch = prepare(checkpoint, images)
     with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as folder:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
@@ -163,6 +162,8 @@ def peak_memory() -> int:
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    import resource  # not on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -207,5 +208,5 @@ def _environment(chosen: Runtime, device: Device) -> dict[str, str]:
 
 def _death(status: int, log: Sequence[str]) -> str:
     last = next((line.strip() for line in reversed(log) if line.strip()), "it printed nothing")
-    how = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    return f"the worker was {how}: {last}" if status < 0 else f"the worker {how}: {last}"
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    return f"the worker {how}: {last}"

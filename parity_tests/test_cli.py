@@ -84,6 +84,13 @@ def test_porting_between_safetensors_and_keras_imports_no_framework(
     )
 
 
+def test_without_a_command_the_help_is_shown_and_nothing_else(vgg16: Command) -> None:
+    done = vgg16()
+    assert "Usage" in done.out
+    assert done.err.strip() == ""
+    assert done.status == 2
+
+
 def test_it_runs_as_a_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "vgg16_cli", "summary"], capture_output=True, text=True, check=True

@@ -37,7 +37,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 1 parity broken, 2 bad usage or bad input."""
+    """Run the command line; exit status 0 done, 1 parity not shown, 2 bad usage or input."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -61,7 +61,8 @@ def main() -> None:
 
 
 def _refuse(message: str, status: int = 2) -> int:
-    print("vgg16:", " ".join(message.split()), file=sys.stderr)
+    if message:  # none where the help was shown instead
+        print("vgg16:", " ".join(message.split()), file=sys.stderr)
     return status
 
 
