@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from export.interface import BATCH, INPUT, OPSET, OUTPUT
+from export.interface import BATCH, INPUT, OPSET, OUTPUT, image_shape
 from vgg16.architecture import Configuration, Shape
 from vgg16.errors import BadInput
 from vgg16.preprocessing import Layout
@@ -47,10 +47,9 @@ def trace(configuration: Configuration, *, layout: Layout = "nchw") -> ir.Model:
     from tf2onnx.tfonnx import process_tf_graph
 
     weights = configuration.weight_shapes
-    image_shape = configuration.input_shape if layout == "nchw" else configuration.input_shape[::-1]
-    signature = [tf.TensorSpec((None, *image_shape), tf.float32, name=INPUT)] + [
-        tf.TensorSpec(shape, tf.float32, name=name) for name, shape in weights.items()
-    ]
+    signature = [
+        tf.TensorSpec((None, *image_shape(configuration, layout)), tf.float32, name=INPUT)
+    ] + [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in weights.items()]
     with _float32(), keras.StatelessScope(initialize_variables=False):
         stateless = tf.function(_stateless(configuration, layout), autograph=False)
         function = stateless.get_concrete_function(*signature)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
-from export.interface import BATCH, INPUT, OPSET, OUTPUT
+from export.interface import BATCH, INPUT, OPSET, OUTPUT, image_shape
 from vgg16.architecture import Configuration
 from vgg16.names import torchvision_keys
 from vgg16.preprocessing import Layout
@@ -50,10 +50,9 @@ def trace(configuration: Configuration, *, layout: Layout = "nchw") -> ir.Model:
             logits: torch.Tensor = self.network(images)
             return logits
 
-    image_shape = configuration.input_shape if layout == "nchw" else configuration.input_shape[::-1]
     with torch.device("meta"):
         network = Network().eval()
-        images = torch.empty(_TRACED_BATCH, *image_shape)
+        images = torch.empty(_TRACED_BATCH, *image_shape(configuration, layout))
     with _quiet_registry(), warnings.catch_warnings():
         # The exporter calls parts of PyTorch that PyTorch itself has deprecated.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
