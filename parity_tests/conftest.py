@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parity_tests.helpers import Batch
+from parity_tests.helpers import Batch, Command, Outcome
 
 # Chosen before anything imports Keras; the other backends are tested in processes of their own.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -29,6 +30,7 @@ from vgg16.checkpoint import Checkpoint
 from vgg16.photographs import PHOTOGRAPHS
 from vgg16.preprocessing import RECIPES, preprocess, read_image
 from vgg16.seeded import seeded_checkpoint
+from vgg16_cli import app
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,3 +88,20 @@ def batch() -> Batch:
         return np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
 
     return prepared
+
+
+@pytest.fixture
+def vgg16(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run ``vgg16`` with arguments in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["vgg16", *map(str, arguments)])
+        environment = dict(os.environ)
+        with pytest.raises(SystemExit) as end:
+            app.main()
+        os.environ.clear()
+        os.environ.update(environment)
+        captured = capfd.readouterr()
+        return Outcome(int(end.value.code or 0), captured.out, captured.err)
+
+    return run

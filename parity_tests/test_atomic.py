@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_left(
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 def test_a_read_only_folder_is_refused(tmp_path: Path, write: Write) -> None:
     if os.geteuid() == 0:
-        pytest.skip("root writes everywhere")
+        pytest.skip(reason="root writes everywhere")
     tmp_path.chmod(0o500)
     try:
         refusal = pytest.raises(BadInput, match=r"cannot be written \(Permission denied\)")

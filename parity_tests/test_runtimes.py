@@ -100,7 +100,7 @@ def test_the_outcome_says_what_was_shown() -> None:
 
 def test_a_device_that_is_not_there_is_a_row_that_was_not_run(tiny: Checkpoint) -> None:
     if not unusable():
-        pytest.skip("there is a GPU here")
+        pytest.skip(reason="there is a GPU here")
     (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], device="cuda").rows
     assert (row.status, row.reason) == ("not run", "PyTorch finds no usable GPU")
 
