@@ -66,7 +66,13 @@ def test_a_state_dict_in_another_order_is_read(tiny: Checkpoint, tmp_path: Path)
     assert same(torch_impl.read_weights(tmp_path / "w.pth"), tiny)
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("A", "C", "tiny") else pytest.param(name, marks=pytest.mark.full)
+        for name in CONFIGURATIONS
+    ],
+)
 def test_every_configuration_is_recognised_in_both_formats(tmp_path: Path, name: str) -> None:
     features = generate(configuration(name, include_top=False))
     for impl, ending in ((torch_impl, "pth"), (keras_impl, "weights.h5")):
