@@ -44,10 +44,7 @@ def export_onnx(
     than an earlier export, or one that cannot be written.
     """
     out = Path(out)
-    if not checkpoint.configuration.include_top:
-        raise BadInput(
-            checkpoint.label, "has no classifier", "a checkpoint with fc1 to predictions"
-        )
+    checkpoint.check_top()
     _check_replaceable(out)
 
     import onnx

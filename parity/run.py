@@ -109,10 +109,7 @@ def run_logits(
 def prepare(checkpoint: Checkpoint, images: Sequence[Path]) -> NDArray[np.float32]:
     """Picture files as the network's input, (N, 3, H, W), by the checkpoint's own recipe."""
     configuration, recipe = checkpoint.configuration, checkpoint.metadata.recipe
-    if not configuration.include_top:
-        raise BadInput(
-            checkpoint.label, "has no classifier", "a checkpoint with fc1 to predictions"
-        )
+    checkpoint.check_top()
     if recipe not in RECIPES:
         raise BadInput(
             checkpoint.label, f"its recipe is {recipe!r}", f"one of {', '.join(RECIPES)}"

@@ -170,9 +170,10 @@ def test_an_unknown_configuration_is_refused(tmp_path: Path) -> None:
         open_checkpoint(path)
 
 
-def test_a_head_of_the_wrong_rank_is_refused(tmp_path: Path) -> None:
-    tensors = {"predictions.bias": np.ones((), np.float32)}
-    with pytest.raises(BadInput, match=r"missing: block1_conv1.weight"):
+@pytest.mark.parametrize("shape", [(), (0,), (2, 2)])
+def test_a_head_of_no_use_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    tensors = {"predictions.bias": np.ones(shape, np.float32)}
+    with pytest.raises(BadInput, match=r"c.safetensors: missing: block1_conv1.weight"):
         open_checkpoint(saved(tmp_path / "c.safetensors", tensors))
 
 

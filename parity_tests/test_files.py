@@ -114,6 +114,14 @@ def test_values_that_are_not_finite_are_never_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_damaged_entry_with_our_metadata_is_refused(tiny: Checkpoint, tmp_path: Path) -> None:
+    torch_impl.write_weights(tiny, tmp_path / "w.pth")
+    stored = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(stored.replace(b'"CC0-1.0"', b'"CC0-9.0"'))
+    with pytest.raises(BadInput, match=r"a damaged vgg16.json \(Bad CRC-32"):
+        torch_impl.read_weights(tmp_path / "w.pth")
+
+
 STRANGE_STATE_DICTS = {
     "keys that do not sort": {"features.0.weight": torch.ones(1), "features.x.y": torch.ones(1)},
     "a superscript": {"features.².weight": torch.ones(1)},
@@ -175,7 +183,7 @@ def test_strange_keras_files_are_refused(kind: str, tmp_path: Path) -> None:
         keras_impl.read_weights(tmp_path / "w.weights.h5")
 
 
-@pytest.mark.parametrize("text", ["", "5", "[1]", "{}", '{"recipe": 3}', "not json"])
+@pytest.mark.parametrize("text", ["", "5", "[1]", "{}", '{"recipe": 3}', "not json", "[" * 60_000])
 def test_other_metadata_than_ours_are_not_taken(text: str) -> None:
     assert Metadata.from_json(text) is None
 

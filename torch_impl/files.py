@@ -108,7 +108,10 @@ def _metadata(path: Path) -> Metadata | None:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.filename.endswith(f"/{_METADATA}") and entry.file_size < _METADATA_LIMIT:
-                return Metadata.from_json(archive.read(entry))
+                try:
+                    return Metadata.from_json(archive.read(entry))
+                except Exception as error:  # whatever zipfile raises on a damaged entry
+                    raise BadInput(path, f"a damaged {_METADATA} ({error})", _EXPECTED) from error
     return None
 
 

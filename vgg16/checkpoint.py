@@ -65,7 +65,7 @@ class Metadata:
         """What :meth:`to_json` gave; ``None`` for any other text."""
         try:
             stored = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(cls)}:
             return None
@@ -159,6 +159,12 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         metadata = replace(self.metadata, recipe=recipe)
         return Checkpoint(self.configuration, metadata, self._tensors, label=self.label)
 
+    def check_top(self) -> None:
+        """Raise ``BadInput`` where the classifier's weights are not among them."""
+        if not self.configuration.include_top:
+            expected = "a checkpoint with fc1 to predictions"
+            raise BadInput(self.label, "has no classifier", expected)
+
     def check_values(self) -> None:
         """Raise ``BadInput`` that lists every tensor with a value that is not finite."""
         if bad := [name for name, array in self.items() if not _finite(array)]:
@@ -194,11 +200,7 @@ def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
     if found is None:
         problem = f"its {len(convolutions)} convolutions are those of no configuration"
         raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
-    head = shapes.get("predictions.bias")
-    return found.with_head(
-        include_top=any(name.partition(".")[0] in _CLASSIFIER for name in shapes),
-        classes=head[0] if head else None,
-    )
+    return _with_head(found, shapes)
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:
@@ -230,10 +232,8 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         dtype = "float32" if entry["dtype"] == "F32" else entry["dtype"]
         offsets[tensor_name] = start
         tensors[tensor_name] = Tensor(shape, dtype, _view(mapped[start:end], shape))
-    head = tensors.get("predictions.bias")
-    classes = head.shape[0] if head and head.shape else None
-    include_top = any(entry.partition(".")[0] in _CLASSIFIER for entry in entries)
-    configuration = CONFIGURATIONS[name].with_head(include_top=include_top, classes=classes)
+    shapes = {tensor_name: tensor.shape for tensor_name, tensor in tensors.items()}
+    configuration = _with_head(CONFIGURATIONS[name], shapes)
     checkpoint = Checkpoint(configuration, metadata, tensors, path=path, offsets=offsets)
     if check_values:
         checkpoint.check_values()
@@ -267,6 +267,14 @@ def digest(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_head(configuration: Configuration, shapes: Mapping[str, Shape]) -> Configuration:
+    """The configuration with the classifier, or the lack of one, that the tensors show."""
+    include_top = any(name.partition(".")[0] in _CLASSIFIER for name in shapes)
+    # Where this says nothing of use (missing, a scalar, empty), it is a misshapen tensor later.
+    classes = next(iter(shapes.get("predictions.bias", ())), 0)
+    return configuration.with_head(include_top=include_top, classes=classes or None)
 
 
 def _finite(array: NDArray[np.float32]) -> bool:

@@ -99,7 +99,10 @@ def detect(path: Path) -> str:
     try:
         with path.open("rb") as file:
             start = file.read(9)
-        members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+        members = []
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", expected) from error
     except Exception as error:  # whatever zipfile raises on a damaged archive
