@@ -1,82 +1,170 @@
-"""The export as a folder: the graph, and the weights that it points into."""
+"""The export as files: one ``.onnx`` file, or a folder ready to deploy."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from export.interface import Framework
-from vgg16.atomic import whole_folder
+from export.interface import MODEL_FILE, TEST_DATA, VERSION, WEIGHTS_FILE, Framework
+from export.options import Options
+from vgg16.atomic import check_writable, whole_file, whole_folder
 from vgg16.checkpoint import Checkpoint, write_checkpoint
 from vgg16.errors import BadInput
-from vgg16.preprocessing import Layout
+from vgg16.preprocessing import recipe_named
 
-MODEL_FILE: Final = "model.onnx"
-WEIGHTS_FILE: Final = "weights.safetensors"
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# All that a bundle can hold: a folder with anything else is no earlier bundle.
+BUNDLE_FILES: Final = frozenset(
+    {
+        MODEL_FILE,
+        VERSION,
+        "README.md",
+        "accuracy.json",
+        "config.pbtxt",
+        "labels.json",
+        "metadata.json",
+        TEST_DATA,
+    }
+)
 
 
 def export_onnx(
-    framework: Framework,
-    checkpoint: Checkpoint,
-    out: str | os.PathLike[str],
-    *,
-    layout: Layout = "nchw",
+    framework: Framework, checkpoint: Checkpoint, out: str | os.PathLike[str], **options: Any
 ) -> Path:
     """Export a checkpoint's network to ONNX as one of the frameworks computes it.
 
-    The folder ``out`` then holds ``model.onnx``, the graph, and ``weights.safetensors``, the
-    canonical checkpoint that it points into. It appears whole or not at all; an earlier export
-    there is replaced.
+    Where ``out`` ends in ``.onnx`` it becomes one file; otherwise a folder with the graph, the
+    weights file and what a deployment needs (``export.deployment``). Either appears whole or not at
+    all; an earlier export there is replaced. The graph is the same, byte for byte, whichever
+    framework it was traced from.
 
     Parameters
     ----------
-    framework: ``keras`` (on the TensorFlow backend) or ``torch``.
-    checkpoint: with the classifier.
-    out: the folder.
-    layout: of the graph's input ``images``: ``nchw`` for (batch, 3, H, W), ``nhwc`` for
-        (batch, H, W, 3); the batch is dynamic. The output ``logits`` is (batch, classes).
+    framework: ``keras``, on the backend that Keras runs on, or ``torch``.
+    checkpoint: the weights, and through its configuration the network.
+    out: the file or the folder.
+    options: the fields of ``export.options.Options``, in the words that it documents.
 
-    Returns the path of ``model.onnx``.
+    Returns the path of the ONNX file.
 
-    Raises ``BadInput`` for a checkpoint without its classifier, an ``out`` that is something else
-    than an earlier export, or one that cannot be written.
+    Raises ``BadInput`` for options that cannot be met, a checkpoint without the classifier that is
+    asked for, an ``out`` that is something else than an earlier export, or one that cannot be
+    written.
     """
-    out = Path(out)
-    checkpoint.check_top()
+    out, chosen = Path(out), Options(**options)
+    recipe_named(checkpoint.metadata.recipe, checkpoint.label)
+    from export.opset import check_opset
+
+    check_opset(chosen.opset)
+    if chosen.features:
+        checkpoint = checkpoint.without_top()
+    else:
+        checkpoint.check_top()
+    if _is_file(out, chosen):
+        return _write_file(framework, checkpoint, out, chosen)
     _check_replaceable(out)
+    return _write_bundle(framework, checkpoint, out, chosen)
 
-    import onnx
-    import onnx_ir as ir
 
-    from export import from_keras, from_torch, link
+def _is_file(out: Path, options: Options) -> bool:
+    """Whether one ``.onnx`` file is to be written. Raises ``BadInput`` where that cannot be."""
+    one_file = out.suffix == ".onnx"
+    if one_file and options.weights_file == "separate":
+        raise BadInput("--weights-file separate", f"needs a folder, not {out.name}", "--out DIR")
+    if not one_file and options.weights_file in ("shared", "embedded"):
+        problem = f"needs a file, not the folder {out.name or out}"
+        raise BadInput(f"--weights-file {options.weights_file}", problem, "--out FILE.onnx")
+    return one_file
 
-    tracer = {"keras": from_keras, "torch": from_torch}[framework]
-    model = tracer.trace(checkpoint.configuration, layout=layout)
+
+def _write_file(framework: Framework, checkpoint: Checkpoint, out: Path, options: Options) -> Path:
+    from export import link, metadata
+
+    check_writable(out)
+    shared = None
+    if options.weights_file == "shared":
+        shared = checkpoint.path
+        if shared is None:
+            problem = "is in a format that ONNX cannot point into"
+            raise BadInput(checkpoint.label, problem, "a .safetensors file, as vgg16 port writes")
+        location = link.location_from(out.parent, shared)
+    model = _graph(framework, checkpoint, options)
+    if shared is not None:
+        link.link_weights(model, link.offsets_of(checkpoint), location)
+    metadata.describe(model, checkpoint, options, weights=shared)
+    with whole_file(out) as temporary:
+        _write_model(model, temporary)
+    return out
+
+
+def _write_bundle(
+    framework: Framework, checkpoint: Checkpoint, out: Path, options: Options
+) -> Path:
+    from export import deployment, link, metadata
+
+    model = _graph(framework, checkpoint, options)
     with whole_folder(out) as folder:
-        weights = _place_weights(checkpoint, folder / WEIGHTS_FILE)
-        link.link_weights(model, weights, WEIGHTS_FILE)
-        link.name_by_position(model, checkpoint)
-        link.clean(model, checkpoint)
-        (folder / MODEL_FILE).write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
-        onnx.checker.check_model(folder / MODEL_FILE, full_check=True)
+        version = folder / VERSION
+        version.mkdir()
+        weights = version / WEIGHTS_FILE
+        if options.precision == "fp32":
+            offsets = link.offsets_of(_place_weights(checkpoint, weights))
+        else:
+            offsets = link.write_weights(model, weights)
+        metadata.describe(model, checkpoint, options, weights=weights)
+        for place, location in ((version, WEIGHTS_FILE), (folder, f"{VERSION}/{WEIGHTS_FILE}")):
+            link.link_weights(model, offsets, location)
+            _write_model(model, place / MODEL_FILE)
+        deployment.write(folder, model, checkpoint, options)
     return out / MODEL_FILE
 
 
+def _graph(framework: Framework, checkpoint: Checkpoint, options: Options) -> ir.Model:
+    """The graph as the options have it, its weights read from the checkpoint when written."""
+    from export import canonical, edges, from_keras, from_torch, link, naming, opset, precision
+
+    configuration = checkpoint.configuration
+    tracer = {"keras": from_keras, "torch": from_torch}[framework]
+    model = tracer.trace(configuration)
+    canonical.canonicalise(model)
+    naming.name(model)
+    opset.set_opset(model, options.opset)
+    link.take_weights(model, checkpoint)
+    edges.free_axes(model, configuration, options)
+    model = precision.lower(model, checkpoint, options)
+    edges.put_before(model, configuration, checkpoint.metadata.recipe, options)
+    edges.put_after(model, options)
+    canonical.infer_shapes(model)
+    return model
+
+
+def _write_model(model: ir.Model, path: Path) -> None:
+    import onnx
+    import onnx_ir as ir
+
+    path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+    onnx.checker.check_model(path, full_check=True)
+
+
 def _check_replaceable(out: Path) -> None:
+    """Raise ``BadInput`` for anything but nothing, an empty folder or an earlier bundle."""
     if not out.exists():
         return
     expected = "a new folder, an empty one or an earlier export"
     if not out.is_dir():
         raise BadInput(out, "is a file", expected)
-    if other := sorted({path.name for path in out.iterdir()} - {MODEL_FILE, WEIGHTS_FILE}):
+    found = {path.name for path in out.iterdir()}
+    if other := sorted(found - BUNDLE_FILES):
         raise BadInput(out, f"holds {other[0]}", expected)
 
 
 def _place_weights(checkpoint: Checkpoint, path: Path) -> Checkpoint:
-    """The checkpoint as a file at ``path``: a copy, since ONNX's checker refuses links."""
-    if checkpoint.path is None:
+    """The checkpoint as a file at ``path``: a copy, since ONNX refuses links."""
+    if checkpoint.path is None or not checkpoint.is_whole_file:
         return write_checkpoint(checkpoint, path)
     shutil.copyfile(checkpoint.path, path)
     return checkpoint

@@ -1,4 +1,4 @@
-"""A traced graph's weights become references into the checkpoint: file, offset, length.
+"""A graph's weights become references into a weights file: file, offset, length.
 
 ONNX's external data name a file, a first byte and a length. A canonical checkpoint keeps its
 tensors as ONNX's operators read them, so no byte is copied or moved.
@@ -6,20 +6,26 @@ tensors as ONNX's operators read them, so no byte is copied or moved.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
 import onnx_ir as ir
-from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from safetensors.numpy import save
 
-from vgg16.checkpoint import FLOAT32, Checkpoint
+from vgg16.checkpoint import Checkpoint
+from vgg16.errors import BadInput
+from vgg16.tensor_files import read_header
+
+# Smaller constants (shapes, scales of a whole tensor) stay in the graph, where tools look for them.
+_SMALLEST: Final = 256
 
 
-def link_weights(model: ir.Model, checkpoint: Checkpoint, location: str) -> None:
-    """Point every weight of a traced graph at its bytes in a checkpoint file, in place.
+def take_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
+    """Turn the inputs of a canonical graph that are weights into initializers, in place.
 
-    Parameters
-    ----------
-    model: its weights are inputs, or initializers without values, by canonical name.
-    checkpoint: one that is in a file.
-    location: that file's name, beside the ONNX file.
+    They are in the checkpoint's order and read their values from it when they are written.
 
     Raises ``ValueError`` when the graph lacks a weight, has one of another shape, or has an input
     besides the images and the weights.
@@ -28,58 +34,78 @@ def link_weights(model: ir.Model, checkpoint: Checkpoint, location: str) -> None
     inputs = {str(value.name): value for value in graph.inputs[1:]}
     if unknown := [name for name in inputs if name not in checkpoint]:
         raise ValueError(f"the traced graph has inputs that are no weights: {', '.join(unknown)}")
+    del graph.inputs[1:]
     for name, shape in checkpoint.configuration.weight_shapes.items():
-        value = graph.initializers.get(name) or inputs.get(name)
-        if value is None:
-            raise ValueError(f"the traced graph has no weight {name}")
+        value = inputs.get(name)
+        if value is None or not value.uses():
+            raise ValueError(f"the traced graph has no use for the weight {name}")
         if value.shape != shape:
             raise ValueError(f"the traced graph has {name} as {value.shape}, expected {shape}")
-        length = checkpoint[name].size * FLOAT32.itemsize
-        value.const_value = ir.ExternalTensor(
-            location,
-            checkpoint.offsets[name],
-            length,
+        value.const_value = ir.LazyTensor(
+            partial(_read, checkpoint, name),
             ir.DataType.FLOAT,
+            ir.Shape(shape),
             name=name,
-            shape=ir.Shape(shape),
         )
-        if name in inputs:
-            graph.inputs.remove(value)
-            graph.register_initializer(value)
-
-
-def name_by_position(model: ir.Model, checkpoint: Checkpoint) -> None:
-    """Name what is between the graph's edges by kind and position, in place.
-
-    The tracers number names by what else the process has traced before: the same export twice would
-    give different bytes.
-    """
-    graph = model.graph
-    kept = {*checkpoint, *(str(value.name) for value in (*graph.inputs, *graph.outputs))}
-    for index, node in enumerate(graph):
-        node.name = f"{node.op_type}_{index}"
-        for position, value in enumerate(node.outputs):
-            if value.name not in kept:
-                value.name = f"{node.name}_{position}"
-    used = [value for node in graph for value in node.inputs if value and value.is_initializer()]
-    constants = dict.fromkeys(value for value in used if value.name not in kept)
-    for index, value in enumerate(constants):
-        value.name = f"constant_{index}"
-    in_order = [graph.initializers[name] for name in checkpoint] + list(constants)
-    graph.initializers.clear()
-    for value in in_order:
         graph.register_initializer(value)
 
 
-def clean(model: ir.Model, checkpoint: Checkpoint) -> None:
-    """Replace what the exporters say about themselves and the machine by what a reader needs."""
-    ClearMetadataAndDocStringPass()(model)
-    model.graph.name = f"VGG configuration {checkpoint.configuration.name}"
-    model.producer_name = "vgg16-parity"
-    model.producer_version = None
-    model.metadata_props.clear()
-    model.metadata_props.update(
-        configuration=checkpoint.configuration.name,
-        recipe=checkpoint.metadata.recipe,
-        licence=checkpoint.metadata.licence,
-    )
+def _read(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
+    return ir.Tensor(checkpoint[name], name=name)
+
+
+def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:
+    """Point a graph's weights at their bytes in a file, in place.
+
+    Parameters
+    ----------
+    model: its initializers know their types and shapes.
+    offsets: initializer's name -> first byte in the file; the others stay as they are.
+    location: the file's path from the ONNX file's folder, with ``/``.
+    """
+    for name, offset in offsets.items():
+        value = model.graph.initializers[name]
+        tensor = value.const_value
+        if tensor is None:
+            raise ValueError(f"the weight {name} has no type")
+        value.const_value = ir.ExternalTensor(
+            location,
+            offset,
+            tensor.nbytes,
+            tensor.dtype,
+            name=name,
+            shape=ir.Shape(tensor.shape.numpy()),
+        )
+
+
+def offsets_of(checkpoint: Checkpoint) -> dict[str, int]:
+    """Where a checkpoint's weights are in its file, those alone that its network has."""
+    return {name: checkpoint.offsets[name] for name in checkpoint}
+
+
+def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
+    """Write a graph's large initializers, of any type, as a safetensors file; their offsets."""
+    large = {
+        str(value.name): value.const_value.numpy()
+        for value in model.graph.initializers.values()
+        if value.const_value is not None and value.const_value.nbytes >= _SMALLEST
+    }
+    path.write_bytes(save(large))  # not save_file: its files are readable by their owner only
+    _, entries = read_header(path, "the file just written")
+    return {name: entry.start for name, entry in entries.items()}
+
+
+def location_from(folder: Path, weights: Path) -> str:
+    """A weights file's path from the folder of an ONNX file that is to point into it.
+
+    Raises ``BadInput`` where ONNX would not follow it: outside the folder, a symbolic link, or a
+    file with more than one hard link.
+    """
+    folder, real = folder.resolve(), weights.resolve()
+    if not real.is_relative_to(folder):
+        raise BadInput(weights, f"is outside {folder}", "the ONNX file beside its weights file")
+    if weights.is_symlink():
+        raise BadInput(weights, "is a symbolic link", "the file itself, as ONNX demands")
+    if (links := real.stat().st_nlink) > 1:
+        raise BadInput(weights, f"has {links} hard links", "one, as ONNX demands")
+    return str(PurePosixPath(real.relative_to(folder)))

@@ -19,7 +19,7 @@ from parity.report import Image, Report, Row, Weights
 from parity.runtimes import Device, Job, Record, Runtime, peak_memory, work
 from vgg16.checkpoint import Checkpoint, digest, write_checkpoint
 from vgg16.errors import BadInput
-from vgg16.preprocessing import RECIPES, preprocess, read_image
+from vgg16.preprocessing import preprocess, read_image, recipe_named
 from vgg16.seeded import is_seeded
 
 # Shown while a stage that takes its time is under way.
@@ -108,16 +108,12 @@ def run_logits(
 
 def prepare(checkpoint: Checkpoint, images: Sequence[Path]) -> NDArray[np.float32]:
     """Picture files as the network's input, (N, 3, H, W), by the checkpoint's own recipe."""
-    configuration, recipe = checkpoint.configuration, checkpoint.metadata.recipe
     checkpoint.check_top()
-    if recipe not in RECIPES:
-        raise BadInput(
-            checkpoint.label, f"its recipe is {recipe!r}", f"one of {', '.join(RECIPES)}"
-        )
+    recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
     if not images:
         raise BadInput("images", "none given", "at least one picture")
-    size = configuration.input_size
-    prepared = [preprocess(read_image(path), RECIPES[recipe], size=size) for path in images]
+    size = checkpoint.configuration.input_size
+    prepared = [preprocess(read_image(path), recipe, size=size) for path in images]
     return np.concatenate(prepared)
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,18 +45,18 @@ class Runtime:
     modules: tuple[str, ...]
     extras: str
 
-    def missing(self, *, without: Collection[str] = ()) -> str:
-        """Why the runtime cannot run here, with the remedy; empty where it can.
+    def missing(self) -> str:
+        """Why the runtime cannot run here, with the remedy; empty where it can."""
+        return missing(self.modules, self.extras)
 
-        Modules in ``without`` are not looked for.
-        """
-        needed = [module for module in self.modules if module not in without]
-        absent = [module for module in needed if find_spec(module) is None]
-        if not absent:
-            return ""
-        verb = "is" if len(absent) == 1 else "are"
-        remedy = f'pip install -e ".[{self.extras}]"'
-        return f"{' and '.join(absent)} {verb} not installed: {remedy}"
+
+def missing(modules: Sequence[str], extras: str) -> str:
+    """Which modules are not installed, with the remedy; empty where all are."""
+    absent = [module for module in modules if find_spec(module) is None]
+    if not absent:
+        return ""
+    verb = "is" if len(absent) == 1 else "are"
+    return f'{" and ".join(absent)} {verb} not installed: pip install -e ".[{extras}]"'
 
 
 RUNTIMES: Final = MappingProxyType(
@@ -74,7 +74,7 @@ RUNTIMES: Final = MappingProxyType(
                 "keras",
                 "tensorflow",
                 True,
-                ("keras", "tensorflow", "tf2onnx", "onnx", "onnx_ir", "onnxruntime"),
+                ("keras", "tensorflow", "tf2onnx", "onnx", "onnx_ir", "onnxscript", "onnxruntime"),
                 "keras,onnx",
             ),
             Runtime(

@@ -10,26 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from vgg16.architecture import CONFIGURATIONS, Configuration, Shape, identify
 from vgg16.atomic import whole_file
-from vgg16.errors import BadInput, require_file
+from vgg16.errors import BadInput
+from vgg16.names import recognise
+from vgg16.tensor_files import float32_header, read_header
 
 FORMAT: Final = "vgg16-checkpoint/1"
 FLOAT32: Final = np.dtype("<f4")
 
-# The data begin at a multiple of this, so that a mapped file gives aligned arrays.
-_ALIGNMENT: Final = 64
 # Values are looked at this many at a time: temporaries stay small beside fc1's 411 MB.
 _BLOCK: Final = 1 << 22
 _CLASSIFIER: Final = ("fc1", "fc2", "predictions")
@@ -94,8 +93,9 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
     configuration: the network that the weights belong to.
     metadata: what travels with them.
     tensors: canonical name -> tensor.
-    path: the canonical file they are in, if they are in one.
+    path: the file they are in, in canonical layout, if they are in one.
     offsets: canonical name -> first byte in that file.
+    is_whole_file: whether that file is a canonical checkpoint of just these tensors.
     label: what errors call the checkpoint; its file or its source unless given.
 
     Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
@@ -109,12 +109,14 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         *,
         path: Path | None = None,
         offsets: Mapping[str, int] | None = None,
+        is_whole_file: bool = False,
         label: str = "",
     ) -> None:
         self.configuration = configuration
         self.metadata = metadata
         self.path = path
         self.offsets = dict(offsets or {})
+        self.is_whole_file = is_whole_file
         self.label = label or str(path or metadata.source)
         found = {name: tensor.shape for name, tensor in tensors.items()}
         problems = misfits(configuration.weight_shapes, found)
@@ -206,15 +208,54 @@ def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
 def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:
     """Open a canonical checkpoint; its tensors are views into the mapped file, read-only.
 
+    A safetensors file with torchvision's or timm's keys is one too: their tensors lie in canonical
+    layout already. Having no metadata of ours it gets torchvision's recipe, which is that of both.
+
     With ``check_values`` every value is looked at once: NaN and infinity are refused.
 
     Raises ``BadInput`` for a file that is missing, truncated, of another kind, or whose tensors are
     not exactly those of the configuration that its metadata name.
     """
     path = Path(path)
-    stored, entries, data_start = _read_header(path)
-    if stored.get("format") != FORMAT:
+    stored, entries = read_header(path, _EXPECTED)
+    if stored.get("format") == FORMAT:
+        configuration, metadata = _stated(path, stored)
+    elif (recognised := recognise({name: e.shape for name, e in entries.items()})) is not None:
+        configuration, renamed, source_format = recognised
+        # The shapes are the canonical ones up to axes of one and merged axes: the same bytes.
+        shapes = configuration.weight_shapes
+        entries = {n: entries[key]._replace(shape=shapes[n]) for n, key in renamed.items()}
+        metadata = Metadata("torchvision", path.name, source_format, digest(path))
+    else:
         raise BadInput(path, "a safetensors file without a checkpoint's metadata", _EXPECTED)
+
+    mapped = np.memmap(path, np.uint8, mode="r")
+    tensors = {
+        name: Tensor(
+            entry.shape,
+            "float32" if entry.dtype == "F32" else entry.dtype,
+            _view(mapped, entry.start, entry.shape),
+        )
+        for name, entry in entries.items()
+    }
+    offsets = {name: entry.start for name, entry in entries.items()}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    configuration = _with_head(configuration, shapes)
+    checkpoint = Checkpoint(
+        configuration,
+        metadata,
+        tensors,
+        path=path,
+        offsets=offsets,
+        is_whole_file=stored.get("format") == FORMAT,
+    )
+    if check_values:
+        checkpoint.check_values()
+    return checkpoint
+
+
+def _stated(path: Path, stored: Mapping[str, str]) -> tuple[Configuration, Metadata]:
+    """What a canonical file's metadata say."""
     name = stored.get("configuration", "")
     if name not in CONFIGURATIONS:
         known = ", ".join(CONFIGURATIONS)
@@ -223,21 +264,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         raise BadInput(path, "does not name its preprocessing recipe", _EXPECTED)
     known_fields = {field.name for field in fields(Metadata)}
     metadata = Metadata(**{k: v for k, v in stored.items() if k in known_fields})
-
-    mapped = np.memmap(path, np.uint8, mode="r")
-    tensors, offsets = {}, {}
-    for tensor_name, entry in entries.items():
-        start, end = (data_start + offset for offset in entry["data_offsets"])
-        shape = tuple(entry["shape"])
-        dtype = "float32" if entry["dtype"] == "F32" else entry["dtype"]
-        offsets[tensor_name] = start
-        tensors[tensor_name] = Tensor(shape, dtype, _view(mapped[start:end], shape))
-    shapes = {tensor_name: tensor.shape for tensor_name, tensor in tensors.items()}
-    configuration = _with_head(CONFIGURATIONS[name], shapes)
-    checkpoint = Checkpoint(configuration, metadata, tensors, path=path, offsets=offsets)
-    if check_values:
-        checkpoint.check_values()
-    return checkpoint
+    return CONFIGURATIONS[name], metadata
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Checkpoint:
@@ -250,7 +277,9 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Ch
     """
     not_finite = []
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        file.write(_header(checkpoint))
+        stated = {"format": FORMAT, "configuration": checkpoint.configuration.name}
+        stated |= asdict(checkpoint.metadata)
+        file.write(float32_header(checkpoint.configuration.weight_shapes, stated))
         for name, array in checkpoint.items():
             array = np.ascontiguousarray(array, FLOAT32)
             if not _finite(array):
@@ -282,35 +311,6 @@ def _finite(array: NDArray[np.float32]) -> bool:
     return all(np.isfinite(flat[i : i + _BLOCK]).all() for i in range(0, flat.size, _BLOCK))
 
 
-def _view(data: NDArray[np.uint8], shape: Shape) -> Callable[[], NDArray[np.float32]]:
-    return lambda: data.view(FLOAT32).reshape(shape)
-
-
-def _read_header(path: Path) -> tuple[dict[str, str], dict[str, dict[str, Any]], int]:
-    """Metadata, tensor entries and the position of the first data byte, all validated."""
-    require_file(path, _EXPECTED)
-    try:
-        # The library checks the header's size, the offsets and the file's length.
-        with safe_open(path, framework="numpy"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise BadInput(path, f"not a readable safetensors file ({error})", _EXPECTED) from error
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        entries = json.loads(file.read(length))
-    return entries.pop("__metadata__", {}), entries, 8 + length
-
-
-def _header(checkpoint: Checkpoint) -> bytes:
-    configuration = checkpoint.configuration
-    metadata = {"format": FORMAT, "configuration": configuration.name}
-    header: dict[str, object] = {"__metadata__": metadata | asdict(checkpoint.metadata)}
-    start = 0
-    for name, shape in configuration.weight_shapes.items():
-        end = start + FLOAT32.itemsize * int(np.prod(shape))
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
-        start = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    # The format allows trailing spaces.
-    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
-    return struct.pack("<Q", len(text)) + text
+def _view(mapped: NDArray[np.uint8], start: int, shape: Shape) -> Callable[[], NDArray[np.float32]]:
+    end = start + FLOAT32.itemsize * math.prod(shape)
+    return lambda: mapped[start:end].view(FLOAT32).reshape(shape)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
+
+Choice = TypeVar("Choice", bound=str)
 
 
 class BadInput(ValueError):
@@ -30,6 +33,14 @@ class BadInput(ValueError):
 
     def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
         return type(self), (self.given, self.problem, self.expected)
+
+
+def choice(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+    """The value, as one of those allowed. Raises ``BadInput`` that names the option for another."""
+    for known in allowed:
+        if value == known:
+            return known
+    raise BadInput(option, f"{value!r} is unknown", f"one of {', '.join(filter(None, allowed))}")
 
 
 def require_file(path: str | os.PathLike[str], expected: str) -> Path:

@@ -7,9 +7,10 @@ same rule.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from vgg16.architecture import Configuration
+from vgg16.architecture import CONFIGURATIONS, Configuration, Shape
 
 
 class Names(NamedTuple):
@@ -70,3 +71,46 @@ def torchvision_keys(configuration: Configuration) -> dict[str, str]:
         for row in names(configuration).values()
         for kind in ("weight", "bias")
     }
+
+
+def recognise(shapes: Mapping[str, Shape]) -> tuple[Configuration, dict[str, str], str] | None:
+    """Whose tensors these are, where they are torchvision's or timm's in full.
+
+    Parameters
+    ----------
+    shapes: key -> shape. timm's fc1 is a convolution over the whole map, (out, C, H, W), and its
+        fc2 one of 1x1; both have the same values in the same order as a dense layer.
+
+    Returns the configuration, canonical tensor name -> key in canonical order, and the format's
+    name; ``None`` for any other tensors.
+    """
+    for configuration in CONFIGURATIONS.values():
+        for include_top in (True, False):
+            classes = next(iter(shapes.get(f"{_head(shapes)}.bias", ())), 0) or None
+            candidate = configuration.with_head(include_top=include_top, classes=classes)
+            for source, column in (("torchvision-safetensors", 2), ("timm-safetensors", 3)):
+                keys = {
+                    f"{row.canonical}.{kind}": f"{row[column]}.{kind}"
+                    for row in names(candidate).values()
+                    for kind in ("weight", "bias")
+                }
+                if set(keys.values()) == set(shapes) and all(
+                    _same_values(shape, shapes[keys[name]], candidate)
+                    for name, shape in candidate.weight_shapes.items()
+                ):
+                    return candidate, keys, source
+    return None
+
+
+def _head(shapes: Mapping[str, Shape]) -> str:
+    head = _CLASSIFIER[-1]
+    return head.timm if f"{head.timm}.bias" in shapes else head.torchvision
+
+
+def _same_values(canonical: Shape, found: Shape, configuration: Configuration) -> bool:
+    """Whether a tensor of one shape has a canonical one's values in the same order."""
+    if len(canonical) == 2 and len(found) == 4:
+        outputs, *merged = found
+        maps = configuration.feature_shape, (canonical[1], 1, 1)
+        return outputs == canonical[0] and tuple(merged) in maps
+    return canonical == found

@@ -83,6 +83,13 @@ RECIPES: Final = MappingProxyType(
 )
 
 
+def recipe_named(name: str, label: str) -> Recipe:
+    """The recipe of that name, which is that of ``label``. Raises ``BadInput`` for another name."""
+    if name not in RECIPES:
+        raise BadInput(label, f"its recipe is {name!r}", f"one of {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
 def preprocess(
     image: Image.Image | NDArray[np.uint8],
     recipe: Recipe,
@@ -102,6 +109,16 @@ def preprocess(
 
     Raises ``ValueError`` for an array of another type or shape.
     """
+    return normalise(pixels(image, recipe, size=size), recipe, layout=layout)
+
+
+def pixels(
+    image: Image.Image | NDArray[np.uint8], recipe: Recipe, *, size: int | None = None
+) -> NDArray[np.uint8]:
+    """One picture resized and cropped as the recipe says, before its arithmetic.
+
+    The arguments and the errors are those of :func:`preprocess`. Returns (1, size, size, 3), RGB.
+    """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
             raise ValueError(
@@ -111,8 +128,7 @@ def preprocess(
         image = Image.fromarray(image)
     size = size or recipe.crop
     resized = _resize(image.convert("RGB"), recipe.resize * size // recipe.crop, recipe.resample)
-    pixels = np.asarray(_centre_crop(resized, size))[np.newaxis]  # (1, H, W, 3)
-    return normalise(pixels, recipe, layout=layout)
+    return np.asarray(_centre_crop(resized, size))[np.newaxis]
 
 
 def normalise(

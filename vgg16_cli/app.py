@@ -96,18 +96,85 @@ def parity(
 @app.command()
 def export(
     framework: Annotated[str, typer.Option(metavar="keras|torch", help="Who traces the graph.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR|FILE.onnx", help="A bundle to deploy, or one file.")
+    ],
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
+    weights_file: Annotated[
+        str,
+        typer.Option(
+            metavar="separate|embedded|shared",
+            help="Copied into the bundle, inside FILE.onnx, or pointed at beside FILE.onnx.",
+            show_default="separate for DIR, embedded for FILE.onnx",
+        ),
+    ] = "",
+    backend: Annotated[
+        str,
+        typer.Option(metavar="tensorflow|jax|torch", help="Keras's, where Keras traces."),
+    ] = "tensorflow",
+    opset: Annotated[int, typer.Option(metavar="N", help="ONNX operator set, from 13.")] = 18,
+    batch: Annotated[str, typer.Option(metavar="dynamic|N", help="Images at once.")] = "dynamic",
     layout: Annotated[
-        str, typer.Option(metavar="nchw|nhwc", help="The axes of the graph's input.")
-    ] = "nchw",
+        str,
+        typer.Option(metavar="nchw|nhwc", help="The axes of float images.", show_default="nchw"),
+    ] = "",
+    output: Annotated[
+        str, typer.Option(metavar="logits|probabilities", help="What the graph gives.")
+    ] = "logits",
+    features: Annotated[
+        bool, typer.Option("--features", help="Without the classifier, for images of any size.")
+    ] = False,
+    taps: Annotated[
+        bool, typer.Option("--taps", help="Every layer's output as an output too.")
+    ] = False,
+    images: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="float32|uint8",
+            help="Preprocessed images, or raw RGB pixels that the graph preprocesses.",
+        ),
+    ] = "float32",
+    resize: Annotated[
+        bool, typer.Option("--resize", help="With uint8: pictures of any size.")
+    ] = False,
+    precision: Annotated[
+        str, typer.Option(metavar="fp32|fp16|int8", help="Of the weights and the arithmetic.")
+    ] = "fp32",
+    calibrate: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="DIR", help="Pictures that int8 chooses its scales by."),
+    ] = None,
+    test_data: Annotated[
+        bool,
+        typer.Option("--test-data/--no-test-data", help="test_data_set_0, by ONNX Runtime."),
+    ] = True,
     as_json: JsonOption = False,
 ) -> int:
-    """Write the network as ONNX: model.onnx and the weights file that it points into."""
-    from vgg16_cli.commands import export
+    """Write the network as ONNX: the same graph from either framework."""
+    from vgg16_cli.export import export
 
-    return export(framework, out, configuration, weights, layout, as_json)
+    return export(
+        framework,
+        out,
+        configuration,
+        weights,
+        backend,
+        calibrate,
+        as_json,
+        weights_file=weights_file,
+        opset=opset,
+        batch=batch,
+        layout=layout,
+        output=output,
+        features=features,
+        taps=taps,
+        input=images,
+        resize=resize,
+        precision=precision,
+        test_data=test_data,
+    )
 
 
 @app.command()

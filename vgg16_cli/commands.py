@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar, get_args
+from typing import Final, get_args
 
-from vgg16.errors import BadInput
+from vgg16.errors import BadInput, choice
 from vgg16_cli.console import print_json, print_table, say, working
-
-Choice = TypeVar("Choice", bound=str)
 
 _TOP: Final = 5
 
@@ -35,7 +32,7 @@ def parity(
 
     wanted = RUNTIMES if runtimes is None else dict.fromkeys(map(str.strip, runtimes.split(",")))
     chosen = [runtime(name) for name in wanted]
-    place = _choice("--device", device, get_args(Device))
+    place = choice("--device", device, get_args(Device))
     if report_file is not None:
         check_writable(report_file)
     report = run_parity(
@@ -63,45 +60,6 @@ def parity(
     return 0 if report.holds else 1
 
 
-def export(
-    framework: str,
-    out: Path,
-    configuration: str | None,
-    weights: str | None,
-    layout: str,
-    as_json: bool,
-) -> int:
-    """An ONNX folder."""
-    from export import WEIGHTS_FILE, export_onnx
-    from export.interface import Framework
-    from parity.runtimes import RUNTIMES
-    from vgg16.preprocessing import Layout
-    from vgg16_cli.weights import resolve
-
-    source = _choice("--framework", framework, get_args(Framework))
-    axes = _choice("--layout", layout, get_args(Layout))
-    needed = {"keras": RUNTIMES["onnx-from-keras"], "torch": RUNTIMES["onnx-from-torch"]}[source]
-    if reason := needed.missing(without=("onnxruntime",)):
-        raise BadInput(f"--framework {source}", reason)
-    checkpoint = resolve(weights, configuration)
-    # This process is ours alone: the export from Keras needs its TensorFlow backend, and a GPU
-    # would only be held and not used.
-    os.environ |= {
-        "CUDA_VISIBLE_DEVICES": "",
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    with working(f"export from {source}"):
-        model = export_onnx(source, checkpoint, out, layout=axes)
-    files = {path.name: path.stat().st_size for path in (model, out / WEIGHTS_FILE)}
-    if as_json:
-        print_json({"folder": str(out), "files": files})
-    else:
-        for name, size in files.items():
-            print(f"{out / name}  {size:,} bytes")
-    return 0
-
-
 def port(
     source: Path,
     destination: Path,
@@ -115,7 +73,7 @@ def port(
     from vgg16_cli.weights import read, write
 
     if recipe is not None:
-        _choice("--recipe", recipe, tuple(RECIPES))
+        choice("--recipe", recipe, tuple(RECIPES))
     with working(f"port {source.name}"):
         checkpoint = read(source, from_format)
         if recipe is not None:
@@ -156,7 +114,7 @@ def predict(
     from vgg16.seeded import is_seeded
     from vgg16_cli.weights import resolve
 
-    place = _choice("--device", device, get_args(Device))
+    place = choice("--device", device, get_args(Device))
     if runtime_name is None:
         if not (available := installed()):
             raise BadInput("runtime", "none is installed", 'pip install -e ".[torch]" or another')
@@ -244,10 +202,3 @@ def summary(configuration: str, as_json: bool) -> int:
 
 def _shape(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
-
-
-def _choice(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
-    for known in allowed:
-        if value == known:
-            return known
-    raise BadInput(option, f"{value!r} is unknown", f"one of {', '.join(allowed)}")

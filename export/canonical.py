@@ -1,0 +1,175 @@
+"""One graph from whatever an exporter left: an ordered list of small passes.
+
+Every pass rewrites what is there; none knows the network. What the passes cannot bring to the
+canonical operators is refused by name, never dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants_ir
+from onnxscript.rewriter import RewritePass, RewriteRuleSet
+from onnxscript.rewriter.rules.common import (
+    cast_cast_rule,
+    no_op_cast_rule,
+    no_op_transpose_rule,
+    remove_optional_bias_from_conv_rule,
+    remove_optional_bias_from_gemm_rule,
+    transpose_b_matmul_add_to_gemm_rule,
+    transpose_transpose_rule,
+)
+
+from export import rewrites
+from export.rewrites import known_sizes
+
+# What is left after the passes; anything else is refused.
+OPERATORS: Final = ("Conv", "Relu", "MaxPool", "AveragePool", "Flatten", "Gemm")
+
+# Constants above this many bytes are weights, and weights are never computed with.
+_LARGEST_CONSTANT: Final = 1 << 16
+# Each round moves a transpose past at least one more node of the longest configuration.
+_ROUNDS: Final = 64
+
+
+class FoldConstants(ir.passes.InPlacePass):
+    """Concat(Constant, Constant) -> Constant: what depends on no input and no weight."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold, by onnxscript's folder."""
+        return fold_constants_ir(
+            model,
+            onnx_shape_inference=True,
+            input_size_limit=_LARGEST_CONSTANT,
+            output_size_limit=_LARGEST_CONSTANT,
+        )
+
+
+class ExplicitAttributes(ir.passes.InPlacePass):
+    """Conv(x, w) -> Conv(x, w, dilations, group, kernel_shape, pads, strides), each written out
+
+    One spelling of each operator: what a tool might guess differently is said; what has only one
+    meaning for these operators (``storage_order``, Gemm's factors of 1) is not. Automatic padding
+    becomes numbers where they do not depend on the image's size, that is at stride 1.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rewrite every node's attributes."""
+        for node in model.graph:
+            given = {name: attribute.value for name, attribute in node.attributes.items()}
+            implied, neutral = dict[str, Any](), dict[str, Any]()
+            match node.op_type:
+                case "Conv":
+                    kernel = known_sizes(node.inputs[1])[2:]
+                    implied = _WINDOW | {"dilations": (1, 1), "group": 1, "kernel_shape": kernel}
+                case "MaxPool" | "AveragePool":
+                    implied, neutral = _WINDOW, _POOLING
+                case "Gemm":
+                    neutral = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
+                case "Flatten":
+                    implied = {"axis": 1}
+            values = _without_automatic_padding(implied | given)
+            kept = {k: v for k, v in sorted(values.items()) if (k, v) not in neutral.items()}
+            node.attributes.clear()
+            for attribute in ir.convenience.convert_attributes(kept):
+                node.attributes.add(attribute)
+        return ir.passes.PassResult(model, modified=True)
+
+
+_WINDOW: Final[dict[str, Any]] = {"pads": (0, 0, 0, 0), "strides": (1, 1)}
+_POOLING: Final[dict[str, Any]] = {
+    "ceil_mode": 0,
+    "count_include_pad": 0,
+    "dilations": (1, 1),
+    "storage_order": 0,
+}
+
+
+def _without_automatic_padding(values: dict[str, Any]) -> dict[str, Any]:
+    """The attributes with ``pads`` as numbers; as they were where those depend on the size."""
+    how = values.get("auto_pad", "NOTSET")
+    if how not in ("NOTSET", "VALID"):
+        if tuple(values["strides"]) != (1, 1):
+            return values
+        dilations = values.get("dilations", (1, 1))
+        totals = [(k - 1) * d for k, d in zip(values["kernel_shape"], dilations, strict=True)]
+        less, more = ([t // 2 for t in totals], [t - t // 2 for t in totals])
+        first, last = (less, more) if how == "SAME_UPPER" else (more, less)
+        values = values | {"pads": (*first, *last)}
+    elif how == "VALID":
+        values = values | {"pads": (0, 0, 0, 0)}
+    return {name: value for name, value in values.items() if name != "auto_pad"}
+
+
+def _rules(*rules: Any, commute: bool = False) -> RewritePass:
+    return RewritePass(RewriteRuleSet(rules, commute=commute))
+
+
+def _stages() -> tuple[tuple[ir.passes.InPlacePass, ...], ...]:
+    """The passes in order; each stage is repeated until none of its passes finds anything."""
+    moves = (
+        FoldConstants(),
+        common.IdentityEliminationPass(),
+        _rules(no_op_cast_rule, cast_cast_rule, no_op_transpose_rule, transpose_transpose_rule),
+        _rules(remove_optional_bias_from_conv_rule, remove_optional_bias_from_gemm_rule),
+        _rules(rewrites.DropRoundTrip.rule()),
+        _rules(rewrites.PoolOverTwoAxes.rule()),
+        _rules(rewrites.GiveConvolutionItsBias.rule(), commute=True),
+        _rules(rewrites.MoveTransposeBelowRelu.rule()),
+        _rules(rewrites.FlattenByName.rule()),
+        _rules(rewrites.FlattenChannelsFirst.rule()),
+        _rules(transpose_b_matmul_add_to_gemm_rule, commute=True),
+        common.RemoveUnusedNodesPass(),
+    )
+    # A product that no bias has been added to by now has none.
+    return moves, (_rules(rewrites.DenseWithoutBias.rule()),)
+
+
+def canonicalise(model: ir.Model) -> None:
+    """Bring a traced graph to the canonical operators, in place.
+
+    Parameters
+    ----------
+    model: its inputs are the images (N, 3, H, W) and the weights, in canonical layout.
+
+    Afterwards it consists of ``OPERATORS`` in topological order, each weight read directly by the
+    node that it belongs to, every attribute written one way.
+
+    Raises ``ValueError`` that names the first node that is left and is not canonical.
+    """
+    infer_shapes(model)
+    for stage in _stages():
+        for _ in range(_ROUNDS):
+            found = [one(model).modified for one in stage]
+            if not any(found):
+                break
+            infer_shapes(model)
+    common.TopologicalSortPass()(model)
+    ExplicitAttributes()(model)
+    check(model)
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Infer every shape anew from those of the inputs, whatever the tracer wrote about them."""
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    common.ShapeInferencePass()(model)
+
+
+def check(model: ir.Model) -> None:
+    """Raise ``ValueError`` that names the first node that is not canonical."""
+    inputs = set(model.graph.inputs)
+    for node in model.graph:
+        what = f"the traced graph keeps {node.op_type} {node.name or node.outputs[0].name}"
+        if node.domain or node.op_type not in OPERATORS:
+            raise ValueError(f"{what}; expected one of {', '.join(OPERATORS)}")
+        if "auto_pad" in node.attributes:
+            raise ValueError(f"{what} with padding that depends on the image's size")
+        for weight in node.inputs[1:]:
+            if weight not in inputs:
+                raise ValueError(f"{what} with a computed weight; expected one of the checkpoint's")
+        if len(node.inputs) > 2 and len(known_sizes(node.inputs[2])) != 1:
+            raise ValueError(f"{what} with a bias that is no vector")

@@ -1,0 +1,95 @@
+"""What ``vgg16 export`` does, once its options are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from vgg16.errors import BadInput, choice
+from vgg16_cli.console import print_json, working
+
+_ALWAYS: Final = ("onnx", "onnx_ir", "onnxscript")
+# Who traces -> the modules that it needs, and what of this project to install to have them.
+_NEEDED: Final = {
+    "torch": (("torch", *_ALWAYS), "torch"),
+    "keras on tensorflow": (("keras", "tensorflow", "tf2onnx", *_ALWAYS), "keras"),
+    "keras on jax": (("keras", "jax", "jax2onnx", *_ALWAYS), "jax"),
+    "keras on torch": (("keras", "torch", *_ALWAYS), "keras,torch"),
+}
+
+
+def export(
+    framework: str,
+    out: Path,
+    configuration: str | None,
+    weights: str | None,
+    backend: str,
+    calibrate: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """An ONNX file or a bundle."""
+    from export import export_onnx
+    from export.interface import Framework
+    from export.options import Options
+    from vgg16_cli.weights import resolve
+
+    source = choice("--framework", framework, get_args(Framework))
+    options["batch"] = _batch(options["batch"])
+    options["calibrate"] = _pictures(calibrate)
+    Options(**options)  # refuses before anything is waited for
+    chosen = choice("--backend", backend, ("tensorflow", "jax", "torch"))
+    tracer = f"keras on {chosen}" if source == "keras" else "torch"
+    _check_installed(tracer)
+    checkpoint = resolve(weights, configuration)
+    # This process is ours alone: the backend is chosen when Keras is imported, and a GPU would only
+    # be held and not used.
+    os.environ |= {
+        "CUDA_VISIBLE_DEVICES": "",
+        "JAX_PLATFORMS": "cpu",
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    with working(f"export from {tracer}"):
+        model = export_onnx(source, checkpoint, out, **options)
+    files = _sizes(out)
+    if as_json:
+        print_json({"model": str(model), "files": files})
+    else:
+        for name, size in files.items():
+            print(f"{name}  {size:,} bytes")
+    return 0
+
+
+def _batch(text: str) -> int | None:
+    if text == "dynamic":
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise BadInput("--batch", f"is {text!r}", "dynamic or a whole number")
+    return int(text)
+
+
+def _pictures(folder: Path | None) -> tuple[Path, ...]:
+    """The files of a folder, sorted, so that the same pictures give the same scales."""
+    if folder is None:
+        return ()
+    if not folder.is_dir():
+        raise BadInput(folder, "is no folder", "a folder of pictures")
+    found = tuple(sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "."))
+    if not found:
+        raise BadInput(folder, "holds no file", "a folder of pictures")
+    return found
+
+
+def _check_installed(tracer: str) -> None:
+    """Raise ``BadInput``, with the remedy, where something that the export needs is missing."""
+    from parity.runtimes import missing
+
+    if reason := missing(*_NEEDED[tracer]):
+        raise BadInput(f"--framework {tracer}", reason)
+
+
+def _sizes(out: Path) -> dict[str, int]:
+    files = [out] if out.is_file() else sorted(path for path in out.rglob("*") if path.is_file())
+    return {str(path): path.stat().st_size for path in files}
