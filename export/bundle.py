@@ -75,6 +75,9 @@ def _is_file(out: Path, options: Options) -> bool:
     one_file = out.suffix == ".onnx"
     if one_file and options.weights_file == "separate":
         raise BadInput("--weights-file separate", f"needs a folder, not {out.name}", "--out DIR")
+    if one_file and options.precision != "fp32":
+        problem = f"needs a folder, not {out.name}: its accuracy record goes with it"
+        raise BadInput(f"--precision {options.precision}", problem, "--out DIR")
     if not one_file and options.weights_file in ("shared", "embedded"):
         problem = f"needs a file, not the folder {out.name or out}"
         raise BadInput(f"--weights-file {options.weights_file}", problem, "--out FILE.onnx")
@@ -82,7 +85,7 @@ def _is_file(out: Path, options: Options) -> bool:
 
 
 def _write_file(framework: Framework, checkpoint: Checkpoint, out: Path, options: Options) -> Path:
-    from export import link, metadata
+    from export import embed, link, metadata
 
     check_writable(out)
     shared = None
@@ -92,26 +95,35 @@ def _write_file(framework: Framework, checkpoint: Checkpoint, out: Path, options
             problem = "is in a format that ONNX cannot point into"
             raise BadInput(checkpoint.label, problem, "a .safetensors file, as vgg16 port writes")
         location = link.location_from(out.parent, shared)
-    model = _graph(framework, checkpoint, options)
+    model = _with_ends(_network(framework, checkpoint, options), checkpoint, options)
     if shared is not None:
         link.link_weights(model, link.offsets_of(checkpoint), location)
     metadata.describe(model, checkpoint, options, weights=shared)
     with whole_file(out) as temporary:
-        _write_model(model, temporary)
+        if shared is None:
+            embed.check_without_weights(model, checkpoint)
+            embed.write_embedded(model, checkpoint, temporary)
+        else:
+            _write_model(model, temporary)
     return out
 
 
 def _write_bundle(
     framework: Framework, checkpoint: Checkpoint, out: Path, options: Options
 ) -> Path:
-    from export import deployment, link, metadata
+    from export import accuracy, deployment, link, metadata, precision
 
-    model = _graph(framework, checkpoint, options)
+    model = _network(framework, checkpoint, options)
+    reference = None
+    if options.precision != "fp32":
+        reference = _with_ends(model.clone(), checkpoint, options)
+        model = precision.lower(model, checkpoint, options)
+    model = _with_ends(model, checkpoint, options)
     with whole_folder(out) as folder:
         version = folder / VERSION
         version.mkdir()
         weights = version / WEIGHTS_FILE
-        if options.precision == "fp32":
+        if reference is None:
             offsets = link.offsets_of(_place_weights(checkpoint, weights))
         else:
             offsets = link.write_weights(model, weights)
@@ -120,23 +132,30 @@ def _write_bundle(
             link.link_weights(model, offsets, location)
             _write_model(model, place / MODEL_FILE)
         deployment.write(folder, model, checkpoint, options)
+        if reference is not None:
+            accuracy.write(folder, model, reference, checkpoint, options)
     return out / MODEL_FILE
 
 
-def _graph(framework: Framework, checkpoint: Checkpoint, options: Options) -> ir.Model:
-    """The graph as the options have it, its weights read from the checkpoint when written."""
-    from export import canonical, edges, from_keras, from_torch, link, naming, opset, precision
+def _network(framework: Framework, checkpoint: Checkpoint, options: Options) -> ir.Model:
+    """The canonical graph of the network alone, its weights read from the checkpoint if written."""
+    from export import canonical, edges, from_keras, from_torch, link, naming, opset
 
-    configuration = checkpoint.configuration
     tracer = {"keras": from_keras, "torch": from_torch}[framework]
-    model = tracer.trace(configuration)
+    model: ir.Model = tracer.trace(checkpoint.configuration)
     canonical.canonicalise(model)
     naming.name(model)
     opset.set_opset(model, options.opset)
     link.take_weights(model, checkpoint)
-    edges.free_axes(model, configuration, options)
-    model = precision.lower(model, checkpoint, options)
-    edges.put_before(model, configuration, checkpoint.metadata.recipe, options)
+    edges.free_axes(model, checkpoint.configuration, options)
+    return model
+
+
+def _with_ends(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
+    """The graph, changed in place, that takes and gives what the options say."""
+    from export import canonical, edges
+
+    edges.put_before(model, checkpoint.configuration, checkpoint.metadata.recipe, options)
     edges.put_after(model, options)
     canonical.infer_shapes(model)
     return model
@@ -160,6 +179,8 @@ def _check_replaceable(out: Path) -> None:
     found = {path.name for path in out.iterdir()}
     if other := sorted(found - BUNDLE_FILES):
         raise BadInput(out, f"holds {other[0]}", expected)
+    if found and not {MODEL_FILE, "metadata.json"} <= found:
+        raise BadInput(out, f"holds {sorted(found)[0]} and no {MODEL_FILE} of ours", expected)
 
 
 def _place_weights(checkpoint: Checkpoint, path: Path) -> Checkpoint:

@@ -156,7 +156,11 @@ def infer_shapes(model: ir.Model) -> None:
     for node in model.graph:
         for value in node.outputs:
             value.shape = None
+    initializers = dict(model.graph.initializers)
     common.ShapeInferencePass()(model)
+    # The pass sets the large ones aside, and puts them back at the end.
+    model.graph.initializers.clear()
+    model.graph.initializers.update(initializers)
 
 
 def check(model: ir.Model) -> None:

@@ -20,12 +20,16 @@ from export.metadata import sizes, stated
 from export.options import Options
 from vgg16.checkpoint import Checkpoint
 from vgg16.labels import class_name
-from vgg16.photographs import PHOTOGRAPHS
+from vgg16.photographs import PHOTOGRAPHS, Photograph
 from vgg16.preprocessing import RECIPES, Layout, pixels, preprocess, read_image
 
 _LARGEST_BATCH: Final = 32
 _ANY_SIDE: Final = {BATCH: 1, HEIGHT: 224, WIDTH: 224}
-_TRITON_TYPES: Final = {ir.DataType.FLOAT: "TYPE_FP32", ir.DataType.UINT8: "TYPE_UINT8"}
+_TRITON_TYPES: Final = {
+    ir.DataType.FLOAT: "TYPE_FP32",
+    ir.DataType.FLOAT16: "TYPE_FP16",
+    ir.DataType.UINT8: "TYPE_UINT8",
+}
 
 _README: Final = Template("""# VGG, configuration $configuration
 
@@ -68,10 +72,12 @@ def write(folder: Path, model: ir.Model, checkpoint: Checkpoint, options: Option
     (folder / "README.md").write_text(_readme(model, checkpoint, options), encoding="utf-8")
 
 
-def example(checkpoint: Checkpoint, options: Options) -> NDArray[Any]:
-    """The first of the project's photographs as the exported graph's images."""
+def example(
+    checkpoint: Checkpoint, options: Options, photograph: Photograph = PHOTOGRAPHS[0]
+) -> NDArray[Any]:
+    """One of the project's photographs as the exported graph's images, repeated to its batch."""
     recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
-    picture = read_image(PHOTOGRAPHS[0].path)
+    picture = read_image(photograph.path)
     images: NDArray[Any]
     if options.resize:
         images = np.asarray(picture)[np.newaxis]

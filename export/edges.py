@@ -83,17 +83,18 @@ def put_after(model: ir.Model, options: Options) -> None:
     """Have the graph give its outputs as the options say, in place.
 
     - ``probabilities``: Softmax over the classes.
-    - ``taps``: every layer's output, before the graph's own.
+    - ``taps``: every layer's output, the logits among them, before the graph's own.
     """
     graph = model.graph
     (output,) = graph.outputs
-    taps = naming.taps(model) if options.taps else []
+    outputs = [*naming.taps(model)[:-1], output] if options.taps else [output]
     if options.output == "probabilities":
         make = _Maker(graph)
-        output = make.node(PROBABILITIES, "Softmax", output, axis=1)
-        output.type = ir.TensorType(ir.DataType.FLOAT)
+        probabilities = make.node(PROBABILITIES, "Softmax", output, axis=1)
+        probabilities.type = ir.TensorType(ir.DataType.FLOAT)
         graph.extend(make.tape.nodes)
-    graph.outputs[:] = [*(tap for tap in taps if tap.name != output.name), output]
+        outputs = [*outputs, probabilities] if options.taps else [probabilities]
+    graph.outputs[:] = outputs
 
 
 def _normalise(make: _Maker, pixels: ir.Value, recipe: Recipe) -> ir.Value:

@@ -14,6 +14,7 @@ from export.interface import FEATURES, LOGITS
 
 PREACTIVATION: Final = "_preactivation"
 _POOLING: Final = ("MaxPool", "AveragePool")
+_LAYERS: Final = ("Conv", "Gemm", "Relu", *_POOLING)
 
 
 def name(model: ir.Model) -> None:
@@ -52,7 +53,7 @@ def name(model: ir.Model) -> None:
 
 
 def taps(model: ir.Model) -> list[ir.Value]:
-    """The values of a named graph that runtimes are compared at, in order; the last is its output.
+    """The values of a named graph that runtimes are compared at, in order; the last are its logits.
 
     Layers after their ReLU and pooling; flattening only moves values.
     """
@@ -60,7 +61,7 @@ def taps(model: ir.Model) -> list[ir.Value]:
     return [
         value
         for value in values
-        if not str(value.name).endswith(PREACTIVATION) and _kind(value) != "Flatten"
+        if _kind(value) in _LAYERS and not str(value.name).endswith(PREACTIVATION)
     ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -113,16 +115,29 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
     reader: Any = _Pictures(checkpoint, options)
     with tempfile.TemporaryDirectory(prefix="vgg16-int8-") as folder:
         written = Path(folder) / "int8.onnx"
-        quantization.quantize_static(
-            ir.to_proto(model),
-            written,
-            reader,
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method=quantization.CalibrationMethod.MinMax,
-        )
+        with _without_advice():
+            quantization.quantize_static(
+                ir.to_proto(model),
+                written,
+                reader,
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=quantization.CalibrationMethod.MinMax,
+            )
         import onnx
 
         return ir.from_proto(onnx.load(written))
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """The quantiser advises, twice, to simplify a graph that is as simple as it gets."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

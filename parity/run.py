@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -156,8 +157,7 @@ class Workplace:
             job = self._job("run", runtime, model)
             record = work(job)
         # An exported model is as large as the checkpoint: gone before the next one comes.
-        for file in model.glob("*"):
-            file.unlink()
+        shutil.rmtree(model, ignore_errors=True)
         # What it cost is the cost of both processes.
         costs = {f"export {stage}": seconds for stage, seconds in exported.seconds.items()}
         record = replace(
