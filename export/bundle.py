@@ -64,14 +64,17 @@ def export_onnx(
         checkpoint = checkpoint.without_top()
     else:
         checkpoint.check_top()
-    if _is_file(out, chosen):
+    if check_form(out, chosen):
         return _write_file(framework, checkpoint, out, chosen)
     _check_replaceable(out)
     return _write_bundle(framework, checkpoint, out, chosen)
 
 
-def _is_file(out: Path, options: Options) -> bool:
-    """Whether one ``.onnx`` file is to be written. Raises ``BadInput`` where that cannot be."""
+def check_form(out: Path, options: Options) -> bool:
+    """Whether one ``.onnx`` file is to be written, and no folder.
+
+    Raises ``BadInput`` for options that the one or the other excludes.
+    """
     one_file = out.suffix == ".onnx"
     if one_file and options.weights_file == "separate":
         raise BadInput("--weights-file separate", f"needs a folder, not {out.name}", "--out DIR")

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
+import pytest
 from numpy.typing import NDArray
 
 from parity import reference
 from parity.compare import Verdict, judge
+from vgg16.architecture import Configuration
 from vgg16.checkpoint import Checkpoint
 
 # Options -> the ONNX file of the tiny network, traced in Keras on TensorFlow, which is the fastest.
 Export: TypeAlias = Callable[..., Path]
+
+
+@contextmanager
+def remembered_traces() -> Iterator[None]:
+    """Trace each configuration in Keras once: for tests of what comes after the trace."""
+    from export import from_keras
+
+    traced: dict[Configuration, onnx.ModelProto] = {}
+    trace = from_keras.trace
+
+    def remembered(configuration: Configuration) -> ir.Model:
+        if configuration not in traced:
+            traced[configuration] = ir.to_proto(trace(configuration))
+        return ir.from_proto(traced[configuration])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(from_keras, "trace", remembered)
+        yield
 
 
 def run(model: Path, images: NDArray[Any]) -> dict[str, NDArray[Any]]:

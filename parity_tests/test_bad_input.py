@@ -125,6 +125,30 @@ BAD_ARGUMENTS = {
         ["export", "--framework", "torch", "--out", "x", "--layout", "chwn"],
         "--layout: 'chwn' is unknown; expected one of nchw, nhwc",
     ),
+    "unknown backend": (
+        ["export", "--framework", "keras", "--out", "x", "--backend", "numpy"],
+        "--backend: 'numpy' is unknown; expected one of tensorflow, jax, torch",
+    ),
+    "unknown batch": (
+        ["export", "--framework", "keras", "--out", "x", "--batch", "many"],
+        "--batch: is 'many'; expected dynamic or a whole number",
+    ),
+    "old opset": (
+        ["export", "--framework", "keras", "--out", "x", "--opset", "9"],
+        "--opset: is 9; expected 13 or newer",
+    ),
+    "new opset": (
+        ["export", "--framework", "keras", "--out", "x", "--opset", "99"],
+        "--opset: is 99; expected 13 to",
+    ),
+    "int8 without pictures": (
+        ["export", "--framework", "keras", "--out", "x", "--precision", "int8"],
+        "--precision int8: needs pictures; expected --calibrate DIR with some",
+    ),
+    "shared in a folder": (
+        ["export", "--framework", "keras", "--out", "x", "--weights-file", "shared"],
+        "--weights-file shared: needs a file, not the folder x; expected --out FILE.onnx",
+    ),
     "unknown format": (["port", CAT, "x.pth", "--from", "gif"], "format: 'gif' is unknown"),
     "unknown recipe": (["port", CAT, "x.pth", "--recipe", "x"], "--recipe: 'x' is unknown"),
     "report in no folder": (
@@ -189,7 +213,8 @@ def test_what_is_not_installed_is_one_line_with_the_remedy(
     monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
     done = vgg16("export", "--framework", "keras", "--out", tmp_path / "out")
     assert done.status == 2
-    assert 'not installed: pip install -e ".[keras,onnx]"' in done.err
+    assert "--framework keras on tensorflow: keras and tensorflow and " in done.err
+    assert 'are not installed: pip install -e ".[keras]"' in done.err
     done = vgg16("predict", CAT)
     assert done.status == 2
     assert 'none is installed; expected pip install -e ".[torch]"' in done.err

@@ -178,6 +178,25 @@ def export(
 
 
 @app.command()
+def check(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="Any exporter's file.")],
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    images: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="PATH", help="A picture; may be given again. Default: two photographs."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell whether an ONNX file is the network that a checkpoint describes, and where it is not."""
+    from vgg16_cli.check import check
+
+    return check(model, configuration, weights, images or [], as_json)
+
+
+@app.command()
 def port(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A weights file.")],
     destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="The file to write.")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -30,7 +31,7 @@ def export(
     **options: Any,
 ) -> int:
     """An ONNX file or a bundle."""
-    from export import export_onnx
+    from export import check_form, export_onnx
     from export.interface import Framework
     from export.options import Options
     from vgg16_cli.weights import resolve
@@ -38,10 +39,14 @@ def export(
     source = choice("--framework", framework, get_args(Framework))
     options["batch"] = _batch(options["batch"])
     options["calibrate"] = _pictures(calibrate)
-    Options(**options)  # refuses before anything is waited for
+    # Refused before anything is waited for.
+    check_form(out, Options(**options))
     chosen = choice("--backend", backend, ("tensorflow", "jax", "torch"))
     tracer = f"keras on {chosen}" if source == "keras" else "torch"
     _check_installed(tracer)
+    from export.opset import check_opset
+
+    check_opset(options["opset"])
     checkpoint = resolve(weights, configuration)
     # This process is ours alone: the backend is chosen when Keras is imported, and a GPU would only
     # be held and not used.
@@ -54,11 +59,14 @@ def export(
     with working(f"export from {tracer}"):
         model = export_onnx(source, checkpoint, out, **options)
     files = _sizes(out)
+    accuracy = _accuracy(out)
     if as_json:
-        print_json({"model": str(model), "files": files})
+        print_json({"model": str(model), "files": files, "accuracy": accuracy})
     else:
         for name, size in files.items():
             print(f"{name}  {size:,} bytes")
+        if accuracy is not None:
+            print(_in_words(accuracy))
     return 0
 
 
@@ -88,6 +96,31 @@ def _check_installed(tracer: str) -> None:
 
     if reason := missing(*_NEEDED[tracer]):
         raise BadInput(f"--framework {tracer}", reason)
+
+
+def _accuracy(out: Path) -> dict[str, Any] | None:
+    """The accuracy record of a bundle in fewer bits."""
+    record = out / "accuracy.json"
+    if not record.is_file():
+        return None
+    document: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    return document
+
+
+def _in_words(accuracy: dict[str, Any]) -> str:
+    """The record in one line."""
+    *_, (last, ratio) = accuracy["sqnr_db"].items()
+    smaller = accuracy["bytes"]["fp32"] / accuracy["bytes"][accuracy["precision"]]
+    words = [f"{accuracy['precision']} against fp32: {last} {ratio} dB over the noise"]
+    if images := accuracy.get("images"):
+        for name in ("top1", "top5"):
+            same = sum(image[f"{name}_agrees"] for image in images)
+            words.append(f"{name[:3]}-{name[3:]} the same on {same} of {len(images)}")
+        error = max(image["largest_error"] for image in images)
+        margin = min(image["margin"] for image in images)
+        words.append(f"largest error of a logit {error:.2g}, smallest margin {margin:.2g}")
+    words.append(f"weights {smaller:.1f} times smaller, {accuracy['speed_up']} times as fast here")
+    return "; ".join(words)
 
 
 def _sizes(out: Path) -> dict[str, int]:
