@@ -21,7 +21,7 @@ from export.options import Options
 from vgg16.checkpoint import Checkpoint
 from vgg16.labels import class_name
 from vgg16.photographs import PHOTOGRAPHS, Photograph
-from vgg16.preprocessing import RECIPES, Layout, pixels, preprocess, read_image
+from vgg16.preprocessing import RECIPES, Layout, pixels, preprocess, read_image, resized_side
 
 _LARGEST_BATCH: Final = 32
 _ANY_SIDE: Final = {BATCH: 1, HEIGHT: 224, WIDTH: 224}
@@ -173,7 +173,7 @@ def _readme(model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
 def _preparation(checkpoint: Checkpoint, options: Options) -> str:
     """How a picture becomes the graph's input, in words."""
     recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
-    shorter = recipe.resize * size // recipe.crop
+    shorter = resized_side(recipe, size)
     sized = (
         f"Resize a picture's shorter side to {shorter} pixels (Pillow, {recipe.resample.lower()}), "
         f"cut {size} × {size} pixels out of its centre"

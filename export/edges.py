@@ -15,7 +15,7 @@ from export import naming
 from export.interface import BATCH, HEIGHT, INPUT, WIDTH
 from export.options import Options
 from vgg16.architecture import Configuration
-from vgg16.preprocessing import RECIPES, Recipe
+from vgg16.preprocessing import RECIPES, Recipe, resized_side
 
 PROBABILITIES: Final = "probabilities"
 
@@ -120,7 +120,7 @@ def _resize(make: _Maker, pixels: ir.Value, recipe: Recipe, size: int) -> ir.Val
     The sides are those that Pillow is given there: the longer one rounded down, half a pixel of the
     crop's offset rounded to even. The values differ from Pillow's as its filter and ONNX's do.
     """
-    shorter = recipe.resize * size // recipe.crop
+    shorter = resized_side(recipe, size)
     one = make.constant("one", [1], np.int64)
     three = make.constant("three", [3], np.int64)
     shape = make.node("pixels_shape", "Shape", pixels)

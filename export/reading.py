@@ -11,11 +11,10 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Final
+from typing import Any, Final
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import Message
 
 from vgg16.errors import BadInput, require_file
 
@@ -80,14 +79,14 @@ def _parse(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
     """Every tensor in a message: initializers, attributes, subgraphs, functions, sparse ones."""
     if isinstance(message, onnx.TensorProto):
         yield message
         return
     for field, value in message.ListFields():
         if field.message_type is not None:
-            for child in (value,) if isinstance(value, Message) else value:
+            for child in (value,) if hasattr(value, "ListFields") else value:
                 yield from _tensors(child)
 
 
@@ -143,7 +142,7 @@ def _bytes_of(path: Path, what: str, tensor: onnx.TensorProto) -> int:
         raise BadInput(path, problem, "numbers") from error
     if any(size < 0 for size in tensor.dims):
         raise BadInput(path, f"{what} has the shape {tuple(tensor.dims)}", "sizes of 0 or more")
-    return (math.prod(tensor.dims) * bits + 7) // 8
+    return (math.prod(map(int, tensor.dims)) * bits + 7) // 8
 
 
 def _first_line(error: Exception) -> str:

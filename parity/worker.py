@@ -87,9 +87,7 @@ def _export(job: Job, stopwatch: Stopwatch) -> Record:
     with stopwatch.stage("import"):
         __import__("tensorflow" if runtime.framework == "keras" else "torch")
     with stopwatch.stage("trace"):
-        export_onnx(
-            runtime.framework, checkpoint, job.model, layout=job.layout, test_data=False
-        )
+        export_onnx(runtime.framework, checkpoint, job.model, layout=job.layout, test_data=False)
     return Record(versions=_versions(runtime.modules))
 
 

@@ -261,10 +261,10 @@ def test_a_full_disk_leaves_the_earlier_export_and_nothing_else(
     tiny: Checkpoint, tmp_path: Path, name: str
 ) -> None:
     out, options = tmp_path / name, {"precision": "fp16"} if name == "fp16" else {}
-    for before in ({}, None):
-        if before is None:
+    for earlier in (False, True):
+        if earlier:
             export_onnx("keras", tiny, out, **options)
-            before = files(tmp_path)
+        before = files(tmp_path)
         with full_disk(), pytest.raises(BadInput) as refusal:
             export_onnx("keras", tiny, out, **options)
         assert str(refusal.value).startswith(f"{out}: cannot be written (File too large)")

@@ -113,11 +113,17 @@ def preprocess(
 
 
 def pixels(
-    image: Image.Image | NDArray[np.uint8], recipe: Recipe, *, size: int | None = None
+    image: Image.Image | NDArray[np.uint8],
+    recipe: Recipe,
+    *,
+    size: int | None = None,
+    crop: bool = True,
 ) -> NDArray[np.uint8]:
     """One picture resized and cropped as the recipe says, before its arithmetic.
 
-    The arguments and the errors are those of :func:`preprocess`. Returns (1, size, size, 3), RGB.
+    Without ``crop`` only resized, (1, H, W, 3) with the shorter side that :func:`resized_side`
+    gives. The other arguments and the errors are those of :func:`preprocess`. Returns
+    (1, size, size, 3), RGB.
     """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
@@ -127,8 +133,13 @@ def pixels(
             )
         image = Image.fromarray(image)
     size = size or recipe.crop
-    resized = _resize(image.convert("RGB"), recipe.resize * size // recipe.crop, recipe.resample)
-    return np.asarray(_centre_crop(resized, size))[np.newaxis]
+    resized = _resize(image.convert("RGB"), resized_side(recipe, size), recipe.resample)
+    return np.asarray(_centre_crop(resized, size) if crop else resized)[np.newaxis]
+
+
+def resized_side(recipe: Recipe, size: int) -> int:
+    """A picture's shorter side in pixels before a crop of ``size`` pixels is cut out of it."""
+    return recipe.resize * size // recipe.crop
 
 
 def normalise(
