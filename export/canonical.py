@@ -13,7 +13,6 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import RewritePass, RewriteRuleSet
 from onnxscript.rewriter.rules.common import (
-    cast_cast_rule,
     no_op_cast_rule,
     no_op_transpose_rule,
     remove_optional_bias_from_conv_rule,
@@ -112,7 +111,7 @@ def _stages() -> tuple[tuple[ir.passes.InPlacePass, ...], ...]:
     moves = (
         FoldConstants(),
         common.IdentityEliminationPass(),
-        _rules(no_op_cast_rule, cast_cast_rule, no_op_transpose_rule, transpose_transpose_rule),
+        _rules(no_op_cast_rule, no_op_transpose_rule, transpose_transpose_rule),
         _rules(remove_optional_bias_from_conv_rule, remove_optional_bias_from_gemm_rule),
         _rules(rewrites.DropRoundTrip.rule()),
         _rules(rewrites.PoolOverTwoAxes.rule()),

@@ -9,7 +9,6 @@ configuration, the preprocessing recipe, where the values came from, and their l
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from vgg16.architecture import CONFIGURATIONS, Configuration, Shape, identify
 from vgg16.atomic import whole_file
 from vgg16.errors import BadInput
+from vgg16.metadata import Metadata as Metadata
 from vgg16.names import recognise
 from vgg16.tensor_files import float32_header, read_header
 
@@ -33,42 +33,6 @@ FLOAT32: Final = np.dtype("<f4")
 _BLOCK: Final = 1 << 22
 _CLASSIFIER: Final = ("fc1", "fc2", "predictions")
 _EXPECTED: Final = "a canonical checkpoint (.safetensors)"
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What travels with the values.
-
-    Parameters
-    ----------
-    recipe: the preprocessing recipe that the weights were trained with
-        (``vgg16.preprocessing.RECIPES``).
-    source: the file or the procedure that the values came from.
-    source_format: that file's format.
-    source_sha256: that file's digest in hexadecimal; empty where there is no file.
-    licence: under which the values may be used.
-    """
-
-    recipe: str
-    source: str = "not stated"
-    source_format: str = "not stated"
-    source_sha256: str = ""
-    licence: str = "not stated"
-
-    def to_json(self) -> str:
-        """As text, for formats that have room for it."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Metadata | None:
-        """What :meth:`to_json` gave; ``None`` for any other text."""
-        try:
-            stored = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(cls)}:
-            return None
-        return cls(**stored) if all(isinstance(v, str) for v in stored.values()) else None
 
 
 @dataclass(frozen=True)
