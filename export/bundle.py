@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from export.interface import MODEL_FILE, TEST_DATA, VERSION, WEIGHTS_FILE, Framework
 from export.options import Options
-from vgg16.atomic import check_writable, whole_file, whole_folder
-from vgg16.checkpoint import Checkpoint, write_checkpoint
+from vgg16.atomic import check_writable, sync, whole_file, whole_folder
+from vgg16.checkpoint import Checkpoint, digest, write_checkpoint
 from vgg16.errors import BadInput
 from vgg16.preprocessing import recipe_named
 
@@ -98,10 +99,12 @@ def _write_file(framework: Framework, checkpoint: Checkpoint, out: Path, options
             problem = "is in a format that ONNX cannot point into"
             raise BadInput(checkpoint.label, problem, "a .safetensors file, as vgg16 port writes")
         location = link.location_from(out.parent, shared)
-    model = _with_ends(_network(framework, checkpoint, options), checkpoint, options)
-    if shared is not None:
-        link.link_weights(model, link.offsets_of(checkpoint), location)
-    metadata.describe(model, checkpoint, options, weights=shared)
+    with ThreadPoolExecutor(1) as beside:
+        sha256 = None if shared is None else beside.submit(digest, shared)
+        model = _with_ends(_network(framework, checkpoint, options), checkpoint, options)
+        if shared is not None:
+            link.link_weights(model, link.offsets_of(checkpoint), location)
+        metadata.describe(model, checkpoint, options, sha256.result() if sha256 else None)
     with whole_file(out) as temporary:
         if shared is None:
             embed.check_without_weights(model, checkpoint)
@@ -116,21 +119,25 @@ def _write_bundle(
 ) -> Path:
     from export import accuracy, deployment, link, metadata, precision
 
-    model = _network(framework, checkpoint, options)
-    reference = None
-    if options.precision != "fp32":
-        reference = _with_ends(model.clone(), checkpoint, options)
-        model = precision.lower(model, checkpoint, options)
-    model = _with_ends(model, checkpoint, options)
-    with whole_folder(out) as folder:
+    # The weights are copied while the network is traced: the one waits for the disk, the other
+    # computes.
+    with whole_folder(out) as folder, ThreadPoolExecutor(1) as beside:
         version = folder / VERSION
         version.mkdir()
-        weights = version / WEIGHTS_FILE
+        weights, reference = version / WEIGHTS_FILE, None
+        if options.precision == "fp32":
+            copied = beside.submit(_place_weights, checkpoint, weights)
+        model = _network(framework, checkpoint, options)
+        if options.precision != "fp32":
+            reference = _with_ends(model.clone(), checkpoint, options)
+            model = precision.lower(model, checkpoint, options)
+        model = _with_ends(model, checkpoint, options)
         if reference is None:
-            offsets = link.offsets_of(_place_weights(checkpoint, weights))
+            offsets, sha256 = copied.result()
         else:
             offsets = link.write_weights(model, weights)
-        metadata.describe(model, checkpoint, options, weights=weights)
+            sha256 = digest(weights)
+        metadata.describe(model, checkpoint, options, sha256)
         for place, location in ((version, WEIGHTS_FILE), (folder, f"{VERSION}/{WEIGHTS_FILE}")):
             link.link_weights(model, offsets, location)
             _write_model(model, place / MODEL_FILE)
@@ -186,9 +193,16 @@ def _check_replaceable(out: Path) -> None:
         raise BadInput(out, f"holds {sorted(found)[0]} and no {MODEL_FILE} of ours", expected)
 
 
-def _place_weights(checkpoint: Checkpoint, path: Path) -> Checkpoint:
-    """The checkpoint as a file at ``path``: a copy, since ONNX refuses links."""
+def _place_weights(checkpoint: Checkpoint, path: Path) -> tuple[dict[str, int], str]:
+    """The checkpoint as a file at ``path``: where its weights lie there, and the file's sha256.
+
+    A copy, since ONNX refuses links.
+    """
+    from export import link
+
     if checkpoint.path is None or not checkpoint.is_whole_file:
-        return write_checkpoint(checkpoint, path)
-    shutil.copyfile(checkpoint.path, path)
-    return checkpoint
+        checkpoint = write_checkpoint(checkpoint, path)
+    else:
+        shutil.copyfile(checkpoint.path, path)
+        sync(path)
+    return link.offsets_of(checkpoint), digest(path)

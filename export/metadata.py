@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from export.options import Options
-from vgg16.checkpoint import Checkpoint, digest
+from vgg16.checkpoint import Checkpoint
 from vgg16.preprocessing import RECIPES
 
 PRODUCER: Final = "vgg16-parity"
@@ -26,11 +25,11 @@ _DOCUMENTS: Final = ("classes", "opset", "preprocessing", "versions")
 
 
 def describe(
-    model: ir.Model, checkpoint: Checkpoint, options: Options, *, weights: Path | None
+    model: ir.Model, checkpoint: Checkpoint, options: Options, weights_sha256: str | None
 ) -> None:
     """Write into a graph what a reader needs, in place of what the exporters wrote.
 
-    ``weights`` is the file that the graph points into, if it does.
+    ``weights_sha256`` is the digest of the file that the graph points into, if it does.
     """
     _forget_the_exporter(model)
     configuration = checkpoint.configuration
@@ -45,8 +44,8 @@ def describe(
     }
     if configuration.include_top:
         facts["classes"] = configuration.classes
-    if weights is not None:
-        facts["weights_sha256"] = digest(weights)
+    if weights_sha256 is not None:
+        facts["weights_sha256"] = weights_sha256
     model.metadata_props.clear()
     for name, fact in sorted(facts.items()):
         model.metadata_props[name] = fact if isinstance(fact, str) else json.dumps(fact)

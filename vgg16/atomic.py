@@ -47,9 +47,9 @@ def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
             # Not tempfile: its files are readable by their owner only, and stay so once renamed.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -72,7 +72,7 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.mkdir()
             yield temporary
             for file in temporary.rglob("*"):
-                _sync(file)
+                sync(file)
             if path.exists():
                 path.rename(older)
             try:
@@ -81,7 +81,7 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
                 if older.exists():
                     older.rename(path)
                 raise
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             if path.exists():
@@ -163,7 +163,8 @@ def _refusal_behind(error: BaseException, outside: BaseException | None) -> OSEr
     return None
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until what has been written to a file or a folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
