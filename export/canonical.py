@@ -13,8 +13,6 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import RewritePass, RewriteRuleSet
 from onnxscript.rewriter.rules.common import (
-    no_op_cast_rule,
-    no_op_transpose_rule,
     remove_optional_bias_from_conv_rule,
     remove_optional_bias_from_gemm_rule,
     transpose_b_matmul_add_to_gemm_rule,
@@ -27,14 +25,19 @@ from export.rewrites import known_sizes
 # What is left after the passes; anything else is refused.
 OPERATORS: Final = ("Conv", "Relu", "MaxPool", "AveragePool", "Flatten", "Gemm")
 
-# Constants above this many bytes are weights, and weights are never computed with.
+# Left over around what is not canonical, and through no fault of their own.
+_MOVES: Final = ("Constant", "Identity", "Cast", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+# What has more values than this is a weight, and weights are never computed with.
 _LARGEST_CONSTANT: Final = 1 << 16
 # Each round moves a transpose past at least one more node of the longest configuration.
 _ROUNDS: Final = 64
 
 
 class FoldConstants(ir.passes.InPlacePass):
-    """Concat(Constant, Constant) -> Constant: what depends on no input and no weight."""
+    """Concat(Constant, Constant) -> Constant: what depends on no input and no weight.
+
+    Also what does nothing: Identity(x) -> x, and casts to the type that a value has.
+    """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold, by onnxscript's folder."""
@@ -110,8 +113,7 @@ def _stages() -> tuple[tuple[ir.passes.InPlacePass, ...], ...]:
     """The passes in order; each stage is repeated until none of its passes finds anything."""
     moves = (
         FoldConstants(),
-        common.IdentityEliminationPass(),
-        _rules(no_op_cast_rule, no_op_transpose_rule, transpose_transpose_rule),
+        _rules(transpose_transpose_rule),
         _rules(remove_optional_bias_from_conv_rule, remove_optional_bias_from_gemm_rule),
         _rules(rewrites.DropRoundTrip.rule()),
         _rules(rewrites.PoolOverTwoAxes.rule()),
@@ -163,16 +165,27 @@ def infer_shapes(model: ir.Model) -> None:
 
 
 def check(model: ir.Model) -> None:
-    """Raise ``ValueError`` that names the first node that is not canonical."""
-    inputs = set(model.graph.inputs)
+    """Raise ``ValueError`` that names the first node that is not canonical.
+
+    Of several, one that computes: the moves around it are left because of it.
+    """
+    left = [node for node in model.graph if node.domain or node.op_type not in OPERATORS]
+    if left:
+        node = next((node for node in left if node.op_type not in _MOVES), left[0])
+        raise ValueError(f"{_kept(node)}; expected one of {', '.join(OPERATORS)}")
+    weights = set(model.graph.inputs[1:])
     for node in model.graph:
-        what = f"the traced graph keeps {node.op_type} {node.name or node.outputs[0].name}"
-        if node.domain or node.op_type not in OPERATORS:
-            raise ValueError(f"{what}; expected one of {', '.join(OPERATORS)}")
         if "auto_pad" in node.attributes:
-            raise ValueError(f"{what} with padding that depends on the image's size")
-        for weight in node.inputs[1:]:
-            if weight not in inputs:
-                raise ValueError(f"{what} with a computed weight; expected one of the checkpoint's")
+            raise ValueError(f"{_kept(node)} with padding that depends on the image's size")
+        if len(node.outputs) != 1:
+            raise ValueError(f"{_kept(node)} with {len(node.outputs)} outputs")
+        if any(weight not in weights for weight in node.inputs[1:]):
+            raise ValueError(
+                f"{_kept(node)} with a computed weight; expected one of the checkpoint's"
+            )
         if len(node.inputs) > 2 and len(known_sizes(node.inputs[2])) != 1:
-            raise ValueError(f"{what} with a bias that is no vector")
+            raise ValueError(f"{_kept(node)} with a bias that is no vector")
+
+
+def _kept(node: ir.Node) -> str:
+    return f"the traced graph keeps {node.op_type} {node.name or node.outputs[0].name}"

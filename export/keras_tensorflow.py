@@ -1,7 +1,7 @@
 """A function of TensorFlow's to ONNX, by tf2onnx.
 
 Its converter is given the traced graph directly: the function holds no constant, so that nothing is
-there to freeze.
+there to freeze. Its optimiser is left out: it drops casts to float16 and back, which round.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from vgg16.architecture import Configuration
 def convert(network: Stateless, configuration: Configuration) -> ir.Model:
     """The graph of a function of the images and of the weights; see ``from_keras.trace``."""
     import tensorflow as tf
-    from tf2onnx.optimizer import optimize_graph
     from tf2onnx.tfonnx import process_tf_graph
 
     free = [size if isinstance(size, int) else None for size in symbolic_shape(configuration)]
@@ -30,7 +29,7 @@ def convert(network: Stateless, configuration: Configuration) -> ir.Model:
         input_names=[tensor.name for tensor in function.inputs],
         output_names=[tensor.name for tensor in function.outputs],
     )
-    model: ir.Model = ir.from_proto(optimize_graph(graph).make_model(INPUT))
+    model: ir.Model = ir.from_proto(graph.make_model(INPUT))
     for value in model.graph.inputs:
         value.name = str(value.name).removesuffix(":0")
     (output,) = model.graph.outputs

@@ -25,7 +25,7 @@ def name(model: ir.Model) -> None:
     graph = model.graph
     images, final = graph.inputs[0], graph.outputs[0]
     taken = {str(value.name) for value in graph.inputs} | {LOGITS, FEATURES}
-    layer = str(images.name)
+    layer = read = str(images.name)
 
     def free(wanted: str) -> str:
         candidates = (wanted, *(f"{wanted}_{count}" for count in range(2, 2 + len(taken))))
@@ -37,7 +37,8 @@ def name(model: ir.Model) -> None:
     for node in graph:
         (result,) = node.outputs
         if node.op_type in ("Conv", "Gemm"):
-            layer = free(_weight_of(node))
+            read = _weight_of(node)
+            layer = free(read)
             node.name = result.name = layer
             if (relu := _only_relu(result)) is not None:
                 result.name = free(layer + PREACTIVATION)
@@ -45,11 +46,11 @@ def name(model: ir.Model) -> None:
         elif result in activated:
             node.name, result.name = free(f"{activated[result]}_relu"), activated[result]
         else:
-            block = layer.rpartition("_")[0] or layer
+            block = read.rpartition("_")[0] or read
             wanted = {"Flatten": "flatten", "Relu": f"{layer}_relu"}
             wanted |= dict.fromkeys(_POOLING, f"{block}_pool")
             node.name = result.name = free(wanted[node.op_type])
-    final.name = LOGITS if _kind(final) == "Gemm" else FEATURES
+    final.name = LOGITS if final.shape is not None and len(final.shape) == 2 else FEATURES
 
 
 def taps(model: ir.Model) -> list[ir.Value]:

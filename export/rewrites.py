@@ -91,6 +91,8 @@ class PoolOverTwoAxes(RewriteRuleClassBase):
         assert node is not None
         if set(node.attributes) - {"kernel_shape", "strides", "pads", "dilations", "ceil_mode"}:
             return result.fail("the pooling has attributes that this rule does not know")
+        if len(_integers(node, "kernel_shape")) != 4:
+            return result.fail("the pooling is not over four axes")
         for name, neutral in (("kernel_shape", 1), ("strides", 1), ("pads", 0), ("dilations", 1)):
             sizes = _integers(node, name) or (neutral,) * 4
             if {sizes[0], sizes[3], sizes[-4], sizes[-1]} != {neutral}:
@@ -153,6 +155,8 @@ class FlattenChannelsFirst(RewriteRuleClassBase):
         features = math.prod(feature_shape)
         if len(feature_shape) != 3:
             return result.fail("what is flattened is no feature maps")
+        if len(known_sizes(w)) != 2:
+            return result.fail("the weight is no matrix")
         if _numbers(maps) != (*outputs, *feature_shape) or _numbers(rows) != (features, *outputs):
             return result.fail("the weight's rows are not in the order of the maps")
         return result
@@ -220,14 +224,16 @@ def _integers(node: ir.Node, name: str) -> tuple[int, ...]:
 def _last_of_two(shape: ir.Value) -> int | None:
     """The second size of a shape of two, also where the first is computed; ``None`` otherwise."""
     numbers = _numbers(shape)
-    if numbers is None:
-        node = shape.producer()
-        while node is not None and node.op_type == "Cast":
-            (before,) = node.inputs
-            node = None if before is None else before.producer()
-        if node is None or node.op_type != "Concat" or len(node.inputs) != 2:
-            return None
-        last = node.inputs[1]
-        numbers = None if last is None else _numbers(last)
-        return numbers[0] if numbers is not None and len(numbers) == 1 and numbers[0] > 0 else None
-    return numbers[1] if len(numbers) == 2 and numbers[1] > 0 else None
+    if numbers is not None:
+        return numbers[1] if len(numbers) == 2 else None
+    node = shape.producer()
+    while node is not None and node.op_type == "Cast":
+        (before,) = node.inputs
+        node = None if before is None else before.producer()
+    if node is None or node.op_type != "Concat" or len(node.inputs) != 2:
+        return None
+    first, last = node.inputs
+    numbers = None if last is None else _numbers(last)
+    if known_sizes(first) != (1,) or numbers is None or len(numbers) != 1:
+        return None
+    return numbers[0]

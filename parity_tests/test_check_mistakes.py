@@ -11,10 +11,10 @@ from typing import TypeAlias
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 
 from export import export_onnx
 from parity.check import CheckReport, lines
+from parity_tests.planted import Edit, append, change_weight, node_of, remove
 from parity_tests.test_check import check, wrong_weights
 from vgg16 import layouts
 from vgg16.architecture import configuration
@@ -22,7 +22,6 @@ from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
 from vgg16.seeded import generate, seeded_checkpoint
 
-Edit: TypeAlias = Callable[[onnx.ModelProto], None]
 # An edit of the exported network -> the report of the edited file.
 Planted: TypeAlias = Callable[[Edit], CheckReport]
 
@@ -43,34 +42,6 @@ def planted(exported: Path, tiny: Checkpoint, tmp_path: Path) -> Planted:
         return check(tmp_path / "edited.onnx", tiny)
 
     return edited
-
-
-def node_of(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
-    found: onnx.NodeProto = next(node for node in model.graph.node if node.name == name)
-    return found
-
-
-def remove(model: onnx.ModelProto, name: str) -> None:
-    """Take a node out; what read it reads what it read."""
-    node = node_of(model, name)
-    for other in model.graph.node:
-        other.input[:] = [node.input[0] if i == node.output[0] else i for i in other.input]
-    model.graph.node.remove(node)
-
-
-def append(model: onnx.ModelProto, *nodes: onnx.NodeProto) -> None:
-    """Put nodes behind the last one, whose output is then theirs."""
-    model.graph.node.extend(nodes)
-    model.graph.output[0].name = nodes[-1].output[0]
-
-
-def change_weight(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
-    def edit(model: onnx.ModelProto) -> None:
-        tensor = next(t for t in model.graph.initializer if t.name == name)
-        values = np.ascontiguousarray(change(numpy_helper.to_array(tensor).copy()))
-        tensor.CopyFrom(numpy_helper.from_array(values, name))
-
-    return edit
 
 
 MISTAKES: dict[str, tuple[Edit, str]] = {}

@@ -60,7 +60,7 @@ FLOAT16_SQNR: Final = Tolerance(
 INT8_SQNR: Final = Tolerance(
     limit=25.0,
     reason=(
-        "The same for 8 bits with one scale a tensor: 29 was the least measured on the tiny network "
+        "The same for 8 bits with a scale for each tensor: 29 was the least on the tiny network, "
         "calibrated on the pictures that it is measured on. A layer without its scale is below 0."
     ),
 )

@@ -1,0 +1,1 @@
+"""Measurements: this project and its peers side by side. Run from the repository's root."""

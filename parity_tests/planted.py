@@ -1,0 +1,40 @@
+"""Mistakes planted in an exported network, by editing its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+Edit: TypeAlias = Callable[[onnx.ModelProto], None]
+
+
+def node_of(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    found: onnx.NodeProto = next(node for node in model.graph.node if node.name == name)
+    return found
+
+
+def remove(model: onnx.ModelProto, name: str) -> None:
+    """Take a node out; what read it reads what it read."""
+    node = node_of(model, name)
+    for other in model.graph.node:
+        other.input[:] = [node.input[0] if i == node.output[0] else i for i in other.input]
+    model.graph.node.remove(node)
+
+
+def append(model: onnx.ModelProto, *nodes: onnx.NodeProto) -> None:
+    """Put nodes behind the last one, whose output is then theirs."""
+    model.graph.node.extend(nodes)
+    model.graph.output[0].name = nodes[-1].output[0]
+
+
+def change_weight(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
+    def edit(model: onnx.ModelProto) -> None:
+        tensor = next(t for t in model.graph.initializer if t.name == name)
+        values = np.ascontiguousarray(change(numpy_helper.to_array(tensor).copy()))
+        tensor.CopyFrom(numpy_helper.from_array(values, name))
+
+    return edit
