@@ -65,7 +65,13 @@ def test_offsets_name_the_bytes_in_the_file(tiny: Checkpoint) -> None:
     for name, values in tiny.items():
         start = tiny.offsets[name]
         assert stored[start : start + values.nbytes] == values.tobytes()
-    assert min(tiny.offsets.values()) % 64 == 0
+    assert all(offset % 4 == 0 for offset in tiny.offsets.values())
+
+
+def test_the_largest_tensor_begins_at_a_page(tiny: Checkpoint) -> None:
+    largest = max(tiny, key=lambda name: tiny[name].size)
+    assert largest == "predictions.weight"
+    assert tiny.offsets[largest] % 4096 == 0
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tiny: Checkpoint, tmp_path: Path) -> None:
