@@ -21,7 +21,8 @@ Exporting.
   memory is stopped, and reported so. The slow routes are left out without ``--slow``.
 
 Sessions. ONNX Runtime, imported before the clock starts, opens a file in a process of its own and
-runs it once on one image; the files in turn, each in the page cache.
+runs it once on one image; the files in turn and in another order each time, each in the page
+cache.
 
 Latency. The sessions of all files are open in one process, as many as memory allows, and run in
 turn; of each round the ratio to one file is taken, and of the rounds the median. The logits of all
@@ -34,6 +35,7 @@ import argparse
 import datetime
 import json
 import os
+import random
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -202,7 +204,10 @@ def _sessions(
 ) -> dict[str, list[Outcome]]:
     sessions: dict[str, list[Outcome]] = {name: [] for name in files}
     for repeat in range(repeats):
-        for name, path in files.items():
+        # In another order each time: a file always opened after the same other one is not compared
+        # with it fairly.
+        order = random.Random(repeat).sample(list(files.items()), len(files))  # noqa: S311
+        for name, path in order:
             _say(f"session {repeat + 1} of {repeats}: {name}")
             for file in {path, *path.parent.rglob("*.data"), *path.parent.rglob("*.safetensors")}:
                 _warm(file)
