@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,17 +21,10 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 # All that a bundle can hold: a folder with anything else is no earlier bundle.
-BUNDLE_FILES: Final = frozenset(
-    {
-        MODEL_FILE,
-        VERSION,
-        "README.md",
-        "accuracy.json",
-        "config.pbtxt",
-        "labels.json",
-        "metadata.json",
-        TEST_DATA,
-    }
+_OF_A_BUNDLE: Final = re.compile(
+    rf"(?:{VERSION}/)?{re.escape(MODEL_FILE)}|{VERSION}(?:/{re.escape(WEIGHTS_FILE)})?"
+    r"|README\.md|(?:accuracy|labels|metadata)\.json|config\.pbtxt"
+    rf"|{TEST_DATA}(?:/(?:in|out)put_\d+\.pb)?"
 )
 
 
@@ -65,9 +60,10 @@ def export_onnx(
         checkpoint = checkpoint.without_top()
     else:
         checkpoint.check_top()
+    source = [] if checkpoint.path is None else [checkpoint.path]
+    check_out(out, chosen, [*source, *chosen.calibrate])
     if check_form(out, chosen):
         return _write_file(framework, checkpoint, out, chosen)
-    _check_replaceable(out)
     return _write_bundle(framework, checkpoint, out, chosen)
 
 
@@ -76,7 +72,7 @@ def check_form(out: Path, options: Options) -> bool:
 
     Raises ``BadInput`` for options that the one or the other excludes.
     """
-    one_file = out.suffix == ".onnx"
+    one_file = out.name.lower().endswith(".onnx")
     if one_file and options.weights_file == "separate":
         raise BadInput("--weights-file separate", f"needs a folder, not {out.name}", "--out DIR")
     if one_file and options.precision != "fp32":
@@ -91,14 +87,14 @@ def check_form(out: Path, options: Options) -> bool:
 def _write_file(framework: Framework, checkpoint: Checkpoint, out: Path, options: Options) -> Path:
     from export import embed, link, metadata
 
-    check_writable(out)
     shared = None
     if options.weights_file == "shared":
         shared = checkpoint.path
         if shared is None:
             problem = "is in a format that ONNX cannot point into"
             raise BadInput(checkpoint.label, problem, "a .safetensors file, as vgg16 port writes")
-        location = link.location_from(out.parent, shared)
+        # The folder that the file will be in, also where its name is a link's.
+        location = link.location_from(Path(os.path.realpath(out)).parent, shared)
     with ThreadPoolExecutor(1) as beside:
         sha256 = None if shared is None else beside.submit(digest, shared)
         model = _with_ends(_network(framework, checkpoint, options), checkpoint, options)
@@ -165,9 +161,11 @@ def _with_ends(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.
     """The graph, changed in place, that takes and gives what the options say."""
     from export import canonical, edges
 
-    edges.put_before(model, checkpoint.configuration, checkpoint.metadata.recipe, options)
+    shape = model.graph.inputs[0].shape
+    images = edges.put_before(model, checkpoint.configuration, checkpoint.metadata.recipe, options)
     edges.put_after(model, options)
-    canonical.infer_shapes(model)
+    known = None if images is None or shape is None else (images, shape)
+    canonical.infer_shapes(model, known)
     return model
 
 
@@ -179,15 +177,29 @@ def _write_model(model: ir.Model, path: Path) -> None:
     onnx.checker.check_model(path, full_check=True)
 
 
-def _check_replaceable(out: Path) -> None:
-    """Raise ``BadInput`` for anything but nothing, an empty folder or an earlier bundle."""
-    if not out.exists():
+def check_out(out: Path, options: Options, read: Sequence[Path] = ()) -> None:
+    """Raise ``BadInput`` where an export could not be written, before anything is waited for.
+
+    A folder has to be new, empty or an earlier bundle, and hold none of the files that are ``read``
+    for the new one.
+    """
+    if check_form(out, options):
+        check_writable(out)
         return
     expected = "a new folder, an empty one or an earlier export"
+    if not out.parent.is_dir():
+        raise BadInput(out.parent, "no such folder", "an existing folder to write to")
+    if not out.exists():
+        return
     if not out.is_dir():
         raise BadInput(out, "is a file", expected)
-    found = {path.name for path in out.iterdir()}
-    if other := sorted(found - BUNDLE_FILES):
+    real = out.resolve()
+    if real == Path.cwd():
+        raise BadInput(out, "is the current folder, which would be replaced", "another folder")
+    if inside := [path for path in read if path.resolve().is_relative_to(real)]:
+        raise BadInput(out, f"holds {inside[0].name}, which is to be read", "another folder")
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*")}
+    if other := sorted(name for name in found if not _OF_A_BUNDLE.fullmatch(name)):
         raise BadInput(out, f"holds {other[0]}", expected)
     if found and not {MODEL_FILE, "metadata.json"} <= found:
         raise BadInput(out, f"holds {sorted(found)[0]} and no {MODEL_FILE} of ours", expected)

@@ -6,6 +6,7 @@ canonical operators is refused by name, never dropped.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import onnx_ir as ir
@@ -152,16 +153,30 @@ def canonicalise(model: ir.Model) -> None:
     check(model)
 
 
-def infer_shapes(model: ir.Model) -> None:
-    """Infer every shape anew from those of the inputs, whatever the tracer wrote about them."""
+def infer_shapes(model: ir.Model, known: tuple[ir.Value, ir.Shape] | None = None) -> None:
+    """Infer every shape anew from those of the inputs, whatever the tracer wrote about them.
+
+    ``known`` is a value whose shape is known and cannot be inferred, with its shape.
+    """
     for node in model.graph:
         for value in node.outputs:
             value.shape = None
     initializers = dict(model.graph.initializers)
+    if known is not None:
+        value, shape = known
+        value.shape = shape
     common.ShapeInferencePass()(model)
+    for value in (*model.graph.outputs, *(value for node in model.graph for value in node.outputs)):
+        # Sizes that follow from free ones: the inferrer counts them, and the numbers mean nothing.
+        if value.shape is not None and not _lasting(value.shape):
+            value.shape = ir.Shape([size if _lasting([size]) else None for size in value.shape])
     # The pass sets the large ones aside, and puts them back at the end.
     model.graph.initializers.clear()
     model.graph.initializers.update(initializers)
+
+
+def _lasting(sizes: Iterable[object]) -> bool:
+    return not any(str(getattr(size, "value", "")).startswith("unk__") for size in sizes)
 
 
 def check(model: ir.Model) -> None:

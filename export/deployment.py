@@ -33,7 +33,7 @@ _TRITON_TYPES: Final = {
 
 _README: Final = Template("""# VGG, configuration $configuration
 
-`model.onnx` takes $images and gives `$output`.
+`model.onnx` takes $images and gives `$output`$more.
 In this folder, with `pip install onnx onnxruntime`:
 
 ```python
@@ -149,8 +149,10 @@ def _readme(model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
         files += f"| `{TEST_DATA}/` | a photograph as input, and ONNX Runtime's output |\n"
     else:
         imports.insert(0, "import numpy")
-        shape = tuple(s if isinstance(s, int) else _ANY_SIDE[s] for s in sizes(images))
+        shape = tuple(s if isinstance(s, int) else _ANY_SIDE[str(s)] for s in sizes(images))
         source = f"numpy.zeros({shape}, {options.input!r})"
+    if options.precision != "fp32":
+        files += "| `accuracy.json` | the smaller graph beside the float32 one |\n"
     if top:
         imports.insert(0, "import json")
         files += "| `labels.json` | the classes' names, in the order of the output |\n"
@@ -158,6 +160,7 @@ def _readme(model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
         configuration=checkpoint.configuration.name,
         images=f"`{images.name}`, {options.input} ({', '.join(map(str, sizes(images)))}),",
         output=model.graph.outputs[-1].name,
+        more=_more(options),
         imports="\n".join(imports),
         source=source,
         use='print(json.load(open("labels.json"))[result[0].argmax()])'
@@ -168,6 +171,13 @@ def _readme(model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
         licence=checkpoint.metadata.licence,
         origin=checkpoint.metadata.source,
     )
+
+
+def _more(options: Options) -> str:
+    words = ", and every layer's output by the layer's name" if options.taps else ""
+    if options.precision != "fp32":
+        words += f". It computes in {options.precision}; `accuracy.json` says what that costs"
+    return words
 
 
 def _preparation(checkpoint: Checkpoint, options: Options) -> str:

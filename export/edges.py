@@ -50,15 +50,18 @@ def free_axes(model: ir.Model, configuration: Configuration, options: Options) -
 
 def put_before(
     model: ir.Model, configuration: Configuration, recipe: str, options: Options
-) -> None:
+) -> ir.Value | None:
     """Have the graph take its images as the options say, in place.
 
     - ``nhwc``: Transpose.
     - ``uint8``: Cast, the recipe's arithmetic in the recipe's order, Transpose.
     - ``resize``: Resize of the shorter side with antialiasing, and a crop of the centre, first.
+
+    Returns the network's images (batch, 3, H, W), of which no inference can know that a crop of
+    the centre has given them their size; ``None`` where nothing was put before them.
     """
     if not options.channels_last:
-        return
+        return None
     graph = model.graph
     network_input = graph.inputs[0]
     assert network_input.shape is not None
@@ -77,6 +80,7 @@ def put_before(
     graph.insert_before(graph[0], make.tape.nodes)
     ir.convenience.replace_all_uses_with(network_input, value)
     graph.inputs[0] = images
+    return value
 
 
 def put_after(model: ir.Model, options: Options) -> None:

@@ -108,4 +108,7 @@ def location_from(folder: Path, weights: Path) -> str:
         raise BadInput(weights, "is a symbolic link", "the file itself, as ONNX demands")
     if (links := real.stat().st_nlink) > 1:
         raise BadInput(weights, f"has {links} hard links", "one, as ONNX demands")
-    return str(PurePosixPath(real.relative_to(folder)))
+    location = str(PurePosixPath(real.relative_to(folder)))
+    if ".." in location:
+        raise BadInput(weights, "has two dots in a row in its name", "one that ONNX takes for safe")
+    return location

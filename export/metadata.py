@@ -15,7 +15,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from export.options import Options
 from vgg16.checkpoint import Checkpoint
-from vgg16.preprocessing import RECIPES
+from vgg16.preprocessing import RECIPES, resized_side
 
 PRODUCER: Final = "vgg16-parity"
 # The packages that decide about the bytes of a graph, whichever framework it is from.
@@ -39,7 +39,7 @@ def describe(
         "configuration": configuration.name,
         "opset": model.opset_imports[""],
         "precision": options.precision,
-        "preprocessing": asdict(RECIPES[checkpoint.metadata.recipe]),
+        "preprocessing": _preprocessing(checkpoint, options),
         "versions": {name: version(name) for name in _WRITERS},
     }
     if configuration.include_top:
@@ -49,6 +49,17 @@ def describe(
     model.metadata_props.clear()
     for name, fact in sorted(facts.items()):
         model.metadata_props[name] = fact if isinstance(fact, str) else json.dumps(fact)
+
+
+def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
+    """The recipe at the network's size, and how much of it the graph does itself."""
+    recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
+    inside = {"float32": "nothing", "uint8": "arithmetic"}[options.input]
+    return asdict(recipe) | {
+        "resize": resized_side(recipe, size),
+        "crop": size,
+        "in_the_graph": "resize, crop, arithmetic" if options.resize else inside,
+    }
 
 
 def _forget_the_exporter(model: ir.Model) -> None:
@@ -77,6 +88,6 @@ def stated(model: ir.Model) -> dict[str, Any]:
     return document
 
 
-def sizes(value: ir.Value) -> list[int | str]:
-    """A value's axes: numbers, and names of the free ones."""
-    return [size if isinstance(size, int) else str(size.value) for size in value.shape or ()]
+def sizes(value: ir.Value) -> list[int | str | None]:
+    """A value's axes: numbers, names of the free ones, ``None`` for those that follow from them."""
+    return [size if isinstance(size, int) else size.value for size in value.shape or ()]

@@ -27,8 +27,8 @@ def newest_opset() -> int:
 
 def check_opset(opset: int) -> None:
     """Raise ``BadInput`` for an opset that is too old or too new for what is installed."""
-    if opset != OPSET and not OLDEST_OPSET <= opset <= (newest := newest_opset()):
-        raise BadInput("--opset", f"is {opset}", f"{OLDEST_OPSET} to {newest}")
+    if opset != OPSET and not OLDEST_OPSET <= opset <= newest_opset():
+        raise BadInput("--opset", f"is {opset}", f"{OLDEST_OPSET} to {newest_opset()}")
 
 
 def set_opset(model: ir.Model, opset: int) -> None:

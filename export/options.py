@@ -20,6 +20,8 @@ Precision = Literal["fp32", "fp16", "int8"]
 # Resize.
 OLDEST_OPSET: Final = 13
 _RESIZE_OPSET: Final = 18
+# Of a batch that is fixed: as many images of VGG16's size take half a gigabyte.
+LARGEST_BATCH: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Options:
         checkpoint where it lies, ``embedded`` puts the weights into the ONNX file. Empty for the
         default: ``separate`` in a bundle, ``embedded`` in a file of its own.
     opset: the ONNX operator set, 13 or newer.
-    batch: the number of images, or ``None`` for any.
+    batch: the number of images, at most 1024, or ``None`` for any.
     layout: of float images: ``nchw`` for (batch, 3, H, W), ``nhwc`` for (batch, H, W, 3). Empty for
         the default: ``nchw``, and ``nhwc`` for ``uint8``, which has no other.
     output: ``logits`` or ``probabilities``.
@@ -65,8 +67,8 @@ class Options:
     def __post_init__(self) -> None:
         for option, allowed in _CHOICES.items():
             choice(f"--{option.replace('_', '-')}", getattr(self, option), allowed)
-        if self.batch is not None and self.batch < 1:
-            raise BadInput("--batch", f"is {self.batch}", "dynamic, or at least 1")
+        if self.batch is not None and not 1 <= self.batch <= LARGEST_BATCH:
+            raise BadInput("--batch", f"is {self.batch}", f"dynamic, or 1 to {LARGEST_BATCH}")
         if self.opset < OLDEST_OPSET:
             raise BadInput("--opset", f"is {self.opset}", f"{OLDEST_OPSET} or newer")
         if self.input == "uint8" and self.layout == "nchw":

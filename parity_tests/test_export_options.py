@@ -212,7 +212,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"precision": "fp16"},
         "--precision fp16: needs a folder, not model.onnx: its accuracy record goes with it",
     ),
-    "no batch": ({"batch": 0}, "--batch: is 0; expected dynamic, or at least 1"),
+    "no batch": ({"batch": 0}, "--batch: is 0; expected dynamic, or 1 to 1024"),
     "output": ({"output": "loss"}, "--output: 'loss' is unknown; expected one of logits, prob"),
     "input": ({"input": "bfloat16"}, "--input: 'bfloat16' is unknown; expected one of float32"),
     "precision": ({"precision": "int4"}, "--precision: 'int4' is unknown; expected one of fp32"),

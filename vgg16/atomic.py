@@ -77,8 +77,8 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
                 path.rename(older)
             try:
                 temporary.rename(path)
-            except OSError:
-                if older.exists():
+            except BaseException:  # an interrupt too
+                if older.exists() and not path.exists():
                     older.rename(path)
                 raise
             sync(path.parent)

@@ -37,7 +37,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 1 parity not shown, 2 bad usage or input."""
+    """Run the command line; exit status 0 done, 1 parity or a match not shown, 2 bad input."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -55,6 +55,8 @@ def main() -> None:
         status = _refuse(message)
     except OSError as error:
         status = _refuse(f"{error.filename or 'system'}: {error.strerror or error}")
+    except MemoryError as error:
+        status = _refuse(f"memory: {error or 'not enough'}")
     except (KeyboardInterrupt, typer.Abort):
         status = _refuse("interrupted", 130)
     sys.exit(status if isinstance(status, int) else 0)
@@ -111,8 +113,12 @@ def export(
     ] = "",
     backend: Annotated[
         str,
-        typer.Option(metavar="tensorflow|jax|torch", help="Keras's, where Keras traces."),
-    ] = "tensorflow",
+        typer.Option(
+            metavar="tensorflow|jax|torch",
+            help="Keras's, where Keras traces.",
+            show_default="tensorflow",
+        ),
+    ] = "",
     opset: Annotated[int, typer.Option(metavar="N", help="ONNX operator set, from 13.")] = 18,
     batch: Annotated[str, typer.Option(metavar="dynamic|N", help="Images at once.")] = "dynamic",
     layout: Annotated[
@@ -123,7 +129,10 @@ def export(
         str, typer.Option(metavar="logits|probabilities", help="What the graph gives.")
     ] = "logits",
     features: Annotated[
-        bool, typer.Option("--features", help="Without the classifier, for images of any size.")
+        bool,
+        typer.Option(
+            "--features", help="Without the classifier, for images of any size from 32 × 32."
+        ),
     ] = False,
     taps: Annotated[
         bool, typer.Option("--taps", help="Every layer's output as an output too.")
@@ -137,10 +146,13 @@ def export(
         ),
     ] = "float32",
     resize: Annotated[
-        bool, typer.Option("--resize", help="With uint8: pictures of any size.")
+        bool, typer.Option("--resize", help="With uint8: pictures of any size (opset 18).")
     ] = False,
     precision: Annotated[
-        str, typer.Option(metavar="fp32|fp16|int8", help="Of the weights and the arithmetic.")
+        str,
+        typer.Option(
+            metavar="fp32|fp16|int8", help="Of weights and arithmetic; the smaller two need DIR."
+        ),
     ] = "fp32",
     calibrate: Annotated[
         Optional[Path],  # noqa: UP045

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgg16.errors import BadInput
+from vgg16.errors import BadInput, require_file
 from vgg16_cli.console import print_json, working
 
 
@@ -21,6 +21,7 @@ def check(
 
     if reason := missing(("onnx", "onnx_ir", "onnxruntime"), "torch,onnx"):
         raise BadInput("check", reason)
+    require_file(model, "an ONNX model (.onnx)")
     from parity.check import check_model, lines, to_json
     from vgg16.photographs import PHOTOGRAPHS
     from vgg16_cli.weights import resolve

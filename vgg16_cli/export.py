@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 from vgg16.errors import BadInput, choice
 from vgg16_cli.console import print_json, working
 
+_LONGEST_NUMBER: Final = 10
 _ALWAYS: Final = ("onnx", "onnx_ir", "onnxscript")
 # Who traces -> the modules that it needs, and what of this project to install to have them.
 _NEEDED: Final = {
@@ -31,7 +32,7 @@ def export(
     **options: Any,
 ) -> int:
     """An ONNX file or a bundle."""
-    from export import check_form, export_onnx
+    from export import check_out, export_onnx
     from export.interface import Framework
     from export.options import Options
     from vgg16_cli.weights import resolve
@@ -40,8 +41,10 @@ def export(
     options["batch"] = _batch(options["batch"])
     options["calibrate"] = _pictures(calibrate)
     # Refused before anything is waited for.
-    check_form(out, Options(**options))
-    chosen = choice("--backend", backend, ("tensorflow", "jax", "torch"))
+    check_out(out, Options(**options))
+    if source == "torch" and backend:
+        raise BadInput("--backend", f"{backend} is Keras's", "--framework keras")
+    chosen = choice("--backend", backend or "tensorflow", ("tensorflow", "jax", "torch"))
     tracer = f"keras on {chosen}" if source == "keras" else "torch"
     _check_installed(tracer)
     from export.opset import check_opset
@@ -53,7 +56,7 @@ def export(
     os.environ |= {
         "CUDA_VISIBLE_DEVICES": "",
         "JAX_PLATFORMS": "cpu",
-        "KERAS_BACKEND": backend,
+        "KERAS_BACKEND": chosen,
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     with working(f"export from {tracer}"):
@@ -73,8 +76,8 @@ def export(
 def _batch(text: str) -> int | None:
     if text == "dynamic":
         return None
-    if not (text.isascii() and text.isdigit()):
-        raise BadInput("--batch", f"is {text!r}", "dynamic or a whole number")
+    if not (text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER):
+        raise BadInput("--batch", f"is {text[:40]!r}", "dynamic or a whole number")
     return int(text)
 
 
