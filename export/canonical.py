@@ -164,7 +164,7 @@ def infer_shapes(model: ir.Model, known: tuple[ir.Value, ir.Shape] | None = None
     initializers = dict(model.graph.initializers)
     if known is not None:
         value, shape = known
-        value.shape = shape
+        value.shape, value.type = shape, ir.TensorType(ir.DataType.FLOAT)
     common.ShapeInferencePass()(model)
     for value in (*model.graph.outputs, *(value for node in model.graph for value in node.outputs)):
         # Sizes that follow from free ones: the inferrer counts them, and the numbers mean nothing.

@@ -23,6 +23,7 @@ from export.reading import open_model, printable
 from export.session import open_session
 from parity import reference
 from parity.checking import graph, weights
+from parity.checking.signal import Signal
 from parity.checking.walk import Followed, follow
 from parity.checking.weights import Weight
 from parity.compare import LOGITS, Tolerance, Verdict, judge, softmax
@@ -148,7 +149,8 @@ def check_model(
         found = follow(model, size, resized_side(recipe, size), configuration.classes)
         problems = graph.problems(found, configuration, recipe)
     with progress("weights"):
-        compared = weights.compare(found.end.steps, checkpoint)
+        whole = isinstance(found.end, Signal)
+        compared = weights.compare(found.end.steps, checkpoint, whole=whole)
     with progress("arbiter (NumPy, float64)"):
         arbiter = reference.run_with_taps(checkpoint, batch)["predictions"]
     inputs = [_as_taken(found, image, checkpoint) for image in images]
@@ -204,7 +206,10 @@ def lines(report: CheckReport) -> list[str]:
     wrong = [weight for weight in report.weights if weight.problem]
     equal = len(report.weights) - len(wrong)
     stages.append(f"weights: {equal} of {len(report.weights)} equal")
-    for weight in wrong:
+    reached = [weight for weight in wrong if weight.problem != weights.NOT_REACHED]
+    if unseen := len(wrong) - len(reached):
+        stages.append(f"weights: {unseen} not compared, behind what the graph has there")
+    for weight in reached:
         called = f" ({weight.initializer})" if weight.initializer else ""
         stages.append(f"weights: {weight.tensor}{called}: {weight.problem}")
     verdict = report.numbers.verdict

@@ -257,3 +257,14 @@ def test_checking_imports_no_framework_and_the_runtime_late() -> None:
         "assert not slow, slow\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_quantised_network_is_called_so_and_its_weights_are_not_called_missing(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    path = export_onnx("keras", tiny, tmp_path / "out", precision="int8", calibrate=PICTURES)
+    report = check(path, tiny)
+    assert not report.matches
+    assert any("reads quantised weights, which are not" in text for text in report.graph.problems)
+    assert "weights: 32 not compared, behind what the graph has there" in lines(report)
+    assert not any("is not in the graph" in line for line in lines(report))

@@ -197,6 +197,8 @@ def _compute(node: ir.Node, inputs: Sequence[Value | None], opset: int) -> Const
     constants = [value for value in inputs if isinstance(value, Constant)]
     if node.op_type == "Constant" and "value" in node.attributes:
         return Constant(node.attributes["value"].as_tensor().numpy(), label(node))
+    if node.op_type == "DequantizeLinear":
+        raise NotFollowed("reads quantised weights, which are not the checkpoint's")
     small = all(constant.array.size <= _LARGEST_OPERAND for constant in constants)
     if not (node.op_type in _MOVES or (node.op_type in ("Constant", *_ARITHMETIC) and small)):
         raise NotFollowed("computes with constants in a way that is not followed")

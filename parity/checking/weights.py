@@ -21,6 +21,9 @@ Array: TypeAlias = NDArray[Any]
 # Makes of a block of the checkpoint's outputs what a mistake would have made of it.
 Mistake: TypeAlias = Callable[[Array], Array]
 
+# Of tensors behind a node that could not be followed.
+NOT_REACHED: Final = "not compared"
+
 # Values looked at at a time.
 _BLOCK: Final = 1 << 22
 _CHW: Final = ("C", "H", "W")
@@ -42,9 +45,10 @@ class Weight:
     problem: str = ""
 
 
-def compare(steps: tuple[Step, ...], checkpoint: Checkpoint) -> tuple[Weight, ...]:
+def compare(steps: tuple[Step, ...], checkpoint: Checkpoint, *, whole: bool) -> tuple[Weight, ...]:
     """Every tensor of the checkpoint beside that of the step at its layer's position.
 
+    ``whole`` says whether the graph could be followed to its end.
     The layers are counted by their weights alone: a missing ReLU moves none.
     """
     weighted = [step for step in steps if step.kind in WEIGHTED]
@@ -55,7 +59,7 @@ def compare(steps: tuple[Step, ...], checkpoint: Checkpoint) -> tuple[Weight, ..
             name = f"{layer.name}.{part}"
             constant = getattr(step, part, None)
             if constant is None:
-                results.append(Weight(name, "", "is not in the graph"))
+                results.append(Weight(name, "", "is not in the graph" if whole else NOT_REACHED))
                 continue
             order = step.order if step and part == "weight" and isinstance(layer, Dense) else ()
             problem = _problem(name, constant, order, checkpoint)
