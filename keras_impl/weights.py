@@ -7,23 +7,25 @@ import keras
 from vgg16 import checkpoint as checkpoints
 from vgg16 import layouts
 from vgg16.architecture import Configuration, Shape
-from vgg16.checkpoint import Checkpoint, Metadata, Tensor, misfits
-from vgg16.errors import BadInput
+from vgg16.checkpoint import Checkpoint, Metadata, Tensor
+from vgg16.fitting import fitting
 
 
-def load_checkpoint(model: keras.Model, checkpoint: Checkpoint) -> None:
+def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, drop_head: bool = False) -> None:
     """Give the model the checkpoint's weights; every value is kept exactly in a float32 model.
 
-    Layers are found by name.
+    Layers are found by name. With ``drop_head`` the model keeps its own ``predictions``, as it was
+    built, of any number of classes; everything else is loaded.
 
     Raises ``BadInput`` that lists every tensor that the other side lacks or has in another shape;
     the model is then unchanged.
     """
-    if problems := misfits(_shapes(model), checkpoint.configuration.weight_shapes):
-        raise BadInput(checkpoint.label, "; ".join(problems), f"the weights of {model.name}")
+    expected = f"the weights of {model.name}"
+    names = fitting(checkpoint, _shapes(model), expected, drop_head=drop_head)
     feature_shape = checkpoint.configuration.feature_shape
-    for name, variable in variables(model).items():
-        variable.assign(layouts.canonical_to_keras(name, checkpoint[name], feature_shape))
+    held = variables(model)
+    for name in names:
+        held[name].assign(layouts.canonical_to_keras(name, checkpoint[name], feature_shape))
 
 
 def to_checkpoint(model: keras.Model, metadata: Metadata | None = None) -> Checkpoint:

@@ -225,10 +225,10 @@ def test_what_is_not_installed_is_one_line_with_the_remedy(
 def test_a_pth_file_without_pytorch_is_one_line_with_the_remedy(
     vgg16: Command, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vgg16_cli import weights
+    from weight_files import torchvision
 
     assert vgg16("port", tiny.file, tmp_path / "w.pth").status == 0
-    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    monkeypatch.setattr(torchvision, "find_spec", lambda _: None)
     for source, destination in ((tiny.file, "x.pth"), (tmp_path / "w.pth", "x.safetensors")):
         done = vgg16("port", source, tmp_path / destination)
         assert done.status == 2

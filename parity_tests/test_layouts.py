@@ -40,14 +40,14 @@ def test_dense_layers_move_element_by_element(out: int, inputs: int) -> None:
 
 @given(st.sampled_from([1, 3, 64, 130]), sides, sides, sides)
 def test_fc1_moves_element_by_element(out: int, channels: int, height: int, width: int) -> None:
-    # 130 outputs are more than two of the blocks that the move is done in.
     kernel = distinct(out, channels * height * width)
     moved = layouts.fc1_chw_to_hwc(kernel, (channels, height, width))
-    assert moved.shape == (height * width * channels, out)
+    assert moved.shape == (height, width, channels, out)
     for c, h, w in np.ndindex(channels, height, width):
-        chw, hwc = (c * height + h) * width + w, (h * width + w) * channels + c
-        assert np.array_equal(moved[hwc], kernel[:, chw])
-    assert np.array_equal(layouts.fc1_hwc_to_chw(moved, (channels, height, width)), kernel)
+        assert np.array_equal(moved[h, w, c], kernel[:, (c * height + h) * width + w])
+    back = layouts.fc1_hwc_to_chw(moved, (channels, height, width))
+    assert back.shape == (out, channels, height, width)
+    assert np.array_equal(back.reshape(kernel.shape), kernel)
 
 
 @given(sides, sides, sides, sides)
@@ -57,7 +57,7 @@ def test_fc1_gives_the_same_products_on_either_flattening(
     maps = distinct(2, channels, height, width)
     kernel = distinct(out, channels * height * width)
     chw = maps.reshape(2, -1) @ kernel.T
-    moved = layouts.fc1_chw_to_hwc(kernel, (channels, height, width))
+    moved = layouts.canonical_to_keras("fc1.weight", kernel, (channels, height, width))
     hwc = layouts.contiguous(layouts.nchw_to_nhwc(maps)).reshape(2, -1) @ moved
     assert np.array_equal(chw, hwc)  # whole numbers: float32 is exact
 
@@ -73,7 +73,7 @@ def test_images_move_element_by_element(
     assert np.array_equal(layouts.nhwc_to_nchw(moved), batch)
 
 
-@pytest.mark.parametrize(
+TENSORS = pytest.mark.parametrize(
     ("name", "shape"),
     [
         ("block1_conv1.weight", (5, 3, 2, 4)),
@@ -82,8 +82,31 @@ def test_images_move_element_by_element(
         ("fc2.weight", (7, 5)),
     ],
 )
+
+
+@TENSORS
 def test_a_tensor_comes_back_from_keras_layout_as_it_was(name: str, shape: tuple[int, ...]) -> None:
     values = distinct(*shape)
     moved = layouts.canonical_to_keras(name, values, (3, 2, 4))
     assert layouts.keras_shape_to_canonical(moved.shape) == shape
     assert np.array_equal(layouts.keras_to_canonical(name, moved, (3, 2, 4)), values)
+
+
+@TENSORS
+def test_views_have_the_values_of_the_moves_and_copy_nothing(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    values = distinct(*shape)
+    view = layouts.keras_view(name, values, (3, 2, 4))
+    moved = layouts.canonical_to_keras(name, values, (3, 2, 4))
+    assert moved.shape == layouts.keras_shape(shape)
+    assert np.shares_memory(view, values)
+    assert np.array_equal(view.reshape(moved.shape), moved)
+    kept = layouts.contiguous(moved)
+    back = layouts.canonical_view(name, kept, (3, 2, 4))
+    assert np.shares_memory(back, kept)
+    assert np.array_equal(back.reshape(shape), values)
+    # There and back, nothing has moved.
+    again = layouts.keras_view(name, back, (3, 2, 4))
+    assert again.flags.c_contiguous
+    assert np.shares_memory(again, kept)

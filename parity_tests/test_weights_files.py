@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -17,7 +15,7 @@ from safetensors.torch import save_file
 
 from export import VERSION, WEIGHTS_FILE, export_onnx
 from parity_tests.exports import files, noise, remembered_traces, run, structure, verdict
-from parity_tests.helpers import same
+from parity_tests.helpers import full_disk, same
 from vgg16.architecture import configuration
 from vgg16.checkpoint import Checkpoint, digest, open_checkpoint, write_checkpoint
 from vgg16.errors import BadInput
@@ -146,6 +144,9 @@ def test_the_three_forms_compute_the_same(checkpoint: Checkpoint, tmp_path: Path
     assert len({run(model, batch)["logits"].tobytes() for model in models}) == 1
 
 
+FORMATS = {"torchvision": "torchvision-safetensors", "timm": "timm"}
+
+
 def foreign(checkpoint: Checkpoint, path: Path, library: str) -> Path:
     """The checkpoint's values under the keys and in the ranks of a library's own VGG16."""
     with torch.device("meta"):
@@ -174,7 +175,7 @@ def test_another_librarys_safetensors_file_is_linked_in_place(
     checkpoint = open_checkpoint(path)
     assert same(checkpoint, tiny)
     assert checkpoint.metadata.recipe == "torchvision"
-    assert checkpoint.metadata.source_format == f"{library}-safetensors"
+    assert checkpoint.metadata.source_format == FORMATS[library]
     assert checkpoint.metadata.source_sha256 == digest(path)
     out = export_onnx("keras", checkpoint, tmp_path / "model.onnx", weights_file="shared")
     assert locations(out) == {path.name}
@@ -240,20 +241,6 @@ def test_torchvisions_keys_in_half_precision_are_refused(tiny: Checkpoint, tmp_p
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(BadInput, match=r"not float32: block1_conv1.weight is F16, "):
         open_checkpoint(tmp_path / "w.safetensors")
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file of this process may grow beyond 64 KiB, as on a disk that is nearly full."""
-    resource = pytest.importorskip("resource")
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("name", ["bundle", "model.onnx", "fp16"])

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-
+from torch_impl.assign import assign
 from torch_impl.model import VGG
-from vgg16.checkpoint import Checkpoint, Metadata, Tensor, misfits
+from vgg16.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16.errors import BadInput
+from vgg16.fitting import fitting
 from vgg16.names import torchvision_keys
 
 
-def load_checkpoint(model: VGG, checkpoint: Checkpoint) -> None:
+def load_checkpoint(model: VGG, checkpoint: Checkpoint, *, drop_head: bool = False) -> None:
     """Give the model the checkpoint's weights; every value is kept exactly in a float32 model.
 
-    A model built on the ``meta`` device gets its memory here, on the CPU.
+    A model built on the ``meta`` device gets its memory here, on the CPU. With ``drop_head`` the
+    model keeps its own ``predictions``, as it was built, of any number of classes; everything else
+    is loaded.
 
-    Raises ``BadInput`` that lists every tensor that the other side lacks or has in another shape;
-    the model is then unchanged.
+    Raises ``BadInput`` that lists every tensor that the other side lacks or has in another shape,
+    and for ``drop_head`` with a model whose predictions are on ``meta`` and so have no values; the
+    model is then unchanged.
     """
     expected = model.configuration.weight_shapes
-    if problems := misfits(expected, checkpoint.configuration.weight_shapes):
-        raise BadInput(checkpoint.label, "; ".join(problems), _described(model))
+    names = fitting(checkpoint, expected, _described(model), drop_head=drop_head)
+    keys = torchvision_keys(model.configuration)
     parameters = dict(model.named_parameters())
-    for name, key in torchvision_keys(model.configuration).items():
-        # A copy: PyTorch does not take read-only memory.
-        values = torch.from_numpy(np.array(checkpoint[name]))
-        if parameters[key].is_meta:
-            owner, _, attribute = key.rpartition(".")
-            setattr(model.get_submodule(owner), attribute, torch.nn.Parameter(values))
-        else:
-            with torch.no_grad():
-                parameters[key].copy_(values)
+    if any(parameters[key].is_meta for name, key in keys.items() if name not in names):
+        raise BadInput("drop_head", "predictions are on the meta device", "a model with values")
+    assign(model, checkpoint, {name: keys[name] for name in names})
 
 
 def to_checkpoint(model: VGG, metadata: Metadata | None = None) -> Checkpoint:

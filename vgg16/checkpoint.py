@@ -9,10 +9,11 @@ configuration, the preprocessing recipe, where the values came from, and their l
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,32 +22,22 @@ from numpy.typing import NDArray
 
 from vgg16.architecture import CONFIGURATIONS, Configuration, Shape, identify
 from vgg16.atomic import whole_file
+from vgg16.blocks import Array, blocks
 from vgg16.errors import BadInput
 from vgg16.metadata import Metadata as Metadata
 from vgg16.names import recognise
 from vgg16.tensor_files import float32_header, read_header
+from vgg16.tensors import FLOAT32 as FLOAT32
+from vgg16.tensors import Tensor as Tensor
+from vgg16.tensors import is_finite, mapped_view
 
 FORMAT: Final = "vgg16-checkpoint/1"
-FLOAT32: Final = np.dtype("<f4")
-
-# Values are looked at this many at a time: temporaries stay small beside fc1's 411 MB.
-_BLOCK: Final = 1 << 22
+# Where a file under another library's keys keeps our metadata.
+MANIFEST: Final = "vgg16"
+# A file is read this many bytes at a time.
+_BLOCK: Final = 1 << 24
 _CLASSIFIER: Final = ("fc1", "fc2", "predictions")
 _EXPECTED: Final = "a canonical checkpoint (.safetensors)"
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor that is read when asked for: its shape and type are known before."""
-
-    shape: Shape
-    dtype: str
-    read: Callable[[], NDArray[np.float32]]
-
-    @classmethod
-    def of(cls, array: NDArray[np.float32]) -> Tensor:
-        """The tensor of an array that is in memory already."""
-        return cls(array.shape, str(array.dtype), lambda: array)
 
 
 class Checkpoint(Mapping[str, NDArray[np.float32]]):
@@ -94,6 +85,10 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         return self._tensors[name].read()
 
+    def tensor(self, name: str) -> Tensor:
+        """A tensor that has not been read yet."""
+        return self._tensors[name]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 
@@ -133,8 +128,32 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
 
     def check_values(self) -> None:
         """Raise ``BadInput`` that lists every tensor with a value that is not finite."""
-        if bad := [name for name, array in self.items() if not _finite(array)]:
-            raise self.refusal([f"not finite (NaN or infinity): {', '.join(bad)}"])
+        with self.finite_blocks() as blocks_of:
+            for name in self:
+                for _ in blocks_of(name):
+                    pass
+
+    @contextmanager
+    def finite_blocks(
+        self, arranged: Callable[[str, Array], Array] = lambda _, values: values
+    ) -> Iterator[Callable[[str], Iterator[Array]]]:
+        """Yield what gives a tensor's values by its name, as flat blocks, and looks at each.
+
+        ``arranged`` makes of a name and an array in canonical order a view in the order wanted.
+
+        At the end raises ``BadInput`` that lists every tensor with a value that is not finite.
+        """
+        not_finite: list[str] = []
+
+        def blocks_of(name: str) -> Iterator[Array]:
+            for block in blocks(arranged(name, self._tensors[name].view())):
+                if name not in not_finite and not is_finite(block):
+                    not_finite.append(name)
+                yield block.astype(FLOAT32, copy=False)
+
+        yield blocks_of
+        if not_finite:
+            raise self.refusal([f"not finite (NaN or infinity): {', '.join(not_finite)}"])
 
 
 def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
@@ -173,7 +192,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
     """Open a canonical checkpoint; its tensors are views into the mapped file, read-only.
 
     A safetensors file with torchvision's or timm's keys is one too: their tensors lie in canonical
-    layout already. Having no metadata of ours it gets torchvision's recipe, which is that of both.
+    layout already. Without metadata of ours it gets torchvision's recipe, which is that of both.
 
     With ``check_values`` every value is looked at once: NaN and infinity are refused.
 
@@ -189,7 +208,8 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         # The shapes are the canonical ones up to axes of one and merged axes: the same bytes.
         shapes = configuration.weight_shapes
         entries = {n: entries[key]._replace(shape=shapes[n]) for n, key in renamed.items()}
-        metadata = Metadata("torchvision", path.name, source_format, digest(path))
+        kept = Metadata.from_json(stored.get(MANIFEST, ""))
+        metadata = kept or Metadata("torchvision", path.name, source_format, digest(path))
     else:
         raise BadInput(path, "a safetensors file without a checkpoint's metadata", _EXPECTED)
 
@@ -198,7 +218,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         name: Tensor(
             entry.shape,
             "float32" if entry.dtype == "F32" else entry.dtype,
-            _view(mapped, entry.start, entry.shape),
+            partial(mapped_view, mapped, entry.start, entry.shape),
         )
         for name, entry in entries.items()
     }
@@ -232,25 +252,21 @@ def _stated(path: Path, stored: Mapping[str, str]) -> tuple[Configuration, Metad
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Checkpoint:
-    """Write a canonical checkpoint, one tensor in memory at a time, and open it.
+    """Write a canonical checkpoint block by block, and open it.
 
     The same values and metadata give the same bytes.
 
     Raises ``BadInput``, and leaves whatever was at ``path``, when the file cannot be written or a
     value is not finite.
     """
-    not_finite = []
     with whole_file(path) as temporary, temporary.open("wb") as file:
         stated = {"format": FORMAT, "configuration": checkpoint.configuration.name}
         stated |= asdict(checkpoint.metadata)
         file.write(float32_header(checkpoint.configuration.weight_shapes, stated))
-        for name, array in checkpoint.items():
-            array = np.ascontiguousarray(array, FLOAT32)
-            if not _finite(array):
-                not_finite.append(name)
-            file.write(array.data)
-        if not_finite:
-            raise checkpoint.refusal([f"not finite (NaN or infinity): {', '.join(not_finite)}"])
+        with checkpoint.finite_blocks() as blocks_of:
+            for name in checkpoint:
+                for block in blocks_of(name):
+                    file.write(block.data)
         file.flush()
         open_checkpoint(temporary, check_values=False)  # what cannot be read never appears
     return open_checkpoint(path, check_values=False)
@@ -258,7 +274,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Ch
 
 def digest(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file, in hexadecimal."""
-    sha256, block = hashlib.sha256(), memoryview(bytearray(_BLOCK * FLOAT32.itemsize))
+    sha256, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
     with Path(path).open("rb", buffering=0) as file:
         # In large blocks: between them a thread beside a busy one waits for its turn.
         while size := file.readinto(block):
@@ -272,13 +288,3 @@ def _with_head(configuration: Configuration, shapes: Mapping[str, Shape]) -> Con
     # Where this says nothing of use (missing, a scalar, empty), it is a misshapen tensor later.
     classes = next(iter(shapes.get("predictions.bias", ())), 0)
     return configuration.with_head(include_top=include_top, classes=classes or None)
-
-
-def _finite(array: NDArray[np.float32]) -> bool:
-    flat = array.reshape(-1)
-    return all(np.isfinite(flat[i : i + _BLOCK]).all() for i in range(0, flat.size, _BLOCK))
-
-
-def _view(mapped: NDArray[np.uint8], start: int, shape: Shape) -> Callable[[], NDArray[np.float32]]:
-    end = start + FLOAT32.itemsize * math.prod(shape)
-    return lambda: mapped[start:end].view(FLOAT32).reshape(shape)

@@ -2,22 +2,14 @@
 
 O and I are output and input channels or features, H and W height and width, C channels, N images.
 The canonical checkpoint and PyTorch keep convolutions as OIHW and dense layers as (out, in); Keras
-keeps HWIO and (in, out). Functions return views where NumPy can; the
-moves of fc1 copy.
+keeps HWIO and (in, out). Functions return views where NumPy can.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
-
 from vgg16.architecture import Shape
-
-Array: TypeAlias = NDArray[Any]
-
-_BLOCK: Final = 64
+from vgg16.blocks import Array as Array
+from vgg16.blocks import contiguous as contiguous
 
 
 def oihw_to_hwio(kernel: Array) -> Array:
@@ -41,42 +33,30 @@ def io_to_oi(kernel: Array) -> Array:
 
 
 def fc1_chw_to_hwc(kernel: Array, feature_shape: Shape) -> Array:
-    """(out, C * H * W) -> (H * W * C, out)
+    """(out, C * H * W) -> (H, W, C, out)
 
     Flattening NCHW maps gives the order C, H, W; flattening NHWC maps gives H, W, C. The first
-    dense layer's inputs must follow, and here become the first axis as well. ``feature_shape`` is
-    the last map's (C, H, W).
+    dense layer's inputs must follow, and here become the first axes as well. ``feature_shape`` is
+    the last map's (C, H, W), and the kernel may come as (out, C, H, W).
     """
-    channels, height, width = feature_shape
-    outputs = len(kernel)
-    moved = np.empty((height * width * channels, outputs), kernel.dtype)
-    source = kernel.reshape(outputs, channels, height * width)  # (out, C, H * W)
-    target = moved.reshape(height * width, channels, outputs)  # (H * W, C, out)
-    # A block of outputs at a time stays in the processor's cache.
-    for start in range(0, outputs, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        target[:, :, block] = source[block].transpose(2, 1, 0)
-    return moved
+    return oihw_to_hwio(kernel.reshape(-1, *feature_shape))
 
 
 def fc1_hwc_to_chw(kernel: Array, feature_shape: Shape) -> Array:
-    """(H * W * C, out) -> (out, C * H * W)
+    """(H * W * C, out) -> (out, C, H, W)
 
-    The inverse of :func:`fc1_chw_to_hwc`; ``feature_shape`` is the last map's (C, H, W).
+    The inverse of :func:`fc1_chw_to_hwc`; the kernel may come as (H, W, C, out).
     """
     channels, height, width = feature_shape
-    outputs = kernel.shape[1]
-    moved = np.empty((outputs, channels * height * width), kernel.dtype)
-    source = kernel.reshape(height * width, channels, outputs)  # (H * W, C, out)
-    target = moved.reshape(outputs, channels, height * width)  # (out, C, H * W)
-    for start in range(0, outputs, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        target[block] = source[:, :, block].transpose(2, 1, 0)
-    return moved
+    return hwio_to_oihw(kernel.reshape(height, width, channels, -1))
 
 
-def canonical_to_keras(name: str, values: Array, feature_shape: Shape) -> Array:
-    """A canonical tensor in Keras's layout: OIHW -> HWIO, (out, in) -> (in, out), fc1 by HWC."""
+def keras_view(name: str, values: Array, feature_shape: Shape) -> Array:
+    """A canonical tensor in Keras's order, fc1 as (H, W, C, out); nothing is copied.
+
+    OIHW -> HWIO, (out, in) -> (in, out), fc1 by :func:`fc1_chw_to_hwc`. ``feature_shape`` is the
+    last map's (C, H, W).
+    """
     if name == "fc1.weight":
         return fc1_chw_to_hwc(values, feature_shape)
     match values.ndim:
@@ -88,8 +68,8 @@ def canonical_to_keras(name: str, values: Array, feature_shape: Shape) -> Array:
             return values
 
 
-def keras_to_canonical(name: str, values: Array, feature_shape: Shape) -> Array:
-    """A tensor of Keras's in canonical layout: the inverse of :func:`canonical_to_keras`."""
+def canonical_view(name: str, values: Array, feature_shape: Shape) -> Array:
+    """A tensor of Keras's in canonical order, fc1 as (out, C, H, W): inverse of `keras_view`."""
     if name == "fc1.weight":
         return fc1_hwc_to_chw(values, feature_shape)
     match values.ndim:
@@ -101,11 +81,34 @@ def keras_to_canonical(name: str, values: Array, feature_shape: Shape) -> Array:
             return values
 
 
+def canonical_to_keras(name: str, values: Array, feature_shape: Shape) -> Array:
+    """A canonical tensor in Keras's layout: OIHW -> HWIO, (out, in) -> (in, out), fc1 by HWC.
+
+    fc1 is copied, (out, C * H * W) -> (H * W * C, out); the others are views.
+    """
+    moved = keras_view(name, values, feature_shape)
+    return moved if moved.ndim == values.ndim else contiguous(moved).reshape(-1, len(values))
+
+
+def keras_to_canonical(name: str, values: Array, feature_shape: Shape) -> Array:
+    """A tensor of Keras's in canonical layout: the inverse of :func:`canonical_to_keras`."""
+    moved = canonical_view(name, values, feature_shape)
+    return moved if moved.ndim == values.ndim else contiguous(moved).reshape(len(moved), -1)
+
+
 def keras_shape_to_canonical(shape: Shape) -> Shape:
     """(kH, kW, in, out) -> (out, in, kH, kW); (in, out) -> (out, in); (out,) stays."""
     if len(shape) == 4:
         height, width, inputs, outputs = shape
         return (outputs, inputs, height, width)
+    return shape[::-1]
+
+
+def keras_shape(shape: Shape) -> Shape:
+    """(out, in, kH, kW) -> (kH, kW, in, out); (out, in) -> (in, out); (out,) stays."""
+    if len(shape) == 4:
+        outputs, inputs, height, width = shape
+        return (height, width, inputs, outputs)
     return shape[::-1]
 
 
@@ -117,8 +120,3 @@ def nchw_to_nhwc(images: Array) -> Array:
 def nhwc_to_nchw(images: Array) -> Array:
     """(N, H, W, C) -> (N, C, H, W)"""
     return images.transpose(0, 3, 1, 2)
-
-
-def contiguous(array: Array) -> Array:
-    """The same values, laid out in memory in the order of the axes (a copy only if needed)."""
-    return np.ascontiguousarray(array)

@@ -66,8 +66,17 @@ def names(configuration: Configuration) -> dict[str, Names]:
 
 def torchvision_keys(configuration: Configuration) -> dict[str, str]:
     """Canonical tensor name -> key in torchvision's state dict, in canonical order."""
+    return _keys(configuration, "torchvision")
+
+
+def timm_keys(configuration: Configuration) -> dict[str, str]:
+    """Canonical tensor name -> key in timm's state dict, in canonical order."""
+    return _keys(configuration, "timm")
+
+
+def _keys(configuration: Configuration, library: str) -> dict[str, str]:
     return {
-        f"{row.canonical}.{kind}": f"{row.torchvision}.{kind}"
+        f"{row.canonical}.{kind}": f"{getattr(row, library)}.{kind}"
         for row in names(configuration).values()
         for kind in ("weight", "bias")
     }
@@ -88,12 +97,10 @@ def recognise(shapes: Mapping[str, Shape]) -> tuple[Configuration, dict[str, str
         for include_top in (True, False):
             classes = next(iter(shapes.get(f"{_head(shapes)}.bias", ())), 0) or None
             candidate = configuration.with_head(include_top=include_top, classes=classes)
-            for source, column in (("torchvision-safetensors", 2), ("timm-safetensors", 3)):
-                keys = {
-                    f"{row.canonical}.{kind}": f"{row[column]}.{kind}"
-                    for row in names(candidate).values()
-                    for kind in ("weight", "bias")
-                }
+            for source, keys in (
+                ("torchvision-safetensors", torchvision_keys(candidate)),
+                ("timm", timm_keys(candidate)),
+            ):
                 if set(keys.values()) == set(shapes) and all(
                     _same_values(shape, shapes[keys[name]], candidate)
                     for name, shape in candidate.weight_shapes.items()

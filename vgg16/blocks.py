@@ -1,0 +1,62 @@
+"""Arrays laid out in the order of their axes, a block at a time and a cache's worth at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+# Large enough that a permuted tensor of VGG16 takes few passes over its source, and small beside
+# the 0.25 GB that a conversion may take.
+BLOCK_BYTES: Final = 1 << 26
+# Source and target of a tile fit into a processor's cache together.
+_TILE_BYTES: Final = 1 << 17
+
+
+def blocks(view: Array, limit: int = BLOCK_BYTES) -> Iterator[Array]:
+    """The values of an array in the order of its axes, as flat pieces of ``limit`` bytes at most.
+
+    A piece that lies in this order already is no copy; any other is gathered into memory of its
+    own. So no more than one piece is held of an array that is a view into a mapped file.
+    """
+    if view.nbytes <= limit or not view.ndim:
+        yield contiguous(view).reshape(-1)
+        return
+    rows = limit // (view.nbytes // len(view))
+    if not rows:
+        for row in view:
+            yield from blocks(row, limit)
+        return
+    # Equal shares: a short last block would cost as many passes over the source as a full one.
+    rows = -(-len(view) // -(-len(view) // rows))
+    for start in range(0, len(view), rows):
+        yield contiguous(view[start : start + rows]).reshape(-1)
+
+
+def contiguous(view: Array) -> Array:
+    """The same values, laid out in memory in the order of the axes (a copy only if needed)."""
+    if view.flags.c_contiguous:
+        return view
+    laid_out = np.empty(view.shape, view.dtype)
+    _copy(view, laid_out)
+    return laid_out
+
+
+def _copy(source: Array, target: Array) -> None:
+    """Copy tile by tile, each over a copy in the order of the source's memory.
+
+    NumPy goes along the target's axes. Where these are 2**n bytes apart in the source, as fc1's
+    are, what is read shares a few lines of the cache, and is fetched again for each element.
+    """
+    if source.nbytes <= _TILE_BYTES:
+        target[...] = source.copy(order="K")
+        return
+    axis = int(np.argmax(source.shape))
+    half = source.shape[axis] // 2
+    before = (slice(None),) * axis
+    for part in (slice(None, half), slice(half, None)):
+        _copy(source[(*before, part)], target[(*before, part)])
