@@ -7,8 +7,11 @@ from typing import Any
 
 import keras
 
+from keras_impl.weights import load_checkpoint
 from vgg16 import architecture
 from vgg16.architecture import Configuration
+from vgg16.checkpoint import Checkpoint
+from weight_files.opening import Weights, checkpoint_for
 
 # Images are (N, H, W, 3) whatever the user's Keras configuration says.
 _CHANNELS_LAST = {"data_format": "channels_last"}
@@ -23,6 +26,7 @@ def sequential(
     dropout: float = 0.5,
     input_shape: Sequence[int | None] | None = None,
     kernel_initializer: str = "glorot_uniform",
+    weights: Weights | None = None,
 ) -> keras.Sequential:
     """One configuration of Simonyan & Zisserman (2014) as a ``keras.Sequential``.
 
@@ -38,17 +42,22 @@ def sequential(
         ``None`` stands for any height or width of at least 32, which is the default.
     kernel_initializer: of every weight, Keras's default unless given; ``zeros`` where the weights
         are loaded next, since random numbers for a network of this size take seconds.
+    weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
+        checkpoint; its classifier is left out where ``include_top`` is false. Its images are
+        prepared by its own recipe: ``weight_files.open_weights(weights).metadata.recipe``.
 
     The model takes (N, H, W, 3) and returns (N, classes), or without the classifier the last maps
     (N, H // 32, W // 32, C).
 
     Raises ``ValueError`` for an unknown configuration, and for an input shape that the network does
-    not take, when it is built and when it is called.
+    not take, when it is built and when it is called; ``BadInput``, a ``ValueError`` too, for
+    weights that are not those of this network.
     """
     network, shape = _resolve(configuration, include_top, classes, input_shape)
-    layers = _layers(network, classifier_activation, dropout, kernel_initializer)
+    checkpoint, initializer = _opened(weights, network, kernel_initializer)
+    layers = _layers(network, classifier_activation, dropout, initializer)
     model = keras.Sequential([keras.Input(shape), *layers], name=_model_name(network))
-    return _check_calls(model, network)
+    return _finished(model, network, checkpoint)
 
 
 def functional(
@@ -60,13 +69,16 @@ def functional(
     dropout: float = 0.5,
     input_shape: Sequence[int | None] | None = None,
     kernel_initializer: str = "glorot_uniform",
+    weights: Weights | None = None,
 ) -> keras.Model:
     """The same network as :func:`sequential`, by Keras's functional interface."""
     network, shape = _resolve(configuration, include_top, classes, input_shape)
+    checkpoint, initializer = _opened(weights, network, kernel_initializer)
     inputs = outputs = keras.Input(shape)
-    for layer in _layers(network, classifier_activation, dropout, kernel_initializer):
+    for layer in _layers(network, classifier_activation, dropout, initializer):
         outputs = layer(outputs)
-    return _check_calls(keras.Model(inputs, outputs, name=_model_name(network)), network)
+    model = keras.Model(inputs, outputs, name=_model_name(network))
+    return _finished(model, network, checkpoint)
 
 
 def _layers(
@@ -120,6 +132,21 @@ def _resolve(
     shape = (size, size, architecture.IMAGE_CHANNELS) if input_shape is None else input_shape
     network.check_input(shape, channels_last=True)
     return network, tuple(shape)
+
+
+def _opened(
+    weights: Weights | None, network: Configuration, initializer: str
+) -> tuple[Checkpoint | None, str]:
+    """The weights' checkpoint, if there are any, and what to fill the layers with before."""
+    if weights is None:
+        return None, initializer
+    return checkpoint_for(weights, network), "zeros"
+
+
+def _finished(model: Any, network: Configuration, checkpoint: Checkpoint | None) -> Any:
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint)
+    return _check_calls(model, network)
 
 
 def _model_name(network: Configuration) -> str:

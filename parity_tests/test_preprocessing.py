@@ -45,11 +45,17 @@ def test_caffe_is_exactly_what_keras_does(layout: Layout) -> None:
         pytest.param(Image.fromarray(noise(256, 256)), id="as wanted"),
     ],
 )
-def test_torchvision_is_what_torchvision_does_within_one_rounding(picture: Image.Image) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "member"),
+    [("torchvision", "IMAGENET1K_V1"), ("torchvision-features", "IMAGENET1K_FEATURES")],
+)
+def test_torchvision_is_what_torchvision_does_within_one_rounding(
+    picture: Image.Image, recipe: str, member: str
+) -> None:
     from torchvision.models import VGG16_Weights
 
-    theirs = VGG16_Weights.IMAGENET1K_V1.transforms()(picture)[np.newaxis].numpy()
-    ours = preprocess(picture, TORCHVISION)
+    theirs = VGG16_Weights[member].transforms()(picture)[np.newaxis].numpy()
+    ours = preprocess(picture, RECIPES[recipe])
     assert ours.dtype == theirs.dtype == np.float32
     # The distance between neighbouring float32 numbers at each value: one rounding.
     assert np.all(np.abs(ours - theirs) <= np.spacing(np.abs(theirs)))

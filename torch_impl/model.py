@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from torch_impl.assign import assign
 from vgg16 import architecture
+from vgg16.names import torchvision_keys
+from weight_files.opening import Weights, checkpoint_for
 
 
 class VGG(nn.Module):
@@ -21,8 +24,12 @@ class VGG(nn.Module):
     include_top: whether the classifier belongs to the network.
     classes: the number of outputs of the classifier.
     dropout: the probability that training drops an activation of fc1 and fc2.
+    weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
+        checkpoint; its classifier is left out where ``include_top`` is false. Its images are
+        prepared by its own recipe: ``weight_files.open_weights(weights).metadata.recipe``.
 
-    Raises ``ValueError`` for an unknown configuration.
+    Raises ``ValueError`` for an unknown configuration; ``BadInput``, a ``ValueError`` too, for
+    weights that are not those of this network.
     """
 
     def __init__(
@@ -32,11 +39,13 @@ class VGG(nn.Module):
         include_top: bool = True,
         classes: int = architecture.IMAGENET_CLASSES,
         dropout: float = 0.5,
+        weights: Weights | None = None,
     ) -> None:
         super().__init__()
         self.configuration = architecture.configuration(
             configuration, include_top=include_top, classes=classes
         )
+        checkpoint = None if weights is None else checkpoint_for(weights, self.configuration)
         # Which module's output each tap is: the ReLU of a layer that has one.
         self.tap_modules: dict[str, str] = {}
         features: list[nn.Module] = []
@@ -68,7 +77,10 @@ class VGG(nn.Module):
         self.features = nn.Sequential(*features)
         if include_top:
             self.classifier = nn.Sequential(*classifier)
-        self.apply(_initialise)
+        if checkpoint is None:
+            self.apply(_initialise)
+        else:
+            assign(self, checkpoint, torchvision_keys(self.configuration))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes) of images (N, 3, H, W); without the classifier, the last maps.

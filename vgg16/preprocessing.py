@@ -65,6 +65,17 @@ RECIPES: Final = MappingProxyType(
                 mean=(0.485, 0.456, 0.406),
                 std=(0.229, 0.224, 0.225),
             ),
+            # torchvision: VGG16_Weights.IMAGENET1K_FEATURES.transforms()
+            Recipe(
+                name="torchvision-features",
+                resize=256,
+                crop=224,
+                resample="BILINEAR",
+                channels="RGB",
+                scale=255.0,
+                mean=(0.48235, 0.45882, 0.40784),
+                std=(1 / 255, 1 / 255, 1 / 255),
+            ),
             # Keras: keras.applications.vgg16.preprocess_input, which is the authors' Caffe model's
             # arithmetic. It leaves the size to its caller; 256 and 224 are section 3.2 of the paper
             # (Q = 256) with a single centre crop.

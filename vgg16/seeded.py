@@ -8,25 +8,17 @@ stream of the Philox generator (Salmon et al. 2011), which NumPy keeps stable, u
 from __future__ import annotations
 
 import math
-import os
 import zlib
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from vgg16.architecture import Configuration, Shape, configuration
-from vgg16.checkpoint import (
-    FLOAT32,
-    Checkpoint,
-    Metadata,
-    Tensor,
-    open_checkpoint,
-    write_checkpoint,
-)
+from vgg16.cache import cache_folder, made
+from vgg16.checkpoint import Checkpoint, Metadata, Tensor, open_checkpoint, write_checkpoint
 from vgg16.errors import BadInput
+from vgg16.tensors import FLOAT32
 
 # Changes whenever the bytes for a configuration and seed do.
 VERSION: Final = 1
@@ -54,11 +46,7 @@ def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
     else:
         if (found.metadata, found.configuration) == (checkpoint.metadata, checkpoint.configuration):
             return found
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = f"the cache folder cannot be made ({error.strerror})"
-        raise BadInput(folder, problem, "a writable folder in VGG16_CACHE") from error
+    made(folder)
     return write_checkpoint(checkpoint, path)
 
 
@@ -87,12 +75,6 @@ def generate(architecture: Configuration, seed: int = 0) -> Checkpoint:
 def is_seeded(checkpoint: Checkpoint) -> bool:
     """Whether the weights were never trained."""
     return checkpoint.metadata.source_format == "seeded"
-
-
-def cache_folder() -> Path:
-    """Where generated files are kept: ``VGG16_CACHE``, or the platform's cache folder."""
-    chosen = os.environ.get("VGG16_CACHE")
-    return Path(chosen) if chosen else user_cache_path("vgg16", appauthor=False)
 
 
 def _tensor(name: str, shape: Shape, seed: int) -> Tensor:

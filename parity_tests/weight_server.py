@@ -1,0 +1,134 @@
+"""An HTTP server on this computer that misbehaves as told, one request after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+# Small enough that a dropped answer leaves a part of every file, however small.
+_PIECE = 1 << 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one request is answered.
+
+    Parameters
+    ----------
+    status: 200 becomes 206 where a range is asked for, unless ``ignore_range``.
+    headers: besides those that belong to the status.
+    body: instead of the file's bytes.
+    drop_after: bytes of the body after which the connection closes; the length was promised whole.
+    no_length: send no Content-Length; the end of the connection is the end of the body.
+    ignore_range: answer with the whole file whatever range is asked for.
+    shift: answer with a range that begins so many bytes later than asked for.
+    hang: seconds of silence in the middle of the body.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    drop_after: int | None = None
+    no_length: bool = False
+    ignore_range: bool = False
+    shift: int = 0
+    hang: float = 0.0
+
+
+@dataclass
+class WeightServer:
+    """What is served, what is to happen next, and what was asked for.
+
+    Parameters
+    ----------
+    url: where it is.
+    files: path without its leading slash -> content.
+    script: the next answers; a plain one where it is empty.
+    requests: path and range of every request so far.
+    """
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    script: list[Answer] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def ranges(self) -> list[str]:
+        """The range of every request, empty where none was asked for."""
+        return [wanted for _, wanted in self.requests]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: WeightServer
+
+    def do_HEAD(self) -> None:
+        """What the hub's client asks first: which commit and which bytes these are."""
+        whole = self.served.files.get(self.path.lstrip("/"))
+        self.send_response(404 if whole is None else 200)
+        if whole is not None:
+            self.send_header("Content-Length", str(len(whole)))
+            self.send_header("ETag", f'"{hashlib.sha256(whole).hexdigest()}"')
+            self.send_header("X-Repo-Commit", self.path.split("/")[-2])
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        served, wanted = self.served, self.headers.get("Range", "")
+        served.requests.append((self.path, wanted))
+        answer = served.script.pop(0) if served.script else Answer()
+        whole = served.files.get(self.path.lstrip("/")) if answer.body is None else answer.body
+        status, headers = answer.status, dict(answer.headers)
+        if whole is None:
+            status, whole = 404, b"no such file"
+        start = 0
+        if status == 200 and wanted and not answer.ignore_range:
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) + answer.shift
+            status = 206 if start < len(whole) else 416
+            headers["Content-Range"] = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
+        body = whole[start:] if status in (200, 206) else b"an error page"
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if not answer.no_length:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self._send(body, answer)
+        self.close_connection = True
+
+    def _send(self, body: bytes, answer: Answer) -> None:
+        end = len(body) if answer.drop_after is None else answer.drop_after
+        try:
+            for begin in range(0, end, _PIECE):
+                if answer.hang and begin >= end // 2:
+                    self.wfile.flush()
+                    time.sleep(answer.hang)
+                self.wfile.write(body[begin : min(begin + _PIECE, end)])
+            self.wfile.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the client has had enough
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serve() -> Iterator[WeightServer]:
+    """A server on a free port, gone at the end."""
+    served = WeightServer()
+    handler = type("Handler", (_Handler,), {"served": served})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    served.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
