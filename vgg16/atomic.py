@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from vgg16.errors import BadInput
+from vgg16.neighbours import neighbours
 
 _WRITABLE: Final = "a writable folder with enough free space"
 _REFUSALS: Final = frozenset(
@@ -29,20 +29,22 @@ _REFUSALS: Final = frozenset(
         errno.EROFS,
     }
 )
+# Two writers of one folder come between each other's renames once, hardly twice.
+_EXCHANGES: Final = 100
 
 
 @contextmanager
 def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``destination``; on success it becomes ``destination``.
 
-    On any exception the temporary file is removed and ``destination`` stays as it was.
+    On any exception the temporary file is removed and ``destination`` stays as it was; what a
+    process leaves that is killed, the next writer to ``destination`` removes.
 
     Raises ``BadInput`` when the destination cannot be written (a missing or read-only folder, a
     folder in the file's place, a full disk).
     """
     path = _file_destination(destination)
-    temporary = _neighbour(path)
-    with _write_errors(path):
+    with _write_errors(path), neighbours(path) as (temporary, _):
         try:
             # Not tempfile: its files are readable by their owner only, and stay so once renamed.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -60,32 +62,46 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
 
     An older folder of that name is replaced, with everything in it: whether it may be is the
     caller's decision. On any exception the temporary folder is removed and the older one stays.
+    A process that is killed between moving the older one aside and putting the new one in its place
+    leaves neither; the next writer to ``destination`` puts the older one back first.
 
     Raises ``BadInput`` when the destination cannot be written.
     """
     path = _followed(destination)
     if path.exists() and not path.is_dir():
         raise BadInput(path, "is no folder", "the name of a folder to write")
-    temporary, older = _neighbour(path), _neighbour(path)
-    with _write_errors(path):
+    with _write_errors(path), neighbours(path) as (temporary, older):
         try:
             temporary.mkdir()
             yield temporary
             for file in temporary.rglob("*"):
                 sync(file)
-            if path.exists():
-                path.rename(older)
-            try:
-                temporary.rename(path)
-            except BaseException:  # an interrupt too
-                if older.exists() and not path.exists():
-                    older.rename(path)
-                raise
+            _exchange(temporary, path, older)
+            shutil.rmtree(older, ignore_errors=True)
             sync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             if path.exists():
                 shutil.rmtree(older, ignore_errors=True)
+
+
+def _exchange(temporary: Path, path: Path, older: Path) -> None:
+    """Put a folder in the place of an older one, which is moved aside."""
+    for _ in range(_EXCHANGES):
+        shutil.rmtree(older, ignore_errors=True)
+        try:
+            with suppress(FileNotFoundError):
+                path.rename(older)
+            temporary.rename(path)
+        except BaseException as error:  # an interrupt too
+            if older.exists() and not path.exists():
+                older.rename(path)
+            # Another writer has put its own there in between.
+            if not isinstance(error, OSError) or error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            return
+    raise BadInput(path, "is written by other processes all the time", "one writer at a time")
 
 
 def check_space(path: Path, size: int) -> None:
@@ -107,8 +123,7 @@ def check_space(path: Path, size: int) -> None:
 def check_writable(destination: str | os.PathLike[str]) -> None:
     """Raise ``BadInput`` now where :func:`whole_file` would after the work."""
     path = _file_destination(destination)
-    temporary = _neighbour(path)
-    with _write_errors(path):
+    with _write_errors(path), neighbours(path) as (temporary, _):
         temporary.touch(exist_ok=False)
         temporary.unlink()
 
@@ -127,10 +142,6 @@ def _followed(destination: str | os.PathLike[str]) -> Path:
     """Where a link leads, so that the link stays; ``.`` by its name."""
     path = Path(destination)
     return Path(os.path.realpath(path)) if path.is_symlink() or not path.name else path
-
-
-def _neighbour(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 @contextmanager

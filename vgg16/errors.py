@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,10 +45,18 @@ def choice(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
 
 
 def require_file(path: str | os.PathLike[str], expected: str) -> Path:
-    """The path of a file to read. Raises ``BadInput`` where there is none."""
+    """The path of a file to read, links followed. Raises ``BadInput`` where there is none."""
     path = Path(path)
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise BadInput(path, "no such file", expected) from None
+    except (OSError, ValueError) as error:  # ValueError for a name that no system takes
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(path, f"no such file ({reason})", expected) from error
+    if stat.S_ISDIR(mode):
         raise BadInput(path, "is a folder", expected)
-    if not path.exists():
-        raise BadInput(path, "no such file", expected)
+    # Opening a pipe waits for a writer, and a device may have no end.
+    if not stat.S_ISREG(mode):
+        raise BadInput(path, "is no regular file", expected)
     return path

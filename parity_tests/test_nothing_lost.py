@@ -1,0 +1,95 @@
+"""A port that is killed, or that finds no room, loses nothing and leaves nothing for long."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import weight_files
+from parity_tests.helpers import same
+from vgg16.architecture import configuration
+from vgg16.checkpoint import Checkpoint, write_checkpoint
+from vgg16.errors import BadInput
+from vgg16.seeded import generate
+
+WRITTEN = weight_files.writable()
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
+
+
+@posix
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_killed_port_leaves_the_old_file_or_the_new_and_the_next_clears_up(
+    tiny: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    older = write_checkpoint(generate(configuration("tiny"), 5), tmp_path / "older.safetensors")
+    (tmp_path / "out").mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "parity_tests.killed_port"),
+            *(older.file, tiny.file, tmp_path / "out", name),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert set(report["found"]) <= {"old", "new", "absent"}, report
+    assert sum(report["found"].values()) == 20
+    # Some of the moments lie within the writing, or nothing was cleared up.
+    assert report["strays"] > 0, report
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with less room than a tiny checkpoint takes."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip(reason="only root mounts a file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(reason=f"no file system can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_full_disk_keeps_the_old_file_and_is_one_line(
+    tiny: Checkpoint, small_disk: Path, name: str
+) -> None:
+    destination = small_disk / "weights"
+    destination.write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-m", "vgg16_cli", "port", tiny.file, destination, "--to", name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"vgg16: {destination}: cannot be written (No space left on device)")
+    assert "Traceback" not in done.stderr
+    assert destination.read_text() == "old"
+    assert list(small_disk.iterdir()) == [destination]
+
+
+def test_a_port_onto_its_own_source_keeps_it_until_it_is_whole(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights"
+    for name in WRITTEN:
+        weight_files.write(tiny, path, name)
+        weight_files.write(weight_files.read(path), path, name)
+        assert same(weight_files.read(path), tiny)
+        with pytest.raises(BadInput, match="is unknown"):
+            weight_files.write(weight_files.read(path), path, "gif")
+    assert list(tmp_path.iterdir()) == [path]
