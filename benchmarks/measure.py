@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-from parity.runtimes import peak_memory
+from parity.processes import peak_memory
 
 _INTERVAL: Final = 0.005  # seconds between two samples
 _ROOT: Final = Path(__file__).parents[1]

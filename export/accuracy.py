@@ -19,6 +19,7 @@ from export.deployment import example
 from export.interface import LOGITS, MODEL_FILE
 from export.options import Options
 from export.session import open_session
+from export.taps import with_taps
 from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
 from vgg16.photographs import PHOTOGRAPHS
@@ -60,8 +61,8 @@ def write(
     Raises ``BadInput`` where the graph's activations overflow.
     """
     names = [str(value.name) for value in naming.taps(reference)]
-    float32 = open_session(ir.to_proto(_with_taps(reference, names)).SerializeToString())
-    fewer = _open_beside_weights(folder, _with_taps(model, names))
+    float32 = open_session(ir.to_proto(with_taps(reference, names)).SerializeToString())
+    fewer = _open_beside_weights(folder, with_taps(model, names))
     inputs = [example(checkpoint, options, photograph) for photograph in PHOTOGRAPHS]
     exact = [_run(float32, images, names) for images in inputs]
     plain = open_session(folder / MODEL_FILE)
@@ -92,27 +93,6 @@ def write(
     text = json.dumps(record, indent=2, allow_nan=False)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
     return record
-
-
-def _with_taps(model: ir.Model, names: Sequence[str]) -> ir.Model:
-    """The model with these values, in this order, as its outputs."""
-    tapped = model.clone()
-    values = {value.name: value for node in tapped.graph for value in node.outputs}
-    tapped.graph.outputs[:] = [_as_read(values[name]) for name in names]
-    return tapped
-
-
-def _as_read(value: ir.Value) -> ir.Value:
-    """What the next layer reads of a value: of a quantised one, its 8 bits as a number again.
-
-    They are its ReLU too, which the quantiser leaves out where the smallest of them is zero.
-    """
-    for kind in ("QuantizeLinear", "DequantizeLinear"):
-        readers = list(value.consumers())
-        if len(readers) != 1 or readers[0].op_type != kind:
-            break
-        (value,) = readers[0].outputs
-    return value
 
 
 def _open_beside_weights(folder: Path, model: ir.Model) -> Any:

@@ -6,29 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keras_impl.files import read_weights, write_weights
+    from keras_impl.gradients import run_with_gradients, sgd_step
     from keras_impl.model import functional, sequential
-    from keras_impl.taps import run_with_taps
+    from keras_impl.taps import run_layers_alone, run_with_taps
     from keras_impl.weights import load_checkpoint, to_checkpoint
 
 __all__ = [
     "functional",
     "load_checkpoint",
-    "read_weights",
+    "run_layers_alone",
+    "run_with_gradients",
     "run_with_taps",
     "sequential",
+    "sgd_step",
     "to_checkpoint",
-    "write_weights",
 ]
 
 _ROOMS = {
     "functional": "model",
     "load_checkpoint": "weights",
-    "read_weights": "files",
+    "run_layers_alone": "taps",
+    "run_with_gradients": "gradients",
     "run_with_taps": "taps",
     "sequential": "model",
+    "sgd_step": "gradients",
     "to_checkpoint": "weights",
-    "write_weights": "files",
 }
 
 

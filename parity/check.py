@@ -21,28 +21,18 @@ from numpy.typing import NDArray
 
 from export.reading import open_model, printable
 from export.session import open_session
-from parity import reference
+from parity import inputs, tolerance
 from parity.checking import graph, weights
 from parity.checking.signal import Signal
 from parity.checking.walk import Followed, follow
 from parity.checking.weights import Weight
-from parity.compare import LOGITS, Tolerance, Verdict, judge, softmax
-from parity.run import prepare
+from parity.compare import Verdict, judge, softmax
+from parity.tolerance import LIMITS
 from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
 from vgg16.preprocessing import normalise, pixels, read_image, recipe_named, resized_side
 
-SCHEMA: Final = "vgg16-check/1"
-
-PROBABILITIES: Final = Tolerance(
-    limit=2 * LOGITS.limit,
-    reason=(
-        "max |error| over max probability of the same image, for each unit of its largest |logit| "
-        "(and of 1, where that is less). A logit's error e moves a probability p by at most "
-        "2 * p * e, and the logits may be off by their own limit: whatever passes there, passes "
-        "here. A second softmax leaves no probability above e / classes."
-    ),
-)
+SCHEMA: Final = "vgg16-check/2"
 
 # Shown while a stage that takes its time is under way.
 Progress = Callable[[str], AbstractContextManager[object]]
@@ -140,7 +130,7 @@ def check_model(
     Raises ``BadInput`` for a file that is no valid ONNX model, a picture that cannot be read, a
     checkpoint without its classifier, and where ONNX Runtime is not installed.
     """
-    batch = prepare(checkpoint, images)
+    batch = inputs.pictures(checkpoint, images).images
     recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
     configuration = checkpoint.configuration
     with progress("graph"):
@@ -152,11 +142,11 @@ def check_model(
         whole = isinstance(found.end, Signal)
         compared = weights.compare(found.end.steps, checkpoint, whole=whole)
     with progress("arbiter (NumPy, float64)"):
-        arbiter = reference.run_with_taps(checkpoint, batch)["predictions"]
-    inputs = [_as_taken(found, image, checkpoint) for image in images]
+        arbiter = tolerance.predict_logits(checkpoint, batch)
+    taken = [_as_taken(found, image, checkpoint) for image in images]
     output = graph.output_kind(found.end.steps)
     with progress("ONNX Runtime"):
-        numbers = _numbers(Path(path), found, inputs, arbiter, output)
+        numbers = _numbers(Path(path), found, taken, arbiter, output)
     return CheckReport(
         file=Path(path).name,
         checkpoint=checkpoint.label,
@@ -213,11 +203,14 @@ def lines(report: CheckReport) -> list[str]:
         called = f" ({weight.initializer})" if weight.initializer else ""
         stages.append(f"weights: {weight.tensor}{called}: {weight.problem}")
     verdict = report.numbers.verdict
-    if verdict is None or not math.isfinite(verdict.relative_error):
+    if verdict is None or not math.isfinite(verdict.ratio):
         return [*stages, f"numbers: {report.numbers.reason}"]
-    largest = "logit" if report.graph.output == "logits" else "probability"
-    off = f"off by {verdict.relative_error:.1e} of the largest {largest}"
-    return [*stages, f"numbers: {off}, limit {verdict.limit:.0e}"]
+    return [
+        *stages,
+        f"numbers: errors are {verdict.ratio:.2g} times the predicted size, the largest "
+        f"{verdict.deviations:.2g} standard deviations "
+        f"(limits {LIMITS.ratio.limit:g} and {LIMITS.deviations.limit:g})",
+    ]
 
 
 def _kind_of_input(found: Followed) -> str:
@@ -247,7 +240,7 @@ def _numbers(
     path: Path,
     found: Followed,
     inputs: Sequence[NDArray[Any]],
-    arbiter: NDArray[np.float64],
+    arbiter: tuple[NDArray[np.float64], NDArray[np.float32]],
     output: str,
 ) -> Numbers:
     try:
@@ -256,12 +249,11 @@ def _numbers(
         raise
     except Exception as error:  # whatever ONNX Runtime raises for what it does not run
         return Numbers(None, f"ONNX Runtime does not run it ({printable(str(error))})")
-    expected, tolerance = arbiter, LOGITS
+    expected, deviation = arbiter
     if output == "probabilities":
-        expected = softmax(arbiter)
-        scale = max(1.0, float(np.abs(arbiter).max(initial=0.0)))
-        tolerance = Tolerance(PROBABILITIES.limit * scale, PROBABILITIES.reason)
-    verdict = judge(values, expected, tolerance)
+        logits, expected = expected, softmax(expected)
+        deviation = tolerance.through_softmax(logits, deviation, expected).astype(np.float32)
+    verdict = judge(values, expected, deviation)
     return Numbers(verdict, verdict.reason)
 
 

@@ -1,95 +1,191 @@
-"""How far a runtime's logits are from the arbiter's, and whether that is too far.
+"""How far a runtime's values are from the arbiter's, and whether that is too far.
 
-Arrays in, a verdict out: nothing here knows where the arrays come from.
+Arrays in, verdicts out: nothing here knows where the arrays come from.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parity.tolerance import LIMITS, Limits
 
-@dataclass(frozen=True)
-class Tolerance:
-    """A limit and why it is where it is."""
-
-    limit: float
-    reason: str
-
-
-LOGITS: Final = Tolerance(
-    limit=1e-5,
-    reason=(
-        "max |error| over max |arbiter logit| of the same image. Rounding in float32 through the "
-        "16 layers of VGG16 was measured at 0.08e-5 to 0.21e-5 in six runtimes on the project's "
-        "photographs (the README's sample); one bias off by a thousandth breaks it in a test."
-    ),
-)
+# Errors in predicted standard deviations, counted between powers of two: below 2^-8, then one bin
+# for each power up to 2^16, and what is above.
+HISTOGRAM_EXPONENTS: Final = tuple(range(-8, 17))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison found.
+    """One tap of one runtime, beside the arbiter's.
 
     Parameters
     ----------
-    passed: whether every logit is near enough.
-    max_error: the largest |logit - arbiter logit| of any class of any image.
-    relative_error: the largest, over the images, of max |error| / max |arbiter logit|: the smallest
-        limit that would have passed. Infinite where that has no value.
-    limit: what ``relative_error`` was held against.
-    images: how many images were compared.
-    top1_agreement: on how many of them both have the same first class.
-    top5_agreement: on how many of them both have the same first five classes, in any order.
+    passed: whether both figures are within their limits and everything is finite that should be.
+    ratio: rms(error) over rms(predicted standard deviation), of the worst image: the smallest R
+        that would have passed. Infinite where it has no value.
+    deviations: the largest error in predicted standard deviations of its own element: the smallest
+        Z that would have passed. Infinite where it has no value.
+    max_error: the largest |error|.
+    rms_error: the root mean square error of all elements.
+    rms_predicted: the root mean square of the predicted standard deviations.
+    worst: where ``deviations`` was found: (image, channel, row, column) or (image, unit).
+    histogram: how many errors fall in each bin of ``HISTOGRAM_EXPONENTS``, those of zero aside.
     reason: why it did not pass; empty where it did.
     """
 
     passed: bool
+    ratio: float
+    deviations: float
     max_error: float
-    relative_error: float
-    limit: float
-    images: int
-    top1_agreement: int
-    top5_agreement: int
+    rms_error: float
+    rms_predicted: float
+    worst: tuple[int, ...] = ()
+    histogram: tuple[int, ...] = ()
     reason: str = ""
 
 
-def judge(logits: NDArray[Any], arbiter: NDArray[Any], tolerance: Tolerance = LOGITS) -> Verdict:
-    """Compare a runtime's logits with the arbiter's, both (images, classes).
+def judge(
+    observed: NDArray[Any],
+    before: NDArray[np.float64],
+    deviation: NDArray[np.floating[Any]],
+    *,
+    relu: bool = False,
+    limits: Limits = LIMITS,
+) -> Verdict:
+    """Compare a runtime's values of one tap with the arbiter's.
 
-    Nothing to compare, another shape, and anything that is not finite on either side never pass.
+    Parameters
+    ----------
+    observed: the runtime's, (N, C, H, W) or (N, features).
+    before: the arbiter's, before the ReLU.
+    deviation: the predicted standard deviation of the runtime's error at each element.
+    relu: whether the tap's values are those of ``before`` above zero.
+    limits: R and Z.
+
+    Nothing to compare, another shape, and a runtime's value that is not finite where the arbiter's
+    is (or the other way round) never pass.
     """
 
     def refuse(reason: str) -> Verdict:
-        return Verdict(False, math.inf, math.inf, tolerance.limit, 0, 0, 0, reason)
+        return Verdict(False, math.inf, math.inf, math.inf, math.inf, math.inf, reason=reason)
 
-    if logits.shape != arbiter.shape:
-        return refuse(f"the logits are {logits.shape}, the arbiter's are {arbiter.shape}")
-    if arbiter.ndim != 2 or not arbiter.size:
-        return refuse(f"nothing to compare in an array of shape {arbiter.shape}")
-    for whose, values in (("the arbiter's", arbiter), ("the", logits)):
-        if bad := int(np.count_nonzero(~np.isfinite(values))):
-            return refuse(f"{bad} of {whose} {values.size} logits are not finite")
-    errors = np.abs(logits.astype(np.float64) - arbiter).max(axis=1)  # one for each image
-    sizes = np.abs(arbiter).max(axis=1)
+    if observed.shape != before.shape:
+        return refuse(f"its shape is {observed.shape}, the arbiter's is {before.shape}")
+    if before.ndim < 2 or not before.size:
+        return refuse(f"nothing to compare in an array of shape {before.shape}")
+    values = np.maximum(before, 0) if relu else before
+    finite = np.isfinite(observed)
+    for whose, those in (("", finite), ("the arbiter's ", np.isfinite(values))):
+        if bad := int(np.count_nonzero(~those)):
+            return refuse(f"{bad} of {whose}{values.size} values are not finite")
+    errors = np.abs(observed.astype(np.float64) - values)
+    predicted = deviation.astype(np.float64)
+    below, own = np.zeros_like(errors), predicted
+    if relu:
+        # Where the arbiter's value is cut to zero, a runtime's that is not was off by more.
+        below = np.where((before < 0) & (errors > 0), -before, 0.0)
+        own = np.where(before > -predicted, predicted, 0.0)
+    scaled = np.where(errors > 0, (errors + below) / predicted, 0.0)
+    axes = tuple(range(1, values.ndim))
+    squares, expected = np.square(errors).mean(axis=axes), np.square(own).mean(axis=axes)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(errors == 0, 0.0, errors / sizes)
-    relative = float(ratios.max())
-    passed = relative <= tolerance.limit
+        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
+    worst = np.unravel_index(int(scaled.argmax()), scaled.shape)
+    ratio, deviations = float(ratios.max()), float(scaled[worst])
+    reason = beyond(ratio, deviations, limits)
     return Verdict(
-        passed=passed,
+        passed=not reason,
+        ratio=ratio,
+        deviations=deviations,
         max_error=float(errors.max()),
-        relative_error=relative,
-        limit=tolerance.limit,
-        images=len(arbiter),
-        top1_agreement=_agreement(logits, arbiter, 1),
-        top5_agreement=_agreement(logits, arbiter, 5),
-        reason="" if passed else f"off by {relative:.1e} of the largest logit",
+        rms_error=float(np.sqrt(squares.mean())),
+        rms_predicted=float(np.sqrt(expected.mean())),
+        worst=tuple(int(index) for index in worst),
+        histogram=_histogram(scaled),
+        reason=reason,
     )
+
+
+def beyond(ratio: float, deviations: float, limits: Limits) -> str:
+    """Which figures are over their limits, in words; empty where neither is."""
+    reasons = []
+    if ratio > limits.ratio.limit:
+        reasons.append(
+            f"errors are {ratio:.3g} times the predicted size (limit {limits.ratio.limit:g})"
+        )
+    if deviations > limits.deviations.limit:
+        reasons.append(
+            f"one is {deviations:.3g} predicted standard deviations "
+            f"(limit {limits.deviations.limit:g})"
+        )
+    return ", ".join(reasons)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a runtime and the arbiter say that one image shows.
+
+    Parameters
+    ----------
+    top1: the runtime's first class.
+    arbiter_top1: the arbiter's.
+    top5: the runtime's first five, the first first.
+    arbiter_top5: the arbiter's.
+    margin: between the arbiter's first and second logit.
+    largest_error: the runtime's largest |error| of any logit.
+    outcome: ``agrees`` where the first class and the set of the first five are the same; ``inside``
+        where a class changed places with another whose logits the allowed error does not tell
+        apart; ``flipped`` where it does.
+    """
+
+    top1: int
+    arbiter_top1: int
+    top5: tuple[int, ...]
+    arbiter_top5: tuple[int, ...]
+    margin: float
+    largest_error: float
+    outcome: Literal["agrees", "inside", "flipped"]
+
+
+def decide(
+    logits: NDArray[Any],
+    arbiter: NDArray[np.float64],
+    deviation: NDArray[np.floating[Any]],
+    limits: Limits = LIMITS,
+) -> tuple[Decision, ...]:
+    """Compare what the logits say, image by image; all arrays are (images, classes)."""
+    decisions = []
+    for ours, theirs, predicted in zip(logits, arbiter, deviation, strict=True):
+        first, wanted = top(ours[np.newaxis], 5)[0], top(theirs[np.newaxis], 5)[0]
+        allowed = limits.deviations.limit * predicted.astype(np.float64)
+        swaps = [
+            (lost, gained)
+            for count in (1, 5)
+            for lost in set(wanted[:count]) - set(first[:count])
+            for gained in set(first[:count]) - set(wanted[:count])
+        ]
+        told_apart = [
+            theirs[lost] - theirs[gained] > allowed[lost] + allowed[gained]
+            for lost, gained in swaps
+        ]
+        ordered = np.sort(theirs)[::-1]
+        decisions.append(
+            Decision(
+                top1=int(first[0]),
+                arbiter_top1=int(wanted[0]),
+                top5=tuple(map(int, first)),
+                arbiter_top5=tuple(map(int, wanted)),
+                margin=float(ordered[0] - ordered[1]) if len(ordered) > 1 else math.inf,
+                largest_error=float(np.abs(ours - theirs).max()),
+                outcome="flipped" if any(told_apart) else "inside" if swaps else "agrees",
+            )
+        )
+    return tuple(decisions)
 
 
 def top(logits: NDArray[Any], count: int) -> NDArray[np.intp]:
@@ -107,6 +203,9 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return probabilities
 
 
-def _agreement(logits: NDArray[Any], arbiter: NDArray[Any], count: int) -> int:
-    pairs = zip(top(logits, count), top(arbiter, count), strict=True)
-    return sum(set(ours) == set(theirs) for ours, theirs in pairs)
+def _histogram(scaled: NDArray[np.float64]) -> tuple[int, ...]:
+    # x is m * 2^e with m in [1/2, 1), so that e counts the powers of two.
+    _, powers = np.frexp(scaled[scaled > 0])
+    bins = np.clip(powers - HISTOGRAM_EXPONENTS[0], 0, len(HISTOGRAM_EXPONENTS))
+    counts = np.bincount(bins, minlength=len(HISTOGRAM_EXPONENTS) + 1)
+    return tuple(int(count) for count in counts)

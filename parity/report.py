@@ -1,15 +1,21 @@
-"""What a parity run found, as a table and as a JSON document."""
+"""What a parity run found, as records and as a JSON document."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from parity.compare import Verdict
-from parity.runtimes import Record
+from parity.compare import HISTOGRAM_EXPONENTS, Decision, Verdict
+from parity.processes import Record
+from parity.tolerance import LIMITS
+from vgg16.architecture import IMAGENET_CLASSES
 
-SCHEMA: Final = "vgg16-parity-report/1"
+SCHEMA: Final = "vgg16-parity-report/2"
+
+Status = Literal["holds", "broken", "failed", "not run"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Weights:
     path: the checkpoint's file name; empty where it was in no canonical file.
     sha256: that file's digest.
     metadata: the checkpoint's (recipe, source, licence, …).
+    classes: how many the network tells apart.
     """
 
     configuration: str
@@ -32,36 +39,135 @@ class Weights:
     path: str
     sha256: str
     metadata: dict[str, str]
+    classes: int = IMAGENET_CLASSES
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture of a run: its file name, its digest, and the arbiter's first five classes."""
+    """One image of a case.
 
-    file: str
+    Parameters
+    ----------
+    label: its file's name, or what it shows.
+    sha256: the file's digest; empty for an input that is no file.
+    top5: the arbiter's first five classes; empty where its logits are not finite.
+    """
+
+    label: str
     sha256: str
-    top5: list[int]
+    top5: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """One batch that every runtime was given: its name and its images."""
+
+    name: str
+    images: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
+class LayerVerdict:
+    """One tap of one runtime on one case.
+
+    Parameters
+    ----------
+    tap: the tap's name.
+    accumulated: the runtime's own tap, beside the arbiter's.
+    local: the layer alone, given the arbiter's input; none where that was not run.
+    """
+
+    tap: str
+    accumulated: Verdict
+    local: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class CaseVerdict:
+    """One case in one runtime.
+
+    Parameters
+    ----------
+    case: the case's name.
+    layers: one a tap, in the network's order; empty where only what is not finite was compared.
+    decisions: one an image; empty likewise.
+    reason: why it did not pass; empty where it did.
+    notes: what is worth knowing and breaks nothing.
+    """
+
+    case: str
+    layers: tuple[LayerVerdict, ...]
+    decisions: tuple[Decision, ...]
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class GradientVerdict:
+    """One tensor of one runtime's backward pass, beside the arbiter's on the branch it took.
+
+    Parameters
+    ----------
+    tensor: the parameter's canonical name, or ``images`` for the gradient of the input.
+    gradient: of the mean cross-entropy.
+    parameter: the parameter after one step of SGD; none for the input.
+    velocity: its momentum buffer after that step; none for the input.
+    """
+
+    tensor: str
+    gradient: Verdict
+    parameter: Verdict | None = None
+    velocity: Verdict | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One runtime's result.
+    """One runtime in one lane.
 
     Parameters
     ----------
     runtime: its name.
+    lane: the lane's.
+    mode: the numeric mode that it was judged by.
     status: ``holds`` or ``broken`` where it ran, ``failed`` where it began and did not end,
-        ``not run`` where a package or a device that it needs is not there.
+        ``not run`` where a package, a device or a precision that it needs is not there.
     reason: why it is not ``holds``.
-    verdict: the comparison with the arbiter, where it ran.
-    record: versions, times and memory, where it was started.
+    first_wrong: the first layer that is wrong by itself, or from which on the errors are too large
+        where no layer alone was run; empty where there is none.
+    cases: what was compared, where it ran.
+    record: versions, flags, times and memory, where it was started.
+    gradients: one a tensor, from the logits down; empty where gradients were not compared.
     """
 
     runtime: str
-    status: Literal["holds", "broken", "failed", "not run"]
+    lane: str
+    mode: str
+    status: Status
     reason: str = ""
-    verdict: Verdict | None = None
+    first_wrong: str = ""
+    cases: tuple[CaseVerdict, ...] = ()
     record: Record | None = None
+    gradients: tuple[GradientVerdict, ...] = ()
+
+    def verdicts(self, kind: Literal["accumulated", "local"]) -> Iterable[tuple[str, Verdict]]:
+        """Every tap's name and verdict, of every case."""
+        for case in self.cases:
+            for layer in case.layers:
+                if (verdict := getattr(layer, kind)) is not None:
+                    yield layer.tap, verdict
+
+    def worst(self, kind: Literal["accumulated", "local"]) -> dict[str, tuple[float, float]]:
+        """Tap -> its largest ratio and its most deviations over all cases."""
+        found: dict[str, tuple[float, float]] = {}
+        for tap, verdict in self.verdicts(kind):
+            ratio, deviations = found.get(tap, (0.0, 0.0))
+            found[tap] = (max(ratio, verdict.ratio), max(deviations, verdict.deviations))
+        return found
 
 
 @dataclass(frozen=True)
@@ -71,16 +177,16 @@ class Report:
     Parameters
     ----------
     weights: the checkpoint.
-    images: the pictures.
+    cases: what every runtime was given.
     device: where the runtimes ran.
-    arbiter_seconds: how long the arbiter took.
-    peak_bytes: the most memory of this process, the arbiter's.
+    arbiter_seconds: how long the arbiter took, with the predicted errors.
+    peak_bytes: the most memory of this process, which judges.
     all_required: whether the runtimes were asked for by name, so that one that was not run counts.
-    rows: one a runtime, in the order asked for.
+    rows: one a runtime and lane, in the order asked for.
     """
 
     weights: Weights
-    images: tuple[Image, ...]
+    cases: tuple[CaseFacts, ...]
     device: str
     arbiter_seconds: float
     peak_bytes: int
@@ -89,7 +195,7 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every runtime that counts is near enough; never where none was compared."""
+        """Whether every row that counts holds; never where none was compared."""
         compared = [row for row in self.rows if row.status != "not run" or self.all_required]
         return bool(compared) and all(row.status == "holds" for row in compared)
 
@@ -99,9 +205,8 @@ class Report:
         names = {status: self._named(status) for status in ("holds", "broken", "failed", "not run")}
         if self.holds:
             count = len(names["holds"])
-            runtimes = "1 runtime" if count == 1 else f"{count} runtimes"
-            limit = next(row.verdict.limit for row in self.rows if row.verdict is not None)
-            return f"Parity holds: {runtimes} within {limit:.0e} of the float64 arbiter."
+            rows = "1 run" if count == 1 else f"{count} runs"
+            return f"Parity holds: {rows} within the errors predicted of the float64 arbiter."
         if names["broken"]:
             return f"Parity is broken: {', '.join(names['broken'])}."
         if names["failed"]:
@@ -111,68 +216,36 @@ class Report:
         return "Nothing was compared: no runtime could run."
 
     def _named(self, status: str) -> list[str]:
-        return [row.runtime for row in self.rows if row.status == status]
-
-
-COLUMNS: Final = (
-    "runtime",
-    "parity",
-    "max |error|",
-    "relative",
-    "top-1",
-    "top-5",
-    "seconds",
-    "peak GB",
-)
-
-
-def table(report: Report) -> list[tuple[str, ...]]:
-    """The report's rows as text, in the order of ``COLUMNS``.
-
-    ``max |error|`` is in logits; ``relative`` is that over the image's largest |logit|, the worst
-    image counting; ``top-1`` and ``top-5`` count the images on which the arbiter agrees.
-    """
-    return [_cells(row) for row in report.rows]
+        return [f"{row.runtime} ({row.lane})" for row in self.rows if row.status == status]
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as a JSON document; numbers that JSON cannot hold are null."""
-    return {
+    """The report as a JSON document (``docs/report.md``); what JSON cannot hold is null."""
+    document = {
         "schema": SCHEMA,
         "holds": report.holds,
         "summary": report.summary,
+        "limits": {"ratio": LIMITS.ratio.limit, "deviations": LIMITS.deviations.limit},
+        "histogram_exponents": list(HISTOGRAM_EXPONENTS),
         "device": report.device,
-        "weights": asdict(report.weights),
-        "images": [asdict(image) for image in report.images],
+        "weights": dataclasses.asdict(report.weights),
+        "cases": [dataclasses.asdict(case) for case in report.cases],
         "arbiter": {
             "implementation": "NumPy float64",
             "seconds": report.arbiter_seconds,
             "peak_bytes": report.peak_bytes,
         },
-        "rows": [asdict(_finite(row)) for row in report.rows],
+        "rows": [dataclasses.asdict(row) for row in report.rows],
     }
+    cleaned: dict[str, Any] = _finite(document)
+    return cleaned
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    verdict, record = row.verdict, row.record
-    compared = verdict is not None and verdict.images > 0
-    numbers = ("", "", "", "")
-    if verdict is not None and compared:
-        numbers = (
-            f"{verdict.max_error:.1e}",
-            f"{verdict.relative_error:.1e}",
-            f"{verdict.top1_agreement}/{verdict.images}",
-            f"{verdict.top5_agreement}/{verdict.images}",
-        )
-    costs = ("", "")
-    if record is not None and not record.error:
-        costs = (f"{sum(record.seconds.values()):.1f}", f"{record.peak_bytes / 1e9:.1f}")
-    return (row.runtime, row.status, *numbers, *costs)
-
-
-def _finite(row: Row) -> Row:
-    if row.verdict is None:
-        return row
-    values = {"max_error": row.verdict.max_error, "relative_error": row.verdict.relative_error}
-    nulls: dict[str, Any] = {name: None for name, v in values.items() if not math.isfinite(v)}
-    return replace(row, verdict=replace(row.verdict, **nulls))
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value

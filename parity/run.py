@@ -1,4 +1,4 @@
-"""The main job: one checkpoint, the same images, every runtime, one report."""
+"""The main job: one checkpoint, the same inputs, every runtime in every lane, one report."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
 
-from parity import compare, reference
-from parity.report import Image, Report, Row, Weights
-from parity.runtimes import Device, Job, Record, Runtime, peak_memory, work
+from parity import compare, inputs, verdicts
+from parity.expected import IMAGES, Expectation, expect
+from parity.gradients import run as backward
+from parity.inputs import Case
+from parity.lanes import LANES, Device, Lane
+from parity.processes import Depth, Job, Record, peak_memory, work
+from parity.report import CaseFacts, Image, Report, Row, Status, Weights
+from parity.runtimes import Runtime
+from parity.tolerance import Mode
 from vgg16.checkpoint import Checkpoint, digest, write_checkpoint
 from vgg16.errors import BadInput
-from vgg16.preprocessing import preprocess, read_image, recipe_named
 from vgg16.seeded import is_seeded
 
 # Shown while a stage that takes its time is under way.
@@ -32,52 +35,58 @@ def run_parity(
     images: Sequence[Path],
     runtimes: Sequence[Runtime],
     *,
+    lanes: Sequence[Lane] = (LANES["strict"],),
     device: Device = "cpu",
+    hard_inputs: bool = False,
+    depth: Depth = "layers",
+    gradients: bool = False,
     all_required: bool = False,
+    timeout: float | None = None,
     progress: Progress = nullcontext,
 ) -> Report:
-    """Run the checkpoint's network in every runtime and in the arbiter, and judge the logits.
+    """Run the checkpoint's network in every runtime and in the arbiter, and judge the differences.
 
     Parameters
     ----------
     checkpoint: with the classifier; its recipe prepares the images.
     images: picture files, at least one.
-    runtimes: each becomes a row of the report, also where it cannot run.
+    runtimes: each becomes a row of the report for every lane, also where it cannot run.
+    lanes: the numeric set-ups; one that does not exist on the device is left out.
     device: where the runtimes run; the arbiter runs on the CPU.
+    hard_inputs: whether to run the inputs that can hurt too.
+    depth: compare the logits alone, every tap, or each layer alone besides.
+    gradients: compare gradients and a step of SGD on the pictures too, in the runtimes that have
+        them and the lanes of float32.
     all_required: whether parity needs each of the runtimes, also one that is not installed.
+    timeout: the seconds that a worker may take; none waits for ever.
     progress: called with the name of each stage.
 
     Raises ``BadInput`` for a checkpoint without its classifier, no image, or one that cannot be
-    read.
+    read, and for gradients at the depth of logits alone.
     """
-    batch = prepare(checkpoint, images)
+    if gradients and depth == "logits":
+        raise BadInput("gradients", "need every layer of the forward pass", "more than the logits")
+    cases = [inputs.pictures(checkpoint, images)]
+    if hard_inputs:
+        cases += inputs.hard(checkpoint)
+    there = [lane for lane in lanes if lane.mode(device) is not None]
+    modes = {mode.name: mode for lane in there if (mode := lane.mode(device)) is not None}
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
-        workplace = Workplace(checkpoint, batch, Path(folder), device, progress)
-        with progress("arbiter (NumPy, float64)"):
-            start = time.perf_counter()
-            expected = reference.run_with_taps(checkpoint, batch)["predictions"]
-            seconds = time.perf_counter() - start
-        rows = []
-        for chosen in runtimes:
-            if reason := chosen.missing():
-                rows.append(Row(chosen.name, "not run", reason=reason))
-            else:
-                rows.append(_judge(chosen, workplace, expected))
+        workplace = Workplace(checkpoint, Path(folder), device, timeout, progress, gradients)
+        start = time.perf_counter()
+        expectations = workplace.expect(cases, list(modes.values()), logits_only=depth == "logits")
+        seconds = time.perf_counter() - start
+        rows = [
+            workplace.judge(runtime, lane, modes[lane.modes[device]], expectations, depth)
+            for runtime in runtimes
+            for lane in there
+        ]
+        facts = tuple(case_facts(expectation, images) for expectation in expectations)
     with progress("digests"):
-        sha256 = "" if checkpoint.path is None else digest(checkpoint.path)
-    weights = Weights(
-        configuration=checkpoint.configuration.name,
-        parameters=checkpoint.configuration.parameters(),
-        seeded=is_seeded(checkpoint),
-        path="" if checkpoint.path is None else checkpoint.path.name,
-        sha256=sha256,
-        metadata=asdict(checkpoint.metadata),
-    )
-    first_classes = compare.top(expected, 5).tolist()
-    shown = [Image(p.name, digest(p), t) for p, t in zip(images, first_classes, strict=True)]
+        weights = weights_facts(checkpoint)
     return Report(
         weights=weights,
-        images=tuple(shown),
+        cases=facts,
         device=device,
         arbiter_seconds=seconds,
         peak_bytes=peak_memory(),
@@ -94,98 +103,156 @@ def run_logits(
     device: Device = "cpu",
     progress: Progress = nullcontext,
 ) -> NDArray[np.float32]:
-    """The logits (images, classes) of picture files in one runtime.
+    """The logits (images, classes) of picture files in one runtime, in the strict lane.
 
     Raises ``BadInput`` as :func:`run_parity` does, and where the runtime fails.
     """
-    batch = prepare(checkpoint, images)
-    with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as folder:
-        workplace = Workplace(checkpoint, batch, Path(folder), device, progress)
-        logits, record = workplace.run(runtime)
-    if logits is None:
-        raise BadInput(runtime.name, f"did not run ({record.error})", "a runtime that works here")
+    case = inputs.pictures(checkpoint, images)
+    with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as name:
+        folder = Path(name)
+        workplace = Workplace(checkpoint, folder, device, None, progress)
+        pictures = folder / "pictures"
+        pictures.mkdir()
+        np.save(pictures / f"{IMAGES}.npy", case.images)
+        job, record = workplace.run(runtime, LANES["strict"], [pictures], "logits")
+        if record.error:
+            problem = f"did not run ({record.error})"
+            raise BadInput(runtime.name, problem, "a runtime that works here")
+        with verdicts.opened(job.result(str(pictures), "accumulated")) as taps:
+            logits: NDArray[np.float32] = taps["predictions"]
     return logits
-
-
-def prepare(checkpoint: Checkpoint, images: Sequence[Path]) -> NDArray[np.float32]:
-    """Picture files as the network's input, (N, 3, H, W), by the checkpoint's own recipe."""
-    checkpoint.check_top()
-    recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
-    if not images:
-        raise BadInput("images", "none given", "at least one picture")
-    size = checkpoint.configuration.input_size
-    prepared = [preprocess(read_image(path), recipe, size=size) for path in images]
-    return np.concatenate(prepared)
 
 
 @dataclass
 class Workplace:
-    """A folder where workers find the checkpoint and the images, and leave their results.
+    """A folder where workers find the checkpoint and the inputs, and leave their results.
 
     Parameters
     ----------
     checkpoint: written into the folder where it is not in a canonical file already.
-    batch: the network's input, (N, 3, H, W).
     folder: temporary.
     device: where the runtimes run.
+    timeout: the seconds that a worker may take; none waits for ever.
     progress: called with the name of each stage.
+    gradients: whether rows hold gradients, of the first case.
     """
 
     checkpoint: Checkpoint
-    batch: NDArray[np.float32]
     folder: Path
     device: Device
+    timeout: float | None
     progress: Progress
+    gradients: bool = False
+    _jobs: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         if self.checkpoint.path is None:
             with self.progress("canonical checkpoint"):
                 path = self.folder / "checkpoint.safetensors"
                 self.checkpoint = write_checkpoint(self.checkpoint, path)
-        save_file({"images": self.batch}, self.folder / "images.safetensors")
 
-    def run(self, runtime: Runtime) -> tuple[NDArray[np.float32] | None, Record]:
-        """A runtime's logits and its record; no logits where it failed, the record says why."""
-        model = self.folder / f"{runtime.name}-model"
+    def expect(
+        self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
+    ) -> list[Expectation]:
+        """Have the arbiter run every case."""
+        expectations = []
+        for index, case in enumerate(cases):
+            with self.progress(f"arbiter (NumPy, float64): {case.name}"):
+                folder = self.folder / f"case{index}"
+                expectations.append(
+                    expect(self.checkpoint, case, modes, folder, logits_only=logits_only)
+                )
+        return expectations
+
+    def judge(
+        self,
+        runtime: Runtime,
+        lane: Lane,
+        mode: Mode,
+        expectations: Sequence[Expectation],
+        depth: Depth,
+    ) -> Row:
+        """Run a runtime in a lane and judge it: a row of the report."""
+        if reason := runtime.missing():
+            return Row(runtime.name, lane.name, mode.name, "not run", reason)
+        folders = [expectation.folder for expectation in expectations]
+        job, record = self.run(runtime, lane, folders, depth)
+        if record.error:
+            status: Status = "not run" if record.unavailable else "failed"
+            return Row(runtime.name, lane.name, mode.name, status, record.error, record=record)
+        with self.progress(f"{runtime.name} ({lane.name}): judging"):
+            row = verdicts.judge(runtime.name, lane.name, mode, expectations, job, record)
+        # Its taps take as much room as the network's activations.
+        shutil.rmtree(job.folder)
+        if self.gradients and backward.applies(runtime, lane):
+            with self.progress(f"{runtime.name} ({lane.name}): gradients"):
+                row = backward.added(row, job, self.checkpoint, expectations[0], mode, self.timeout)
+        return row
+
+    def run(
+        self, runtime: Runtime, lane: Lane, cases: Sequence[Path], depth: Depth
+    ) -> tuple[Job, Record]:
+        """Run a runtime on the cases' folders; the job tells where its results are."""
+        self._jobs += 1
+        label = f"{runtime.name} ({lane.name})"
+        job = Job(
+            task="run",
+            runtime=runtime,
+            lane=lane.name,
+            device=self.device,
+            checkpoint=str(self.checkpoint.file.resolve()),
+            folder=str(self.folder / f"job{self._jobs}"),
+            cases=tuple(map(str, cases)),
+            depth=depth,
+            model=str(self.folder / f"model{self._jobs}"),
+        )
         exported = Record()
         if runtime.onnx:
-            with self.progress(f"{runtime.name} (export)"):
-                exported = work(self._job("export", runtime, model))
+            with self.progress(f"{label}: export"):
+                exporting = replace(job, task="export", folder=f"{job.folder}-export")
+                exported = work(exporting, timeout=self.timeout)
             if exported.error:
-                return None, exported
-        with self.progress(runtime.name):
-            job = self._job("run", runtime, model)
-            record = work(job)
+                return job, exported
+        with self.progress(label):
+            record = work(job, timeout=self.timeout)
         # An exported model is as large as the checkpoint: gone before the next one comes.
-        shutil.rmtree(model, ignore_errors=True)
+        shutil.rmtree(job.model, ignore_errors=True)
         # What it cost is the cost of both processes.
         costs = {f"export {stage}": seconds for stage, seconds in exported.seconds.items()}
-        record = replace(
+        return job, replace(
             record,
+            versions=exported.versions | record.versions,
             seconds=costs | record.seconds,
             peak_bytes=max(exported.peak_bytes, record.peak_bytes),
         )
-        if record.error:
-            return None, record
-        return load_file(Path(job.folder) / "taps.safetensors")["predictions"], record
-
-    def _job(self, task: Literal["run", "export"], runtime: Runtime, model: Path) -> Job:
-        return Job(
-            task=task,
-            runtime=runtime.name,
-            checkpoint=str(self.checkpoint.file.resolve()),
-            folder=str(self.folder / f"{runtime.name}-{task}"),
-            images=str(self.folder / "images.safetensors"),
-            model=str(model),
-            device=self.device,
-        )
 
 
-def _judge(runtime: Runtime, workplace: Workplace, expected: NDArray[np.float64]) -> Row:
-    logits, record = workplace.run(runtime)
-    if logits is None:
-        status: Literal["not run", "failed"] = "not run" if record.unavailable else "failed"
-        return Row(runtime.name, status, reason=record.error, record=record)
-    verdict = compare.judge(logits, expected)
-    judged: Literal["holds", "broken"] = "holds" if verdict.passed else "broken"
-    return Row(runtime.name, judged, reason=verdict.reason, verdict=verdict, record=record)
+def weights_facts(checkpoint: Checkpoint) -> Weights:
+    """What a report says of a checkpoint; reads the whole file for its digest."""
+    return Weights(
+        configuration=checkpoint.configuration.name,
+        parameters=checkpoint.configuration.parameters(),
+        seeded=is_seeded(checkpoint),
+        path="" if checkpoint.path is None else checkpoint.path.name,
+        sha256="" if checkpoint.path is None else digest(checkpoint.path),
+        metadata=asdict(checkpoint.metadata),
+        classes=checkpoint.configuration.classes,
+    )
+
+
+def case_facts(expectation: Expectation, files: Sequence[Path]) -> CaseFacts:
+    """What a report says of a case; ``files`` are the pictures, for the case that has them."""
+    case = expectation.case
+    digests = [digest(path) for path in files] if case.name == inputs.PICTURES else []
+    logits = np.array(np.load(expectation.folder / "predictions.before.npy", mmap_mode="r"))
+    finite = np.isfinite(logits).all(axis=1)
+    first = compare.top(np.where(np.isfinite(logits), logits, 0), 5)
+    return CaseFacts(
+        case.name,
+        tuple(
+            Image(label, sha256, tuple(map(int, top)) if shown else ())
+            for label, sha256, top, shown in zip(
+                case.labels, digests or [""] * len(case.labels), first, finite, strict=True
+            )
+        ),
+    )

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from parity import reference
+from parity import tolerance
 from parity.compare import Verdict, judge
 from vgg16.architecture import Configuration
 from vgg16.checkpoint import Checkpoint
@@ -58,7 +58,7 @@ def noise(checkpoint: Checkpoint, images: int, *, side: int | None = None) -> ND
 
 def verdict(values: NDArray[Any], checkpoint: Checkpoint, images: NDArray[Any]) -> Verdict:
     """How far logits are from the arbiter's for preprocessed images (N, 3, H, W)."""
-    return judge(values, reference.run_with_taps(checkpoint, images)["predictions"])
+    return judge(values, *tolerance.predict_logits(checkpoint, images))
 
 
 def structure(model: Path) -> onnx.ModelProto:

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import keras_impl
+import weight_files
 from parity import reference
-from parity_tests.helpers import same
+from parity_tests.helpers import assert_layers_stand_alone, assert_taps_hold, same
 from parity_tests.tolerances import FLOAT32_TAPS, FLOAT64
 from vgg16.architecture import configuration
 from vgg16.checkpoint import Checkpoint
@@ -62,14 +63,16 @@ def weights_come_back_bit_for_bit(tiny: Checkpoint) -> None:
 
 def taps_agree_with_the_arbiter_layer_by_layer(tiny: Checkpoint) -> None:
     batch = pictures(tiny.configuration)
-    expected = reference.run_with_taps(tiny, batch)
     for builder in BUILDERS:
-        taps = keras_impl.run_with_taps(built(builder, tiny), batch)
-        assert tuple(taps) == tiny.configuration.taps
-        for name, values in taps.items():
-            assert values.shape == expected[name].shape, name
-            limit = FLOAT32_TAPS.limit * np.abs(expected[name]).max()
-            assert np.abs(values - expected[name]).max() <= limit, name
+        assert_taps_hold(tiny, batch, keras_impl.run_with_taps(built(builder, tiny), batch))
+
+
+def each_layer_alone_is_right_and_reads_what_it_is_given(tiny: Checkpoint) -> None:
+    batch = pictures(tiny.configuration)[:1]
+    model = built(keras_impl.functional, tiny)
+    assert_layers_stand_alone(
+        tiny, batch, lambda given: keras_impl.run_layers_alone(model, batch, given)
+    )
 
 
 def taps_give_logits_of_a_model_with_softmax(tiny: Checkpoint) -> None:
@@ -136,7 +139,7 @@ def other_heads_are_built(_: Checkpoint) -> None:
 def keras_loads_the_files_that_are_written(tiny: Checkpoint) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "w.weights.h5"
-        keras_impl.write_weights(tiny, path)
+        weight_files.write(tiny, path)
         for builder in BUILDERS:
             for dropout in (0.0, 0.5):
                 model = builder("tiny", dropout=dropout, kernel_initializer="zeros")
@@ -149,7 +152,7 @@ def files_that_keras_writes_are_read(tiny: Checkpoint) -> None:
         for builder in BUILDERS:
             path = Path(folder) / f"{builder.__name__}.weights.h5"
             built(builder, tiny).save_weights(path)
-            assert same(keras_impl.read_weights(path), tiny)
+            assert same(weight_files.read(path), tiny)
 
 
 def a_saved_model_loads_without_this_project(tiny: Checkpoint) -> None:
@@ -166,6 +169,7 @@ CHECKS = (
     both_forms_give_bit_equal_outputs,
     weights_come_back_bit_for_bit,
     taps_agree_with_the_arbiter_layer_by_layer,
+    each_layer_alone_is_right_and_reads_what_it_is_given,
     taps_give_logits_of_a_model_with_softmax,
     features_take_any_size_of_at_least_32,
     wrong_sizes_are_refused_with_both_shapes,

@@ -14,6 +14,7 @@ import pytest
 
 from export import export_onnx
 from parity.check import CheckReport, lines
+from parity.tolerance import LIMITS
 from parity_tests.planted import Edit, append, change_weight, node_of, remove
 from parity_tests.test_check import check, wrong_weights
 from vgg16 import layouts
@@ -150,7 +151,7 @@ def test_the_weights_are_compared_past_a_difference_of_the_graph(planted: Plante
     assert wrong_weights(report) == {}
     verdict = report.numbers.verdict
     assert verdict is not None
-    assert verdict.relative_error > 100 * verdict.limit
+    assert verdict.ratio > 100 * LIMITS.ratio.limit
 
 
 def test_a_softmax_is_fine_and_the_images_shape_may_stay_open(planted: Planted) -> None:
@@ -175,7 +176,7 @@ def off_by_a_thousandth(values: np.ndarray) -> np.ndarray:
 
 
 def hwc(weight: np.ndarray) -> np.ndarray:
-    return layouts.fc1_chw_to_hwc(weight, (12, 2, 2)).T
+    return layouts.canonical_to_keras("fc1.weight", weight, (12, 2, 2)).T
 
 
 WEIGHTS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
@@ -284,7 +285,7 @@ def test_another_checkpoint_differs_in_every_tensor(exported: Path) -> None:
 def test_another_number_of_classes_is_told(exported: Path) -> None:
     report = check(exported, generate(configuration("tiny", classes=10)))
     assert report.graph.problems == ("Gemm predictions: 1000 classes, expected 10 (predictions)",)
-    assert report.numbers.reason == "the logits are (2, 1000), the arbiter's are (2, 10)"
+    assert report.numbers.reason == "its shape is (2, 1000), the arbiter's is (2, 10)"
 
 
 def test_another_configuration_is_told(exported: Path) -> None:

@@ -43,7 +43,6 @@ def test_any_batch_agrees_with_the_arbiter(exported: Path, tiny: Checkpoint, ima
     batch = noise(tiny, images)
     found = verdict(run(exported / MODEL_FILE, batch)["logits"], tiny, batch)
     assert found.passed, found.reason
-    assert found.images == images
 
 
 def test_both_graphs_of_a_bundle_compute_the_same(exported: Path, tiny: Checkpoint) -> None:

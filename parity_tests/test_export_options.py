@@ -15,17 +15,15 @@ from PIL import Image
 from export import export_onnx
 from export.opset import newest_opset
 from parity import reference
-from parity.compare import Tolerance, softmax
+from parity.compare import judge, softmax
+from parity.tolerance import predict, predict_logits, through_softmax
 from parity_tests.exports import Export, noise, remembered_traces, run, structure, verdict
-from parity_tests.tolerances import FLOAT32_TAPS, RESIZED_PIXELS
+from parity_tests.helpers import assert_taps_hold
+from parity_tests.tolerances import RESIZED_PIXELS
 from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
 from vgg16.photographs import PHOTOGRAPHS
 from vgg16.preprocessing import RECIPES, normalise, pixels, read_image
-
-PROBABILITIES = Tolerance(
-    limit=1e-5, reason="`parity.compare.LOGITS`: softmax does not enlarge an absolute error."
-)
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +78,22 @@ def test_probabilities_are_the_softmax_of_the_arbiters_logits(
     export: Export, tiny: Checkpoint
 ) -> None:
     batch = noise(tiny, 2)
-    expected = softmax(reference.run_with_taps(tiny, batch)["predictions"])
+    logits, deviation = predict_logits(tiny, batch)
+    expected = softmax(logits)
     outputs = run(export(output="probabilities"), batch)
     assert list(outputs) == ["probabilities"]
-    assert np.abs(outputs["probabilities"] - expected).max() <= PROBABILITIES.limit
+    found = judge(outputs["probabilities"], expected, through_softmax(logits, deviation, expected))
+    assert found.passed, found.reason
 
 
 @pytest.mark.parametrize("side", [64, 70, 95])
 def test_features_take_images_of_any_size(export: Export, tiny: Checkpoint, side: int) -> None:
     batch = noise(tiny, 2, side=side)[..., : side - 5]
-    expected = list(reference.run_with_taps(tiny.without_top(), batch).values())[-1]
+    *_, last = predict(tiny.without_top(), batch)
     (found,) = run(export(features=True), batch).values()
-    assert found.shape == expected.shape == (2, 12, side // 32, (side - 5) // 32)
-    error = np.abs(found - expected).max() / np.abs(expected).max()
-    assert error <= FLOAT32_TAPS.limit
+    assert found.shape == (2, 12, side // 32, (side - 5) // 32)
+    verdict = judge(found, last.before, last.accumulated["float32"], relu=True)
+    assert verdict.passed, verdict.reason
 
 
 def test_features_of_a_checkpoint_without_classifier_are_the_same_file(
@@ -108,11 +108,10 @@ def test_every_tap_is_an_output_and_agrees_with_the_arbiter(
     export: Export, tiny: Checkpoint
 ) -> None:
     batch = noise(tiny, 2)
-    expected = reference.run_with_taps(tiny, batch)
     outputs = run(export(taps=True), batch)
-    assert list(outputs) == [*list(expected)[:-1], "logits"]
-    for found, right in zip(outputs.values(), expected.values(), strict=True):
-        assert np.abs(found - right).max() / np.abs(right).max() <= FLOAT32_TAPS.limit
+    assert list(outputs)[-1] == "logits"
+    outputs["predictions"] = outputs.pop("logits")
+    assert_taps_hold(tiny, batch, outputs)
 
 
 def test_taps_go_with_every_other_end(export: Export, tiny: Checkpoint) -> None:

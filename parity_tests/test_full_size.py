@@ -34,11 +34,15 @@ def report(full: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def test_keras_pytorch_and_both_exports_agree_on_the_photographs(report: dict[str, Any]) -> None:
     assert report["holds"]
     assert report["weights"]["parameters"] == 138_357_544
-    assert [row["runtime"] for row in report["rows"]] == list(FOUR)
+    assert [(row["runtime"], row["lane"]) for row in report["rows"]] == [
+        (runtime, lane) for runtime in FOUR for lane in ("strict", "default")
+    ]
     for row in report["rows"]:
         assert row["status"] == "holds", row
-        assert row["verdict"]["images"] == 2
-        assert row["verdict"]["top1_agreement"] == row["verdict"]["top5_agreement"] == 2
+        (case,) = row["cases"]
+        assert len(case["layers"]) == 21
+        assert all(layer["local"]["passed"] for layer in case["layers"])
+        assert [decision["outcome"] for decision in case["decisions"]] == ["agrees"] * 2
 
 
 @pytest.mark.parametrize("framework", ["torch", "keras"])

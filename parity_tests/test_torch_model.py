@@ -10,9 +10,13 @@ import torch
 import torchvision
 
 import torch_impl
-from parity import reference
-from parity_tests.helpers import Batch, Builder, same
-from parity_tests.tolerances import FLOAT32_TAPS
+from parity_tests.helpers import (
+    Batch,
+    Builder,
+    assert_layers_stand_alone,
+    assert_taps_hold,
+    same,
+)
 from vgg16.architecture import CONFIGURATIONS, configuration
 from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
@@ -86,13 +90,25 @@ def test_a_model_with_memory_is_loaded_in_place(tiny: Checkpoint) -> None:
 
 def test_taps_agree_with_the_arbiter_layer_by_layer(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
-    expected = reference.run_with_taps(tiny, images)
-    taps = torch_impl.run_with_taps(built(tiny), images)
-    assert tuple(taps) == tiny.configuration.taps
-    for name, values in taps.items():
-        assert values.shape == expected[name].shape
-        limit = FLOAT32_TAPS.limit * np.abs(expected[name]).max()
-        assert np.abs(values - expected[name]).max() <= limit, name
+    assert_taps_hold(tiny, images, torch_impl.run_with_taps(built(tiny), images))
+
+
+@pytest.mark.parametrize("mode", ["bfloat16", "float16"])
+def test_taps_agree_in_fewer_bits_as_the_model_predicts(
+    tiny: Checkpoint, batch: Batch, mode: str
+) -> None:
+    images = batch(tiny)
+    model = built(tiny).to(getattr(torch, mode))
+    assert_taps_hold(tiny, images, torch_impl.run_with_taps(model, images), mode)
+
+
+def test_each_layer_alone_is_right_and_reads_what_it_is_given(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    images, model = batch(tiny), built(tiny)
+    assert_layers_stand_alone(
+        tiny, images, lambda given: torch_impl.run_layers_alone(model, images, given)
+    )
 
 
 def test_taps_leave_no_hook_and_the_mode_as_it_was(tiny: Checkpoint, batch: Batch) -> None:

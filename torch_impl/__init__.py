@@ -6,27 +6,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch_impl.files import read_weights, write_weights
+    from torch_impl.gradients import run_with_gradients, sgd_step
     from torch_impl.model import VGG
-    from torch_impl.taps import run_with_taps
+    from torch_impl.taps import run_layers_alone, run_with_taps
     from torch_impl.weights import load_checkpoint, to_checkpoint
 
 __all__ = [
     "VGG",
     "load_checkpoint",
-    "read_weights",
+    "run_layers_alone",
+    "run_with_gradients",
     "run_with_taps",
+    "sgd_step",
     "to_checkpoint",
-    "write_weights",
 ]
 
 _ROOMS = {
     "VGG": "model",
     "load_checkpoint": "weights",
-    "read_weights": "files",
+    "run_layers_alone": "taps",
+    "run_with_gradients": "gradients",
     "run_with_taps": "taps",
+    "sgd_step": "gradients",
     "to_checkpoint": "weights",
-    "write_weights": "files",
 }
 
 

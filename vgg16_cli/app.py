@@ -16,6 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vgg16.errors import BadInput
+from vgg16_cli import weights_commands
 
 app = typer.Typer(
     name="vgg16",
@@ -24,15 +25,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(weights_commands.app, name="weights")
 
 WeightsOption = Annotated[
     Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-    typer.Option(metavar="FILE|NAME", help="A weights file, or seeded[:N]. Default: seeded:0."),
+    typer.Option(metavar="FILE|NAME", help="A file, a published name, or seeded[:N]."),
 ]
 ConfigurationOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(metavar="A|B|C|D|E|tiny", help="A column of the paper's Table 1. Default: D."),
 ]
+ImagesOption = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option(metavar="PATH", help="A picture; may be given again. Default: two photographs."),
+]
+DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")]
+# Paths and words that may be left out.
+_Path = Optional[Path]  # noqa: UP045
+_Text = Optional[str]  # noqa: UP045
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -72,27 +82,75 @@ def _refuse(message: str, status: int = 2) -> int:
 def parity(
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
-    images: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option(
-            metavar="PATH", help="A picture; may be given again. Default: two photographs."
-        ),
-    ] = None,
+    images: ImagesOption = None,
     runtimes: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(metavar="a,b,…", help="Default: all; what is not installed is reported."),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")] = "cpu",
+    lanes: Annotated[
+        _Text,
+        typer.Option(
+            metavar="a,b,…",
+            help="Of strict, default, tf32, bfloat16, float16. Default: strict,default.",
+        ),
+    ] = None,
+    device: DeviceOption = "cpu",
+    port: Annotated[
+        _Text,
+        typer.Option(
+            metavar="FILE.py:FUNCTION", help="Your own port: images and weights in, logits out."
+        ),
+    ] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="Inputs that can hurt, besides the pictures.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Logits alone, in the strict lane alone.")
+    ] = False,
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Gradients and a step of SGD too, where there are.")
+    ] = False,
+    timeout: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="SECONDS", help="Stop a runtime that takes longer."),
+    ] = None,
     report: Annotated[
-        Optional[Path],  # noqa: UP045
+        _Path,
         typer.Option(metavar="FILE", help="Write the report there, as JSON."),
+    ] = None,
+    html: Annotated[
+        _Path,
+        typer.Option(metavar="FILE", help="Write the report there, as a page."),
+    ] = None,
+    junit: Annotated[
+        _Path,
+        typer.Option(metavar="FILE", help="Write the report there, as JUnit XML for CI."),
+    ] = None,
+    against: Annotated[
+        _Path,
+        typer.Option(metavar="OLD.json", help="Tell what moved since an older --report."),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Run every runtime on the same images and compare each with a float64 arbiter."""
-    from vgg16_cli.commands import parity
+    """Run every runtime on the same images and judge each layer by a float64 arbiter."""
+    from vgg16_cli.parity import parity
+    from vgg16_cli.reports import ReportFiles
 
-    return parity(configuration, weights, images or [], runtimes, device, report, as_json)
+    return parity(
+        configuration,
+        weights,
+        images or [],
+        runtimes,
+        lanes,
+        device,
+        port,
+        hard,
+        quick,
+        gradients,
+        timeout,
+        ReportFiles(report, html, junit, against),
+        as_json,
+    )
 
 
 @app.command()
@@ -155,7 +213,7 @@ def export(
         ),
     ] = "fp32",
     calibrate: Annotated[
-        Optional[Path],  # noqa: UP045
+        _Path,
         typer.Option(metavar="DIR", help="Pictures that int8 chooses its scales by."),
     ] = None,
     test_data: Annotated[
@@ -194,12 +252,7 @@ def check(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="Any exporter's file.")],
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
-    images: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option(
-            metavar="PATH", help="A picture; may be given again. Default: two photographs."
-        ),
-    ] = None,
+    images: ImagesOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Tell whether an ONNX file is the network that a checkpoint describes, and where it is not."""
@@ -213,25 +266,29 @@ def port(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A weights file.")],
     destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="The file to write.")],
     from_format: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option("--from", metavar="FORMAT", help="Default: found from the content."),
     ] = None,
     to_format: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option("--to", metavar="FORMAT", help="Default: found from the file's ending."),
     ] = None,
     recipe: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(
-            metavar="torchvision|caffe", help="The preprocessing that the weights expect."
+            metavar="torchvision|torchvision-features|caffe",
+            help="The preprocessing that the weights expect.",
         ),
     ] = None,
+    no_top: Annotated[
+        bool, typer.Option("--no-top", help="The convolutions alone, without the classifier.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Convert weights between safetensors, torchvision and keras-weights-h5, bit for bit."""
+    """Convert weights between the formats of Keras, torchvision, timm and others, bit for bit."""
     from vgg16_cli.commands import port
 
-    return port(source, destination, from_format, to_format, recipe, as_json)
+    return port(source, destination, from_format, to_format, recipe, no_top, as_json)
 
 
 @app.command()
@@ -240,10 +297,10 @@ def predict(
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
     runtime: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(metavar="NAME", help="Default: the first that is installed."),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")] = "cpu",
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> int:
     """Name the five likeliest classes of pictures."""

@@ -2,62 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
 
 from vgg16.errors import BadInput, choice
-from vgg16_cli.console import print_json, print_table, say, working
+from vgg16_cli.console import print_json, print_table, working
 
 _TOP: Final = 5
-
-
-def parity(
-    configuration: str | None,
-    weights: str | None,
-    images: Sequence[Path],
-    runtimes: str | None,
-    device: str,
-    report_file: Path | None,
-    as_json: bool,
-) -> int:
-    """The main job; 1 where parity is broken or nothing was compared."""
-    from parity.report import COLUMNS, table, to_json
-    from parity.run import run_parity
-    from parity.runtimes import RUNTIMES, Device, runtime
-    from vgg16.atomic import check_writable, whole_file
-    from vgg16.photographs import PHOTOGRAPHS
-    from vgg16_cli.weights import resolve
-
-    wanted = RUNTIMES if runtimes is None else dict.fromkeys(map(str.strip, runtimes.split(",")))
-    chosen = [runtime(name) for name in wanted]
-    place = choice("--device", device, get_args(Device))
-    if report_file is not None:
-        check_writable(report_file)
-    report = run_parity(
-        resolve(weights, configuration),
-        list(images) or [photograph.path for photograph in PHOTOGRAPHS],
-        chosen,
-        device=place,
-        all_required=runtimes is not None,
-        progress=working,
-    )
-    document = to_json(report)
-    if report_file is not None:
-        with whole_file(report_file) as temporary:
-            text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
-        say(f"report: {report_file}")
-    if as_json:
-        print_json(document)
-    else:
-        print_table(COLUMNS, table(report), text_columns=2)
-        for row in report.rows:
-            if row.reason:
-                print(f"{row.runtime} {row.status}: {row.reason}")
-        print(report.summary)
-    return 0 if report.holds else 1
 
 
 def port(
@@ -66,19 +18,26 @@ def port(
     from_format: str | None,
     to_format: str | None,
     recipe: str | None,
+    no_top: bool,
     as_json: bool,
 ) -> int:
     """A weights file in another format."""
+    import weight_files
     from vgg16.preprocessing import RECIPES
-    from vgg16_cli.weights import read, write
+    from vgg16_cli.weights import opened
+    from weight_files.opening import published_record
 
     if recipe is not None:
         choice("--recipe", recipe, tuple(RECIPES))
+    by_name = from_format is None and published_record(str(source)) is not None
+    named = opened(str(source)) if by_name else None
     with working(f"port {source.name}"):
-        checkpoint = read(source, from_format)
+        checkpoint = named or weight_files.read(source, from_format)
         if recipe is not None:
             checkpoint = checkpoint.with_recipe(recipe)
-        written = write(checkpoint, destination, to_format)
+        if no_top:
+            checkpoint = checkpoint.without_top()
+        written = weight_files.write(checkpoint, destination, to_format)
     facts = {
         "file": str(destination),
         "format": written,
@@ -108,8 +67,9 @@ def predict(
 ) -> int:
     """The likeliest classes of pictures."""
     from parity.compare import softmax, top
+    from parity.lanes import Device
     from parity.run import run_logits
-    from parity.runtimes import Device, installed, runtime
+    from parity.runtimes import installed, runtime
     from vgg16.labels import class_name
     from vgg16.seeded import is_seeded
     from vgg16_cli.weights import resolve

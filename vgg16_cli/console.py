@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -37,6 +37,41 @@ def working(stage: str) -> Iterator[None]:
     else:
         say(f"{stage} …")
         yield
+    say(f"{stage}: {time.perf_counter() - start:.1f} s")
+
+
+@contextmanager
+def receiving(stage: str) -> Iterator[Callable[[int, int | None], None]]:
+    """The same for a stage that may fetch a file; yields what is told the bytes so far and in all.
+
+    On a terminal they move a bar, elsewhere every tenth is a line.
+    """
+    start = time.perf_counter()
+    if sys.stderr.isatty():
+        from rich import progress as rich
+        from rich.console import Console
+
+        columns = (
+            rich.TextColumn("{task.description}"),
+            rich.BarColumn(),
+            rich.DownloadColumn(),
+            rich.TransferSpeedColumn(),
+            rich.TimeRemainingColumn(),
+        )
+        with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(stage, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        say(f"{stage} …")
+        said = 0
+
+        def line(done: int, total: int | None) -> None:
+            nonlocal said
+            if total and (tenth := 10 * done // total) > said:
+                said = tenth
+                say(f"{stage}: {10 * tenth} % of {total / 1e6:,.1f} MB")
+
+        yield line
     say(f"{stage}: {time.perf_counter() - start:.1f} s")
 
 

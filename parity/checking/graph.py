@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from parity.checking.signal import WEIGHTED, Lost, Signal, Step
 from parity.checking.walk import LEVELS, Followed
-from parity.compare import Tolerance
+from parity.tolerance import Tolerance
 from vgg16.architecture import (
     POOLING_SIZE,
     Configuration,

@@ -1,0 +1,164 @@
+"""The gradients of a loss, and one step of training, on any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_impl.weights import configuration_of, variables
+from vgg16 import layouts
+from vgg16.architecture import Convolution
+
+Arrays = dict[str, NDArray[Any]]
+# (model, images, labels) -> its outputs, and the gradients of the images and of its variables.
+_Differentiate = Callable[[keras.Model, Any, Any], tuple[dict[str, Any], list[Any]]]
+
+
+def run_with_gradients(
+    model: keras.Model, images: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
+) -> tuple[Arrays, Arrays]:
+    """The taps that a ReLU ends, and the gradients of the mean cross-entropy of the logits.
+
+    Parameters
+    ----------
+    model: of either form, with a classifier that ends in logits, in float32; it is run in
+        inference mode, without dropout.
+    images: (N, 3, H, W), preprocessed.
+    labels: the class of each image, (N,).
+
+    The taps are those of this very pass, maps as (N, C, H, W). The gradients are named ``images``,
+    (N, 3, H, W), and as the parameters, in canonical names and layout.
+
+    Raises ``ValueError`` for images of a size that the network does not take, and for a model that
+    ends in anything but logits.
+    """
+    configuration = configuration_of(model)
+    configuration.check_input(images.shape[1:])
+    if model.layers[-1].activation is not keras.activations.linear:
+        raise ValueError(f"{model.name} ends in {model.layers[-1].activation}, expected logits")
+    rectified = [
+        layer.name
+        for layer in configuration.weighted_layers
+        if isinstance(layer, Convolution) or layer.relu
+    ]
+    names = [*rectified, "predictions"]
+    tapped = keras.Model(model.inputs[0], {name: model.get_layer(name).output for name in names})
+    read = keras.ops.convert_to_tensor(layouts.contiguous(layouts.nchw_to_nhwc(images)))
+    taps, found = _DIFFERENTIATE[keras.backend.backend()](
+        tapped, read, keras.ops.convert_to_tensor(labels)
+    )
+    found.reverse()
+    gradients = {"images": layouts.nhwc_to_nchw(keras.ops.convert_to_numpy(found.pop()))}
+    for name in variables(tapped):
+        # Popped, so that none is held twice.
+        values = keras.ops.convert_to_numpy(found.pop())
+        gradients[name] = layouts.keras_to_canonical(name, values, configuration.feature_shape)
+    arrays = {name: keras.ops.convert_to_numpy(taps[name]) for name in rectified}
+    return {n: layouts.nhwc_to_nchw(v) if v.ndim == 4 else v for n, v in arrays.items()}, gradients
+
+
+def sgd_step(
+    model: keras.Model,
+    gradients: Mapping[str, NDArray[Any]],
+    velocity: Mapping[str, NDArray[Any]],
+    *,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+) -> tuple[Arrays, Arrays]:
+    """One step of ``keras.optimizers.SGD``: the parameters and the velocity after it.
+
+    Parameters
+    ----------
+    model: its parameters are changed.
+    gradients: canonical name -> the loss's gradient, for every parameter.
+    velocity: canonical name -> the velocity before the step, for every parameter.
+    learning_rate: what the velocity is multiplied with.
+    momentum: how much of the velocity stays.
+    weight_decay: how much of a parameter is added to its gradient.
+
+    Everything is in canonical layout. The step is b = momentum · b + gradient + weight_decay · w,
+    then w = w - learning_rate · b. Keras's own is another: its velocity is m = -learning_rate · b,
+    and its ``weight_decay`` shrinks the parameter beside the velocity, so that no decay is left in
+    b. So the velocity is scaled on the way in and out, and the decay is added to the gradient here.
+    """
+    parameters = variables(model)
+    feature_shape = configuration_of(model).feature_shape
+    optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+    optimizer.build(list(parameters.values()))
+    slots = dict(zip(parameters, optimizer.momentums, strict=True))
+
+    def taken(name: str, values: NDArray[Any]) -> Any:
+        moved = layouts.canonical_to_keras(name, values, feature_shape)
+        return keras.ops.convert_to_tensor(layouts.contiguous(moved))
+
+    def given(name: str, variable: keras.Variable) -> NDArray[Any]:
+        values = keras.ops.convert_to_numpy(variable)
+        return layouts.keras_to_canonical(name, values, feature_shape)
+
+    # One tensor at a time, and nothing of it kept: eagerly, fc1's step takes several times 411 MB.
+    for name, parameter in parameters.items():
+        slots[name].assign(-learning_rate * taken(name, velocity[name]))
+        move = taken(name, gradients[name]) + weight_decay * parameter
+        optimizer.apply([move], [parameter])
+        del move
+    moved = {name: given(name, slot) / -learning_rate for name, slot in slots.items()}
+    return {name: given(name, parameter) for name, parameter in parameters.items()}, moved
+
+
+def _loss(outputs: Mapping[str, Any], labels: Any) -> Any:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(
+        labels, outputs["predictions"]
+    )
+
+
+def _tensorflow(model: keras.Model, images: Any, labels: Any) -> tuple[dict[str, Any], list[Any]]:
+    import tensorflow as tf
+
+    values = [variable.value for variable in model.trainable_variables]
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def run(read: Any, classes: Any) -> tuple[dict[str, Any], list[Any]]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([read, *values])
+            outputs = model(read, training=False)
+            loss = _loss(outputs, classes)
+        return outputs, tape.gradient(loss, [read, *values])
+
+    outputs, gradients = run(images, labels)
+    return outputs, list(gradients)
+
+
+def _jax(model: keras.Model, images: Any, labels: Any) -> tuple[dict[str, Any], list[Any]]:
+    import jax
+
+    def loss(read: Any, values: list[Any]) -> tuple[Any, dict[str, Any]]:
+        others = [variable.value for variable in model.non_trainable_variables]
+        outputs, _ = model.stateless_call(values, others, read, training=False)
+        return _loss(outputs, labels), outputs
+
+    values = [variable.value for variable in model.trainable_variables]
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+    (_, outputs), (image, gradients) = run(images, values)
+    return outputs, [image, *gradients]
+
+
+def _torch(model: keras.Model, images: Any, labels: Any) -> tuple[dict[str, Any], list[Any]]:
+    import torch
+
+    read = images.detach().requires_grad_()
+    outputs = model(read, training=False)
+    values = [variable.value for variable in model.trainable_variables]
+    gradients = torch.autograd.grad(_loss(outputs, labels), [read, *values])
+    return outputs, list(gradients)
+
+
+_DIFFERENTIATE: Mapping[str, _Differentiate] = {
+    "tensorflow": _tensorflow,
+    "jax": _jax,
+    "torch": _torch,
+}

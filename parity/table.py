@@ -1,0 +1,66 @@
+"""A report as a table and as lines of text."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from parity.report import Report, Row
+
+COLUMNS: Final = (
+    "runtime",
+    "parity",
+    "lane",
+    "R",
+    "Z",
+    "alone",
+    "|error|",
+    "top-1",
+    "s",
+    "GB",
+)
+TEXT_COLUMNS: Final = 3
+
+
+def table(report: Report) -> list[tuple[str, ...]]:
+    """The report's rows as text, in the order of ``COLUMNS``.
+
+    ``R`` (rms error over rms predicted) and ``Z`` (largest error in predicted standard deviations)
+    are of the worst tap, ``alone`` is R of the worst layer by itself; ``|error|`` is the largest of
+    a logit; ``top-1`` counts the images whose first class the arbiter agrees on; ``s`` and ``GB``
+    are the worker processes' seconds and peak memory.
+    """
+    return [_cells(row) for row in report.rows]
+
+
+def remarks(report: Report) -> list[str]:
+    """A line for every row that does not hold, and for what is worth knowing of those that do."""
+    lines = []
+    for row in report.rows:
+        name = f"{row.runtime} ({row.lane})"
+        if row.reason:
+            lines.append(f"{name} {row.status}: {row.reason}")
+        lines += [f"{name}: {case.case}: {note}" for case in row.cases for note in case.notes]
+    return lines
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    numbers = [""] * 5
+    accumulated, local = row.worst("accumulated"), row.worst("local")
+    decisions = [decision for case in row.cases for decision in case.decisions]
+    if accumulated:
+        numbers[0] = _short(max(ratio for ratio, _ in accumulated.values()))
+        numbers[1] = _short(max(deviations for _, deviations in accumulated.values()))
+    if local:
+        numbers[2] = _short(max(ratio for ratio, _ in local.values()))
+    if decisions:
+        numbers[3] = f"{max(decision.largest_error for decision in decisions):.1e}"
+        first = sum(decision.top1 == decision.arbiter_top1 for decision in decisions)
+        numbers[4] = f"{first}/{len(decisions)}"
+    costs = ("", "")
+    if row.record is not None and not row.record.error:
+        costs = (f"{sum(row.record.seconds.values()):.0f}", f"{row.record.peak_bytes / 1e9:.1f}")
+    return (row.runtime, row.status, row.lane, *numbers, *costs)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:.1e}"

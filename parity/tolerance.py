@@ -1,0 +1,292 @@
+"""How large a runtime's error may be: the variance of rounding, propagated through the network.
+
+One pass beside the arbiter's. With x what a layer reads, y its output before the ReLU, W its
+weights, K the length of its sums, and ∘ element by element:
+
+    S     = W∘W * x∘x
+    v_out = W∘W * v_in + (u²/3) · ( S · (1 + K/6) + y∘y · K/3 )
+
+The first term carries the error of what the layer reads. The second is its own: each of the K
+products is rounded (S), and each of the K partial sums. A rounding error is uniform, u²/3 of its
+value's square in variance. A sum of K terms of either sign walks from 0 to y, straight on the
+average and with the variance of a Brownian bridge around that: the squares of its partial sums add
+up to K/3 · y² + K/6 · S. On the average over many outputs, where y² is S, that is K/2 · S.
+
+ReLU passes the variance on where y is above zero, or so little below that an error may lift it
+there; max pooling passes on the largest among the elements that an error may lift to the maximum.
+Modes that round more than sums add the rounding of operands and of stored outputs.
+
+The predicted standard deviation of a runtime's error at an element is the square root of v. Higham,
+"Accuracy and Stability of Numerical Algorithms" (2002), chapters 2 to 4, has the rounding model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parity import reference
+from parity.reference import Float64, Step
+from vgg16.architecture import Convolution, Dense, Flatten, MaxPooling
+from vgg16.checkpoint import Checkpoint
+
+Float32 = NDArray[np.float32]
+
+_FLOAT32_ROUNDOFF: Final = 2.0**-24
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """A limit and why it is where it is."""
+
+    limit: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a numeric mode rounds, as unit roundoffs (half the gap between 1 and the next number).
+
+    Parameters
+    ----------
+    name: what records and reports call it.
+    sums: of products and of sums.
+    operands: of what enters a product, where that is rounded on the way in; 0 where it is not.
+    stored: of weights and of every layer's output, where they are kept in fewer bits than float32;
+        0 where they are not.
+    smallest: below this magnitude numbers lose bits, or are taken for zero.
+    largest: the largest number that can be stored.
+    """
+
+    name: str
+    sums: float
+    operands: float
+    stored: float
+    smallest: float
+    largest: float
+
+
+# How many of its standard deviations an error is taken to reach, where a ReLU cuts.
+_REACH: Final = 3.0
+_SMALLEST_NORMAL: Final = 2.0**-126
+_LARGEST: Final = float(np.finfo(np.float32).max)
+
+MODES: Final = MappingProxyType(
+    {
+        mode.name: mode
+        for mode in (
+            Mode("float32", _FLOAT32_ROUNDOFF, 0.0, 0.0, _SMALLEST_NORMAL, _LARGEST),
+            # 10 bits of the mantissa of each operand reach the multiplier; sums are float32.
+            Mode("tf32", _FLOAT32_ROUNDOFF, 2.0**-11, 0.0, _SMALLEST_NORMAL, _LARGEST),
+            # 8 and 11 bits with the leading one; sums are float32 in both.
+            Mode("bfloat16", _FLOAT32_ROUNDOFF, 0.0, 2.0**-8, _SMALLEST_NORMAL, _LARGEST),
+            Mode("float16", _FLOAT32_ROUNDOFF, 0.0, 2.0**-11, 2.0**-24, 65504.0),
+        )
+    }
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a runtime passes a tap with.
+
+    Parameters
+    ----------
+    ratio: R, the most that rms(error) over rms(predicted standard deviation) may be, of one image.
+    deviations: Z, the most predicted standard deviations that any element's error may be.
+    """
+
+    ratio: Tolerance
+    deviations: Tolerance
+
+
+LIMITS: Final = Limits(
+    ratio=Tolerance(
+        limit=4.0,
+        reason=(
+            "rms(error) over rms(predicted) of one image at one layer. VGG16 on 20 seeds in six "
+            "runtimes stayed below 0.83. Images of one colour and checkerboards have few errors "
+            "that differ, which do not average out: 2.2 was the largest of 20 seeds of the tiny "
+            "network (docs/tolerance.md); this is about twice that. One bias of VGG16 off by a "
+            "thousandth lands at 58, weights that went through float16 at 263 (docs/mistakes.md)."
+        ),
+    ),
+    deviations=Tolerance(
+        limit=16.0,
+        reason=(
+            "The largest error of up to 6.4 million elements in predicted standard deviations: 5.3 "
+            "if they were normal, more since short sums are not. 8.2 was the largest of 5,000 "
+            "layers run (docs/tolerance.md); this is twice that. One bias off by a thousandth "
+            "lands at 4,700, weights that went through float16 at 1,500 (docs/mistakes.md)."
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the arbiter expects of one tap, and how far off a runtime may be.
+
+    Parameters
+    ----------
+    tap: the tap's name.
+    before: the values before the ReLU, (N, C, H, W) or (N, features), float64.
+    relu: whether the tap's values are those above zero.
+    accumulated: mode -> predicted standard deviation where a runtime has computed all layers so
+        far; the array's shape is that of ``before``.
+    local: the same where a runtime is given the arbiter's input of this layer, rounded.
+    """
+
+    tap: str
+    before: Float64
+    relu: bool
+    accumulated: dict[str, Float32]
+    local: dict[str, Float32]
+
+    @property
+    def values(self) -> Float64:
+        """The tap's values."""
+        return reference.rectify(self.before) if self.relu else self.before
+
+
+def predict(
+    checkpoint: Checkpoint,
+    images: NDArray[np.floating[Any]],
+    modes: Sequence[Mode] = (MODES["float32"],),
+) -> Iterator[Prediction]:
+    """The arbiter's values and the predicted standard deviation of an error, tap by tap.
+
+    Parameters
+    ----------
+    checkpoint: the weights, and through its configuration the network.
+    images: (N, 3, H, W), preprocessed, float32.
+    modes: which numeric modes to predict for; each costs a pass in float32.
+
+    Raises ``ValueError`` for images of a size that the network does not take.
+    """
+    spreads = [_Spread(mode, images) for mode in modes]
+    previous: Step | None = None
+    for step in reference.walk(checkpoint, images):
+        layer = step.layer
+        match layer:
+            case Convolution() | Dense():
+                weight = checkpoint[f"{layer.name}.weight"]
+                # One product for all: the weights' squares are made once.
+                together = [_squares(step.inputs), *(spread.read(previous) for spread in spreads)]
+                products = reference.multiply(layer, weight, np.concatenate(together), squared=True)
+                squares, *carried = np.split(products, len(together))
+                for spread, variance in zip(spreads, carried, strict=True):
+                    spread.multiply(step, squares, variance, weight[0].size)
+            case MaxPooling():
+                assert previous is not None
+                among = reference.windows(previous.before)
+                for spread in spreads:
+                    spread.pool(step, among)
+            case Flatten():
+                for spread in spreads:
+                    spread.flatten()
+        previous = step
+        if layer.name in checkpoint.configuration.taps:
+            yield Prediction(
+                layer.name,
+                step.before,
+                step.relu,
+                {spread.mode.name: spread.deviation(spread.accumulated) for spread in spreads},
+                {spread.mode.name: spread.deviation(spread.local) for spread in spreads},
+            )
+
+
+def predict_logits(
+    checkpoint: Checkpoint, images: NDArray[np.floating[Any]], mode: Mode = MODES["float32"]
+) -> tuple[Float64, Float32]:
+    """The arbiter's logits and the predicted standard deviation of an error, (images, classes)."""
+    *_, last = predict(checkpoint, images, (mode,))
+    return last.before, last.accumulated[mode.name]
+
+
+def through_softmax(
+    logits: Float64, deviation: Float32, probabilities: Float64, mode: Mode = MODES["float32"]
+) -> Float64:
+    """The predicted standard deviation of probabilities whose logits have the one given.
+
+    All arrays are (images, classes). The derivative of a probability p_i by a logit z_j is
+    p_i (δ_ij - p_j). Its own arithmetic rounds the difference to the largest logit, which the
+    exponential then takes for a relative error, the exponential, the sum and the quotient.
+    """
+    variance = np.square(deviation, dtype=np.float64)
+    weighted = np.square(probabilities) * variance
+    others = weighted.sum(axis=1, keepdims=True) - weighted
+    own = np.square(1 - probabilities) * variance
+    below = logits.max(axis=1, keepdims=True) - logits
+    rounding = mode.sums**2 / 3 * (np.square(below) + 3)
+    result: Float64 = probabilities * np.sqrt(own + others + rounding)
+    return result
+
+
+class _Spread:
+    """The variance of a runtime's error in one mode, before the ReLU of the layer walked last.
+
+    In units of a float32 rounding's of 1, u²/3: in float32, u² itself would underflow.
+    """
+
+    def __init__(self, mode: Mode, images: NDArray[np.floating[Any]]) -> None:
+        self.mode = mode
+        self._sums, self._operands, self._stored = (
+            np.float32((roundoff / _FLOAT32_ROUNDOFF) ** 2)
+            for roundoff in (mode.sums, mode.operands, mode.stored)
+        )
+        self.accumulated: Float32 = self._stored * _squares(images)
+        self.local = self.accumulated
+        # What the rounding of a layer's input counts: the images are float32 as they are.
+        self._given = self._stored
+
+    def read(self, previous: Step | None) -> Float32:
+        """What the next layer reads: all where a value may reach above zero, else nothing."""
+        if previous is None or not previous.relu:
+            return self.accumulated
+        reach = _REACH * self.deviation(self.accumulated)
+        return np.where(previous.before + reach > 0, self.accumulated, np.float32(0))
+
+    def multiply(self, step: Step, squares: Float32, carried: Float32, length: int) -> None:
+        """Go through a layer with weights, whose sums have ``length`` products."""
+        ends = _squares(step.before)
+        own = self._sums * (squares * np.float32(1 + length / 6) + ends * np.float32(length / 3))
+        own += 2 * self._operands * squares  # a weight's and an activation's
+        # A stored weight's; and the output's, once before the bias is added and once after.
+        own += self._stored * (squares + 2 * ends)
+        self.accumulated = carried + own
+        self.local = self._given * squares + own
+        self._given = self._stored or np.float32(1)
+
+    def pool(self, step: Step, among: Float64) -> None:
+        """Go through max pooling; ``among`` is what each window holds, by ``reference.windows``.
+
+        Of the elements that an error may lift to the maximum, the largest variance counts.
+        """
+        variances = reference.windows(self.accumulated)
+        reach = _REACH * self.deviation(variances)
+        may_win = among + reach >= step.before[..., np.newaxis]
+        self.accumulated = np.where(may_win, variances, np.float32(0)).max(axis=-1)
+        # Given rounded numbers, it passes one of them on as it is.
+        self.local = self._given * _squares(step.before)
+
+    def flatten(self) -> None:
+        """Go through the move from maps to vectors."""
+        self.accumulated = reference.flatten(self.accumulated)
+
+    def deviation(self, variance: Float32) -> Float32:
+        """The standard deviation, in the values' own units."""
+        unit = _FLOAT32_ROUNDOFF / np.sqrt(3.0)
+        # hypot, so that the square of the smallest number does not vanish.
+        exact = np.hypot(unit * np.sqrt(variance, dtype=np.float64), self.mode.smallest)
+        rounded: Float32 = exact.astype(np.float32)
+        return rounded
+
+
+def _squares(values: NDArray[np.floating[Any]]) -> Float32:
+    return np.square(values.astype(np.float32))

@@ -1,0 +1,196 @@
+"""A runtime's results, read layer by layer from its files, and judged: a row of the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from parity import compare
+from parity.compare import Decision, Verdict
+from parity.expected import Expectation, Expected
+from parity.processes import Job, Record
+from parity.report import CaseVerdict, LayerVerdict, Row, Status
+from parity.tolerance import Mode
+
+_MISSING: Final = "there is no such output"
+
+
+def judge(
+    runtime: str,
+    lane: str,
+    mode: Mode,
+    expectations: Sequence[Expectation],
+    job: Job,
+    record: Record,
+) -> Row:
+    """Judge what a worker left of every case.
+
+    Parameters
+    ----------
+    runtime: the row's name.
+    lane: the row's lane.
+    mode: the numeric mode to judge by.
+    expectations: what the arbiter has of each case, in the order of the job's.
+    job: tells where the results are.
+    record: goes into the row.
+    """
+    cases = []
+    for expectation, folder in zip(expectations, job.cases, strict=True):
+        with opened(job.result(folder, "accumulated")) as taps:
+            if expectation.case.finite:
+                with opened(job.result(folder, "local")) as layers:
+                    some = bool(job.runtime.port)
+                    cases.append(judge_case(expectation, mode, taps, layers, some_taps=some))
+            else:
+                cases.append(judge_what_is_not_finite(expectation, mode, taps))
+    return to_row(runtime, lane, mode, cases, record)
+
+
+def to_row(
+    runtime: str, lane: str, mode: Mode, cases: Sequence[CaseVerdict], record: Record | None = None
+) -> Row:
+    """The row of cases that are judged, with the first layer that is wrong."""
+    layer, reason = _explained(cases)
+    status: Status = "broken" if reason else "holds"
+    return Row(runtime, lane, mode.name, status, reason, layer, tuple(cases), record)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """A worker's result by name, each array read when asked for; empty where there is none."""
+    if not path.exists():
+        yield {}
+        return
+    with safe_open(path, framework="numpy") as file:
+        yield _Lazily(file)
+
+
+class _Lazily(Mapping[str, NDArray[Any]]):
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._names = list(file.keys())
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        values: NDArray[Any] = self._file.get_tensor(name)
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def judge_case(
+    expectation: Expectation,
+    mode: Mode,
+    taps: Mapping[str, NDArray[Any]],
+    layers: Mapping[str, NDArray[Any]],
+    *,
+    some_taps: bool = False,
+) -> CaseVerdict:
+    """Judge a runtime's taps, and its layers alone where there are any.
+
+    Parameters
+    ----------
+    expectation: what the arbiter has; its taps are judged, in their order.
+    mode: the numeric mode to judge by.
+    taps: the runtime's own, by name.
+    layers: what each layer made of the arbiter's input, by name; may be empty.
+    some_taps: whether a tap besides the logits may be missing.
+    """
+    judged: list[LayerVerdict] = []
+    for tap in expectation.relus:
+        if some_taps and tap not in taps:
+            continue
+        expected = expectation.tap(tap, mode)
+        if (reached := float(np.abs(expected.before).max())) > mode.largest:
+            beyond = f"the arbiter's {tap} reaches {reached:.3g}, beyond {mode.name}: not compared"
+            return CaseVerdict(expectation.case.name, tuple(judged), (), "", (beyond,))
+        accumulated = _verdict(taps.get(tap), expected, expected.accumulated)
+        local = _verdict(layers.get(tap), expected, expected.local) if layers else None
+        judged.append(LayerVerdict(tap, accumulated, local))
+    unknown = [name for name in (*taps, *layers) if name not in expectation.relus]
+    decisions: tuple[Decision, ...] = ()
+    last = list(expectation.relus)[-1]
+    if judged and judged[-1].tap == last and math.isfinite(judged[-1].accumulated.max_error):
+        expected = expectation.tap(last, mode)
+        decisions = compare.decide(taps[last], expected.before, expected.accumulated)
+    named = list(zip(expectation.case.labels, decisions, strict=True)) if decisions else []
+    reasons = [f"no layer is called {', '.join(unknown)}"] if unknown else []
+    if not judged:
+        reasons.append("nothing was compared")
+    reasons += [
+        f"{label} is of another class, and not by the allowed error"
+        for label, decision in named
+        if decision.outcome == "flipped"
+    ]
+    notes = tuple(
+        f"{label}: classes changed places whose logits the allowed error does not tell apart"
+        for label, decision in named
+        if decision.outcome == "inside"
+    )
+    return CaseVerdict(expectation.case.name, tuple(judged), decisions, "; ".join(reasons), notes)
+
+
+def judge_what_is_not_finite(
+    expectation: Expectation, mode: Mode, taps: Mapping[str, NDArray[Any]]
+) -> CaseVerdict:
+    """Tell what became of images that are not finite.
+
+    How far off a number is has no meaning where the arbiter has none. Frameworks differ in this by
+    design (some take the maximum of NaN and a number for the number), so that what is lost on the
+    way is noted and breaks nothing.
+    """
+    notes = []
+    for index, label in enumerate(expectation.case.labels):
+        lost = [
+            tap
+            for tap in expectation.relus
+            if tap in taps
+            and not np.isfinite(expectation.tap(tap, mode).before[index]).all()
+            and np.isfinite(taps[tap][index]).all()
+        ]
+        if lost:
+            end = ", the logits are finite" if lost[-1] == list(expectation.relus)[-1] else ""
+            notes.append(f"{label}: nothing of it is left at {lost[0]}{end}")
+    return CaseVerdict(expectation.case.name, (), (), "", tuple(notes))
+
+
+def _verdict(
+    observed: NDArray[Any] | None, expected: Expected, deviation: NDArray[np.float32]
+) -> Verdict:
+    if observed is None:
+        inf = math.inf
+        return Verdict(False, inf, inf, inf, inf, inf, reason=_MISSING)
+    return compare.judge(observed, expected.before, deviation, relu=expected.relu)
+
+
+def _explained(cases: Sequence[CaseVerdict]) -> tuple[str, str]:
+    """The first wrong layer and what is wrong, over all cases; empty where nothing is."""
+    taps = list(dict.fromkeys(layer.tap for case in cases for layer in case.layers))
+    failed: dict[str, dict[str, str]] = {"local": {}, "accumulated": {}}
+    for case in cases:
+        for layer in case.layers:
+            for kind, found in failed.items():
+                verdict: Verdict | None = getattr(layer, kind)
+                if verdict is not None and not verdict.passed:
+                    found.setdefault(layer.tap, f"{case.case}: {verdict.reason}")
+    alone = any(layer.local is not None for case in cases for layer in case.layers)
+    for tap in taps:
+        if tap in failed["local"]:
+            return tap, f"{tap}, given the arbiter's input: {failed['local'][tap]}"
+    for tap in taps:
+        if tap in failed["accumulated"]:
+            right = ", though each layer alone is right" if alone else ""
+            return tap, f"from {tap} on: {failed['accumulated'][tap]}{right}"
+    return "", "; ".join(f"{case.case}: {case.reason}" for case in cases if case.reason)

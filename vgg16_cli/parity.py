@@ -1,0 +1,83 @@
+"""``vgg16 parity``: the main job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import get_args
+
+from vgg16.errors import BadInput, choice
+from vgg16_cli.console import print_json, print_table, working
+from vgg16_cli.reports import ReportFiles
+
+
+def parity(
+    configuration: str | None,
+    weights: str | None,
+    images: Sequence[Path],
+    runtimes: str | None,
+    lanes: str | None,
+    device: str,
+    port: str | None,
+    hard: bool,
+    quick: bool,
+    gradients: bool,
+    timeout: float | None,
+    files: ReportFiles,
+    as_json: bool,
+) -> int:
+    """Run and judge; 1 where parity is broken or nothing was compared."""
+    from parity.lanes import Device, lane
+    from parity.moved import moved
+    from parity.report import to_json
+    from parity.run import run_parity
+    from parity.runtimes import RUNTIMES, own_port, runtime
+    from parity.table import COLUMNS, TEXT_COLUMNS, remarks, table
+    from vgg16.photographs import PHOTOGRAPHS
+    from vgg16_cli.weights import resolve
+
+    chosen = [] if port is None else [own_port(port)]
+    if runtimes is not None or port is None:
+        named = RUNTIMES if runtimes is None else _listed(runtimes)
+        chosen += [runtime(name) for name in named]
+    wanted = _listed(lanes or ("strict" if quick else "strict,default"))
+    place = choice("--device", device, get_args(Device))
+    if timeout is not None and timeout <= 0:
+        raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
+    pictures = list(images) or [photograph.path for photograph in PHOTOGRAPHS]
+    older = files.check([*pictures, *([Path(weights)] if weights else [])])
+    report = run_parity(
+        resolve(weights, configuration),
+        pictures,
+        chosen,
+        lanes=[lane(name) for name in wanted],
+        device=place,
+        hard_inputs=hard,
+        depth="logits" if quick else "layers",
+        gradients=gradients,
+        all_required=runtimes is not None or port is not None,
+        timeout=timeout,
+        progress=working,
+    )
+    document = to_json(report)
+    moves = None if older is None else moved(older, document)
+    if moves is not None:
+        document["moved"] = [asdict(move) for move in moves]
+    files.write(report, document, pictures, moves)
+    if as_json:
+        print_json(document)
+    else:
+        print_table(COLUMNS, table(report), text_columns=TEXT_COLUMNS)
+        for line in remarks(report):
+            print(line)
+        print(report.summary)
+        if moves is not None:
+            print(f"Since {files.against}: {'' if moves else 'nothing moved.'}".rstrip())
+            for move in moves:
+                print(f"  {move}")
+    return 0 if report.holds else 1
+
+
+def _listed(names: str) -> list[str]:
+    return list(dict.fromkeys(map(str.strip, names.split(","))))
