@@ -1,0 +1,77 @@
+"""Gradients and a step of SGD in a worker process, added to a row of the report."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+
+from parity import verdicts
+from parity.expected import Expectation
+from parity.gradients import judge, step
+from parity.lanes import Lane
+from parity.processes import Job, Record, work
+from parity.report import Row
+from parity.runtimes import Runtime
+from parity.tolerance import Mode
+from vgg16.checkpoint import Checkpoint
+
+
+def applies(runtime: Runtime, lane: Lane) -> bool:
+    """Whether a runtime has gradients at all, and a lane whose parameters are float32."""
+    return not (runtime.onnx or runtime.port) and lane.precision == "float32"
+
+
+def added(
+    row: Row,
+    job: Job,
+    checkpoint: Checkpoint,
+    expectation: Expectation,
+    mode: Mode,
+    timeout: float | None,
+) -> Row:
+    """The row with the gradients' verdicts, its status and its reason changed where they break it.
+
+    Parameters
+    ----------
+    row: what the forward pass found; its own reason stays first.
+    job: the forward pass's job.
+    checkpoint: the job's.
+    expectation: the arbiter's forward pass on the job's first case, with every tap.
+    mode: the numeric mode to judge by.
+    timeout: as for ``parity.processes.work``.
+    """
+    np.save(expectation.folder / f"{step.LABELS}.npy", step.labels(expectation, mode))
+    folder = f"{job.folder}-gradients"
+    job = replace(job, task="gradients", folder=folder, cases=(str(expectation.folder),))
+    record = work(job, timeout=timeout)
+    together = _together(row.record or Record(), record)
+    if record.error:
+        reason = row.reason or f"gradients: {record.error}"
+        status = "failed" if row.status == "holds" else row.status
+        return replace(row, status=status, reason=reason, record=together)
+    case = str(expectation.folder)
+    with verdicts.opened(job.result(case, "branch")) as taps:
+        results = judge.Results(
+            taps,
+            judge.from_file(job.result(case, "gradients")),
+            judge.from_file(job.result(case, "parameters")),
+            judge.from_file(job.result(case, "velocity")),
+        )
+        found, first, reason = judge.judge(checkpoint, expectation, mode, results)
+    shutil.rmtree(folder)
+    row = replace(row, gradients=found, record=together)
+    if reason and row.status == "holds":
+        row = replace(row, status="broken", reason=reason, first_wrong=first)
+    return row
+
+
+def _together(forward: Record, backward: Record) -> Record:
+    """What it cost is the cost of both processes."""
+    costs = {f"backward {stage}": seconds for stage, seconds in backward.seconds.items()}
+    return replace(
+        forward,
+        seconds=forward.seconds | costs,
+        peak_bytes=max(forward.peak_bytes, backward.peak_bytes),
+    )
