@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 parity: .venv/users
 	mkdir -p build
-	$(BIN)/vgg16 parity --report build/parity.json
+	$(BIN)/vgg16 parity --report build/parity.json --html build/parity.html
 
 test: .venv/developers
 	$(BIN)/pytest

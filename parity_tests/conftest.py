@@ -40,6 +40,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="cpu",
         help="cuda runs the tests marked cuda too (VGG16_REQUIRE_CUDA=1: they must not be skipped)",
     )
+    parser.addoption(
+        "--fuzz",
+        type=int,
+        metavar="N",
+        help="read N damaged files of each form of weights file (default: 100, and 2000 in full)",
+    )
+
+
+@pytest.fixture
+def mutants(request: pytest.FixtureRequest) -> int | None:
+    """How many damaged files of each form to read, where somebody has asked for a number."""
+    asked: int | None = request.config.getoption("--fuzz")
+    return asked
 
 
 @pytest.fixture(autouse=True)
