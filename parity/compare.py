@@ -78,11 +78,15 @@ def judge(
         return refuse(f"its shape is {observed.shape}, the arbiter's is {before.shape}")
     if before.ndim < 2 or not before.size:
         return refuse(f"nothing to compare in an array of shape {before.shape}")
+    if observed.dtype.kind not in "fiu":
+        return refuse(f"its values are {observed.dtype}, not real numbers")
     values = np.maximum(before, 0) if relu else before
     finite = np.isfinite(observed)
     for whose, those in (("", finite), ("the arbiter's ", np.isfinite(values))):
         if bad := int(np.count_nonzero(~those)):
             return refuse(f"{bad} of {whose}{values.size} values are not finite")
+    if not np.isfinite(deviation).all():
+        return refuse("the predicted error is not finite: the values are too large to judge")
     errors = np.abs(observed.astype(np.float64) - values)
     predicted = deviation.astype(np.float64)
     below, own = np.zeros_like(errors), predicted
@@ -114,11 +118,12 @@ def judge(
 def beyond(ratio: float, deviations: float, limits: Limits) -> str:
     """Which figures are over their limits, in words; empty where neither is."""
     reasons = []
-    if ratio > limits.ratio.limit:
+    # Not the other way round: NaN is within nothing.
+    if not ratio <= limits.ratio.limit:
         reasons.append(
             f"errors are {ratio:.3g} times the predicted size (limit {limits.ratio.limit:g})"
         )
-    if deviations > limits.deviations.limit:
+    if not deviations <= limits.deviations.limit:
         reasons.append(
             f"one is {deviations:.3g} predicted standard deviations "
             f"(limit {limits.deviations.limit:g})"
@@ -160,7 +165,8 @@ def decide(
 ) -> tuple[Decision, ...]:
     """Compare what the logits say, image by image; all arrays are (images, classes)."""
     decisions = []
-    for ours, theirs, predicted in zip(logits, arbiter, deviation, strict=True):
+    # Numbers without a sign would wrap where they are put in order.
+    for ours, theirs, predicted in zip(logits.astype(np.float64), arbiter, deviation, strict=True):
         first, wanted = top(ours[np.newaxis], 5)[0], top(theirs[np.newaxis], 5)[0]
         allowed = limits.deviations.limit * predicted.astype(np.float64)
         swaps = [

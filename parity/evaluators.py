@@ -254,10 +254,12 @@ class _Port:
         with stopwatch.stage("import"):
             # What lies beside the file can be imported from it.
             sys.path.insert(0, str(Path(file).parent))
-            spec = spec_from_file_location(Path(file).stem, file)
+            spec = spec_from_file_location(f"vgg16_port_{Path(file).stem}", file)
             assert spec is not None
             assert spec.loader is not None
             module = module_from_spec(spec)
+            # Where its classes are looked up by name.
+            sys.modules[spec.name] = module
             spec.loader.exec_module(module)
         if not callable(found := getattr(module, function, None)):
             raise BadInput("--port", f"{file} has no function {function}", "FILE.py:FUNCTION")
@@ -275,7 +277,12 @@ class _Port:
         taps = found if isinstance(found, Mapping) else {"predictions": found}
         if "predictions" not in taps:
             raise BadInput("--port", "gave no predictions", "logits, or taps with predictions")
-        return {str(name): np.asarray(values) for name, values in taps.items()}
+        arrays = {str(name): np.asarray(values) for name, values in taps.items()}
+        for name, values in arrays.items():
+            if values.dtype.kind not in "fiu":
+                problem = f"gave {values.dtype} as {name}"
+                raise BadInput("--port", problem, "real numbers in an array")
+        return arrays
 
     def layers(self, images: Values, given: Taps) -> Taps:
         del images, given

@@ -50,11 +50,20 @@ class Expectation:
     case: the case.
     folder: where its files are.
     relus: tap -> whether a ReLU ends it, in the network's order; the taps that are kept.
+    reached: tap -> the largest magnitude before its ReLU, in the network's order; every tap.
     """
 
     case: Case
     folder: Path
     relus: Mapping[str, bool]
+    reached: Mapping[str, float]
+
+    def beyond(self, mode: Mode) -> str:
+        """The first tap with a value that the mode cannot hold, in words; empty where none has."""
+        for tap, largest in self.reached.items():
+            if largest > mode.largest:
+                return f"the arbiter's {tap} reaches {largest:.3g}, beyond {mode.name}"
+        return ""
 
     def tap(self, name: str, mode: Mode) -> Expected:
         """What is expected of a tap in a mode."""
@@ -86,12 +95,13 @@ def expect(
     """
     folder.mkdir()
     np.save(folder / f"{IMAGES}.npy", case.images)
-    relus = {}
+    relus, reached = {}, {}
     last = checkpoint.configuration.taps[-1]
     # What is not finite, or overflows in a variance, is told by the verdict.
     with np.errstate(over="ignore", invalid="ignore"):
         for prediction in tolerance.predict(checkpoint, case.images, modes):
             tap = prediction.tap
+            reached[tap] = float(np.abs(prediction.before).max(initial=0))
             if logits_only and tap != last:
                 continue
             relus[tap] = prediction.relu
@@ -101,7 +111,7 @@ def expect(
             for kind in ("accumulated", "local"):
                 for mode, deviation in getattr(prediction, kind).items():
                     np.save(folder / f"{tap}.{mode}.{kind}.npy", deviation)
-    return Expectation(case, folder, relus)
+    return Expectation(case, folder, relus, reached)
 
 
 def images(folder: Path) -> NDArray[np.float32]:

@@ -38,11 +38,13 @@ class Case:
     name: what reports call it.
     images: the network's input, (N, 3, H, W).
     labels: what each image is called, one an image.
+    extreme: whether it is made to go to the ends of the number format, so that it may go beyond.
     """
 
     name: str
     images: Batch
     labels: tuple[str, ...]
+    extreme: bool = False
 
     @property
     def finite(self) -> bool:
@@ -82,7 +84,7 @@ def hard(checkpoint: Checkpoint) -> tuple[Case, ...]:
     def case(name: str, **images: NDArray[np.float64]) -> Case:
         batch = np.stack([np.broadcast_to(image, shape) for image in images.values()])
         labels = tuple(label.replace("_", " ") for label in images)
-        return Case(name, batch.astype(np.float32), labels)
+        return Case(name, batch.astype(np.float32), labels, extreme=True)
 
     def constant(value: float) -> NDArray[np.float64]:
         return np.full(shape, value)

@@ -51,7 +51,7 @@ def run_parity(
     checkpoint: with the classifier; its recipe prepares the images.
     images: picture files, at least one.
     runtimes: each becomes a row of the report for every lane, also where it cannot run.
-    lanes: the numeric set-ups; one that does not exist on the device is left out.
+    lanes: the numeric set-ups; one that does not exist on the device is a row that was not run.
     device: where the runtimes run; the arbiter runs on the CPU.
     hard_inputs: whether to run the inputs that can hurt too.
     depth: compare the logits alone, every tap, or each layer alone besides.
@@ -62,13 +62,15 @@ def run_parity(
     progress: called with the name of each stage.
 
     Raises ``BadInput`` for a checkpoint without its classifier, no image, or one that cannot be
-    read, and for gradients at the depth of logits alone.
+    read, and for gradients at the depth of logits alone, or of runtimes that have none.
     """
     if gradients and depth == "logits":
         raise BadInput("gradients", "need every layer of the forward pass", "more than the logits")
     cases = [inputs.pictures(checkpoint, images)]
     if hard_inputs:
         cases += inputs.hard(checkpoint)
+    if gradients and not any(backward.applies(one, lane) for one in runtimes for lane in lanes):
+        raise BadInput("gradients", "are asked for of what has none", "a framework in float32")
     there = [lane for lane in lanes if lane.mode(device) is not None]
     modes = {mode.name: mode for lane in there if (mode := lane.mode(device)) is not None}
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
@@ -78,8 +80,10 @@ def run_parity(
         seconds = time.perf_counter() - start
         rows = [
             workplace.judge(runtime, lane, modes[lane.modes[device]], expectations, depth)
+            if lane in there
+            else Row(runtime.name, lane.name, "", "not run", f"there is no such lane on {device}")
             for runtime in runtimes
-            for lane in there
+            for lane in lanes
         ]
         facts = tuple(case_facts(expectation, images) for expectation in expectations)
     with progress("digests"):

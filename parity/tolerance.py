@@ -259,6 +259,9 @@ class _Spread:
         own += 2 * self._operands * squares  # a weight's and an activation's
         # A stored weight's; and the output's, once before the bias is added and once after.
         own += self._stored * (squares + 2 * ends)
+        # Squares below this are lost in float32: of weights as small, the error is not known to be
+        # smaller.
+        own += np.float32(length * _SMALLEST_NORMAL)
         self.accumulated = carried + own
         self.local = self._given * squares + own
         self._given = self._stored or np.float32(1)

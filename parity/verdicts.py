@@ -108,14 +108,16 @@ def judge_case(
     layers: what each layer made of the arbiter's input, by name; may be empty.
     some_taps: whether a tap besides the logits may be missing.
     """
+    if beyond := expectation.beyond(mode):
+        said = f"{beyond}: not compared"
+        if expectation.case.extreme:
+            return CaseVerdict(expectation.case.name, (), (), "", (said,))
+        return CaseVerdict(expectation.case.name, (), (), said)
     judged: list[LayerVerdict] = []
     for tap in expectation.relus:
         if some_taps and tap not in taps:
             continue
         expected = expectation.tap(tap, mode)
-        if (reached := float(np.abs(expected.before).max())) > mode.largest:
-            beyond = f"the arbiter's {tap} reaches {reached:.3g}, beyond {mode.name}: not compared"
-            return CaseVerdict(expectation.case.name, tuple(judged), (), "", (beyond,))
         accumulated = _verdict(taps.get(tap), expected, expected.accumulated)
         local = _verdict(layers.get(tap), expected, expected.local) if layers else None
         judged.append(LayerVerdict(tap, accumulated, local))
@@ -151,6 +153,12 @@ def judge_what_is_not_finite(
     design (some take the maximum of NaN and a number for the number), so that what is lost on the
     way is noted and breaks nothing.
     """
+    name = expectation.case.name
+    shapes = {tap: expectation.tap(tap, mode).before.shape for tap in expectation.relus}
+    wrong = [tap for tap, shape in shapes.items() if tap in taps and taps[tap].shape != shape]
+    wrong += [tap for tap in taps if tap not in shapes]
+    if wrong:
+        return CaseVerdict(name, (), (), f"no outputs of the network's shape: {', '.join(wrong)}")
     notes = []
     for index, label in enumerate(expectation.case.labels):
         lost = [
@@ -163,7 +171,7 @@ def judge_what_is_not_finite(
         if lost:
             end = ", the logits are finite" if lost[-1] == list(expectation.relus)[-1] else ""
             notes.append(f"{label}: nothing of it is left at {lost[0]}{end}")
-    return CaseVerdict(expectation.case.name, (), (), "", tuple(notes))
+    return CaseVerdict(name, (), (), "", tuple(notes))
 
 
 def _verdict(

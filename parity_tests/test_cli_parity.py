@@ -141,6 +141,7 @@ def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.M
     ("arguments", "message"),
     [
         (("--lanes", "fast"), "vgg16: lane: 'fast' is unknown; expected one of strict, default,"),
+        (("--timeout", "nan"), "vgg16: --timeout: is nan; expected seconds, more than 0"),
         (("--timeout", "0"), "vgg16: --timeout: is 0; expected seconds, more than 0"),
         (("--port", "mine"), "vgg16: --port: 'mine' is no function in a file; expected FILE.py:"),
         (("--report", "/dev/null/r.json"), "vgg16: /dev/null"),
@@ -153,3 +154,17 @@ def test_options_that_cannot_be_used_are_refused_before_anything_runs(
     assert done.status == 2
     (refusal,) = [line for line in done.err.splitlines() if not line.startswith("seeded ")]
     assert refusal.startswith(message)
+
+
+def test_no_report_replaces_a_port_or_the_older_report(vgg16: Command, tmp_path: Path) -> None:
+    mine, old = tmp_path / "mine.py", tmp_path / "old.json"
+    mine.write_text(WRONG)
+    old.write_text("{}")
+    for arguments in (
+        ("--port", f"{mine}:run", "--report", mine),
+        ("--against", old, "--html", old),
+    ):
+        done = vgg16("parity", "--configuration", "tiny", *arguments)
+        assert done.status == 2
+        assert "a file of its own" in done.err
+    assert (mine.read_text(), old.read_text()) == (WRONG, "{}")

@@ -164,3 +164,25 @@ def test_top_is_ordered_and_ties_go_to_the_lower_class() -> None:
 def test_softmax_sums_to_one_and_does_not_overflow() -> None:
     probabilities = softmax(np.array([[1000.0, 1000.0, -1000.0]], np.float32))
     assert probabilities.tolist() == [[0.5, 0.5, 0.0]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_prediction_that_is_not_finite_passes_nothing(bad: float) -> None:
+    deviation = DEVIATION.copy()
+    deviation[1, 5] = bad
+    verdict = judge(ARBITER * 1.5, ARBITER, deviation)
+    assert not verdict.passed
+    assert "too large to judge" in verdict.reason
+
+
+@pytest.mark.parametrize("kind", [complex, bool, str])
+def test_what_are_no_real_numbers_pass_nothing(kind: type) -> None:
+    verdict = judge(ARBITER.astype(kind), ARBITER, DEVIATION)
+    assert not verdict.passed
+    assert verdict.reason.endswith("not real numbers")
+
+
+def test_numbers_without_a_sign_keep_their_order() -> None:
+    whole = np.arange(10, dtype=np.uint8)[np.newaxis]
+    (decision,) = decide(whole, whole.astype(np.float64), np.full((1, 10), 0.01))
+    assert (decision.top1, decision.outcome) == (9, "agrees")

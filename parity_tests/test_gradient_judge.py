@@ -179,7 +179,7 @@ class _Nearer(Expectation):
     """An expectation with one value of a tap brought nearer to its kink."""
 
     def __init__(self, whole: Expectation, tap: str, there: Any, scale: float) -> None:
-        super().__init__(whole.case, whole.folder, whole.relus)
+        super().__init__(whole.case, whole.folder, whole.relus, whole.reached)
         object.__setattr__(self, "_change", (tap, there, scale))
 
     def tap(self, name: str, mode: Any) -> Any:

@@ -66,11 +66,12 @@ def test_without_layers_alone_the_first_tap_that_is_off_is_named(
     assert row.reason.startswith("from predictions on: photographs: errors are")
 
 
-def test_every_lane_is_a_row_and_only_those_that_the_device_has(tiny: Checkpoint) -> None:
+def test_every_lane_is_a_row(tiny: Checkpoint) -> None:
     report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=list(LANES.values()))
     assert [(row.lane, row.mode, row.status) for row in report.rows] == [
         ("strict", "float32", "holds"),
         ("default", "float32", "holds"),
+        ("tf32", "", "not run"),
         ("bfloat16", "bfloat16", "holds"),
         ("float16", "float16", "holds"),
     ]
@@ -165,6 +166,12 @@ def misspelt(images, weights):
 
 def nothing(images, weights):
     return {"fc1": images}
+
+def wide(images, weights):
+    return logits(images, weights) + 5j
+
+def scalar(images, weights):
+    return np.float32(1)
 """
 
 
@@ -177,6 +184,8 @@ def nothing(images, weights):
         ("misspelt", "broken", "photographs: no layer is called conv1"),
         ("nothing", "failed", "--port: gave no predictions; expected logits, or taps with"),
         ("missing", "failed", "--port: "),
+        ("wide", "failed", "--port: gave complex128 as predictions; expected real numbers"),
+        ("scalar", "broken", "from predictions on: photographs: its shape is (), the arbiter's"),
     ],
 )
 def test_somebodys_own_port_is_a_row(
@@ -187,3 +196,52 @@ def test_somebodys_own_port_is_a_row(
     (row,) = run.run_parity(tiny, PICTURES, [chosen]).rows
     assert (row.runtime, row.status) == (f"mine:{function}", status)
     assert row.reason.startswith(reason)
+
+
+def test_odd_outputs_for_images_that_are_not_finite_are_a_row(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(PORT)
+    chosen = own_port(f"{tmp_path / 'mine.py'}:scalar")
+    (row,) = run.run_parity(tiny, PICTURES, [chosen], hard_inputs=True).rows
+    assert row.status == "broken"
+    assert row.cases[-1].reason == "no outputs of the network's shape: predictions"
+
+
+def test_a_ports_file_may_hold_classes_that_are_looked_up_by_name(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    (tmp_path / "mine.py").write_text(head + "@dataclass\nclass Box:\n    size: int = 1\n" + PORT)
+    (row,) = run.run_parity(tiny, PICTURES, [own_port(f"{tmp_path / 'mine.py'}:logits")]).rows
+    assert row.status == "holds", row.reason
+
+
+def test_pictures_beyond_what_a_mode_can_hold_do_not_pass(tiny: Checkpoint) -> None:
+    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
+    tensors["block1_conv1.weight"].read()[:] *= 1e5
+    large = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    lanes = [LANES["float16"]]
+    (row,) = run.run_parity(large, PICTURES, [RUNTIMES["torch"]], lanes=lanes).rows
+    assert row.status == "broken"
+    assert row.reason.endswith("beyond float16: not compared")
+
+
+def test_logits_behind_an_overflow_are_no_false_alarm(tiny: Checkpoint) -> None:
+    options: dict[str, Any] = {"lanes": [LANES["float16"]], "hard_inputs": True}
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], depth="logits", **options).rows
+    assert row.status == "holds", row.reason
+
+
+def test_a_lane_that_the_device_lacks_is_a_row_that_was_not_run(tiny: Checkpoint) -> None:
+    lanes = [LANES["strict"], LANES["tf32"]]
+    report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, depth="logits")
+    assert [(row.lane, row.status, row.reason) for row in report.rows] == [
+        ("strict", "holds", ""),
+        ("tf32", "not run", "there is no such lane on cpu"),
+    ]
+
+
+def test_gradients_of_what_has_none_are_refused(tiny: Checkpoint) -> None:
+    with pytest.raises(BadInput, match="gradients: are asked for of what has none"):
+        run.run_parity(tiny, PICTURES, [RUNTIMES["onnx-from-torch"]], gradients=True)

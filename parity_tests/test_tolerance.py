@@ -7,7 +7,7 @@ import pytest
 
 from parity import tolerance
 from parity.tolerance import LIMITS, MODES, Tolerance, predict, predict_logits, through_softmax
-from parity_tests.helpers import Batch
+from parity_tests.helpers import Batch, assert_taps_hold
 from parity_tests.tolerances import FLOAT32_TAPS, MODEL_FIT, ONE_TERM
 from vgg16.architecture import Dense, MaxPooling, configuration
 from vgg16.checkpoint import Checkpoint, Tensor
@@ -217,3 +217,17 @@ def test_every_tolerance_has_a_reason() -> None:
     entries += [LIMITS.ratio, LIMITS.deviations]
     assert len(entries) >= 5
     assert all(len(entry.reason) > 40 for entry in entries)
+
+
+def test_a_filter_that_has_died_raises_no_alarm(tiny: Checkpoint, batch: Batch) -> None:
+    # Its weights' squares are zero in float32.
+    import torch_impl
+
+    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
+    tensors["block2_conv1.weight"].read()[0] *= np.float32(1e-24)
+    tensors["block2_conv1.bias"].read()[0] = 0
+    dead = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    model = torch_impl.VGG("tiny")
+    torch_impl.load_checkpoint(model, dead)
+    images = batch(tiny)
+    assert_taps_hold(dead, images, torch_impl.run_with_taps(model, images))

@@ -43,15 +43,17 @@ def parity(
         chosen += [runtime(name) for name in named]
     wanted = _listed(lanes or ("strict" if quick else "strict,default"))
     place = choice("--device", device, get_args(Device))
-    if timeout is not None and timeout <= 0:
+    if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
     pictures = list(images) or [photograph.path for photograph in PHOTOGRAPHS]
-    older = files.check([*pictures, *([Path(weights)] if weights else [])])
+    chosen_lanes = [lane(name) for name in wanted]
+    given = [weights, None if port is None else port.rpartition(":")[0]]
+    older = files.check([*pictures, *(Path(name) for name in given if name)])
     report = run_parity(
         resolve(weights, configuration),
         pictures,
         chosen,
-        lanes=[lane(name) for name in wanted],
+        lanes=chosen_lanes,
         device=place,
         hard_inputs=hard,
         depth="logits" if quick else "layers",

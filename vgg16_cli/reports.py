@@ -45,6 +45,8 @@ class ReportFiles:
 
         taken = {path.resolve(): "an input" for path in inputs}
         for option, path in self._named():
+            if self.against is not None and option != "--report":
+                taken.setdefault(self.against.resolve(), "--against")
             if (other := taken.setdefault(path.resolve(), option)) != option:
                 raise BadInput(option, f"{path} is {other} too", "a file of its own")
             check_writable(path)

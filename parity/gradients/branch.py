@@ -11,7 +11,7 @@ the first of equal values, row by row (``docs/gradients.md``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -114,20 +114,6 @@ def misled(
                     f"(limit {limit.limit:g})"
                 )
     return ""
-
-
-def kinks(
-    branch: Branch, configuration: Configuration, expectation: Expectation, mode: Mode
-) -> Iterator[tuple[str, int]]:
-    """The name of every layer with a kink -> how many of them went another way."""
-    for tap in branch.taps:
-        expected = expectation.tap(tap, mode)
-        ones = np.ones_like(expected.accumulated, np.float64)
-        yield tap, int(np.count_nonzero(_relu_distances(branch, tap, expected.before, ones)))
-        for pool, conv in pooled_taps(configuration).items():
-            if conv == tap:
-                distances = _pool_distances(branch, tap, expected.before, ones)
-                yield pool, int(np.count_nonzero(distances))
 
 
 def _relu_distances(
