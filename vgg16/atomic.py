@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -68,8 +69,10 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
     Raises ``BadInput`` when the destination cannot be written.
     """
     path = _followed(destination)
-    if path.exists() and not path.is_dir():
-        raise BadInput(path, "is no folder", "the name of a folder to write")
+    # Asked once: between two questions another writer may move the folder aside.
+    with suppress(OSError):
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise BadInput(path, "is no folder", "the name of a folder to write")
     with _write_errors(path), neighbours(path) as (temporary, older):
         try:
             temporary.mkdir()
