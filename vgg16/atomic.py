@@ -97,14 +97,20 @@ def _exchange(temporary: Path, path: Path, older: Path) -> None:
                 path.rename(older)
             temporary.rename(path)
         except BaseException as error:  # an interrupt too
-            if older.exists() and not path.exists():
-                older.rename(path)
-            # Another writer has put its own there in between.
-            if not isinstance(error, OSError) or error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            if not _taken(error):
+                with suppress(
+                    OSError
+                ):  # where another writer has put its own there, that one stays
+                    older.rename(path)
                 raise
         else:
             return
     raise BadInput(path, "is written by other processes all the time", "one writer at a time")
+
+
+def _taken(error: BaseException) -> bool:
+    """Whether a rename failed because another writer has put its own folder there in between."""
+    return isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY)
 
 
 def check_space(path: Path, size: int) -> None:
