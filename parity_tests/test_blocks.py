@@ -33,10 +33,17 @@ def test_blocks_are_the_values_in_order(
     view = array.transpose(orders[order % len(orders)])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "_TILE_BYTES", tile)
-        pieces = list(blocks(view, limit))
+        pieces = [piece.copy() for piece in blocks(view, limit)]
+        assert all(piece.flags.c_contiguous and piece.ndim == 1 for piece in blocks(view, limit))
     assert np.array_equal(np.concatenate(pieces), view.ravel())
-    assert all(piece.flags.c_contiguous and piece.ndim == 1 for piece in pieces)
     assert max(piece.nbytes for piece in pieces) <= limit
+
+
+def test_pieces_that_are_gathered_take_the_memory_of_one() -> None:
+    view = distinct(6, 5, 4).transpose(2, 1, 0)
+    first, *others = blocks(view, 250)
+    assert others
+    assert all(np.shares_memory(piece, first) for piece in others)
 
 
 def test_what_lies_in_order_is_not_copied() -> None:
@@ -68,5 +75,7 @@ def test_a_tensor_is_read_in_its_own_shape_from_a_view_of_another() -> None:
     tensor = Tensor((5, 24), "float32", lambda: keras.transpose(3, 2, 0, 1))
     expected = np.ascontiguousarray(keras.transpose(3, 2, 0, 1)).reshape(5, 24)
     assert np.array_equal(tensor.read(), expected)
-    assert np.array_equal(np.concatenate(list(tensor.blocks(16))), expected.ravel())
+    assert np.array_equal(
+        np.concatenate([piece.copy() for piece in tensor.blocks(16)]), expected.ravel()
+    )
     assert tensor.digest() == hashlib.sha256(expected.tobytes()).hexdigest()

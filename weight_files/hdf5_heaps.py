@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,13 @@ _WIDTHS: Final = b"\x08\x08"
 
 def check_survivable(path: Path, base: int) -> None:
     """Raise ``ValueError`` for a file that begins at a byte of another and would hang HDF5."""
+    stat = path.stat()
+    _look_through(path, base, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _look_through(path: Path, base: int, identity: tuple[int, ...]) -> None:  # noqa: ARG001
+    """The same, once for a file that is opened to find its format and again to be read."""
     with path.open("rb") as file:
         if not file.seek(0, 2):
             raise ValueError("it is empty")
