@@ -19,10 +19,11 @@ Every measurement is a process of its own; those of one direction take turns, re
   (``KERAS_BACKEND=torch``), so that TensorFlow is not needed. What it saves is not waited for to be
   on the disk, and its models begin with the values that their constructors draw.
 
-Times are medians of the repeats, memory is the largest. The page cache holds the source; what was
-written before is on the disk before the next process starts; and each process has written a file as
-large, and removed it, just before its clock starts: so no one waits for a virtual machine's host to
-hand over memory. In the first repeat every file
+Times are medians of the repeats, memory is the largest. The page cache holds the source, and what
+was written before is on the disk before the next process starts. Each process writes its file
+twice: memory is the first time's, time the second's. In a virtual machine the first includes up to
+a second, whoever writes, in which the host hands over memory for the page cache; the JSON has both.
+In the first repeat every file
 that was written is read again, after the clock stopped: other values are an error.
 """
 

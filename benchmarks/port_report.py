@@ -90,12 +90,12 @@ def seconds(outcomes: Sequence[Outcome], span: str = "port") -> float | None:
 
 def anonymous(outcomes: Sequence[Outcome]) -> float | None:
     """The largest peak of a port's memory above its start, mapped files not counted, in bytes."""
-    return _of(outcomes, "port", max, lambda found: found.above.anonymous)
+    return _of(outcomes, "first port", max, lambda found: found.above.anonymous)
 
 
 def resident(outcomes: Sequence[Outcome]) -> float | None:
     """The same with the pages of mapped files."""
-    return _of(outcomes, "port", max, lambda found: found.above.resident)
+    return _of(outcomes, "first port", max, lambda found: found.above.resident)
 
 
 def _of(
@@ -157,6 +157,8 @@ def _row_document(row: Row) -> dict[str, Any]:
         "copy_seconds": row.copy,
         "permutation_seconds": row.permutation,
         "ratio": row.ratio,
+        "first_port_seconds": seconds(row.ports, "first port"),
+        "first_copy_seconds": seconds(row.units, "first copy"),
         "anonymous_above_bytes": anonymous(row.ports),
         "resident_above_bytes": resident(row.ports),
         "naive_seconds": seconds(row.naive),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from parity_tests.helpers import Write
+from vgg16 import atomic
 from vgg16.atomic import check_writable, whole_file, whole_folder
 from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
@@ -138,3 +141,20 @@ def test_an_error_from_elsewhere_is_not_blamed_on_the_destination(tmp_path: Path
     except OSError:
         with pytest.raises(KeyError), whole_file(tmp_path / "f"):
             raise KeyError("a bug") from None
+
+
+def test_what_could_not_be_written_meanwhile_is_told_though_the_end_hears_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = threading.Event()
+
+    def sync(path: Path) -> None:
+        if not tried.is_set():
+            tried.set()
+            raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(atomic, "sync", sync)
+    with pytest.raises(BadInput, match="no space left"), whole_file(tmp_path / "x") as temporary:
+        temporary.write_text("much")
+        assert tried.wait(10)
+    assert list(tmp_path.iterdir()) == []

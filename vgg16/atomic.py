@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ _REFUSALS: Final = frozenset(
 )
 # Two writers of one folder come between each other's renames once, hardly twice.
 _EXCHANGES: Final = 100
+_WRITE_BACK_SECONDS: Final = 0.05
 
 
 @contextmanager
@@ -49,7 +51,8 @@ def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             # Not tempfile: its files are readable by their owner only, and stay so once renamed.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            yield temporary
+            with _written_back(temporary):
+                yield temporary
             sync(temporary)
             temporary.replace(path)
             sync(path.parent)
@@ -86,6 +89,30 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             if path.exists():
                 shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def _written_back(path: Path) -> Iterator[None]:
+    """Have a file's content go to the disk while more of it is made: less is waited for later."""
+    done, failures = threading.Event(), list[OSError]()
+
+    def keep_up() -> None:
+        try:
+            while not done.wait(_WRITE_BACK_SECONDS):
+                sync(path)
+        except OSError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=keep_up)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    # The system tells of what it could not write once only: whoever asks next hears nothing.
+    for failure in failures:
+        raise failure
 
 
 def _exchange(temporary: Path, path: Path, older: Path) -> None:
