@@ -1,6 +1,6 @@
 """What porting weights from format to format costs: seconds and memory, each direction.
 
-    python -m benchmarks.port --configuration D --repeats 3 --markdown out.md --json out.json
+    python -m benchmarks.port --configuration D --repeats 5 --markdown out.md --json out.json
 
 Every measurement is a process of its own; those of one direction take turns, repeat by repeat.
 
@@ -19,12 +19,11 @@ Every measurement is a process of its own; those of one direction take turns, re
   (``KERAS_BACKEND=torch``), so that TensorFlow is not needed. What it saves is not waited for to be
   on the disk, and its models begin with the values that their constructors draw.
 
-Times are medians of the repeats, memory is the largest. The page cache holds the source, and what
-was written before is on the disk before the next process starts. Each process writes its file
-twice: memory is the first time's, time the second's. In a virtual machine the first includes up to
-a second, whoever writes, in which the host hands over memory for the page cache; the JSON has both.
-In the first repeat every file
-that was written is read again, after the clock stopped: other values are an error.
+Times are the shortest of the repeats, memory is the largest. The page cache holds the source, and
+what was written before is on the disk before the next process starts. Not medians: a virtual
+machine's host hands over memory for the page cache when it is first written to, and that takes
+anything up to a second for 0.5 GB, whoever writes. The JSON has every repeat. In the first repeat
+every file that was written is read again, after the clock stopped: other values are an error.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     known = ",".join(map(":".join, DIRECTIONS))
     add("--configuration", default="D", choices=list(CONFIGURATIONS), help="the network")
-    add("--repeats", type=_count, default=3, help="processes of each measurement")
+    add("--repeats", type=_count, default=5, help="processes of each measurement")
     add("--directions", type=_directions, default=DIRECTIONS, help=f"only these of {known}")
     add("--time-limit", type=float, default=300, help="seconds of a process")
     add("--memory-limit", type=float, default=18, help="GiB of resident memory of a process")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import median
 from typing import Any, Final, NamedTuple
 
 from benchmarks.export_targets import GB, Verdict
@@ -48,17 +47,17 @@ class Row:
 
     @property
     def copy(self) -> float | None:
-        """The median time of a plain copy of the source, on the disk."""
+        """The shortest time of a plain copy of the source, on the disk."""
         return seconds(self.units, "copy")
 
     @property
     def permutation(self) -> float | None:
-        """The median time of the permutation in memory; 0 where none is needed."""
+        """The shortest time of the permutation in memory; 0 where none is needed."""
         return None if self.copy is None else seconds(self.units, "permutation") or 0.0
 
     @property
     def ratio(self) -> float | None:
-        """The port's time over that of the copy and the permutation, of the medians."""
+        """The port's time over that of the copy and the permutation, of the shortest."""
         own, copy, permutation = seconds(self.ports), self.copy, self.permutation
         if own is None or copy is None or permutation is None:
             return None
@@ -84,18 +83,18 @@ class Results:
 
 
 def seconds(outcomes: Sequence[Outcome], span: str = "port") -> float | None:
-    """The median time of a span, if it was ever finished."""
-    return _of(outcomes, span, median, lambda found: found.seconds)
+    """The shortest time of a span, if it was ever finished."""
+    return _of(outcomes, span, min, lambda found: found.seconds)
 
 
 def anonymous(outcomes: Sequence[Outcome]) -> float | None:
     """The largest peak of a port's memory above its start, mapped files not counted, in bytes."""
-    return _of(outcomes, "first port", max, lambda found: found.above.anonymous)
+    return _of(outcomes, "port", max, lambda found: found.above.anonymous)
 
 
 def resident(outcomes: Sequence[Outcome]) -> float | None:
     """The same with the pages of mapped files."""
-    return _of(outcomes, "first port", max, lambda found: found.above.resident)
+    return _of(outcomes, "port", max, lambda found: found.above.resident)
 
 
 def _of(
@@ -126,8 +125,8 @@ def markdown(results: Results) -> str:
     count = results.repeats
     parts = [
         f"# Porting configuration {results.configuration}: time and memory",
-        f"Seeded weights. Medians of {count} process{'es' if count > 1 else ''} each, memory the "
-        "largest of them. What each column counts: `python -m pydoc benchmarks.port`.",
+        f"Seeded weights. Of {count} process{'es' if count > 1 else ''} each the shortest time and "
+        "the largest memory. What each column counts: `python -m pydoc benchmarks.port`.",
         "\n".join(f"- {name}: {fact}" for name, fact in results.machine.items()),
         "## Ports",
         _ports(results.rows),
@@ -157,8 +156,6 @@ def _row_document(row: Row) -> dict[str, Any]:
         "copy_seconds": row.copy,
         "permutation_seconds": row.permutation,
         "ratio": row.ratio,
-        "first_port_seconds": seconds(row.ports, "first port"),
-        "first_copy_seconds": seconds(row.units, "first copy"),
         "anonymous_above_bytes": anonymous(row.ports),
         "resident_above_bytes": resident(row.ports),
         "naive_seconds": seconds(row.naive),

@@ -25,7 +25,6 @@ from vgg16.checkpoint import open_checkpoint
 from vgg16.layouts import canonical_view, keras_shape, keras_view
 from vgg16.seeded import generate
 from vgg16.tensors import FLOAT32
-from weight_files import hdf5_heaps
 from weight_files.comparison import digests
 from weight_files.registry import FORMATS, module
 
@@ -67,23 +66,10 @@ def _measured(
         small, written = Path(folder, f"small-{source.name}"), Path(folder, out.name)
         weight_files.write(generate(configuration(_TINY)), small, job["from"])
         (rehearsal or work)(small, written)
-    _twice(recorder, "port", out, lambda: work(source, out))
+    with recorder.span("port"):
+        work(source, out)
     if job["check"] and not _same(out, Path(job["reference"])):
         raise ValueError(f"{out.name} does not hold the values that it was made from")
-
-
-def _twice(recorder: Recorder, name: str, out: Path, work: Callable[[], object]) -> None:
-    """Write a file, remove it and write it again; the spans are ``first NAME`` and ``NAME``.
-
-    The first time the system may have to get the memory for its cache: a virtual machine gives what
-    is free back to its host, and fetches it page by page. For 0.5 GB that takes up to a second.
-    """
-    with recorder.span(f"first {name}"):
-        work()
-    out.unlink()
-    hdf5_heaps.forget()
-    with recorder.span(name):
-        work()
 
 
 def _same(written: Path, reference: Path) -> bool:
@@ -96,17 +82,14 @@ def units(job: Mapping[str, Any], recorder: Recorder) -> None:
     Without a permutation between the two formats there is no such span.
     """
     source, out = Path(job["source"]), Path(job["out"])
-    _twice(recorder, "copy", out, lambda: _copied(source, out))
+    with recorder.span("copy"):
+        shutil.copyfile(source, out)
+        sync(out)
     out.unlink()
     from_keras, to_keras = (job[side] in _KERAS_ORDER for side in ("from", "to"))
     if from_keras != to_keras:
         network = open_checkpoint(Path(job["reference"]), check_values=False).configuration
         _permute(network, to_keras, recorder)
-
-
-def _copied(source: Path, out: Path) -> None:
-    shutil.copyfile(source, out)
-    sync(out)
 
 
 def _permute(network: Configuration, to_keras: bool, recorder: Recorder) -> None:

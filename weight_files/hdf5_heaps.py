@@ -32,11 +32,6 @@ def check_survivable(path: Path, base: int) -> None:
     _look_through(path, base, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
-def forget() -> None:
-    """Look at every file again that was looked at before."""
-    _look_through.cache_clear()
-
-
 @lru_cache(maxsize=4)
 def _look_through(path: Path, base: int, identity: tuple[int, ...]) -> None:  # noqa: ARG001
     """The same, once for a file that is opened to find its format and again to be read."""
