@@ -94,7 +94,10 @@ def parity(
             help="Of strict, default, tf32, bfloat16, float16. Default: strict,default.",
         ),
     ] = None,
-    device: DeviceOption = "cpu",
+    device: Annotated[
+        str,
+        typer.Option(metavar="cpu|cuda|both", help="Where to run; both compares the two besides."),
+    ] = "cpu",
     port: Annotated[
         _Text,
         typer.Option(
@@ -310,8 +313,42 @@ def predict(
 
 
 @app.command()
-def summary(configuration: ConfigurationOption = None, as_json: JsonOption = False) -> int:
+def summary(
+    configuration: ConfigurationOption = None,
+    frameworks: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--framework",
+            metavar="keras|torch|onnx|all",
+            help="As it is there: names, layouts; may be given again, to see them side by side.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
     """List a configuration's layers: output shapes, parameters, multiply-adds, names."""
+    if frameworks:
+        from vgg16_cli import described
+
+        return described.summary(configuration or "D", frameworks, as_json)
     from vgg16_cli.commands import summary
 
     return summary(configuration or "D", as_json)
+
+
+@app.command()
+def draw(
+    out: Annotated[Path, typer.Option(metavar="FILE.svg|FILE.png", help="The picture to write.")],
+    configuration: ConfigurationOption = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="volumes|table|keras",
+            help="Feature maps to scale, the paper's Table 1, or what Keras draws by Graphviz.",
+        ),
+    ] = "volumes",
+    as_json: JsonOption = False,
+) -> int:
+    """Draw the network, as SVG or PNG."""
+    from vgg16_cli.draw import draw
+
+    return draw(out, configuration or "D", kind, as_json)
