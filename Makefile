@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: parity test fast lint clean
+.PHONY: parity test fast lint docs clean
 
 parity: .venv/users
 	mkdir -p build
@@ -21,6 +21,10 @@ lint: .venv/developers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Not --quiet: warnings that are not said do not count for --strict.
+docs: .venv/developers
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
 	rm -rf .venv build
 
@@ -34,5 +38,5 @@ $(BIN)/python:
 	touch $@
 
 .venv/developers: .venv/users
-	$(BIN)/python -m pip install --quiet -e ".[all,dev]"
+	$(BIN)/python -m pip install --quiet -e ".[all,dev,docs]"
 	touch $@
