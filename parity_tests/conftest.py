@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz",
         type=int,
         metavar="N",
-        help="read N damaged files of each form of weights file (default: 100, and 2000 in full)",
+        help="read N damaged files of each form of weights file (default: 100, and 500 in full)",
     )
 
 
