@@ -29,12 +29,8 @@ from parity.processes import peak_memory
 
 _INTERVAL: Final = 0.005  # seconds between two samples
 _ROOT: Final = Path(__file__).parents[1]
-_SETTINGS: Final = {
-    "CUDA_VISIBLE_DEVICES": "",
-    "JAX_PLATFORMS": "cpu",
-    "PYTHONUTF8": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
+_SETTINGS: Final = {"PYTHONUTF8": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+_WITHOUT_GPU: Final = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 
 
 class Memory(NamedTuple):
@@ -168,7 +164,12 @@ def serve(job_file: str, work: Mapping[str, Any]) -> int:
 
 
 def run(
-    module: str, job: Mapping[str, Any], limits: Limits, settings: Mapping[str, str] | None = None
+    module: str,
+    job: Mapping[str, Any],
+    limits: Limits,
+    settings: Mapping[str, str] | None = None,
+    *,
+    gpu: bool = False,
 ) -> Outcome:
     """Have a worker do a job, and measure it.
 
@@ -178,6 +179,7 @@ def run(
     job: what ``serve`` gives the worker's function; a JSON object with a ``task``.
     limits: a worker beyond them is killed, and that is its outcome.
     settings: environment variables besides this process's own.
+    gpu: whether the worker may see a GPU.
     """
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -188,7 +190,7 @@ def run(
             start = time.monotonic()
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, str(job_file)],
-                env=_environment(settings or {}),
+                env=_environment({**({} if gpu else _WITHOUT_GPU), **(settings or {})}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

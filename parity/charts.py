@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from parity.compare import HISTOGRAM_EXPONENTS, Verdict
-from parity.report import Row
+from parity.report import BesideCpu, CaseVerdict, Row
 from parity.tolerance import LIMITS
 
-Kind = Literal["accumulated", "local", "gradient", "parameter", "velocity"]
+Kind = Literal[
+    "accumulated", "local", "beside cpu", "alone beside cpu", "gradient", "parameter", "velocity"
+]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+# The kinds that layers have: whether beside the CPU, and which verdict of a layer.
+_LAYERS: Final[dict[str, tuple[bool, str]]] = {
+    "accumulated": (False, "accumulated"),
+    "local": (False, "local"),
+    "beside cpu": (True, "accumulated"),
+    "alone beside cpu": (True, "local"),
+}
 
 # The colours' ends: a tenth of the predicted size, and ten times it.
 DECADES: Final = 1.0
@@ -74,9 +84,11 @@ class Histogram:
 
 def verdicts(row: Row, kind: Kind) -> Iterator[tuple[str, str, Verdict]]:
     """The case, the tap or tensor, and the verdict of all that was compared of a kind."""
-    if kind in ("accumulated", "local"):
-        compared = [(case.case, each.tap, each) for case in row.cases for each in case.layers]
-        found = [(case, name, getattr(layer, kind)) for case, name, layer in compared]
+    if kind in _LAYERS:
+        beside, which = _LAYERS[kind]
+        cases: Sequence[CaseVerdict | BesideCpu] = row.beside_cpu if beside else row.cases
+        compared = [(case.case, each.tap, each) for case in cases for each in case.layers]
+        found = [(case, name, getattr(layer, which)) for case, name, layer in compared]
     else:
         found = [(kind, each.tensor, getattr(each, kind)) for each in row.gradients]
     for case, name, verdict in found:
@@ -96,7 +108,7 @@ def _cells(row: Row, kind: Kind) -> dict[str, Cell]:
     found: dict[str, list[tuple[str, Verdict]]] = {}
     for case, name, verdict in verdicts(row, kind):
         found.setdefault(name, []).append((case, verdict))
-    return {tap: _cell(f"{row.runtime} ({row.lane}): {tap}", of) for tap, of in found.items()}
+    return {tap: _cell(f"{row.name}: {tap}", of) for tap, of in found.items()}
 
 
 def _cell(name: str, found: Sequence[tuple[str, Verdict]]) -> Cell:

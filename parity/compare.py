@@ -70,23 +70,19 @@ def judge(
     Nothing to compare, another shape, and a runtime's value that is not finite where the arbiter's
     is (or the other way round) never pass.
     """
-
-    def refuse(reason: str) -> Verdict:
-        return Verdict(False, math.inf, math.inf, math.inf, math.inf, math.inf, reason=reason)
-
     if observed.shape != before.shape:
-        return refuse(f"its shape is {observed.shape}, the arbiter's is {before.shape}")
+        return refused(f"its shape is {observed.shape}, the arbiter's is {before.shape}")
     if before.ndim < 2 or not before.size:
-        return refuse(f"nothing to compare in an array of shape {before.shape}")
+        return refused(f"nothing to compare in an array of shape {before.shape}")
     if observed.dtype.kind not in "fiu":
-        return refuse(f"its values are {observed.dtype}, not real numbers")
+        return refused(f"its values are {observed.dtype}, not real numbers")
     values = np.maximum(before, 0) if relu else before
     finite = np.isfinite(observed)
     for whose, those in (("", finite), ("the arbiter's ", np.isfinite(values))):
         if bad := int(np.count_nonzero(~those)):
-            return refuse(f"{bad} of {whose}{values.size} values are not finite")
+            return refused(f"{bad} of {whose}{values.size} values are not finite")
     if not np.isfinite(deviation).all():
-        return refuse("the predicted error is not finite: the values are too large to judge")
+        return refused("the predicted error is not finite: the values are too large to judge")
     errors = np.abs(observed.astype(np.float64) - values)
     predicted = deviation.astype(np.float64)
     below, own = np.zeros_like(errors), predicted
@@ -94,8 +90,63 @@ def judge(
         # Where the arbiter's value is cut to zero, a runtime's that is not was off by more.
         below = np.where((before < 0) & (errors > 0), -before, 0.0)
         own = np.where(before > -predicted, predicted, 0.0)
+    return _measured(errors, below, own, predicted, limits)
+
+
+def beside(
+    ours: NDArray[Any],
+    theirs: NDArray[Any],
+    before: NDArray[np.float64],
+    deviation: NDArray[np.floating[Any]],
+    *,
+    relu: bool = False,
+    limits: Limits = LIMITS,
+) -> Verdict:
+    """Compare two runs' values of one tap with each other.
+
+    Parameters
+    ----------
+    ours, theirs: the runs', of the arbiter's shape.
+    before: the arbiter's, before the ReLU.
+    deviation: the predicted standard deviation of the difference at each element: the root of the
+        sum of both runs' variances, whose errors are taken for independent.
+    relu: whether the tap's values are those above zero.
+    limits: R and Z.
+
+    Another shape, and what is not finite in either, never pass.
+    """
+    both = (ours, theirs)
+    if any(values.shape != before.shape or values.dtype.kind not in "fiu" for values in both):
+        reason = f"of shapes {ours.shape} and {theirs.shape}, the arbiter's is {before.shape}"
+        return refused(reason)
+    if not (before.size and all(np.isfinite(values).all() for values in (*both, deviation))):
+        return refused("not everything to compare is finite")
+    one, other = (values.astype(np.float64) for values in both)
+    errors, predicted = np.abs(one - other), deviation.astype(np.float64)
+    below, own = np.zeros_like(errors), predicted
+    if relu:
+        # Where one is cut to zero and the other is not, they are further apart than is seen.
+        cut = (np.minimum(one, other) <= 0) & (before < 0) & (errors > 0)
+        below = np.where(cut, -before, 0.0)
+        own = np.where(before > -predicted, predicted, 0.0)
+    return _measured(errors, below, own, predicted, limits)
+
+
+def refused(reason: str) -> Verdict:
+    """A verdict on what has no figures."""
+    return Verdict(False, math.inf, math.inf, math.inf, math.inf, math.inf, reason=reason)
+
+
+def _measured(
+    errors: NDArray[np.float64],
+    below: NDArray[np.float64],
+    own: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    limits: Limits,
+) -> Verdict:
+    """The verdict on errors: ``below`` is what a ReLU hid, ``own`` what counts as predicted."""
     scaled = np.where(errors > 0, (errors + below) / predicted, 0.0)
-    axes = tuple(range(1, values.ndim))
+    axes = tuple(range(1, errors.ndim))
     squares, expected = np.square(errors).mean(axis=axes), np.square(own).mean(axis=axes)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))

@@ -20,6 +20,7 @@ from parity import numerics
 from parity.lanes import LANES
 from parity.numerics import Unavailable
 from parity.processes import Depth, Job
+from parity.sessions import cuda_libraries, open_session
 from parity.stopwatch import Stopwatch
 from vgg16 import layouts
 from vgg16.checkpoint import open_checkpoint
@@ -78,6 +79,11 @@ class Implemented:
     device: str
     _impl: Any
     _model: Any
+
+    @property
+    def network(self) -> Any:
+        """The framework's own model."""
+        return self._model
 
     def taps(self, images: Values) -> Taps:
         """As of every evaluator."""
@@ -180,7 +186,7 @@ class _Onnx:
 
             from export import MODEL_FILE
         if job.device == "cuda":
-            onnxruntime.preload_dlls()
+            cuda_libraries(onnxruntime)
         self._runtime = onnxruntime
         self._strict = lane.name == "strict"
         self._providers, self.flags = numerics.onnx_providers(lane, job.device)
@@ -189,14 +195,14 @@ class _Onnx:
         self._session: Any = None
         with stopwatch.stage("load"):
             self._open("logits" if job.depth == "logits" else "taps")
-        self.device: str = self._providers_used()[0]
-        if job.device == "cuda" and self.device != "CUDAExecutionProvider":
-            raise Unavailable(f"ONNX Runtime finds no usable GPU and offers {self.device}")
+        session: Any = self._session
+        self.device: str = session.get_providers()[0]
         self.threads = _cores()
 
-    def _providers_used(self) -> list[str]:
-        used: list[str] = self._session.get_providers()
-        return used
+    @property
+    def network(self) -> Any:
+        """The session that is open."""
+        return self._session
 
     def logits(self, images: Values) -> Values:
         return self._run("logits", [images])["predictions"]
@@ -222,10 +228,7 @@ class _Onnx:
             return
         self._kind, self._session = kind, None
         path = self._path if kind == "logits" else self._written(kind)
-        options = self._runtime.SessionOptions()
-        options.log_severity_level = 3  # errors alone
-        options.use_deterministic_compute = self._strict
-        self._session = self._runtime.InferenceSession(path, options, providers=self._providers)
+        self._session = open_session(self._runtime, path, self._providers, strict=self._strict)
 
     def _written(self, kind: Depth) -> Path:
         import onnx_ir as ir

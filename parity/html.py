@@ -34,6 +34,8 @@ _MARKS: Final = {"holds": "✓", "broken": "✗", "failed": "!", "not run": "–
 _ABOUT: Final[dict[Kind, tuple[str, str, str]]] = {
     "accumulated": ("Accumulated", "every layer on what came before", "Nothing was compared here."),
     "local": ("Layer alone", "each given the arbiter's input", "No layer was run alone."),
+    "beside cpu": ("Beside the CPU", "the difference, of what both may differ by", ""),
+    "alone beside cpu": ("Layer alone beside the CPU", "given the arbiter's input", ""),
     "gradient": ("Gradients", "of the mean cross-entropy", ""),
     "parameter": ("Parameters", "after one step of SGD", ""),
     "velocity": ("Momentum", "after one step of SGD", ""),
@@ -43,7 +45,7 @@ _ALWAYS: Final = ("accumulated", "local")
 
 @dataclass(frozen=True)
 class Lane:
-    """One lane's heat maps, by what they show; of gradients only where those were compared."""
+    """One lane's heat maps on one device, by what they show; only where that was compared."""
 
     name: str
     description: str
@@ -130,11 +132,11 @@ def page(report: Report, pictures: Sequence[Path] = (), moved: Sequence[Move] | 
 def _lanes(rows: Sequence[Row]) -> list[Lane]:
     lanes: dict[str, list[Row]] = {}
     for row in rows:
-        lanes.setdefault(row.lane, []).append(row)
+        lanes.setdefault(row.setting, []).append(row)
     return [
         Lane(
             name,
-            LANES[name].description if name in LANES else "",
+            LANES[of[0].lane].description if of[0].lane in LANES else "",
             of[0].mode,
             {
                 kind: found
@@ -152,7 +154,7 @@ def _cases(report: Report, files: Sequence[Path]) -> dict[str, list[Picture]]:
     for row in report.rows:
         for verdict in row.cases:
             if verdict.decisions:
-                decided.setdefault(verdict.case, {})[_name(row)] = verdict.decisions
+                decided.setdefault(verdict.case, {})[row.name] = verdict.decisions
     found: dict[str, list[Picture]] = {}
     for case in report.cases:
         paths = files if case.name == PICTURES else ()
@@ -202,10 +204,6 @@ def _version() -> str:
         return version("vgg16-parity")
     except PackageNotFoundError:
         return ""
-
-
-def _name(row: Row) -> str:
-    return f"{row.runtime} ({row.lane})"
 
 
 def _thumbnail(path: Path) -> str:

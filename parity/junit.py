@@ -17,7 +17,7 @@ _UNWRITABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U00
 
 
 def junit(report: Report) -> JUnitXml:
-    """A suite for each runtime and lane, in it a test for each case, tap and kind.
+    """A suite for each runtime, lane and device, in it a test for each case, tap and kind.
 
     A tap outside its limits is a failure, and so is what else is wrong with a case; a row that
     failed is one error; a row that was not run is one skipped test, or a failure where the runtimes
@@ -25,7 +25,7 @@ def junit(report: Report) -> JUnitXml:
     """
     document = JUnitXml("vgg16 parity")
     for row in report.rows:
-        document.add_testsuite(_suite(row, required=report.all_required))
+        document.add_testsuite(_suite(row, required=report.counts(row)))
     document.update_statistics()
     # It sums up the times of the tests, which have none of their own.
     for suite, row in zip(document, report.rows, strict=True):
@@ -40,10 +40,12 @@ def write(report: Report, path: Path) -> None:
 
 
 def _suite(row: Row, *, required: bool) -> TestSuite:
-    suite = TestSuite(_clean(f"{row.runtime} ({row.lane})"))
+    suite = TestSuite(_clean(row.name))
     suite.add_property("mode", row.mode)
     if row.record is not None:
         facts = {"device": row.record.device, "threads": str(row.record.threads)}
+        if row.record.repeats:
+            facts["repeats"] = row.record.repeats
         for name, value in (facts | row.record.versions | row.record.flags).items():
             suite.add_property(_clean(name), _clean(value))
     if row.status == "not run":
@@ -80,7 +82,7 @@ def _failures(verdict: Verdict) -> list[Failure]:
 
 def _test(row: Row, case: str, name: str, *results: Any) -> TestCase:
     # Of a class name the part after the last dot is what most viewers show.
-    parts = [part.replace(".", "_") for part in (row.runtime, row.lane, case) if part]
+    parts = [part.replace(".", "_") for part in (row.runtime, row.setting, case) if part]
     test = TestCase(_clean(name), _clean(".".join(parts)))
     test.result = list(results)
     return test

@@ -66,13 +66,20 @@ def moved(older: Mapping[str, Any], newer: Mapping[str, Any]) -> list[Move]:
     cases, others = ({case["name"]: case for case in each["cases"]} for each in (older, newer))
     for name, (old, new) in _paired(cases, others).items():
         found += _named(f"case {name}", old, new) or _case(f"case {name}", old, new)
+    # A row's device is part of its name where a report has both: one made on the CPU can be held
+    # against one made on a GPU.
+    devices = any(each["device"] == "both" for each in (older, newer))
     rows, others = (
-        {f"{row['runtime']} ({row['lane']})": row for row in each["rows"]}
-        for each in (older, newer)
+        {_row_name(row, devices=devices): row for row in each["rows"]} for each in (older, newer)
     )
     for name, (old, new) in _paired(rows, others).items():
         found += _named(name, old, new, "status") or _row(name, old, new)
     return found
+
+
+def _row_name(row: Mapping[str, Any], *, devices: bool) -> str:
+    setting = f"{row['lane']}, {row['device']}" if devices else row["lane"]
+    return f"{row['runtime']} ({setting})"
 
 
 def _named(where: str, old: Any, new: Any, value: str = "name") -> list[Move]:
@@ -98,7 +105,7 @@ def _row(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator
     for value in ("status", "mode", "first_wrong"):
         yield from _differences(where, {value: (old[value], new[value])})
     if (before := old["record"]) and (after := new["record"]):
-        for value in ("device", "threads"):
+        for value in ("device", "threads", "repeats"):
             yield from _differences(where, {value: (before[value], after[value])})
         for value, title in (("versions", "version of"), ("flags", "flag")):
             pairs = _paired(before[value], after[value])

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 import weight_files
 from parity import expected, inputs, verdicts
 from parity.expected import Expectation
+from parity.facts import case_facts, weights_facts
 from parity.inputs import Case
 from parity.processes import peak_memory
 from parity.report import Report, Row, Weights
-from parity.run import case_facts, weights_facts
 from parity.tolerance import MODES, Mode
 from vgg16 import architecture
 from vgg16.checkpoint import Checkpoint

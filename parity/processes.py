@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
+from parity.devices import unusable
 from parity.lanes import LANES, Device
 from parity.runtimes import Runtime
 
@@ -24,6 +25,10 @@ Depth = Literal["logits", "taps", "layers"]
 # What a worker leaves of a case: its taps, its layers alone; and where gradients are asked for, the
 # taps with a ReLU of that pass, the gradients, and the parameters and their velocity after a step.
 Result = Literal["accumulated", "local", "branch", "gradients", "parameters", "velocity"]
+
+
+# How the error of a worker begins that took longer than it was given.
+STOPPED: Final = "the worker was stopped after"
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,9 @@ class Record:
     flags: the framework's own switches that decide how it computes.
     seconds: stage -> seconds.
     peak_bytes: the most memory the process held, mapped files included; 0 where not known.
+    repeats: whether the first case gave the same bits when it was run again; empty where it was
+        not, as in every lane but the strict one.
+    differs_from: the first tap that gave others; empty where none did.
     """
 
     error: str = ""
@@ -91,6 +99,8 @@ class Record:
     flags: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_bytes: int = 0
+    repeats: Literal["", "equal", "differs"] = ""
+    differs_from: str = ""
 
 
 def peak_memory() -> int:
@@ -119,23 +129,28 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
     folder.mkdir()
     job_file, log_file = folder / "job.json", folder / "log.txt"
     job_file.write_text(json.dumps(asdict(job)), encoding="utf-8")
-    with log_file.open("wb") as log:
+    with log_file.open("wb") as output:
         try:
             status = subprocess.run(
                 # -P: a file torch.py in the user's folder is not PyTorch.
                 [sys.executable, "-P", "-m", "parity.worker", str(job_file)],
                 env=environment(job),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,
                 timeout=timeout,
             ).returncode
         except subprocess.TimeoutExpired:
-            return Record(error=f"the worker was stopped after {timeout:g} s")
+            return Record(error=f"{STOPPED} {timeout:g} s")
     record_file = folder / "record.json"
     if status < 0 or not record_file.exists():
-        return Record(error=_death(status, log_file.read_text("utf-8", "replace").splitlines()))
+        log = log_file.read_text("utf-8", "replace")
+        # Some libraries end the process where they find no driver, or not the one they want; killed
+        # from outside it was for another reason, whatever it had printed.
+        killed = sys.platform == "linux" and status == -signal.SIGKILL
+        without = not killed and unusable(used(job), log)
+        return Record(error=_death(status, log.splitlines()), unavailable=without)
     return Record(**json.loads(record_file.read_text(encoding="utf-8")))
 
 
@@ -150,15 +165,20 @@ def environment(job: Job) -> dict[str, str]:
     }
     if job.runtime.backend:
         settings["KERAS_BACKEND"] = job.runtime.backend
-    if job.device == "cpu":
+    if used(job) == "cpu":
         # Frameworks that find a GPU take it unless it is hidden from them.
         settings |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     return os.environ | settings | LANES[job.lane].environment
 
 
+def used(job: Job) -> Device:
+    """The device that a job needs: a graph is exported on the CPU, wherever it will run."""
+    return "cpu" if job.task == "export" else job.device
+
+
 def _death(status: int, log: Sequence[str]) -> str:
     last = next((line.strip() for line in reversed(log) if line.strip()), "it printed nothing")
-    if status == -signal.SIGKILL and sys.platform == "linux":
+    if sys.platform == "linux" and status == -signal.SIGKILL:
         # Nobody else kills so: the kernel does, where memory is short.
         return f"the worker was killed by signal 9, as where memory runs out: {last}"
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"

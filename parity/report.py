@@ -13,7 +13,7 @@ from parity.processes import Record
 from parity.tolerance import LIMITS
 from vgg16.architecture import IMAGENET_CLASSES
 
-SCHEMA: Final = "vgg16-parity-report/2"
+SCHEMA: Final = "vgg16-parity-report/3"
 
 Status = Literal["holds", "broken", "failed", "not run"]
 
@@ -126,8 +126,22 @@ class GradientVerdict:
 
 
 @dataclass(frozen=True)
+class BesideCpu:
+    """One case of a runtime on the GPU, beside the same runtime and lane on the CPU.
+
+    Parameters
+    ----------
+    case: the case's name.
+    layers: one a tap; differences are judged by the sum of both runs' variances.
+    """
+
+    case: str
+    layers: tuple[LayerVerdict, ...]
+
+
+@dataclass(frozen=True)
 class Row:
-    """One runtime in one lane.
+    """One runtime in one lane on one device.
 
     Parameters
     ----------
@@ -142,6 +156,8 @@ class Row:
     cases: what was compared, where it ran.
     record: versions, flags, times and memory, where it was started.
     gradients: one a tensor, from the logits down; empty where gradients were not compared.
+    device: where it ran, or was to; empty where not known.
+    beside_cpu: one a case; only of a run on the GPU, where the CPU's was made too.
     """
 
     runtime: str
@@ -153,6 +169,18 @@ class Row:
     cases: tuple[CaseVerdict, ...] = ()
     record: Record | None = None
     gradients: tuple[GradientVerdict, ...] = ()
+    device: str = ""
+    beside_cpu: tuple[BesideCpu, ...] = ()
+
+    @property
+    def setting(self) -> str:
+        """The lane, with the device where that is not the CPU."""
+        return f"{self.lane}, {self.device}" if self.device == "cuda" else self.lane
+
+    @property
+    def name(self) -> str:
+        """The runtime with its setting."""
+        return f"{self.runtime} ({self.setting})"
 
     def verdicts(self, kind: Literal["accumulated", "local"]) -> Iterable[tuple[str, Verdict]]:
         """Every tap's name and verdict, of every case."""
@@ -178,11 +206,11 @@ class Report:
     ----------
     weights: the checkpoint.
     cases: what every runtime was given.
-    device: where the runtimes ran.
+    device: where the runtimes ran: ``cpu``, ``cuda`` or ``both``.
     arbiter_seconds: how long the arbiter took, with the predicted errors.
     peak_bytes: the most memory of this process, which judges.
     all_required: whether the runtimes were asked for by name, so that one that was not run counts.
-    rows: one a runtime and lane, in the order asked for.
+    rows: one a runtime, lane and device, in the order asked for.
     """
 
     weights: Weights
@@ -195,9 +223,21 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every row that counts holds; never where none was compared."""
-        compared = [row for row in self.rows if row.status != "not run" or self.all_required]
-        return bool(compared) and all(row.status == "holds" for row in compared)
+        """Whether every row that counts holds; never where none was compared.
+
+        Asked for both devices, nothing is shown by the CPU alone.
+        """
+        rows = [row for row in self.rows if self.counts(row)]
+        compared = self.device != "both" or any(row.device == "cuda" for row in rows)
+        return bool(rows) and compared and all(row.status == "holds" for row in rows)
+
+    def counts(self, row: Row) -> bool:
+        """Whether a row decides: it was run, or it had to be.
+
+        Of both devices, one that does not have the lane (and so no mode) has nothing to run.
+        """
+        possible = bool(row.mode) or self.device != "both"
+        return row.status != "not run" or (self.all_required and possible)
 
     @property
     def summary(self) -> str:
@@ -216,7 +256,7 @@ class Report:
         return "Nothing was compared: no runtime could run."
 
     def _named(self, status: str) -> list[str]:
-        return [f"{row.runtime} ({row.lane})" for row in self.rows if row.status == status]
+        return [row.name for row in self.rows if row.status == status]
 
 
 def to_json(report: Report) -> dict[str, Any]:

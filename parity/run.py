@@ -7,24 +7,29 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parity import compare, inputs, verdicts
+from parity import beside, inputs, verdicts
+from parity.beside import Run
 from parity.expected import IMAGES, Expectation, expect
+from parity.facts import case_facts, weights_facts
 from parity.gradients import run as backward
 from parity.inputs import Case
 from parity.lanes import LANES, Device, Lane
 from parity.processes import Depth, Job, Record, peak_memory, work
-from parity.report import CaseFacts, Image, Report, Row, Status, Weights
+from parity.report import Report, Row, Status
 from parity.runtimes import Runtime
 from parity.tolerance import Mode
-from vgg16.checkpoint import Checkpoint, digest, write_checkpoint
+from vgg16.checkpoint import Checkpoint, write_checkpoint
 from vgg16.errors import BadInput
-from vgg16.seeded import is_seeded
+
+Devices = Device | Literal["both"]
+DEVICES: Final[tuple[Devices, ...]] = (*get_args(Device), "both")
 
 # Shown while a stage that takes its time is under way.
 Progress = Callable[[str], AbstractContextManager[object]]
@@ -36,7 +41,7 @@ def run_parity(
     runtimes: Sequence[Runtime],
     *,
     lanes: Sequence[Lane] = (LANES["strict"],),
-    device: Device = "cpu",
+    device: Devices = "cpu",
     hard_inputs: bool = False,
     depth: Depth = "layers",
     gradients: bool = False,
@@ -50,9 +55,10 @@ def run_parity(
     ----------
     checkpoint: with the classifier; its recipe prepares the images.
     images: picture files, at least one.
-    runtimes: each becomes a row of the report for every lane, also where it cannot run.
+    runtimes: each becomes a row of the report for every lane and device, also where it cannot run.
     lanes: the numeric set-ups; one that does not exist on the device is a row that was not run.
-    device: where the runtimes run; the arbiter runs on the CPU.
+    device: where the runtimes run; with ``both``, a row on the GPU is compared with the CPU's too.
+        The arbiter runs on the CPU.
     hard_inputs: whether to run the inputs that can hurt too.
     depth: compare the logits alone, every tap, or each layer alone besides.
     gradients: compare gradients and a step of SGD on the pictures too, in the runtimes that have
@@ -71,19 +77,19 @@ def run_parity(
         cases += inputs.hard(checkpoint)
     if gradients and not any(backward.applies(one, lane) for one in runtimes for lane in lanes):
         raise BadInput("gradients", "are asked for of what has none", "a framework in float32")
-    there = [lane for lane in lanes if lane.mode(device) is not None]
-    modes = {mode.name: mode for lane in there if (mode := lane.mode(device)) is not None}
+    devices: tuple[Device, ...] = get_args(Device) if device == "both" else (device,)
+    pairs = [(lane, place) for lane in lanes for place in devices]
+    modes = {mode.name: mode for lane, place in pairs if (mode := lane.mode(place)) is not None}
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
-        workplace = Workplace(checkpoint, Path(folder), device, timeout, progress, gradients)
+        workplace = Workplace(checkpoint, Path(folder), devices[0], timeout, progress, gradients)
         start = time.perf_counter()
         expectations = workplace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         seconds = time.perf_counter() - start
         rows = [
-            workplace.judge(runtime, lane, modes[lane.modes[device]], expectations, depth)
-            if lane in there
-            else Row(runtime.name, lane.name, "", "not run", f"there is no such lane on {device}")
+            row
             for runtime in runtimes
             for lane in lanes
+            for row in workplace.rows(runtime, lane, devices, expectations, depth)
         ]
         facts = tuple(case_facts(expectation, images) for expectation in expectations)
     with progress("digests"):
@@ -168,6 +174,33 @@ class Workplace:
                 )
         return expectations
 
+    def rows(
+        self,
+        runtime: Runtime,
+        lane: Lane,
+        devices: Sequence[Device],
+        expectations: Sequence[Expectation],
+        depth: Depth,
+    ) -> list[Row]:
+        """Run a runtime in a lane on every device: a row each, compared with each other."""
+        rows, runs = [], dict[Device, Run]()
+        for self.device in devices:
+            mode = lane.mode(self.device)
+            if mode is None:
+                reason = f"there is no such lane on {self.device}"
+                row = Row(runtime.name, lane.name, "", "not run", reason, device=self.device)
+            else:
+                row, job = self._judged(runtime, lane, mode, expectations, depth)
+                if job is not None:
+                    runs[self.device] = Run(job, mode, row.status == "holds")
+                if self.device == "cuda" and len(runs) == len(get_args(Device)):
+                    row = beside.added(row, runs["cuda"], runs["cpu"], expectations)
+            rows.append(row)
+        for run in runs.values():
+            # Its taps take as much room as the network's activations.
+            shutil.rmtree(run.job.folder)
+        return rows
+
     def judge(
         self,
         runtime: Runtime,
@@ -176,29 +209,44 @@ class Workplace:
         expectations: Sequence[Expectation],
         depth: Depth,
     ) -> Row:
-        """Run a runtime in a lane and judge it: a row of the report."""
-        if reason := runtime.missing():
-            return Row(runtime.name, lane.name, mode.name, "not run", reason)
+        """Run a runtime in a lane on the workplace's device and judge it: a row of the report."""
+        row, job = self._judged(runtime, lane, mode, expectations, depth)
+        if job is not None:
+            shutil.rmtree(job.folder)
+        return row
+
+    def _judged(
+        self,
+        runtime: Runtime,
+        lane: Lane,
+        mode: Mode,
+        expectations: Sequence[Expectation],
+        depth: Depth,
+    ) -> tuple[Row, Job | None]:
+        """The row, and the job whose folder has the results where it ran."""
+        row = Row(runtime.name, lane.name, mode.name, "not run", device=self.device)
+        if reason := runtime.missing(self.device):
+            return replace(row, reason=reason), None
         folders = [expectation.folder for expectation in expectations]
         job, record = self.run(runtime, lane, folders, depth)
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
-            return Row(runtime.name, lane.name, mode.name, status, record.error, record=record)
-        with self.progress(f"{runtime.name} ({lane.name}): judging"):
+            return replace(row, status=status, reason=record.error, record=record), None
+        with self.progress(f"{row.name}: judging"):
             row = verdicts.judge(runtime.name, lane.name, mode, expectations, job, record)
-        # Its taps take as much room as the network's activations.
-        shutil.rmtree(job.folder)
+            row = replace(row, device=self.device)
         if self.gradients and backward.applies(runtime, lane):
-            with self.progress(f"{runtime.name} ({lane.name}): gradients"):
+            with self.progress(f"{row.name}: gradients"):
                 row = backward.added(row, job, self.checkpoint, expectations[0], mode, self.timeout)
-        return row
+        return row, job
 
     def run(
         self, runtime: Runtime, lane: Lane, cases: Sequence[Path], depth: Depth
     ) -> tuple[Job, Record]:
         """Run a runtime on the cases' folders; the job tells where its results are."""
         self._jobs += 1
-        label = f"{runtime.name} ({lane.name})"
+        on_gpu = ", cuda" if self.device == "cuda" else ""
+        label = f"{runtime.name} ({lane.name}{on_gpu})"
         job = Job(
             task="run",
             runtime=runtime,
@@ -229,34 +277,3 @@ class Workplace:
             seconds=costs | record.seconds,
             peak_bytes=max(exported.peak_bytes, record.peak_bytes),
         )
-
-
-def weights_facts(checkpoint: Checkpoint) -> Weights:
-    """What a report says of a checkpoint; reads the whole file for its digest."""
-    return Weights(
-        configuration=checkpoint.configuration.name,
-        parameters=checkpoint.configuration.parameters(),
-        seeded=is_seeded(checkpoint),
-        path="" if checkpoint.path is None else checkpoint.path.name,
-        sha256="" if checkpoint.path is None else digest(checkpoint.path),
-        metadata=asdict(checkpoint.metadata),
-        classes=checkpoint.configuration.classes,
-    )
-
-
-def case_facts(expectation: Expectation, files: Sequence[Path]) -> CaseFacts:
-    """What a report says of a case; ``files`` are the pictures, for the case that has them."""
-    case = expectation.case
-    digests = [digest(path) for path in files] if case.name == inputs.PICTURES else []
-    logits = np.array(np.load(expectation.folder / "predictions.before.npy", mmap_mode="r"))
-    finite = np.isfinite(logits).all(axis=1)
-    first = compare.top(np.where(np.isfinite(logits), logits, 0), 5)
-    return CaseFacts(
-        case.name,
-        tuple(
-            Image(label, sha256, tuple(map(int, top)) if shown else ())
-            for label, sha256, top, shown in zip(
-                case.labels, digests or [""] * len(case.labels), first, finite, strict=True
-            )
-        ),
-    )

@@ -9,7 +9,11 @@ from types import MappingProxyType
 from typing import Final
 
 from export.interface import Framework
+from parity.lanes import Device
 from vgg16.errors import BadInput, require_file
+
+# The two builds of ONNX Runtime exclude each other; JAX for CUDA comes beside what Keras needs.
+_ON_CUDA: Final = {"onnx": "cuda", "jax": "jax,cuda"}
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,12 @@ class Runtime:
     extras: str
     port: str = ""
 
-    def missing(self) -> str:
+    def missing(self, device: Device = "cpu") -> str:
         """Why the runtime cannot run here, with the remedy; empty where it can."""
-        return missing(self.modules, self.extras)
+        extras = self.extras.split(",")
+        if device == "cuda":
+            extras = [_ON_CUDA.get(extra, extra) for extra in extras]
+        return missing(self.modules, ",".join(extras))
 
 
 def missing(modules: Sequence[str], extras: str) -> str:

@@ -19,7 +19,7 @@ _EXPECTED: Final = f"a JSON report of vgg16 parity ({SCHEMA})"
 @cache
 def schema() -> Document:
     """The JSON Schema of the documents that ``parity.report.to_json`` makes."""
-    text = files("parity").joinpath("schemas/parity-report-2.json").read_text(encoding="utf-8")
+    text = files("parity").joinpath("schemas/parity-report-3.json").read_text(encoding="utf-8")
     found: Document = json.loads(text)
     return found
 

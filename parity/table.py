@@ -36,11 +36,25 @@ def remarks(report: Report) -> list[str]:
     """A line for every row that does not hold, and for what is worth knowing of those that do."""
     lines = []
     for row in report.rows:
-        name = f"{row.runtime} ({row.lane})"
         if row.reason:
-            lines.append(f"{name} {row.status}: {row.reason}")
-        lines += [f"{name}: {case.case}: {note}" for case in row.cases for note in case.notes]
+            lines.append(f"{row.name} {row.status}: {row.reason}")
+        lines += [f"{row.name}: {case.case}: {note}" for case in row.cases for note in case.notes]
+        if row.record is not None and row.record.repeats == "differs":
+            first = row.record.differs_from
+            lines.append(f"{row.name}: the same run twice gave other bits, from {first} on")
+        if row.beside_cpu:
+            lines.append(f"{row.name}: {_beside(row)}")
     return lines
+
+
+def _beside(row: Row) -> str:
+    """The worst tap of a run on the GPU beside the CPU's."""
+    verdicts = [layer.accumulated for case in row.beside_cpu for layer in case.layers]
+    ratio = max((verdict.ratio for verdict in verdicts), default=0.0)
+    deviations = max((verdict.deviations for verdict in verdicts), default=0.0)
+    return (
+        f"beside the CPU, R {_short(ratio)} and Z {_short(deviations)} of what both may differ by"
+    )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -59,7 +73,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     costs = ("", "")
     if row.record is not None and not row.record.error:
         costs = (f"{sum(row.record.seconds.values()):.0f}", f"{row.record.peak_bytes / 1e9:.1f}")
-    return (row.runtime, row.status, row.lane, *numbers, *costs)
+    return (row.runtime, row.status, row.setting, *numbers, *costs)
 
 
 def _short(value: float) -> str:

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from parity import expected
-from parity.evaluators import evaluator, trainer
+from parity.devices import unusable
+from parity.evaluators import Evaluator, evaluator, trainer
 from parity.gradients import step
 from parity.lanes import LANES
 from parity.numerics import Unavailable
-from parity.processes import Job, Record, peak_memory, read_job
+from parity.processes import Depth, Job, Record, peak_memory, read_job, used
 from parity.stopwatch import Stopwatch
 from parity.verdicts import opened
 from vgg16 import layouts
@@ -44,7 +46,8 @@ def main(job_file: str) -> int:
         first_line = str(error).strip().partition("\n")[0]
         plain = isinstance(error, BadInput | Unavailable)
         message = first_line if plain else f"{type(error).__name__}: {first_line}"
-        record = Record(error=message, unavailable=isinstance(error, Unavailable))
+        without = isinstance(error, Unavailable) or unusable(used(job), str(error))
+        record = Record(error=message, unavailable=without)
     record = replace(record, seconds=stopwatch.seconds, peak_bytes=peak_memory())
     (Path(job.folder) / "record.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
     return 1 if record.error else 0
@@ -53,15 +56,20 @@ def main(job_file: str) -> int:
 def _run(job: Job, stopwatch: Stopwatch) -> Record:
     network = evaluator(job, stopwatch)
     tapped: list[str] = []
+    differing: list[str] | None = None
     for case in job.cases:
         images = expected.images(Path(case))
         with stopwatch.stage("run"):
-            if job.depth == "logits":
-                taps: Mapping[str, NDArray[Any]] = {"predictions": network.logits(images)}
-            else:
-                taps = network.taps(images)
+            taps = _forward(network, images, job.depth)
         tapped = list(taps)
         _save(taps, job.result(case, "accumulated"))
+        if job.lane == "strict" and differing is None:
+            # Digests, so that not both are in memory.
+            first = _digests(taps)
+            del taps
+            with stopwatch.stage("repeat"):
+                again = _digests(_forward(network, images, job.depth))
+            differing = [tap for tap in first | again if first.get(tap) != again.get(tap)]
     for case in job.cases if job.depth == "layers" and not job.runtime.port else ():
         given = expected.given(Path(case), tapped[:-1])
         with stopwatch.stage("layers"):
@@ -73,7 +81,26 @@ def _run(job: Job, stopwatch: Stopwatch) -> Record:
         device=network.device,
         threads=network.threads,
         flags=network.flags,
+        repeats="" if differing is None else "differs" if differing else "equal",
+        differs_from=differing[0] if differing else "",
     )
+
+
+def _forward(network: Evaluator, images: NDArray[Any], depth: Depth) -> Mapping[str, NDArray[Any]]:
+    if depth == "logits":
+        return {"predictions": network.logits(images)}
+    return network.taps(images)
+
+
+def _digests(taps: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
+    """Tap -> a digest of its type, its shape and its bits."""
+    return {
+        name: blake2b(
+            np.ascontiguousarray(values).data,
+            person=f"{values.dtype.str}{values.shape}".encode()[:16],
+        ).digest()
+        for name, values in taps.items()
+    }
 
 
 def _gradients(job: Job, stopwatch: Stopwatch) -> Record:

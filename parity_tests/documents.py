@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from parity.compare import HISTOGRAM_EXPONENTS, Decision, Verdict
 from parity.processes import Record
 from parity.report import (
+    BesideCpu,
     CaseFacts,
     CaseVerdict,
     GradientVerdict,
@@ -132,3 +134,18 @@ def everything() -> Report:
         )),
         cases=cases,
     )  # fmt: skip
+
+
+def both() -> Report:
+    """The same runtime on the CPU and on a GPU, where it is not the same twice."""
+    layers = (
+        LayerVerdict("block1_conv1", verdict(0.6, 4.5), verdict(0.55, 4.25)),
+        LayerVerdict("predictions", verdict(0.25, 1.5)),
+    )
+    once = replace(RECORD, repeats="equal")
+    other = replace(RECORD, device="a GPU", repeats="differs", differs_from="block3_conv2")
+    return report(
+        row(device="cpu", record=once),
+        row(device="cuda", record=other, beside_cpu=(BesideCpu("photographs", layers),)),
+        device="both",
+    )

@@ -79,6 +79,7 @@ def test_the_report_names_weights_images_versions_and_flags(
         "import",
         "load",
         "run",
+        "repeat",
         "layers",
     }
     assert report["rows"][2]["record"]["flags"]["op_determinism"] == "True"

@@ -172,7 +172,7 @@ def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         (b"[]", "names no schema"),
         (b"{}", "names no schema"),
         (b'{"schema": "vgg16-parity-report/1"}', "is of schema 'vgg16-parity-report/1'"),
-        (b'{"schema": "vgg16-parity-report/2"}', "is damaged at $: 'holds' is a required property"),
+        (b'{"schema": "vgg16-parity-report/3"}', "is damaged at $: 'holds' is a required property"),
     ],
 )
 def test_what_is_no_report_is_refused_with_the_reason(

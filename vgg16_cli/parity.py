@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
 
 from vgg16.errors import BadInput, choice
 from vgg16_cli.console import print_json, print_table, working
@@ -28,10 +27,10 @@ def parity(
     as_json: bool,
 ) -> int:
     """Run and judge; 1 where parity is broken or nothing was compared."""
-    from parity.lanes import Device, lane
+    from parity.lanes import lane
     from parity.moved import moved
     from parity.report import to_json
-    from parity.run import run_parity
+    from parity.run import DEVICES, run_parity
     from parity.runtimes import RUNTIMES, own_port, runtime
     from parity.table import COLUMNS, TEXT_COLUMNS, remarks, table
     from vgg16.photographs import PHOTOGRAPHS
@@ -42,7 +41,7 @@ def parity(
         named = RUNTIMES if runtimes is None else _listed(runtimes)
         chosen += [runtime(name) for name in named]
     wanted = _listed(lanes or ("strict" if quick else "strict,default"))
-    place = choice("--device", device, get_args(Device))
+    place = choice("--device", device, DEVICES)
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
     pictures = list(images) or [photograph.path for photograph in PHOTOGRAPHS]

@@ -1,0 +1,253 @@
+"""`benchmarks.cuda` measures what it says it does, here without a GPU; figures are no test's."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from benchmarks import cuda, cuda_parity, cuda_report
+from benchmarks.cuda_report import Results, Throughput
+from benchmarks.cuda_worker import timed
+from benchmarks.measure import Outcome
+from parity import processes, run, runtimes, schema
+from parity.report import CaseVerdict
+from parity.runtimes import RUNTIMES
+from parity.tolerance import LIMITS
+from parity_tests.cuda import unusable
+from parity_tests.documents import both, everything, report, row, verdict
+from vgg16.checkpoint import Checkpoint
+from vgg16.errors import BadInput
+from vgg16.photographs import PHOTOGRAPHS
+
+TINY = ["--device", "cpu", "--configuration", "tiny", "--batches", "1,2"]
+QUICK = [*TINY, "--each", "0.01", "--side", "64", "--date", "2026-11-24"]
+
+
+def test_one_command_writes_reports_and_throughput(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "jax" else real(name))
+    chosen = ["--runtimes", "torch,keras-jax,onnx-from-torch", "--seconds", "500"]
+    chosen += ["--lanes", "strict,bfloat16"]
+    status = cuda.main([*QUICK, *chosen, "--out", str(tmp_path / "out")])
+    document = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert list(Draft202012Validator(schema.schema()).iter_errors(document)) == []
+    found = {(row["runtime"], row["lane"]): row["status"] for row in document["rows"]}
+    assert {lane for _, lane in found} == {"strict", "bfloat16"}
+    assert found["torch", "strict"] == found["onnx-from-torch", "strict"] == "holds"
+    assert found["keras-jax", "strict"] == found["onnx-from-torch", "bfloat16"] == "not run"
+    assert "run twice: the same bits" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+    results = json.loads((tmp_path / "out" / "throughput.json").read_text("utf-8"))
+    assert set(results["rates"]) == {"float32", "bfloat16"}
+    assert all(rate > 0 for rate in results["rates"].values())
+    measured = {(e["runtime"], e["lane"], e["batch"]): e for e in results["throughput"]}
+    for lane in ("strict", "bfloat16"):
+        for batch in (1, 2):
+            assert measured["torch", lane, batch]["seconds"] > 0
+            assert measured["torch", lane, batch]["runs"] >= 5
+    assert measured["onnx-from-torch", "strict", 2]["seconds"] > 0
+    assert "no convolution in bfloat16" in measured["onnx-from-torch", "bfloat16", 0]["reason"]
+    assert "jax is not installed" in measured["keras-jax", "strict", 0]["reason"]
+    reached = [target["reached"] for target in results["targets"]]
+    assert status == (1 if False in reached else 0)
+    text = capsys.readouterr().out
+    assert "- date: 2026-11-24" in text
+    assert "| onnx-from-torch | bfloat16 |  |  |  | ONNX Runtime has no convolution" in text
+
+
+def test_what_there_is_no_time_for_is_a_row_that_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--runtimes", "torch", "--seconds", "0", "--out", str(tmp_path)]
+    assert cuda.main([*QUICK, *chosen]) == 1
+    rows = json.loads((tmp_path / "report.json").read_text("utf-8"))["rows"]
+    assert {row["status"] for row in rows} == {"not run"}
+    assert {row["reason"] for row in rows} == {"the time for all runs was over"}
+    measured = json.loads((tmp_path / "throughput.json").read_text("utf-8"))["throughput"]
+    assert {entry["reason"] for entry in measured} == {"the time for all runs was over"}
+    assert "the time for all runs was over" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (f"{processes.STOPPED} 5 s", "not run", "the time for all runs was over"),
+        ("ValueError: wrong", "failed", "ValueError: wrong"),
+    ],
+)
+def test_what_is_stopped_for_want_of_time_was_not_run_and_what_fails_has_failed(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, error: str, status: str, reason: str
+) -> None:
+    monkeypatch.setattr(run, "work", lambda *_, **__: processes.Record(error=error))
+    pictures = [photograph.path for photograph in PHOTOGRAPHS]
+    (row,) = cuda_parity.run(
+        tiny, pictures, [RUNTIMES["torch"]], ["strict"], "cpu",
+        deadline=time.monotonic() + 600, progress=nullcontext,
+    ).rows  # fmt: skip
+    assert (row.status, row.reason) == (status, reason)
+
+
+def test_without_a_gpu_nothing_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not unusable():
+        pytest.skip(reason="there is a GPU here")
+    monkeypatch.chdir(tmp_path)
+    assert cuda.main(["--configuration", "tiny"]) == 2
+    assert "--device cuda: no GPU is found" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_of_figures_is_of_a_gpu_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "cuda.md"
+    page.write_text("as it was")
+    assert cuda.main([*QUICK, "--markdown", str(page)]) == 2
+    assert "--markdown: is asked for without a GPU" in capsys.readouterr().err
+    assert page.read_text() == "as it was"
+
+
+def test_a_page_without_the_place_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "cuda.md"
+    page.write_text("no marks")
+    monkeypatch.setattr(cuda._Bench, "run", lambda _: pytest.fail("it was measured"))
+    assert cuda.main(["--markdown", str(page)]) == 2
+    assert "has no place for what was measured" in capsys.readouterr().err
+
+
+def test_the_roofline_of_tf32_is_of_products_in_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def worker(_: Any, job: dict[str, Any], lane: str, _runtime: Any) -> Outcome:
+        asked.append((job["task"], lane))
+        return Outcome("", 1.0, 1, {}, {"flops": 1e12})
+
+    monkeypatch.setattr(cuda._Bench, "_worker", worker)
+    bench = cuda._Bench(cuda._parser().parse_args(["--lanes", "default,float16"]))
+    assert bench._rates() == {"tf32": 1e12, "float16": 1e12}
+    # PyTorch's own default lane has products in IEEE float32.
+    assert asked == [("rate", "tf32"), ("rate", "float16")]
+
+
+def test_the_median_is_of_several_runs_after_some_that_do_not_count() -> None:
+    runs: list[int] = []
+    assert len(timed(lambda: runs.append(0), 0.0)) == 5
+    assert len(runs) == 8
+    assert len(timed(lambda: None, 60.0)) == 50
+
+
+def measured(**rates: float) -> list[Throughput]:
+    """A second's images of runtimes, at batch 32 in the strict lane."""
+    names = {"torch": "torch", "keras": "onnx-from-keras", "onnx": "onnx-from-torch"}
+    return [Throughput(names[n], "strict", "float32", 32, 32 / r, 9) for n, r in rates.items()]
+
+
+@pytest.mark.parametrize(
+    ("rate", "reached"), [(100.0, True), (81.0, True), (79.0, False), (124.0, True), (126.0, False)]
+)
+def test_onnx_runtime_and_pytorch_are_within_a_quarter(rate: float, reached: bool) -> None:
+    (target,) = cuda_report.speed_targets(measured(torch=100.0, onnx=rate))
+    assert target.reached is reached
+    assert f"batch 32: {rate / 100:.2f} times" in target.said
+
+
+def test_a_target_without_figures_is_not_reached_and_not_missed() -> None:
+    assert [t.reached for t in cuda_report.speed_targets(measured(torch=100.0))] == [None]
+    assert [t.reached for t in cuda_report.speed_targets(measured(onnx=9.0, keras=9.0))] == [None]
+    assert [t.reached for t in cuda_report.parity_targets(report())] == [None]
+    not_run = row(device="cuda", status="not run", reason="no GPU", cases=(), record=None)
+    (target,) = cuda_report.parity_targets(report(not_run, device="both"))
+    assert (target.reached, target.said) == (None, "torch: not run: no GPU")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "deviations", "reached"),
+    [
+        (0.5, 4.0, True),
+        (1.01 * LIMITS.ratio.limit, 4.0, False),
+        (0.5, 1.01 * LIMITS.deviations.limit, False),
+    ],
+)
+def test_the_strict_lane_on_the_gpu_is_held_against_both_limits(
+    ratio: float, deviations: float, reached: bool
+) -> None:
+    made = both()
+    case = made.rows[1].cases[0]
+    from dataclasses import replace
+
+    layers = (replace(case.layers[0], local=verdict(ratio, deviations)), *case.layers[1:])
+    on_gpu = replace(made.rows[1], cases=(replace(case, layers=layers),))
+    (target,) = cuda_report.parity_targets(replace(made, rows=(made.rows[0], on_gpu)))
+    assert target.reached is reached
+
+
+def results(**changes: Any) -> Results:
+    facts: dict[str, Any] = {
+        "configuration": "D",
+        "device": "cuda",
+        "facts": {"card": "a GPU", "date": "2026-11-24"},
+        "operations": 4_000_000_000,
+        "rates": {"float32": 16e12},
+        "throughput": (
+            *measured(torch=1000.0),
+            Throughput("onnx-from-torch", "strict", "float32", 256, reason="out | of memory"),
+        ),
+        "targets": (cuda_report.Target("something", False, "missed"),),
+    }
+    return Results(**facts | changes)
+
+
+def test_throughput_stands_beside_the_roofline() -> None:
+    lines = cuda_report.markdown(results(), both()).splitlines()
+    assert "| float32 | 16 | 4000 |" in lines
+    assert "| torch | strict | 32 | 1000 | 25% |  |" in lines
+    assert "| onnx-from-torch | strict | 256 |  |  | out \\| of memory |" in lines
+    assert "| something | **no** | missed |" in lines
+    assert (
+        "| torch | strict, cuda | holds | 0.75 | 5.0 | 1.0e-05 | 1/1 | differs | 0.60, 4.5 |  |"
+        in lines
+    )
+    assert "- card: a GPU" in lines
+
+
+def test_rows_of_every_kind_have_a_line() -> None:
+    lines = cuda_report.markdown(results(), everything()).splitlines()
+    assert (
+        "| onnx-from-torch | strict | not run |  |  |  |  |  |  | onnxruntime is not installed |"
+        in lines
+    )
+
+
+def test_a_row_whose_case_was_not_compared_is_no_figure() -> None:
+    beyond = CaseVerdict("photographs", (), (), "block5_pool reaches 1e+05, beyond float16")
+    made = report(row(status="broken", reason=beyond.reason, cases=(beyond,), device="cpu"))
+    (target,) = cuda_report.parity_targets(made)
+    assert (target.reached, target.said) == (None, f"torch: broken: {beyond.reason}")
+    assert beyond.reason in cuda_report.markdown(results(device="cpu"), made)
+
+
+def test_only_the_measured_part_of_the_page_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "cuda.md"
+    page.write_text("before\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nafter\n")
+    written = cuda_report.inserted(page, "new")
+    assert written == ("before\n<!-- measured: begin -->\n\nnew\n\n<!-- measured: end -->\nafter\n")
+    page.write_text("no marks")
+    with pytest.raises(BadInput, match="has no place for what was measured"):
+        cuda_report.inserted(page, "new")
+
+
+def test_the_documentation_has_the_place() -> None:
+    page = Path(__file__).parents[1] / "docs" / "cuda.md"
+    assert "\nnew\n" in cuda_report.inserted(page, "new")
