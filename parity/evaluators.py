@@ -163,7 +163,7 @@ class _Keras(Implemented):
             )
             keras_impl.load_checkpoint(self._model, checkpoint)
         self._impl = keras_impl
-        self.device: str = job.device
+        self.device = numerics.keras_device(self._model.weights[0].value, job.device)
         self.threads = _cores()
 
     def logits(self, images: Values) -> Values:

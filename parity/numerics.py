@@ -111,6 +111,21 @@ def set_jax(lane: Lane, device: Device) -> dict[str, str]:
     return _text(flags)
 
 
+def keras_device(value: Any, device: Device) -> str:
+    """Where a Keras variable's value lies, as its backend says; ``cpu`` where that was asked for.
+
+    Raises ``Unavailable`` where a GPU was asked for and the value lies elsewhere.
+    """
+    if device == "cpu":
+        return device
+    # JAX's arrays may lie on several devices, the other backends' on one.
+    places = value.devices() if callable(getattr(value, "devices", None)) else {value.device}
+    place = ", ".join(sorted(map(str, places)))
+    if not any(word in place.lower() for word in ("cuda", "gpu")):
+        raise Unavailable(f"Keras finds no usable GPU and holds the weights on {place}")
+    return place
+
+
 def onnx_providers(lane: Lane, device: Device) -> tuple[list[Any], dict[str, str]]:
     """ONNX Runtime: its execution providers; TF32 is its default on a GPU.
 

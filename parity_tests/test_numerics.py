@@ -200,3 +200,23 @@ def test_what_is_missing_is_remedied_for_the_device(
     monkeypatch.setattr(runtimes, "find_spec", lambda _name: None)
     assert RUNTIMES[runtime].missing().endswith(f'pip install -e ".[{cpu}]"')
     assert RUNTIMES[runtime].missing("cuda").endswith(f'pip install -e ".[{cuda}]"')
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (SimpleNamespace(device="cuda:0"), "cuda:0"),
+        (SimpleNamespace(device="/job:localhost/device:GPU:0"), "/job:localhost/device:GPU:0"),
+        (SimpleNamespace(devices=lambda: {"cuda:1", "cuda:0"}), "cuda:0, cuda:1"),
+    ],
+)
+def test_keras_says_on_which_gpu_its_weights_lie(value: Any, place: str) -> None:
+    assert numerics.keras_device(value, "cuda") == place
+
+
+def test_keras_whose_weights_stay_on_the_cpu_does_not_count_as_the_gpu() -> None:
+    keras = pytest.importorskip("keras")
+    value = keras.Variable([1.0, 2.0]).value
+    assert numerics.keras_device(value, "cpu") == "cpu"
+    with pytest.raises(Unavailable, match=r"(?i)holds the weights on .*cpu"):
+        numerics.keras_device(value, "cuda")
