@@ -48,6 +48,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests of the full size come first, so that no process is left with one at the end.
+
+    A file's tests stay together: they share fixtures, and one process runs them.
+    """
+    heavy = {item.path for item in items if item.get_closest_marker("full")}
+    items.sort(key=lambda item: item.path not in heavy)
+
+
 @pytest.fixture
 def mutants(request: pytest.FixtureRequest) -> int | None:
     """How many damaged files of each form to read, where somebody has asked for a number."""
