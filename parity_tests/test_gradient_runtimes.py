@@ -48,11 +48,13 @@ def test_gradients_and_a_step_agree_on_tiny(tiny: Checkpoint, name: str) -> None
 
 @pytest.mark.full
 def test_gradients_and_a_step_agree_at_full_size(full: Checkpoint, tmp_path: Path) -> None:
-    # By the command, so that the process that judges holds no framework.
+    # By the command, so that the process that judges holds no framework. One photograph: float64
+    # goes backwards once for every image and runtime, since each takes a branch of its own.
     path = tmp_path / "report.json"
     command = [sys.executable, "-m", "vgg16_cli", "parity", "--gradients", "--lanes", "strict"]
+    chosen = ["--runtimes", ",".join(FULL_SIZE), "--images", str(PICTURES[0])]
     done = subprocess.run(
-        [*command, "--runtimes", ",".join(FULL_SIZE), "--report", str(path)],
+        [*command, *chosen, "--report", str(path)],
         capture_output=True,
         text=True,
         check=False,
