@@ -13,7 +13,7 @@ test: .venv/developers
 	$(BIN)/pytest
 
 fast: .venv/developers
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full and not slow"
 
 lint: .venv/developers
 	$(BIN)/ruff format --check .

@@ -44,23 +44,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz",
         type=int,
         metavar="N",
-        help="read N damaged files of each form of weights file (default: 100, and 500 in full)",
+        default=500,
+        help="read N damaged files of each form of weights file (default: 500; 2,000 every week)",
     )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with tests of the full size come first, so that no process is left with one at the end.
+    """Files with the longest tests come first, so that no process is left with one at the end.
 
     A file's tests stay together: they share fixtures, and one process runs them.
     """
-    heavy = {item.path for item in items if item.get_closest_marker("full")}
-    items.sort(key=lambda item: item.path not in heavy)
+    for marker in ("slow", "full"):
+        long = {item.path for item in items if item.get_closest_marker(marker)}
+        items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture
-def mutants(request: pytest.FixtureRequest) -> int | None:
-    """How many damaged files of each form to read, where somebody has asked for a number."""
-    asked: int | None = request.config.getoption("--fuzz")
+def mutants(request: pytest.FixtureRequest) -> int:
+    """How many damaged files of each form to read."""
+    asked: int = request.config.getoption("--fuzz")
     return asked
 
 

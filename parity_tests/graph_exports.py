@@ -1,7 +1,7 @@
 """Export networks from Keras on the backend that ``KERAS_BACKEND`` names.
 
-``python -m parity_tests.graph_exports FOLDER False True`` exports every checkpoint in a folder with
-and without its classifier, into files called after the backend.
+``python -m parity_tests.graph_exports FOLDER`` exports every checkpoint in a folder, with and
+without its classifier, into files called after the backend.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from export.interface import Framework
 from vgg16.checkpoint import open_checkpoint
 
 
-def export_all(framework: Framework, folder: Path, label: str, *features: bool) -> None:
+def export_all(framework: Framework, folder: Path, label: str) -> None:
     """The graphs of every checkpoint in the folder, which they point into."""
     for path in sorted(folder.glob("*.safetensors")):
         checkpoint = open_checkpoint(path, check_values=False)
-        for feature in features:
-            out = graph(folder, path.stem, label, features=feature)
-            export_onnx(framework, checkpoint, out, weights_file="shared", features=feature)
+        for features in (False, True):
+            out = graph(folder, path.stem, label, features=features)
+            export_onnx(framework, checkpoint, out, weights_file="shared", features=features)
 
 
 def graph(folder: Path, name: str, label: str, *, features: bool) -> Path:
@@ -31,5 +31,4 @@ def graph(folder: Path, name: str, label: str, *, features: bool) -> Path:
 if __name__ == "__main__":
     import keras
 
-    chosen = [argument == "True" for argument in sys.argv[2:]]
-    export_all("keras", Path(sys.argv[1]), f"keras-{keras.backend.backend()}", *chosen)
+    export_all("keras", Path(sys.argv[1]), f"keras-{keras.backend.backend()}")

@@ -26,6 +26,8 @@ from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
 from vgg16.photographs import PHOTOGRAPHS
 
+pytestmark = pytest.mark.slow
+
 TINY = ["--device", "cpu", "--configuration", "tiny", "--batches", "1,2"]
 QUICK = [*TINY, "--each", "0.01", "--side", "64", "--date", "2026-11-24"]
 

@@ -27,6 +27,8 @@ from parity_tests.helpers import Command
 from vgg16.checkpoint import Checkpoint, Tensor, write_checkpoint
 from vgg16.photographs import PHOTOGRAPHS
 
+pytestmark = pytest.mark.slow
+
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 ARBITER = np.random.default_rng(0).standard_normal((3, 1000)) * 4
 DEVIATION = np.abs(np.random.default_rng(1).standard_normal((3, 1000))) + 0.1

@@ -76,6 +76,7 @@ def test_it_runs_as_a_module() -> None:
     assert "138,357,544" in done.stdout
 
 
+@pytest.mark.slow
 def test_weights_of_every_format_are_taken(
     vgg16: Command, tiny: Checkpoint, tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_summary_is_the_table_of_the_architecture(vgg16: Command) -> None:
     assert plain[-1].split() == ["total", "138,357,544", "15,470,264,320"]
 
 
+@pytest.mark.slow
 def test_runtimes_may_be_spaced_and_each_is_run_once(vgg16: Command) -> None:
     chosen = ["--runtimes", "torch, torch", "--images", CAT]
     done = vgg16("parity", "--configuration", "tiny", *chosen, "--json")
@@ -166,6 +168,7 @@ def test_runtimes_may_be_spaced_and_each_is_run_once(vgg16: Command) -> None:
     assert [row["runtime"] for row in json.loads(done.out)["rows"]] == ["torch", "torch"]
 
 
+@pytest.mark.slow
 def test_a_runtime_that_was_asked_for_and_is_missing_is_exit_status_1(
     vgg16: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     return json.loads(path.read_text()), done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_parity_holds_in_both_frameworks_and_both_exports_in_both_lanes(
     tiny_run: tuple[dict[str, Any], str, str],
 ) -> None:
@@ -61,6 +62,7 @@ def test_parity_holds_in_both_frameworks_and_both_exports_in_both_lanes(
         assert [decision["outcome"] for decision in case["decisions"]] == ["agrees"] * 2
 
 
+@pytest.mark.slow
 def test_the_report_names_weights_images_versions_and_flags(
     tiny_run: tuple[dict[str, Any], str, str],
 ) -> None:
@@ -86,6 +88,7 @@ def test_the_report_names_weights_images_versions_and_flags(
     assert report["rows"][3]["record"]["flags"]["op_determinism"] == "False"
 
 
+@pytest.mark.slow
 def test_without_a_terminal_the_table_is_plain_and_progress_goes_to_stderr(
     tiny_run: tuple[dict[str, Any], str, str],
 ) -> None:

@@ -111,6 +111,7 @@ def test_gpu_tests_run_where_they_are_asked_for_and_can(
     assert reason_to_skip(asked=asked or required, unusable=lambda: unusable) == outcome
 
 
+@pytest.mark.slow
 def test_where_a_gpu_is_required_the_skip_is_a_failure() -> None:
     test = f"{__file__}::test_parity_holds_on_the_gpu[tiny-torch]"
     done = subprocess.run(

@@ -17,6 +17,7 @@ FOUND = Finding(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_bears_out_its_page(name: str) -> None:
     finding = run(name)

@@ -190,6 +190,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_site_loads_nothing_from_elsewhere_and_its_links_lead_somewhere(site: Path) -> None:
     pages = sorted(path for path in site.rglob("*.html") if path.name != "404.html")
     assert len(pages) == len(PAGES)
@@ -205,6 +206,7 @@ def test_the_site_loads_nothing_from_elsewhere_and_its_links_lead_somewhere(site
                 assert (page.parent / unquote(parts.path)).exists(), f"{page}: {address}"
 
 
+@pytest.mark.slow
 def test_no_page_is_wider_than_a_phone(site: Path) -> None:
     if reason := chromium.missing():
         chromium.skip(reason)

@@ -156,6 +156,7 @@ def test_a_cache_folder_that_cannot_be_made_is_one_line(
         fetch(RECORD)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_fetch_once(server: WeightServer) -> None:
     server.script = [Answer(hang=0.1)]  # long enough for both to want it
     processes = [start(RECORD, {}) for _ in range(3)]

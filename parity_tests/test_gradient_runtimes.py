@@ -22,6 +22,8 @@ from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput
 from vgg16.photographs import PHOTOGRAPHS
 
+pytestmark = pytest.mark.slow
+
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 TRAINED = ("torch", "keras-tensorflow", "keras-jax", "keras-torch")
 # The fourth computes with the kernels of the first.

@@ -16,7 +16,10 @@ from parity_tests.hostile_archives import ARCHIVES, CANARY
 from parity_tests.hostile_files import FILES, SECRET, TOLD
 from vgg16.checkpoint import Checkpoint, open_checkpoint
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows"),
+]
 
 HOSTILE: Final = ARCHIVES | FILES
 CASES: Final = [*HOSTILE, *(f"{name} as {told}" for name, all_ in TOLD.items() for told in all_)]

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from junitparser import JUnitXml
 
 from parity import junit
@@ -96,6 +97,7 @@ def test_what_xml_cannot_write_is_replaced(tmp_path: Path) -> None:
     assert suite.get("name") == "a��<&>� (strict)"
 
 
+@pytest.mark.slow
 def test_a_real_run_writes_what_the_library_reads(vgg16: Command, tmp_path: Path) -> None:
     file = tmp_path / "junit.xml"
     arguments = ("--configuration", "tiny", "--runtimes", "torch", "--quick")

@@ -116,6 +116,7 @@ def other_backends() -> Iterator[dict[str, subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_on_the_other_backends(
     other_backends: dict[str, subprocess.Popen[str]], backend: str

@@ -14,6 +14,8 @@ import pytest
 from export import from_keras
 from vgg16.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
 def test_a_killed_export_leaves_a_whole_folder_or_none(tiny: Checkpoint, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from parity_tests.helpers import Command
 
+pytestmark = pytest.mark.slow
+
 # A model by the project's own code with a mistake of the table in it.
 PLANTED: Final = """
 from parity_tests.{framework}_mistakes import Port

@@ -168,6 +168,7 @@ def test_the_factor_says_why() -> None:
     assert len(MOVED.reason) > 100
 
 
+@pytest.mark.slow
 def test_the_same_run_again_has_not_moved(vgg16: Command, tmp_path: Path) -> None:
     old, page = tmp_path / "old.json", tmp_path / "page.html"
     assert vgg16("parity", *QUICK, "--report", old).status == 0

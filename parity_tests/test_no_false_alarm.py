@@ -22,6 +22,8 @@ from vgg16.architecture import MaxPooling, configuration
 from vgg16.photographs import PHOTOGRAPHS
 from vgg16.seeded import generate
 
+pytestmark = pytest.mark.slow
+
 SEEDS: Final = range(50)
 # Rounding in fewer bits: a tenth of the seeds, which is what their time allows.
 FEW_SEEDS: Final = range(5)

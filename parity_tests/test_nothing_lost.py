@@ -18,6 +18,8 @@ from vgg16.checkpoint import Checkpoint, write_checkpoint
 from vgg16.errors import BadInput
 from vgg16.seeded import generate
 
+pytestmark = pytest.mark.slow
+
 WRITTEN = weight_files.writable()
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
 

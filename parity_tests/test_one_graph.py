@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import math
 import os
 import subprocess
@@ -80,14 +81,14 @@ def test_a_file_with_its_weights_is_the_same_too(tiny: Checkpoint, tmp_path: Pat
     assert all(tiny[name].tobytes() in ours.read_bytes() for name in tiny)
 
 
-def same_on_every_backend(folder: Path, names: list[str], *features: bool) -> None:
-    """Trace the networks here and on the other backends, each in a process of its own."""
-    for name in names:
-        hollow_checkpoint(CONFIGURATIONS[name], folder)
-    export_all("keras", folder, "keras-tensorflow", *features)
+@pytest.mark.full
+def test_every_keras_backend_gives_the_same_file(tmp_path: Path) -> None:
+    for configuration in CONFIGURATIONS.values():
+        hollow_checkpoint(configuration, tmp_path)
+    export_all("keras", tmp_path, "keras-tensorflow")
     for backend in BACKENDS:
         run = subprocess.run(
-            [sys.executable, "-m", "parity_tests.graph_exports", str(folder), *map(str, features)],
+            [sys.executable, "-m", "parity_tests.graph_exports", str(tmp_path)],
             env=os.environ | {"KERAS_BACKEND": backend},
             capture_output=True,
             text=True,
@@ -95,22 +96,12 @@ def same_on_every_backend(folder: Path, names: list[str], *features: bool) -> No
             check=False,
         )
         assert run.returncode == 0, run.stderr
-    for name in names:
-        for feature in features:
-            graphs = [
-                sha256(graph(folder, name, f"keras-{backend}", features=feature))
-                for backend in ("tensorflow", *BACKENDS)
-            ]
-            assert len(set(graphs)) == 1, (name, feature, graphs)
-
-
-def test_every_keras_backend_gives_the_same_file(tmp_path: Path) -> None:
-    same_on_every_backend(tmp_path, ["tiny"], False)
-
-
-@pytest.mark.full
-def test_every_keras_backend_gives_the_same_file_of_every_configuration(tmp_path: Path) -> None:
-    same_on_every_backend(tmp_path, list(CONFIGURATIONS), False, True)
+    for name, features in itertools.product(CONFIGURATIONS, (False, True)):
+        graphs = [
+            sha256(graph(tmp_path, name, f"keras-{backend}", features=features))
+            for backend in ("tensorflow", *BACKENDS)
+        ]
+        assert len(set(graphs)) == 1, (name, features, graphs)
 
 
 def test_vgg16_is_37_nodes_in_100_kilobytes(folder: Path) -> None:

@@ -252,6 +252,7 @@ def test_fetch_refuses_in_one_line(vgg16: Command, arguments: list[str], message
     assert done.err.strip().startswith(f"vgg16: {message}")
 
 
+@pytest.mark.slow
 def test_the_recipe_travels_from_the_name_to_every_command(
     vgg16: Command, tiny_published: dict[str, Published], tmp_path: Path
 ) -> None:

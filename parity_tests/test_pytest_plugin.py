@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 pytest_plugins = ("pytester",)
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 REPORTS = ["junit.xml", "report.html", "report.json"]

@@ -87,6 +87,7 @@ def test_what_json_cannot_hold_is_null() -> None:
     assert math.isinf(everything().rows[1].cases[0].decisions[0].margin)
 
 
+@pytest.mark.slow
 def test_a_real_run_is_as_the_schema_has_it(vgg16: Command) -> None:
     arguments = ("--configuration", "tiny", "--runtimes", "torch", "--lanes", "strict", "--json")
     document = json.loads(vgg16("parity", *arguments, "--hard", "--gradients").out)

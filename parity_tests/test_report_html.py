@@ -267,6 +267,7 @@ def test_a_hostile_report_is_harmless_in_a_browser(browser: Browser, tmp_path: P
     assert [line for line in found if "can be seen" not in line] == []
 
 
+@pytest.mark.slow
 def test_a_real_run_writes_the_page(vgg16: Command, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     arguments = ("--configuration", "tiny", "--runtimes", "torch", "--quick")

@@ -19,6 +19,8 @@ from vgg16.errors import BadInput
 from vgg16.photographs import PHOTOGRAPHS
 from vgg16.seeded import generate
 
+pytestmark = pytest.mark.slow
+
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 

@@ -153,6 +153,7 @@ def notebook_of(source: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_is_printed_and_drops_what_differs_between_runs(tmp_path: Path) -> None:
     source = (
         "import sys, vgg16\n"
@@ -166,17 +167,20 @@ def test_a_run_keeps_what_is_printed_and_drops_what_differs_between_runs(tmp_pat
     assert not cell.metadata
 
 
+@pytest.mark.slow
 def test_a_warning_of_a_run_stays_where_the_tests_see_it(tmp_path: Path) -> None:
     source = "import warnings; warnings.warn('something is old')"
     (cell,) = notebooks.run(notebook_of(source, tmp_path)).cells
     assert "something is old" in cell.outputs[0].text
 
 
+@pytest.mark.slow
 def test_a_cell_that_raises_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError, match="AssertionError"):
         notebooks.run(notebook_of("assert 1 == 2", tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(CellTimeoutError):
         notebooks.run(notebook_of("import time; time.sleep(60)", tmp_path), seconds=3)
@@ -184,10 +188,9 @@ def test_a_run_that_hangs_is_ended(tmp_path: Path) -> None:
 
 @pytest.mark.full
 @pytest.mark.usefixtures("full")
-def test_the_tutorial_runs_from_top_to_bottom_and_shows_what_is_committed() -> None:
-    # The Chinese one has the same cells of code and the same outputs, byte for byte (asserted
-    # above), so that a run of its own would be the same run again.
-    committed, again = notebooks.read(ENGLISH), notebooks.run(ENGLISH)
+@BOTH
+def test_the_tutorial_runs_from_top_to_bottom_and_shows_what_is_committed(path: Path) -> None:
+    committed, again = notebooks.read(path), notebooks.run(path)
     for ours, theirs in zip(notebooks.code(committed), notebooks.code(again), strict=True):
         assert notebooks.printed(theirs) == notebooks.printed(ours), ours.id
         assert len(notebooks.pictures(theirs)) == len(notebooks.pictures(ours)), ours.id

@@ -66,6 +66,7 @@ def test_both_forms_of_the_layers_are_read(tmp_path: Path, v1: bool, classes: in
     assert read.metadata.source_sha256 == digest(path)
 
 
+@pytest.mark.slow
 @FORMS
 @pytest.mark.parametrize("name", ["A", "C"])
 def test_other_columns_are_recognised(tmp_path: Path, v1: bool, name: str) -> None:

@@ -109,6 +109,7 @@ def test_keras_opens_the_full_size_file(full: Checkpoint, batch: Batch, tmp_path
     assert np.array_equal(outputs, model_of(full)(images))
 
 
+@pytest.mark.slow
 def test_keras_opens_the_file_without_this_project(tiny: Checkpoint, tmp_path: Path) -> None:
     keras_archive.write(tiny, tmp_path / "w.keras")
     code = (
