@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from differences import tiny
+from differences import tf32, tiny
 from differences.experiment import Claim, Figure, Finding
 from differences.frameworks import frameworks
-from parity import reference
 from parity.compare import Verdict, judge
-from parity.tolerance import MODES, Prediction, predict
-from vgg16.architecture import Convolution, Dense, Flatten, MaxPooling
+from parity.modes import MODES
+from parity.tolerance import Prediction, predict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -25,10 +23,14 @@ RULE: Final = (
     "the mode keeps."
 )
 
-Values = NDArray[np.float32]
-_NAMES: Final = {
+CUT: Final = "TF32, cut off"
+# TF32 as if it always rounded to the nearest.
+_NEAREST: Final = replace(MODES["tf32"], name="tf32 to the nearest", cut=0.0)
+# What is run -> the numeric mode that predicts it.
+MODE_OF: Final = {
     "float32": "float32",
-    "tf32": "TF32",
+    "TF32": "tf32",
+    CUT: "tf32",
     "float16": "float16",
     "bfloat16": "bfloat16",
 }
@@ -37,32 +39,43 @@ _NAMES: Final = {
 def run() -> Finding:
     """Run the small network in each mode: PyTorch, and NumPy for TF32."""
     torch, _ = frameworks()
-    modes = [MODES[name] for name in _NAMES]
+    modes = [*(MODES[mode] for mode in dict.fromkeys(MODE_OF.values())), _NEAREST]
     predictions = list(predict(tiny.checkpoint(), tiny.images(), modes))
     observed = {
-        name: _rounded_operands(_tf32) if name == "tf32" else _pytorch(torch, name)
-        for name in _NAMES
+        "float32": _pytorch(torch, "float32"),
+        "TF32": tf32.run_with_operands(tiny.checkpoint(), tiny.images(), tf32.nearest),
+        CUT: tf32.run_with_operands(tiny.checkpoint(), tiny.images(), tf32.cut_off),
+        "float16": _pytorch(torch, "float16"),
+        "bfloat16": _pytorch(torch, "bfloat16"),
     }
     verdicts = {
-        name: [_judged(prediction, taps, name) for prediction in predictions]
+        name: [_judged(prediction, taps, MODE_OF[name]) for prediction in predictions]
         for name, taps in observed.items()
     }
     last = {name: found[-1] for name, found in verdicts.items()}
     size = float(np.sqrt(np.mean(np.square(predictions[-1].values))))
     relative = {name: found.rms_error / size for name, found in last.items()}
     worst = {name: max(each.ratio for each in found) for name, found in verdicts.items()}
+    unforeseen = [_judged(prediction, observed[CUT], _NEAREST.name) for prediction in predictions]
+    logits = predictions[-1].values
+    shrunk = 1 - float(np.sum(observed[CUT]["predictions"] * logits) / np.sum(np.square(logits)))
     return Finding(
         (
             *(
-                Figure(f"{shown}: rms error of the logits", relative[name], "of their rms")
-                for name, shown in _NAMES.items()
+                Figure(f"{name}: rms error of the logits", relative[name], "of their rms")
+                for name in MODE_OF
             ),
             *(
-                Figure(f"{shown}: rms error over predicted, worst layer", worst[name])
-                for name, shown in _NAMES.items()
+                Figure(f"{name}: rms error over predicted, worst layer", worst[name])
+                for name in MODE_OF
+            ),
+            Figure(f"{CUT}: the logits shrink by", 100 * shrunk, "%"),
+            Figure(
+                f"{CUT}: rms error over a prediction of variances alone, worst layer",
+                max(verdict.ratio for verdict in unforeseen),
             ),
         ),
-        _claims(torch, predictions, observed, verdicts),
+        _claims(torch, predictions, observed, verdicts, unforeseen, shrunk),
         draw=lambda picture: _draw(picture, verdicts, predictions),
     )
 
@@ -72,6 +85,8 @@ def _claims(
     predictions: list[Prediction],
     observed: dict[str, dict[str, Any]],
     verdicts: dict[str, list[Verdict]],
+    unforeseen: list[Verdict],
+    shrunk: float,
 ) -> tuple[Claim, ...]:
     with np.errstate(over="ignore"):
         beyond = np.float16(70000.0)
@@ -82,10 +97,10 @@ def _claims(
             all(verdict.passed for found in verdicts.values() for verdict in found),
         ),
         Claim(
-            "By the limits of float32, the logits of none of the other three pass.",
+            "By the limits of float32, the logits of none of the others pass.",
             not any(
-                _judged(predictions[-1], observed[name], name, by="float32").passed
-                for name in _NAMES
+                _judged(predictions[-1], observed[name], "float32").passed
+                for name in MODE_OF
                 if name != "float32"
             ),
         ),
@@ -95,8 +110,19 @@ def _claims(
             4 < _times(verdicts, "bfloat16", "float16") < 16,
         ),
         Claim(
-            "TF32's is within a factor of two of float16's, which keeps as many bits.",
-            0.5 < _times(verdicts, "tf32", "float16") < 2,
+            "TF32's is within a factor of two of float16's, which keeps as many bits, where it "
+            "rounds to the nearest.",
+            0.5 < _times(verdicts, "TF32", "float16") < 2,
+        ),
+        Claim(
+            "Where bits are cut off instead, every layer's outputs shrink, and that adds up: the "
+            "logits are off by more than three times as much as by rounding.",
+            shrunk > 0 and verdicts[CUT][-1].rms_error > 3 * verdicts["TF32"][-1].rms_error,
+        ),
+        Claim(
+            "A prediction of variances alone, without the mean of what is cut off, would call that "
+            "a mistake.",
+            not any(verdict.passed for verdict in unforeseen[-3:]),
         ),
         Claim(
             "float16 ends at 65,504, where bfloat16 and TF32 have the range of float32.",
@@ -111,11 +137,11 @@ def _times(verdicts: dict[str, list[Verdict]], one: str, other: str) -> float:
     return float(np.exp(np.mean([np.log(a.rms_error / b.rms_error) for a, b in pairs])))
 
 
-def _judged(prediction: Prediction, taps: dict[str, Any], mode: str, by: str = "") -> Verdict:
+def _judged(prediction: Prediction, taps: dict[str, Any], mode: str) -> Verdict:
     return judge(
         taps[prediction.tap],
         prediction.before,
-        prediction.accumulated[by or mode],
+        prediction.accumulated[mode],
         relu=prediction.relu,
     )
 
@@ -128,45 +154,16 @@ def _pytorch(torch: Any, precision: str) -> dict[str, Any]:
     return run_with_taps(model, tiny.images())
 
 
-def _tf32(values: Values) -> Values:
-    """The nearest numbers with 10 bits after the leading one: what TF32's multipliers are given."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    nearest = (bits + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)
-    return nearest.view(np.float32)
-
-
-def _rounded_operands(rounded: Callable[[Values], Values]) -> dict[str, Any]:
-    """Every tap of a float32 run whose products are of rounded operands, by NumPy."""
-    checkpoint = tiny.checkpoint()
-    values: Any = tiny.images()
-    taps: dict[str, Any] = {}
-    for layer in checkpoint.configuration.layers:
-        match layer:
-            case Convolution() | Dense():
-                weight = rounded(checkpoint[f"{layer.name}.weight"])
-                values = reference.multiply(layer, weight, rounded(values))
-                bias = checkpoint[f"{layer.name}.bias"]
-                values += bias.reshape(1, -1, *[1] * (values.ndim - 2))
-                if isinstance(layer, Convolution) or layer.relu:
-                    values = np.maximum(values, 0)
-            case MaxPooling():
-                values = reference.windows(values).max(axis=-1)
-            case Flatten():
-                values = reference.flatten(values)
-        taps[layer.name] = values
-    return taps
-
-
 def _draw(
     picture: Picture, verdicts: dict[str, list[Verdict]], predictions: list[Prediction]
 ) -> None:
     axes = picture.subplots()
     names = [prediction.tap for prediction in predictions]
     sizes = [float(np.sqrt(np.mean(np.square(each.values)))) for each in predictions]
-    for index, (mode, found) in enumerate(verdicts.items()):
+    for index, (name, found) in enumerate(verdicts.items()):
         seen = [each.rms_error / size for each, size in zip(found, sizes, strict=True)]
         told = [each.rms_predicted / size for each, size in zip(found, sizes, strict=True)]
-        axes.semilogy(names, seen, "o-", color=f"C{index}", markersize=4, label=_NAMES[mode])
+        axes.semilogy(names, seen, "o-", color=f"C{index}", markersize=4, label=name)
         axes.semilogy(names, told, ":", color=f"C{index}")
     axes.plot([], [], ":", color="grey", label="predicted")
     axes.set_ylabel("rms error over rms value")

@@ -14,7 +14,7 @@ from differences.frameworks import frameworks
 from differences.processes import ask
 from parity import reference
 from parity.compare import Verdict, judge
-from parity.tolerance import MODES
+from parity.modes import MODES
 from vgg16.architecture import Convolution, configuration
 from vgg16.layouts import nchw_to_nhwc, nhwc_to_nchw, oihw_to_hwio
 from vgg16.seeded import generate

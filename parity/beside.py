@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from parity import compare, verdicts
 from parity.compare import Verdict
 from parity.expected import Expectation
+from parity.modes import Mode
 from parity.processes import Job, Result
 from parity.report import BesideCpu, LayerVerdict, Row
-from parity.tolerance import Mode
 
 Taps = Mapping[str, NDArray[Any]]
 

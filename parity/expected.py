@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from parity import tolerance
 from parity.inputs import Case
-from parity.tolerance import Mode
+from parity.modes import Mode
 from vgg16.checkpoint import Checkpoint
 
 IMAGES: Final = "images"

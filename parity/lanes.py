@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from parity.tolerance import MODES, Mode
+from parity.modes import MODES, Mode
 from vgg16.errors import choice
 
 Device = Literal["cpu", "cuda"]

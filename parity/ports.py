@@ -23,9 +23,9 @@ from parity import expected, inputs, verdicts
 from parity.expected import Expectation
 from parity.facts import case_facts, weights_facts
 from parity.inputs import Case
+from parity.modes import MODES, Mode
 from parity.processes import peak_memory
 from parity.report import Report, Row, Weights
-from parity.tolerance import MODES, Mode
 from vgg16 import architecture
 from vgg16.checkpoint import Checkpoint
 from vgg16.errors import BadInput, choice, require_file
@@ -143,7 +143,7 @@ class Arbiter:
             maps are (N, C, H, W).
         layers: what each layer, run alone, made of ``given``, under the names of ``computed``; with
             it the row names the layer that is wrong by itself.
-        mode: the numeric mode that the port computes in, one of ``parity.tolerance.MODES``.
+        mode: the numeric mode that the port computes in, one of ``parity.modes.MODES``.
 
         Raises ``BadInput`` for another mode, for taps without logits, and for layers of other names
         than the taps.

@@ -126,6 +126,11 @@ def multiply(
     return np.concatenate(blocks, axis=1)
 
 
+def for_channels(bias: NDArray[_Real], outputs: NDArray[Any]) -> NDArray[_Real]:
+    """A bias (out,) in the shape that adds it to outputs, (N, out) or (N, out, H, W)."""
+    return bias.reshape(1, -1, *[1] * (outputs.ndim - 2))
+
+
 def rectify(values: Float64) -> Float64:
     """ReLU; NaN stays NaN."""
     return np.maximum(values, 0)
@@ -150,8 +155,7 @@ def windows(maps: NDArray[_Real]) -> NDArray[_Real]:
 
 def _affine(layer: WeightedLayer, checkpoint: Checkpoint, inputs: Float64) -> Float64:
     outputs = multiply(layer, checkpoint[f"{layer.name}.weight"], inputs)
-    bias = checkpoint[f"{layer.name}.bias"].astype(np.float64)
-    outputs += bias.reshape(1, -1, *[1] * (outputs.ndim - 2))
+    outputs += for_channels(checkpoint[f"{layer.name}.bias"].astype(np.float64), outputs)
     return outputs
 
 

@@ -21,10 +21,10 @@ from parity.facts import case_facts, weights_facts
 from parity.gradients import run as backward
 from parity.inputs import Case
 from parity.lanes import LANES, Device, Lane
+from parity.modes import Mode
 from parity.processes import Depth, Job, Record, peak_memory, work
 from parity.report import Report, Row, Status
 from parity.runtimes import Runtime
-from parity.tolerance import Mode
 from vgg16.checkpoint import Checkpoint, write_checkpoint
 from vgg16.errors import BadInput
 
@@ -75,11 +75,12 @@ def run_parity(
     cases = [inputs.pictures(checkpoint, images)]
     if hard_inputs:
         cases += inputs.hard(checkpoint)
-    if gradients and not any(backward.applies(one, lane) for one in runtimes for lane in lanes):
-        raise BadInput("gradients", "are asked for of what has none", "a framework in float32")
     devices: tuple[Device, ...] = get_args(Device) if device == "both" else (device,)
     pairs = [(lane, place) for lane in lanes for place in devices]
     modes = {mode.name: mode for lane, place in pairs if (mode := lane.mode(place)) is not None}
+    judged = (backward.applies(one, mode) for one in runtimes for mode in modes.values())
+    if gradients and not any(judged):
+        raise BadInput("gradients", "are asked for of what has none", "a framework in float32")
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
         workplace = Workplace(checkpoint, Path(folder), devices[0], timeout, progress, gradients)
         start = time.perf_counter()
@@ -235,7 +236,7 @@ class Workplace:
         with self.progress(f"{row.name}: judging"):
             row = verdicts.judge(runtime.name, lane.name, mode, expectations, job, record)
             row = replace(row, device=self.device)
-        if self.gradients and backward.applies(runtime, lane):
+        if self.gradients and backward.applies(runtime, mode):
             with self.progress(f"{row.name}: gradients"):
                 row = backward.added(row, job, self.checkpoint, expectations[0], mode, self.timeout)
         return row, job

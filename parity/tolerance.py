@@ -16,28 +16,34 @@ ReLU passes the variance on where y is above zero, or so little below that an er
 there; max pooling passes on the largest among the elements that an error may lift to the maximum.
 Modes that round more than sums add the rounding of operands and of stored outputs.
 
-The predicted standard deviation of a runtime's error at an element is the square root of v. Higham,
-"Accuracy and Stability of Numerical Algorithms" (2002), chapters 2 to 4, has the rounding model.
+Where hardware may cut the last bits of operands off, errors have a mean m besides: each operand
+loses the part c of itself on the average, so that with b the bias
+
+    m_out = W * m_in - 2 · c · ( y - b )
+
+which adds up through the layers as it is, not as squares do.
+
+The predicted standard deviation of a runtime's error at an element is the square root of v + m∘m.
+``parity/spread.py`` has the layers, one by one.
+Higham, "Accuracy and Stability of Numerical Algorithms" (2002), chapters 2 to 4, has the rounding
+model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parity import reference
+from parity.modes import MODES, Mode
 from parity.reference import Float64, Step
+from parity.spread import Float32, Spread, squares_of
 from vgg16.architecture import Convolution, Dense, Flatten, MaxPooling
 from vgg16.checkpoint import Checkpoint
-
-Float32 = NDArray[np.float32]
-
-_FLOAT32_ROUNDOFF: Final = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -46,49 +52,6 @@ class Tolerance:
 
     limit: float
     reason: str
-
-
-@dataclass(frozen=True)
-class Mode:
-    """What a numeric mode rounds, as unit roundoffs (half the gap between 1 and the next number).
-
-    Parameters
-    ----------
-    name: what records and reports call it.
-    sums: of products and of sums.
-    operands: of what enters a product, where that is rounded on the way in; 0 where it is not.
-    stored: of weights and of every layer's output, where they are kept in fewer bits than float32;
-        0 where they are not.
-    smallest: below this magnitude numbers lose bits, or are taken for zero.
-    largest: the largest number that can be stored.
-    """
-
-    name: str
-    sums: float
-    operands: float
-    stored: float
-    smallest: float
-    largest: float
-
-
-# How many of its standard deviations an error is taken to reach, where a ReLU cuts.
-_REACH: Final = 3.0
-_SMALLEST_NORMAL: Final = 2.0**-126
-_LARGEST: Final = float(np.finfo(np.float32).max)
-
-MODES: Final = MappingProxyType(
-    {
-        mode.name: mode
-        for mode in (
-            Mode("float32", _FLOAT32_ROUNDOFF, 0.0, 0.0, _SMALLEST_NORMAL, _LARGEST),
-            # 10 bits of the mantissa of each operand reach the multiplier; sums are float32.
-            Mode("tf32", _FLOAT32_ROUNDOFF, 2.0**-11, 0.0, _SMALLEST_NORMAL, _LARGEST),
-            # 8 and 11 bits with the leading one; sums are float32 in both.
-            Mode("bfloat16", _FLOAT32_ROUNDOFF, 0.0, 2.0**-8, _SMALLEST_NORMAL, _LARGEST),
-            Mode("float16", _FLOAT32_ROUNDOFF, 0.0, 2.0**-11, 2.0**-24, 65504.0),
-        )
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -169,19 +132,23 @@ def predict(
 
     Raises ``ValueError`` for images of a size that the network does not take.
     """
-    spreads = [_Spread(mode, images) for mode in modes]
+    spreads = [Spread(mode, images) for mode in modes]
     previous: Step | None = None
     for step in reference.walk(checkpoint, images):
         layer = step.layer
         match layer:
             case Convolution() | Dense():
-                weight = checkpoint[f"{layer.name}.weight"]
+                weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+                for spread in spreads:
+                    spread.rectify(previous)
                 # One product for all: the weights' squares are made once.
-                together = [_squares(step.inputs), *(spread.read(previous) for spread in spreads)]
+                together = [squares_of(step.inputs), *(spread.accumulated for spread in spreads)]
                 products = reference.multiply(layer, weight, np.concatenate(together), squared=True)
                 squares, *carried = np.split(products, len(together))
                 for spread, variance in zip(spreads, carried, strict=True):
                     spread.multiply(step, squares, variance, weight[0].size)
+                    if spread.drift is not None:
+                        spread.drift.multiply(step, weight, bias)
             case MaxPooling():
                 assert previous is not None
                 among = reference.windows(previous.before)
@@ -196,8 +163,8 @@ def predict(
                 layer.name,
                 step.before,
                 step.relu,
-                {spread.mode.name: spread.deviation(spread.accumulated) for spread in spreads},
-                {spread.mode.name: spread.deviation(spread.local) for spread in spreads},
+                {spread.mode.name: spread.accumulated_deviation() for spread in spreads},
+                {spread.mode.name: spread.local_deviation() for spread in spreads},
             )
 
 
@@ -226,70 +193,3 @@ def through_softmax(
     rounding = mode.sums**2 / 3 * (np.square(below) + 3)
     result: Float64 = probabilities * np.sqrt(own + others + rounding)
     return result
-
-
-class _Spread:
-    """The variance of a runtime's error in one mode, before the ReLU of the layer walked last.
-
-    In units of a float32 rounding's of 1, u²/3: in float32, u² itself would underflow.
-    """
-
-    def __init__(self, mode: Mode, images: NDArray[np.floating[Any]]) -> None:
-        self.mode = mode
-        self._sums, self._operands, self._stored = (
-            np.float32((roundoff / _FLOAT32_ROUNDOFF) ** 2)
-            for roundoff in (mode.sums, mode.operands, mode.stored)
-        )
-        self.accumulated: Float32 = self._stored * _squares(images)
-        self.local = self.accumulated
-        # What the rounding of a layer's input counts: the images are float32 as they are.
-        self._given = self._stored
-
-    def read(self, previous: Step | None) -> Float32:
-        """What the next layer reads: all where a value may reach above zero, else nothing."""
-        if previous is None or not previous.relu:
-            return self.accumulated
-        reach = _REACH * self.deviation(self.accumulated)
-        return np.where(previous.before + reach > 0, self.accumulated, np.float32(0))
-
-    def multiply(self, step: Step, squares: Float32, carried: Float32, length: int) -> None:
-        """Go through a layer with weights, whose sums have ``length`` products."""
-        ends = _squares(step.before)
-        own = self._sums * (squares * np.float32(1 + length / 6) + ends * np.float32(length / 3))
-        own += 2 * self._operands * squares  # a weight's and an activation's
-        # A stored weight's; and the output's, once before the bias is added and once after.
-        own += self._stored * (squares + 2 * ends)
-        # Squares below this are lost in float32: of weights as small, the error is not known to be
-        # smaller.
-        own += np.float32(length * _SMALLEST_NORMAL)
-        self.accumulated = carried + own
-        self.local = self._given * squares + own
-        self._given = self._stored or np.float32(1)
-
-    def pool(self, step: Step, among: Float64) -> None:
-        """Go through max pooling; ``among`` is what each window holds, by ``reference.windows``.
-
-        Of the elements that an error may lift to the maximum, the largest variance counts.
-        """
-        variances = reference.windows(self.accumulated)
-        reach = _REACH * self.deviation(variances)
-        may_win = among + reach >= step.before[..., np.newaxis]
-        self.accumulated = np.where(may_win, variances, np.float32(0)).max(axis=-1)
-        # Given rounded numbers, it passes one of them on as it is.
-        self.local = self._given * _squares(step.before)
-
-    def flatten(self) -> None:
-        """Go through the move from maps to vectors."""
-        self.accumulated = reference.flatten(self.accumulated)
-
-    def deviation(self, variance: Float32) -> Float32:
-        """The standard deviation, in the values' own units."""
-        unit = _FLOAT32_ROUNDOFF / np.sqrt(3.0)
-        # hypot, so that the square of the smallest number does not vanish.
-        exact = np.hypot(unit * np.sqrt(variance, dtype=np.float64), self.mode.smallest)
-        rounded: Float32 = exact.astype(np.float32)
-        return rounded
-
-
-def _squares(values: NDArray[np.floating[Any]]) -> Float32:
-    return np.square(values.astype(np.float32))

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from parity import compare
 from parity.compare import Decision, Verdict
 from parity.expected import Expectation, Expected
+from parity.modes import Mode
 from parity.processes import Job, Record
 from parity.report import CaseVerdict, LayerVerdict, Row, Status
-from parity.tolerance import Mode
 
 _MISSING: Final = "there is no such output"
 

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from parity.compare import judge
-from parity.tolerance import MODES, predict
+from parity.modes import MODES
+from parity.tolerance import predict
 from vgg16.checkpoint import Checkpoint
 
 # A checkpoint -> the project's photographs as its network's input, (N, 3, H, W).

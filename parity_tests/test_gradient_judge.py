@@ -16,7 +16,8 @@ from parity.gradients import judge, step
 from parity.gradients.branch import Branch, misled
 from parity.gradients.judge import Results
 from parity.inputs import Case
-from parity.tolerance import LIMITS, MODES
+from parity.modes import MODES
+from parity.tolerance import LIMITS
 from parity_tests.gradient_mistakes import (
     FIGURES,
     DropoutOn,

@@ -13,7 +13,7 @@ from parity.gradients import step
 from parity.gradients.backward import IMAGES, backward
 from parity.gradients.branch import Branch, own_branch
 from parity.inputs import Case
-from parity.tolerance import MODES
+from parity.modes import MODES
 from parity_tests.autograd import float64_gradients, float64_loss
 from parity_tests.helpers import Batch
 from parity_tests.tolerances import FINITE_DIFFERENCES, FLOAT64

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from parity import reference, tolerance
+from parity import reference
 from parity.inputs import Case
+from parity.modes import MODES
 from parity.ports import Arbiter, explain
 from parity.reference import Step
-from parity.tolerance import MODES
+from parity.spread import Spread
 from parity_tests import keras_mistakes, torch_mistakes
 from parity_tests.helpers import Batch
 from parity_tests.mistakes import FRAMEWORKS, Port
@@ -88,7 +89,7 @@ def test_pooling_may_pass_on_what_an_error_lifts_to_the_maximum() -> None:
     # Three elements besides the maximum: two that their errors lift to it, one that stays below.
     window = np.array([[1.0, 1 - 5e-5], [1.0, 0.99]])[np.newaxis, np.newaxis]
     variances = np.array([[1.0, 1e6], [4.0, 1e8]], np.float32)[np.newaxis, np.newaxis]
-    spread = tolerance._Spread(MODES["float32"], window)
+    spread = Spread(MODES["float32"], window)
     spread.accumulated = variances
     among = reference.windows(window)
     pooled = among.max(axis=-1)

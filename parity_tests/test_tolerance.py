@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
 import numpy as np
 import pytest
 
-from parity import tolerance
-from parity.tolerance import LIMITS, MODES, Tolerance, predict, predict_logits, through_softmax
+from differences import tf32
+from parity import reference, tolerance
+from parity.modes import MODES, Mode
+from parity.reference import Step
+from parity.spread import Drift, Spread
+from parity.tolerance import LIMITS, Prediction, Tolerance, predict, predict_logits, through_softmax
 from parity_tests.helpers import Batch, assert_taps_hold
 from parity_tests.tolerances import FLOAT32_TAPS, MODEL_FIT, ONE_TERM
-from vgg16.architecture import Dense, MaxPooling, configuration
+from vgg16.architecture import Convolution, Dense, MaxPooling, configuration
 from vgg16.checkpoint import Checkpoint, Tensor
 from vgg16.seeded import generate
 
 FLOAT32 = MODES["float32"]
+Operands: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 def spread(checkpoint: Checkpoint, images: np.ndarray, mode: str = "float32") -> list[float]:
@@ -48,25 +57,23 @@ def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
     images = batch(tiny)[:1].astype(np.float64)
     draw = np.random.default_rng(4)
     size = 1e-3
-    from parity import reference
-
     exact = reference.run_with_taps(tiny, images)
     noisy = [
         reference.run_with_taps(tiny, images + size * draw.standard_normal(images.shape))
         for _ in range(60)
     ]
 
-    class Noise(tolerance._Spread):
+    class Noise(Spread):
         """Starts from the noise instead of from exact images."""
 
-        def __init__(self, mode: tolerance.Mode, images: np.ndarray) -> None:
+        def __init__(self, mode: Mode, images: np.ndarray) -> None:
             super().__init__(mode, images)
             self.accumulated = np.full(images.shape, size**2, np.float32) / np.float32(
                 FLOAT32.sums**2 / 3
             )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tolerance, "_Spread", Noise)
+        patch.setattr(tolerance, "Spread", Noise)
         predicted = list(predict(tiny, images))
     # Further on, errors of neighbours are no longer independent, which the model takes them for.
     for tap in predicted[:2]:
@@ -137,34 +144,106 @@ def test_modes_with_fewer_bits_predict_that_much_more(
         assert least < fewer / single < most
 
 
-def test_tf32_predicts_what_rounded_operands_do(tiny: Checkpoint, batch: Batch) -> None:
-    # A GPU's TF32, by hand: both operands of every product keep 10 bits of the mantissa.
-    from parity import reference
+# TF32 of hardware that always rounds to the nearest.
+NEAREST = replace(MODES["tf32"], name="tf32 to the nearest", cut=0.0)
 
-    def cut(values: np.ndarray) -> np.ndarray:
-        bits = values.astype(np.float32).view(np.uint32)
-        nearest: np.ndarray = (bits + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)
-        return nearest.view(np.float32).astype(np.float64)
 
+def ratios(
+    predictions: list[Prediction], taps: Mapping[str, np.ndarray], mode: Mode, kind: str
+) -> list[float]:
+    """rms(error) over rms(predicted) of every tap."""
+    found = []
+    for tap in predictions:
+        deviation = getattr(tap, kind)[mode.name].astype(np.float64)
+        own = np.where((tap.before > 0) | (not tap.relu), deviation, 0)
+        errors = taps[tap.tap] - tap.values
+        found.append(float(np.sqrt(np.square(errors).mean() / np.square(own).mean())))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.cut_off, MODES["tf32"])]
+)
+def test_tf32_predicts_what_its_operands_do(
+    tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
+) -> None:
     images = batch(tiny)
-    mode = MODES["tf32"]
-    values = images.astype(np.float64)
-    for tap in predict(tiny, images, [mode]):
-        layer = next(entry for entry in tiny.configuration.layers if entry.name == tap.tap)
-        if isinstance(layer, MaxPooling):
-            values = reference.windows(values).max(axis=-1)
-        else:
-            if isinstance(layer, Dense) and values.ndim == 4:
-                values = reference.flatten(values)
-            weight = cut(np.array(tiny[f"{tap.tap}.weight"]))
-            values = reference.multiply(layer, weight, cut(values))  # type: ignore[arg-type]
-            bias = tiny[f"{tap.tap}.bias"].astype(np.float64)
-            values += bias.reshape(1, -1, *[1] * (values.ndim - 2))
-            values = np.maximum(values, 0) if tap.relu else values
-        own = np.where((tap.before > 0) | (not tap.relu), tap.accumulated["tf32"], 0)
-        observed = np.sqrt(np.square(values - tap.values).mean())
-        ratio = observed / np.sqrt(np.square(own, dtype=np.float64).mean())
-        assert 1 / MODEL_FIT.limit < ratio < LIMITS.ratio.limit, tap.tap
+    predictions = list(predict(tiny, images, [mode]))
+    taps = tf32.run_with_operands(tiny, images, rounded)
+    for ratio in ratios(predictions, taps, mode, "accumulated"):
+        assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
+
+
+@pytest.mark.parametrize(
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.cut_off, MODES["tf32"])]
+)
+def test_tf32_predicts_what_the_operands_of_a_layer_alone_do(
+    tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
+) -> None:
+    images = batch(tiny)
+    alone = {}
+    for step in reference.walk(tiny, images):
+        if isinstance(step.layer, Convolution | Dense):
+            weight, bias = (tiny[f"{step.layer.name}.{kind}"] for kind in ("weight", "bias"))
+            given = rounded(step.inputs.astype(np.float32))
+            before = reference.multiply(step.layer, rounded(weight), given)
+            before += reference.for_channels(bias, before)
+            alone[step.layer.name] = reference.rectify(before) if step.relu else before
+    weighted = [tap for tap in predict(tiny, images, [mode]) if tap.tap in alone]
+    assert len(weighted) == len(tiny.configuration.taps) - 5
+    for ratio in ratios(weighted, alone, mode, "local"):
+        assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
+
+
+def test_what_is_cut_off_of_a_layers_outputs_is_predicted(tiny: Checkpoint, batch: Batch) -> None:
+    # Of the first layer, along the prediction: rounding's own noise is in all other directions.
+    images = batch(tiny)
+    first = next(predict(tiny, images, [MODES["tf32"], NEAREST]))
+    cut, rounded = (
+        np.square(first.local[mode.name], dtype=np.float64) for mode in (MODES["tf32"], NEAREST)
+    )
+    predicted = np.sqrt(cut - rounded)
+    weight = tf32.cut_off(tiny["block1_conv1.weight"])
+    layer = tiny.configuration.layers[0]
+    assert isinstance(layer, Convolution)
+    products = reference.multiply(layer, weight, tf32.cut_off(images))
+    bias = reference.for_channels(tiny["block1_conv1.bias"], products)
+    nearer = -(products + bias - first.before) * np.sign(first.before - bias)
+    slope = float((nearer * predicted).sum() / np.square(predicted).sum())
+    assert 1 / ONE_TERM.limit < slope < ONE_TERM.limit
+
+
+def test_of_a_bias_nothing_is_cut_off() -> None:
+    # Weights of zero leave the bias alone, which is added behind the products.
+    layer = Dense("fc1", 3, 2, relu=True)
+    drift = Drift(0.1, np.ones((1, 3), np.float32))
+    before = np.array([[5.0, -7.0]])
+    weight, bias = np.zeros((2, 3), np.float32), np.array([5, -7], np.float32)
+    drift.multiply(Step(layer, np.ones((1, 3)), before, True, before), weight, bias)
+    assert drift.local.tolist() == drift.accumulated.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(("third", "largest"), [(False, 3.0), (True, -5.0)])
+def test_pooling_takes_the_largest_drift_of_those_that_may_win(third: bool, largest: float) -> None:
+    drift = Drift(0.1, np.ones((1, 1, 2, 2), np.float32))
+    drift.accumulated = np.array([[[[-1, 3], [-5, 2]]]], np.float32)
+    drift.pool(np.array([True, True, third, True]).reshape(1, 1, 1, 1, 4))
+    assert drift.accumulated.ravel().tolist() == [largest]
+    # What a pooling alone is given it passes on as it is.
+    assert drift.local.ravel().tolist() == [0]
+
+
+def test_tf32_passes_whether_operands_are_rounded_or_cut_off(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    images = batch(tiny)
+    predictions = list(predict(tiny, images, [MODES["tf32"], NEAREST]))
+    rounded, cut = (
+        tf32.run_with_operands(tiny, images, operands) for operands in (tf32.nearest, tf32.cut_off)
+    )
+    assert max(ratios(predictions, rounded, MODES["tf32"], "accumulated")) < LIMITS.ratio.limit
+    # What is cut off adds up: without the mean, the last layers would be called wrong.
+    assert min(ratios(predictions, cut, NEAREST, "accumulated")[-3:]) > LIMITS.ratio.limit
 
 
 def test_the_smallest_numbers_are_not_predicted_exact(tiny: Checkpoint) -> None:

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from parity import reference
 from parity.expected import Expectation
 from parity.gradients.branch import Branch
+from parity.modes import Mode
 from parity.reference import Float64
-from parity.tolerance import Mode
 from vgg16.architecture import (
     POOLING_SIZE,
     Configuration,
@@ -193,7 +193,7 @@ def _sum(mode: Mode, values: Float64, length: int, carried_and_own: Float64) -> 
 
 def _own(mode: Mode, length: int) -> float:
     """What each product counts for in a sum of so many, as a share of its square."""
-    return _unit(mode) * (1 + length / 6) + 2 * mode.operands**2 / 3
+    return _unit(mode) * (1 + length / 6)
 
 
 def _bias(delta: Signal, mode: Mode) -> Signal:

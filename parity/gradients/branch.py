@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from parity import reference
 from parity.expected import Expectation
-from parity.tolerance import Mode, Tolerance
+from parity.modes import Mode
+from parity.tolerance import Tolerance
 from vgg16.architecture import Configuration, Convolution, MaxPooling
 
 

@@ -18,8 +18,9 @@ from parity.expected import Expectation
 from parity.gradients import step
 from parity.gradients.backward import IMAGES, Block, Signal, backward
 from parity.gradients.branch import Branch, misled, rectified
+from parity.modes import Mode
 from parity.report import GradientVerdict
-from parity.tolerance import Limits, Mode, Tolerance
+from parity.tolerance import Limits, Tolerance
 from vgg16.architecture import Shape
 from vgg16.checkpoint import Checkpoint
 

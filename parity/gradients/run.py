@@ -10,17 +10,16 @@ import numpy as np
 from parity import verdicts
 from parity.expected import Expectation
 from parity.gradients import judge, step
-from parity.lanes import Lane
+from parity.modes import Mode
 from parity.processes import Job, Record, work
 from parity.report import Row
 from parity.runtimes import Runtime
-from parity.tolerance import Mode
 from vgg16.checkpoint import Checkpoint
 
 
-def applies(runtime: Runtime, lane: Lane) -> bool:
-    """Whether a runtime has gradients at all, and a lane whose parameters are float32."""
-    return not (runtime.onnx or runtime.port) and lane.precision == "float32"
+def applies(runtime: Runtime, mode: Mode) -> bool:
+    """Whether a runtime has gradients, and computes in float32: no other mode is modelled."""
+    return not (runtime.onnx or runtime.port) and mode.name == "float32"
 
 
 def added(

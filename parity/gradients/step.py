@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from parity import compare
 from parity.expected import Expectation
 from parity.gradients.backward import Labels, Signal
-from parity.tolerance import Mode
+from parity.modes import Mode
 from vgg16.checkpoint import Checkpoint
 
 # The file in a case's folder that tells the worker its images' labels.
