@@ -234,13 +234,31 @@ def _write(results: Results, report: Report, chosen: argparse.Namespace) -> None
 
         pictures = [photograph.path for photograph in PHOTOGRAPHS]
         texts[chosen.out / "report.html"] = html.page(report, pictures)
-    text = cuda_report.markdown(results, report)
+    text = cuda_report.markdown(results, report, _plotted(results, report, chosen))
     print(text)
     if chosen.markdown is not None:
         texts[chosen.markdown] = cuda_report.inserted(chosen.markdown, text)
     for path, content in texts.items():
         with whole_file(path) as temporary:
             temporary.write_text(content.rstrip("\n") + "\n", encoding="utf-8")
+
+
+def _plotted(results: Results, report: Report, chosen: argparse.Namespace) -> dict[str, str]:
+    """Draw into the folder, and beside the page: the page's pictures, name -> what each shows."""
+    if find_spec("matplotlib") is None:
+        print("plots are left out: matplotlib is not installed", file=sys.stderr)
+        return {}
+    from benchmarks import cuda_plot
+
+    found = {}
+    for name, figure in cuda_plot.figures(results, report).items():
+        cuda_plot.write(figure, chosen.out / name)
+        found[name] = cuda_plot.CAPTIONS[name]
+        if chosen.markdown is not None:
+            beside = chosen.markdown.with_name(f"{chosen.markdown.stem}-{name}")
+            cuda_plot.write(figure, beside)
+            found[beside.name] = found.pop(name)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -137,8 +137,8 @@ def driver() -> dict[str, str]:
     return dict(zip(("card", "driver"), first, strict=False)) if told.returncode == 0 else {}
 
 
-def markdown(results: Results, report: Report) -> str:
-    """Everything measured, as sections with tables."""
+def markdown(results: Results, report: Report, pictures: Mapping[str, str]) -> str:
+    """Everything measured, as sections with tables, and pictures: file -> what it shows."""
     return "\n".join(
         [
             *(f"- {name}: {value}" for name, value in results.facts.items()),
@@ -155,6 +155,7 @@ def markdown(results: Results, report: Report) -> str:
                 _PARITY,
                 map(_parity, report.rows),
             ),
+            *itertools.chain(*((f"![{shown}]({name})", "") for name, shown in pictures.items())),
             *_layers(report, results.device),
             "### Throughput",
             "",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from benchmarks import cuda, cuda_parity, cuda_report
+from benchmarks import cuda, cuda_parity, cuda_plot, cuda_report
 from benchmarks.cuda_report import Results, Throughput
 from benchmarks.cuda_worker import timed
 from benchmarks.measure import Outcome
@@ -212,7 +212,7 @@ def results(**changes: Any) -> Results:
 
 
 def test_throughput_stands_beside_the_roofline() -> None:
-    lines = cuda_report.markdown(results(), both()).splitlines()
+    lines = cuda_report.markdown(results(), both(), {}).splitlines()
     assert "| float32 | 16 | 4000 |" in lines
     assert "| torch | strict | 32 | 1000 | 25% |  |" in lines
     assert "| onnx-from-torch | strict | 256 |  |  | out \\| of memory |" in lines
@@ -225,7 +225,7 @@ def test_throughput_stands_beside_the_roofline() -> None:
 
 
 def test_rows_of_every_kind_have_a_line() -> None:
-    lines = cuda_report.markdown(results(), everything()).splitlines()
+    lines = cuda_report.markdown(results(), everything(), {}).splitlines()
     assert (
         "| onnx-from-torch | strict | not run |  |  |  |  |  |  | onnxruntime is not installed |"
         in lines
@@ -237,7 +237,66 @@ def test_a_row_whose_case_was_not_compared_is_no_figure() -> None:
     made = report(row(status="broken", reason=beyond.reason, cases=(beyond,), device="cpu"))
     (target,) = cuda_report.parity_targets(made)
     assert (target.reached, target.said) == (None, f"torch: broken: {beyond.reason}")
-    assert beyond.reason in cuda_report.markdown(results(device="cpu"), made)
+    assert beyond.reason in cuda_report.markdown(results(device="cpu"), made, {})
+    assert list(cuda_plot.figures(results(device="cpu"), made)) == ["throughput.png"]
+
+
+def drawn(figure: Any) -> dict[str, dict[str, list[float]]]:
+    """A panel's title -> a line's label -> its values."""
+    return {
+        panel.get_title(loc="left").partition(":")[0]: {
+            line.get_label(): [float(value) for value in line.get_ydata()]
+            for line in panel.get_lines()
+        }
+        for panel in figure.axes
+    }
+
+
+def test_plots_have_a_panel_a_lane_with_what_was_observed_predicted_and_possible() -> None:
+    bfloat16 = Throughput("torch", "bfloat16", "bfloat16", 256, 0.1, 9)
+    more = measured(torch=1000.0, onnx=900.0)
+    found = cuda_plot.figures(results(throughput=(*more, bfloat16)), both())
+    assert list(found) == list(cuda_plot.CAPTIONS)
+    speed = drawn(found["throughput.png"])
+    assert speed["strict"]["torch"] == [1000]
+    assert speed["strict"]["onnx-from-torch"] == [900]
+    assert set(speed["strict"]["roofline"]) == {4000}
+    # Of bfloat16 no matrix product was measured.
+    assert speed["bfloat16"] == {"torch": [2560]}
+    layers = drawn(found["layers.png"])
+    on_gpu = both().rows[1].cases[0].layers
+    assert layers["strict"]["torch"] == [layer.accumulated.rms_error for layer in on_gpu]
+    assert [layer.accumulated.rms_predicted for layer in on_gpu] in layers["strict"].values()
+
+
+def test_nothing_measured_is_no_plot() -> None:
+    assert cuda_plot.figures(results(throughput=()), report()) == {}
+
+
+def test_the_page_shows_its_plots_which_lie_beside_it_and_in_the_folder(tmp_path: Path) -> None:
+    page, out = tmp_path / "docs" / "gpu.md", tmp_path / "out"
+    page.parent.mkdir()
+    page.write_text("<!-- measured: begin -->\n<!-- measured: end -->\n")
+    chosen = cuda._parser().parse_args(["--out", str(out), "--markdown", str(page)])
+    cuda._write(results(), both(), chosen)
+    for name, shown in cuda_plot.CAPTIONS.items():
+        assert f"![{shown}](gpu-{name})" in page.read_text().splitlines()
+        beside = (page.parent / f"gpu-{name}").read_bytes()
+        assert beside.startswith(b"\x89PNG")
+        assert (out / name).read_bytes() == beside
+
+
+def test_without_matplotlib_the_page_has_no_plots_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    absent = {"matplotlib"}
+    monkeypatch.setattr(cuda, "find_spec", lambda name: None if name in absent else real(name))
+    cuda._write(results(), both(), cuda._parser().parse_args(["--out", str(tmp_path)]))
+    captured = capsys.readouterr()
+    assert "plots are left out: matplotlib is not installed" in captured.err
+    assert ".png" not in captured.out
+    assert list(tmp_path.glob("*.png")) == []
 
 
 def test_only_the_measured_part_of_the_page_is_replaced(tmp_path: Path) -> None:
