@@ -7,25 +7,27 @@ time in the port. Prints what it found as JSON.
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import weight_files
-
-ATTEMPTS = 20
+from parity_tests.killing import ATTEMPTS, attempt
 
 
 def main(old: str, new: str, out: str, name: str) -> None:
     folder = Path(out)
     destination = folder / "weights"
-    attempt(old, destination, name, None)
+
+    def port(source: str, kill_after: float | None = None) -> float:
+        return attempt(
+            lambda: weight_files.write(weight_files.read(source), destination, name), kill_after
+        )
+
+    port(old)
     older = destination.read_bytes()
-    seconds = attempt(new, destination, name, None)
+    seconds = port(new)
     newer = destination.read_bytes()
     known = {older: "old", newer: "new"}
     moments = random.Random(16)
@@ -37,13 +39,13 @@ def main(old: str, new: str, out: str, name: str) -> None:
         destination.unlink()
         if over:
             destination.write_bytes(older)
-        attempt(new, destination, name, moments.uniform(0, 1.1 * seconds))
+        port(new, moments.uniform(0, 1.1 * seconds))
         if destination.exists():
             found[known.get(destination.read_bytes(), "broken")] += 1
         else:
             found["lost" if over else "absent"] += 1
         strays += len(hidden(folder)) > 0
-        attempt(new, destination, name, None)
+        port(new)
         if left := hidden(folder):
             found[f"left: {left}"] += 1
     print(json.dumps({"found": found, "strays": strays, "seconds": seconds}))
@@ -51,26 +53,6 @@ def main(old: str, new: str, out: str, name: str) -> None:
 
 def hidden(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "weights")
-
-
-def attempt(source: str, destination: Path, name: str, kill_after: float | None) -> float:
-    """One port in a fork; its seconds."""
-    start = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            weight_files.write(weight_files.read(source), destination, name)
-            status = 0
-        finally:
-            os._exit(status)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if kill_after is None and status != 0:
-        raise RuntimeError(f"the port itself failed with status {status}")
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

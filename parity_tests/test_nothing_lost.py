@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import weight_files
+from parity_tests import killing
 from parity_tests.helpers import same
 from vgg16.architecture import configuration
 from vgg16.checkpoint import Checkpoint, write_checkpoint
@@ -21,30 +21,18 @@ from vgg16.seeded import generate
 pytestmark = pytest.mark.slow
 
 WRITTEN = weight_files.writable()
-posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
 
 
-@posix
+@killing.needs_fork
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_killed_port_leaves_the_old_file_or_the_new_and_the_next_clears_up(
     tiny: Checkpoint, tmp_path: Path, name: str
 ) -> None:
     older = write_checkpoint(generate(configuration("tiny"), 5), tmp_path / "older.safetensors")
     (tmp_path / "out").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "parity_tests.killed_port"),
-            *(older.file, tiny.file, tmp_path / "out", name),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[1],
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.splitlines()[-1])
+    report = killing.report("killed_port", older.file, tiny.file, tmp_path / "out", name)
     assert set(report["found"]) <= {"old", "new", "absent"}, report
-    assert sum(report["found"].values()) == 20
+    assert sum(report["found"].values()) == killing.ATTEMPTS
     # Some of the moments lie within the writing, or nothing was cleared up.
     assert report["strays"] > 0, report
 
