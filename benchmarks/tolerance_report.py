@@ -41,6 +41,7 @@ def markdown(results: Results, facts: Mapping[str, str], picture: str) -> str:
     ]
     if picture:
         lines += [f"![Predicted and observed errors through the layers]({picture})", ""]
+        lines += ["Where a runtime's line is not seen, it lies behind another's.", ""]
     for study, seeds in results.items():
         lines += [f"## {study.capitalize()}: {len(seeds)} seeds", ""]
         lines += _table({study: seeds})

@@ -71,7 +71,7 @@ def run_parity(
     read, and for gradients at the depth of logits alone, or of runtimes that have none.
     """
     if gradients and depth == "logits":
-        raise BadInput("gradients", "need every layer of the forward pass", "more than the logits")
+        raise BadInput("gradients", "are not compared where only logits are", "one of the two")
     cases = [inputs.pictures(checkpoint, images)]
     if hard_inputs:
         cases += inputs.hard(checkpoint)
@@ -80,7 +80,8 @@ def run_parity(
     modes = {mode.name: mode for lane, place in pairs if (mode := lane.mode(place)) is not None}
     judged = (backward.applies(one, mode) for one in runtimes for mode in modes.values())
     if gradients and not any(judged):
-        raise BadInput("gradients", "are asked for of what has none", "a framework in float32")
+        named = ", ".join(one.name for one in runtimes)
+        raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
         workplace = Workplace(checkpoint, Path(folder), devices[0], timeout, progress, gradients)
         start = time.perf_counter()

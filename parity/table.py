@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
+from parity.compare import Verdict
 from parity.report import Report, Row
 
 COLUMNS: Final = (
@@ -35,6 +37,7 @@ def table(report: Report) -> list[tuple[str, ...]]:
 def remarks(report: Report) -> list[str]:
     """A line for every row that does not hold, and for what is worth knowing of those that do."""
     lines = []
+    with_gradients = any(row.gradients for row in report.rows)
     for row in report.rows:
         if row.reason:
             lines.append(f"{row.name} {row.status}: {row.reason}")
@@ -44,17 +47,33 @@ def remarks(report: Report) -> list[str]:
             lines.append(f"{row.name}: the same run twice gave other bits, from {first} on")
         if row.beside_cpu:
             lines.append(f"{row.name}: {_beside(row)}")
+        if with_gradients and row.cases:
+            lines.append(f"{row.name}: {_gradients(row)}")
     return lines
+
+
+def _gradients(row: Row) -> str:
+    """The worst tensors of the backward pass and of the step of SGD."""
+    if not row.gradients:
+        return "no gradients are compared"
+    after = [each for one in row.gradients for each in (one.parameter, one.velocity) if each]
+    return (
+        f"gradients of {len(row.gradients)} tensors, "
+        f"{_worst(one.gradient for one in row.gradients)}; after a step of SGD, {_worst(after)}"
+    )
 
 
 def _beside(row: Row) -> str:
     """The worst tap of a run on the GPU beside the CPU's."""
     verdicts = [layer.accumulated for case in row.beside_cpu for layer in case.layers]
-    ratio = max((verdict.ratio for verdict in verdicts), default=0.0)
-    deviations = max((verdict.deviations for verdict in verdicts), default=0.0)
-    return (
-        f"beside the CPU, R {_short(ratio)} and Z {_short(deviations)} of what both may differ by"
-    )
+    return f"beside the CPU, {_worst(verdicts)} of what both may differ by"
+
+
+def _worst(verdicts: Iterable[Verdict]) -> str:
+    """The largest R and the largest Z."""
+    pairs = [(verdict.ratio, verdict.deviations) for verdict in verdicts] or [(0.0, 0.0)]
+    ratio, deviations = map(max, zip(*pairs, strict=True))
+    return f"R {_short(ratio)} and Z {_short(deviations)}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -99,6 +99,19 @@ BAD_ARGUMENTS = {
         "configuration: 'F' is unknown",
     ),
     "unknown summary": (["summary", "--configuration", "F"], "configuration: 'F' is unknown"),
+    "empty configuration of a summary": (
+        ["summary", "--configuration", ""],
+        "configuration: '' is unknown",
+    ),
+    "empty lanes": (["parity", "--lanes", ""], "lane: '' is unknown; expected one of strict, "),
+    "quick gradients": (
+        ["parity", "--quick", "--gradients"],
+        "--quick: excludes --gradients; expected one of the two",
+    ),
+    "unknown seed of a port": (
+        ["port", "seeded:x", "w.pth"],
+        "--weights: the seed is 'x'; expected a whole number",
+    ),
     "unknown device": (
         ["parity", "--device", "tpu"],
         "--device: 'tpu' is unknown; expected one of",
@@ -169,6 +182,19 @@ def test_bad_usage_is_one_line(vgg16: Command, arguments: list[str], message: st
     assert last.startswith(f"vgg16: {message}")
     assert done.out == ""
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "command", [["parity", "--images"], ["predict"], ["check", CAT, "--images"]]
+)
+def test_a_picture_that_is_not_there_is_told_before_the_weights_are_made(
+    vgg16: Command, command: list[str]
+) -> None:
+    done = vgg16(*command, "none.png")
+    assert done.status == 2
+    assert done.err.splitlines() == [
+        "vgg16: none.png: no such file; expected a picture (JPEG, PNG, WebP, …)"
+    ]
 
 
 def test_values_that_are_not_finite_are_one_line(vgg16: Command, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 import torch
 
 from parity_tests.helpers import Command, same
+from vgg16 import seeded
+from vgg16.architecture import configuration
 from vgg16.checkpoint import Checkpoint, open_checkpoint
 from vgg16.names import torchvision_keys
 from vgg16.photographs import PHOTOGRAPHS
@@ -130,6 +132,18 @@ def test_seeded_weights_are_still_known_as_such_after_a_port(
     for name in ("a.pth", "a.weights.h5", "a.safetensors"):
         assert vgg16("port", tiny.file, tmp_path / name).status == 0
         assert is_seeded(resolve(str(tmp_path / name), None)), name
+
+
+def test_seeded_weights_are_ported_by_name(
+    vgg16: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = seeded.generate(configuration("tiny"), 3)
+    monkeypatch.setattr(
+        seeded, "seeded_checkpoint", lambda name, seed: {("D", 3): made}[name, seed]
+    )
+    assert vgg16("port", "seeded:3", tmp_path / "w.pth").status == 0
+    ported = resolve(str(tmp_path / "w.pth"), None)
+    assert same(ported, made)
 
 
 def test_predict_says_nothing_of_seeds_for_other_weights(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 
@@ -210,6 +212,28 @@ def test_without_the_hub_the_error_says_what_to_do(
     assert err.startswith(message)
     assert len(err.strip().splitlines()) == 1
     assert err.strip().endswith(f"expected {fetching.by_hand(record)}")
+
+
+def test_the_hubs_attempts_are_not_logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    library = logging.getLogger("huggingface_hub")
+    log = logging.getLogger("huggingface_hub.utils._http")
+    heard: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: heard.append(record.getMessage()))
+    monkeypatch.setattr(library, "handlers", [handler])
+
+    def unreachable(*_: object, **__: object) -> str:
+        log.warning("Retrying in 1s")
+        log.error("not to be missed")
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setenv("VGG16_CACHE", str(tmp_path))
+    monkeypatch.setenv("VGG16_MIRROR", "")
+    with pytest.raises(BadInput, match=r"cannot be fetched from timm/vgg16.tv_in1k \(unreachable"):
+        fetch(PUBLISHED["timm-tv-in1k"])
+    log.warning("heard again")
+    assert heard == ["not to be missed", "heard again"]
 
 
 def test_a_wrong_digest_from_the_hub_is_refused(server: WeightServer, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
 
 
 def test_logits_alone_are_not_enough(vgg16: Command, tiny: Checkpoint) -> None:
-    with pytest.raises(BadInput, match="need every layer"):
+    with pytest.raises(BadInput, match="where only logits are"):
         run_parity(tiny, PICTURES, [RUNTIMES["torch"]], depth="logits", gradients=True)
     outcome = vgg16("parity", "--configuration", "tiny", "--quick", "--gradients")
     assert outcome.status == 2

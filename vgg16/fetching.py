@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,8 +122,14 @@ def _from_hub(record: Published) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    # It logs every attempt; what is wrong is said once, below.
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(record.repository, _hub_file(record), revision=record.revision))
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
         problem = f"cannot be fetched from {record.repository} ({error})"
         raise BadInput(record.name, problem, by_hand(record)) from error
+    finally:
+        log.setLevel(level)

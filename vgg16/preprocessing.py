@@ -22,6 +22,8 @@ Layout = Literal["nchw", "nhwc"]
 
 # How much longer one side may be than the other: at 100 the resized picture takes 20 MB.
 _LONGEST_SIDES: Final = 100
+# What a message expects where a picture is missing or none.
+PICTURE: Final = "a picture (JPEG, PNG, WebP, …)"
 
 
 @dataclass(frozen=True)
@@ -183,18 +185,17 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     for pixels without a fixed range (32 bits, floating point), and for a picture so long that its
     resized form would not fit in memory.
     """
-    expected = "a picture (JPEG, PNG, WebP, …)"
-    path = require_file(path, expected)
+    path = require_file(path, PICTURE)
     try:
         with Image.open(path) as opened:
             image: Image.Image = ImageOps.exif_transpose(opened)
             image.load()
     except UnidentifiedImageError as error:
-        raise BadInput(path, "not a picture", expected) from error
+        raise BadInput(path, "not a picture", PICTURE) from error
     except Exception as error:  # whatever a decoder raises on a damaged file
-        raise BadInput(path, f"cannot be read ({error})", expected) from error
+        raise BadInput(path, f"cannot be read ({error})", PICTURE) from error
     if image.mode in ("I", "F"):
-        raise BadInput(path, f"has pixels of mode {image.mode}, which have no range", expected)
+        raise BadInput(path, f"has pixels of mode {image.mode}, which have no range", PICTURE)
     if max(image.size) > _LONGEST_SIDES * min(image.size):
         problem = f"is {image.width}×{image.height} pixels"
         raise BadInput(path, problem, f"sides within a factor of {_LONGEST_SIDES}")

@@ -78,6 +78,11 @@ def _refuse(message: str, status: int = 2) -> int:
     return status
 
 
+def _network(configuration: str | None) -> str:
+    """The default where no configuration is given; an empty name is refused later."""
+    return "D" if configuration is None else configuration
+
+
 @app.command()
 def parity(
     configuration: ConfigurationOption = None,
@@ -266,7 +271,9 @@ def check(
 
 @app.command()
 def port(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A weights file.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A file, a published name, or seeded[:N].")
+    ],
     destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="The file to write.")],
     from_format: Annotated[
         _Text,
@@ -329,10 +336,10 @@ def summary(
     if frameworks:
         from vgg16_cli import described
 
-        return described.summary(configuration or "D", frameworks, as_json)
+        return described.summary(_network(configuration), frameworks, as_json)
     from vgg16_cli.commands import summary
 
-    return summary(configuration or "D", as_json)
+    return summary(_network(configuration), as_json)
 
 
 @app.command()
@@ -351,4 +358,4 @@ def draw(
     """Draw the network, as SVG or PNG."""
     from vgg16_cli.draw import draw
 
-    return draw(out, configuration or "D", kind, as_json)
+    return draw(out, _network(configuration), kind, as_json)

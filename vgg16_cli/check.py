@@ -23,13 +23,14 @@ def check(
         raise BadInput("check", reason)
     require_file(model, "an ONNX model (.onnx)")
     from parity.check import check_model, lines, to_json
-    from vgg16.photographs import PHOTOGRAPHS
+    from vgg16_cli.pictures import named_pictures
     from vgg16_cli.weights import resolve
 
+    pictures = named_pictures(images)
     report = check_model(
         model,
         resolve(weights, configuration),
-        list(images) or [photograph.path for photograph in PHOTOGRAPHS],
+        pictures,
         progress=working,
     )
     if as_json:

@@ -13,7 +13,7 @@ _TOP: Final = 5
 
 
 def port(
-    source: Path,
+    source: str,
     destination: Path,
     from_format: str | None,
     to_format: str | None,
@@ -24,14 +24,12 @@ def port(
     """A weights file in another format."""
     import weight_files
     from vgg16.preprocessing import RECIPES
-    from vgg16_cli.weights import opened
-    from weight_files.opening import published_record
+    from vgg16_cli.weights import is_name, resolve
 
     if recipe is not None:
         choice("--recipe", recipe, tuple(RECIPES))
-    by_name = from_format is None and published_record(str(source)) is not None
-    named = opened(str(source)) if by_name else None
-    with working(f"port {source.name}"):
+    named = resolve(source, None) if from_format is None and is_name(source) else None
+    with working(f"port {Path(source).name}"):
         checkpoint = named or weight_files.read(source, from_format)
         if recipe is not None:
             checkpoint = checkpoint.with_recipe(recipe)
@@ -72,6 +70,7 @@ def predict(
     from parity.runtimes import installed, runtime
     from vgg16.labels import class_name
     from vgg16.seeded import is_seeded
+    from vgg16_cli.pictures import named_pictures
     from vgg16_cli.weights import resolve
 
     place = choice("--device", device, get_args(Device))
@@ -83,8 +82,9 @@ def predict(
         chosen = runtime(runtime_name)
         if reason := chosen.missing():
             raise BadInput(chosen.name, reason)
+    pictures = named_pictures(images)
     checkpoint = resolve(weights, configuration)
-    logits = run_logits(checkpoint, images, chosen, device=place, progress=working)
+    logits = run_logits(checkpoint, pictures, chosen, device=place, progress=working)
     probabilities = softmax(logits)
     seeded = is_seeded(checkpoint)
     predictions = [
@@ -101,11 +101,11 @@ def predict(
     if as_json:
         results = [
             {"file": str(path), "top5": best}
-            for path, best in zip(images, predictions, strict=True)
+            for path, best in zip(pictures, predictions, strict=True)
         ]
         print_json({"runtime": chosen.name, "seeded": seeded, "images": results})
         return 0
-    for path, best in zip(images, predictions, strict=True):
+    for path, best in zip(pictures, predictions, strict=True):
         print(path)
         for entry in best:
             print(f"  {entry['probability']:7.2%}  {entry['name']}")

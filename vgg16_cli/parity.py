@@ -33,18 +33,20 @@ def parity(
     from parity.run import DEVICES, run_parity
     from parity.runtimes import RUNTIMES, own_port, runtime
     from parity.table import COLUMNS, TEXT_COLUMNS, remarks, table
-    from vgg16.photographs import PHOTOGRAPHS
+    from vgg16_cli.pictures import named_pictures
     from vgg16_cli.weights import resolve
 
     chosen = [] if port is None else [own_port(port)]
     if runtimes is not None or port is None:
         named = RUNTIMES if runtimes is None else _listed(runtimes)
         chosen += [runtime(name) for name in named]
-    wanted = _listed(lanes or ("strict" if quick else "strict,default"))
+    wanted = _listed(("strict" if quick else "strict,default") if lanes is None else lanes)
+    if quick and gradients:
+        raise BadInput("--quick", "excludes --gradients", "one of the two")
     place = choice("--device", device, DEVICES)
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
-    pictures = list(images) or [photograph.path for photograph in PHOTOGRAPHS]
+    pictures = named_pictures(images)
     chosen_lanes = [lane(name) for name in wanted]
     given = [weights, None if port is None else port.rpartition(":")[0]]
     older = files.check([*pictures, *(Path(name) for name in given if name)])

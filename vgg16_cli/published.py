@@ -51,6 +51,8 @@ def fetch_published(names: Sequence[str], everything: bool, as_json: bool) -> in
 
     if not (names or everything):
         raise BadInput("weights fetch", "no name is given", f"{', '.join(PUBLISHED)}, or --all")
+    if names and everything:
+        raise BadInput("weights fetch", "names are given besides --all", "one of the two")
     # All of them, before the first is fetched.
     records = [published(name) for name in (PUBLISHED if everything else dict.fromkeys(names))]
     paths: dict[str, str] = {}

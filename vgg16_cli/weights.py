@@ -33,6 +33,14 @@ def resolve(weights: str | None, configuration: str | None) -> Checkpoint:
     return checkpoint
 
 
+def is_name(weights: str) -> bool:
+    """Whether it names weights that are no file: a published set's, or the seeded ones."""
+    from weight_files.opening import published_record
+
+    seeded = weights.partition(":")[0] == "seeded" and not Path(weights).exists()
+    return seeded or published_record(weights) is not None
+
+
 def opened(weights: str) -> Checkpoint:
     """A file of any format or a published set of weights, fetched where it is not in the cache.
 
