@@ -248,16 +248,17 @@ def _plotted(results: Results, report: Report, chosen: argparse.Namespace) -> di
     if find_spec("matplotlib") is None:
         print("plots are left out: matplotlib is not installed", file=sys.stderr)
         return {}
-    from benchmarks import cuda_plot
+    from benchmarks import cuda_plot, plots
 
+    page: Path | None = chosen.markdown
     found = {}
     for name, figure in cuda_plot.figures(results, report).items():
-        cuda_plot.write(figure, chosen.out / name)
-        found[name] = cuda_plot.CAPTIONS[name]
-        if chosen.markdown is not None:
-            beside = chosen.markdown.with_name(f"{chosen.markdown.stem}-{name}")
-            cuda_plot.write(figure, beside)
-            found[beside.name] = found.pop(name)
+        plots.write(figure, chosen.out / name)
+        shown = name
+        if page is not None:
+            shown = f"{page.stem}-{name}"
+            plots.write(figure, page.with_name(shown))
+        found[shown] = cuda_plot.CAPTIONS[name]
     return found
 
 

@@ -101,8 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     if chosen.markdown is not None and drawn is not None:
         _write(chosen.markdown, text)
-        with whole_file(drawn) as temporary:
-            plot(results, temporary)
+        plot(results, drawn)
     return 0
 
 

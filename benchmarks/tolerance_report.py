@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import plots
 from parity.tolerance import LIMITS
 
 Results = Mapping[str, Mapping[str, list[dict[str, Any]]]]
 
 _MODES: Final = ("float32", "bfloat16", "float16")
-# Seven colours that stay apart for colour-blind eyes (Okabe and Ito).
-_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 def markdown(results: Results, facts: Mapping[str, str], picture: str) -> str:
@@ -51,31 +50,23 @@ def markdown(results: Results, facts: Mapping[str, str], picture: str) -> str:
 
 def plot(results: Results, path: Path) -> None:
     """Predicted and observed rms errors through the layers, a panel a mode, as PNG."""
-    from matplotlib import rcParams
-    from matplotlib.figure import Figure
-
-    rcParams["svg.hashsalt"] = "vgg16"
     studies = {name: results[name] for name in ("float32", "fewer bits") if name in results}
     records = [r for r in _records(studies) if r["kind"] == "accumulated"]
     modes = [mode for mode in _MODES if any(r["mode"] == mode for r in records)]
-    figure = Figure(figsize=(9, 3.4 * max(len(modes), 1)), layout="constrained")
-    panels = figure.subplots(max(len(modes), 1), 1, squeeze=False)[:, 0]
+    titles = (f"{mode}: rms error of a layer's outputs" for mode in modes)
+    figure, panels = plots.panels(titles, height=3.4)
     for mode, panel in zip(modes, panels, strict=False):
         of_mode = [record for record in records if record["mode"] == mode]
         taps = list(dict.fromkeys(record["tap"] for record in of_mode))
         predicted = [_median(of_mode, tap, "predicted") for tap in taps]
         panel.semilogy(taps, predicted, color="black", linewidth=2, label="predicted")
-        runtimes = list(dict.fromkeys(record["runtime"] for record in of_mode))
-        for runtime, colour in zip(runtimes, _COLOURS, strict=False):
+        for runtime, colour in plots.colours(record["runtime"] for record in of_mode).items():
             own = [record for record in of_mode if record["runtime"] == runtime]
             observed = [_median(own, tap, "observed") for tap in taps]
             panel.semilogy(taps, observed, color=colour, marker=".", label=runtime)
-        panel.set_title(f"{mode}: rms error of a layer's outputs", loc="left")
-        panel.tick_params(axis="x", rotation=60, labelsize=8)
-        panel.grid(axis="y", alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
+        plots.name_layers(panel)
         panel.legend(fontsize=8, ncols=2, frameon=False)
-    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+    plots.write(figure, path)
 
 
 def _records(results: Results) -> list[dict[str, Any]]:

@@ -35,6 +35,9 @@ ConfigurationOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(metavar="A|B|C|D|E|tiny", help="A column of the paper's Table 1. Default: D."),
 ]
+NetworkOption = Annotated[
+    str, typer.Option(metavar="A|B|C|D|E|tiny", help="A column of the paper's Table 1.")
+]
 ImagesOption = Annotated[
     Optional[list[Path]],  # noqa: UP045
     typer.Option(metavar="PATH", help="A picture; may be given again. Default: two photographs."),
@@ -76,11 +79,6 @@ def _refuse(message: str, status: int = 2) -> int:
     if message:  # none where the help was shown instead
         print("vgg16:", " ".join(message.split()), file=sys.stderr)
     return status
-
-
-def _network(configuration: str | None) -> str:
-    """The default where no configuration is given; an empty name is refused later."""
-    return "D" if configuration is None else configuration
 
 
 @app.command()
@@ -321,7 +319,7 @@ def predict(
 
 @app.command()
 def summary(
-    configuration: ConfigurationOption = None,
+    configuration: NetworkOption = "D",
     frameworks: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
@@ -336,16 +334,16 @@ def summary(
     if frameworks:
         from vgg16_cli import described
 
-        return described.summary(_network(configuration), frameworks, as_json)
+        return described.summary(configuration, frameworks, as_json)
     from vgg16_cli.commands import summary
 
-    return summary(_network(configuration), as_json)
+    return summary(configuration, as_json)
 
 
 @app.command()
 def draw(
     out: Annotated[Path, typer.Option(metavar="FILE.svg|FILE.png", help="The picture to write.")],
-    configuration: ConfigurationOption = None,
+    configuration: NetworkOption = "D",
     kind: Annotated[
         str,
         typer.Option(
@@ -358,4 +356,4 @@ def draw(
     """Draw the network, as SVG or PNG."""
     from vgg16_cli.draw import draw
 
-    return draw(out, _network(configuration), kind, as_json)
+    return draw(out, configuration, kind, as_json)

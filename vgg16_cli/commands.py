@@ -24,13 +24,14 @@ def port(
     """A weights file in another format."""
     import weight_files
     from vgg16.preprocessing import RECIPES
-    from vgg16_cli.weights import is_name, resolve
+    from vgg16_cli.weights import resolve
 
     if recipe is not None:
         choice("--recipe", recipe, tuple(RECIPES))
-    named = resolve(source, None) if from_format is None and is_name(source) else None
-    with working(f"port {Path(source).name}"):
-        checkpoint = named or weight_files.read(source, from_format)
+    checkpoint = (
+        resolve(source, None) if from_format is None else weight_files.read(source, from_format)
+    )
+    with working(f"write {destination.name}"):
         if recipe is not None:
             checkpoint = checkpoint.with_recipe(recipe)
         if no_top:

@@ -26,22 +26,14 @@ def resolve(weights: str | None, configuration: str | None) -> Checkpoint:
     name, _, seed = weights.partition(":")
     if name == "seeded" and not Path(weights).exists():
         return _seeded(configuration or "D", seed or "0")
-    checkpoint = opened(weights)
+    checkpoint = _opened(weights)
     if configuration not in (None, checkpoint.configuration.name):
         problem = f"holds configuration {checkpoint.configuration.name}"
         raise BadInput(weights, problem, f"configuration {configuration}")
     return checkpoint
 
 
-def is_name(weights: str) -> bool:
-    """Whether it names weights that are no file: a published set's, or the seeded ones."""
-    from weight_files.opening import published_record
-
-    seeded = weights.partition(":")[0] == "seeded" and not Path(weights).exists()
-    return seeded or published_record(weights) is not None
-
-
-def opened(weights: str) -> Checkpoint:
+def _opened(weights: str) -> Checkpoint:
     """A file of any format or a published set of weights, fetched where it is not in the cache.
 
     Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
