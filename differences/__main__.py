@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from differences import pages
-from differences.catalogue import NAMES, module, run
-from vgg16.errors import BadInput
+from differences.harness import pages
+from differences.harness.catalogue import NAMES, module, run
+from vgg16_spec.errors import BadInput
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

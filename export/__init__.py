@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from export.bundle import check_out, export_onnx
-from export.interface import MODEL_FILE, VERSION, WEIGHTS_FILE
+from export.bundle.write import check_out, export_onnx
+from export.constants import MODEL_FILE, VERSION, WEIGHTS_FILE
 from export.options import Options
 
 __all__ = ["MODEL_FILE", "VERSION", "WEIGHTS_FILE", "Options", "check_out", "export_onnx"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from export.interface import OPSET
-from vgg16.errors import BadInput, choice
-from vgg16.preprocessing import Layout
+from export.constants import OPSET
+from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.images.preprocessing import Layout
 
 WeightsFile = Literal["shared", "separate", "embedded"]
 Output = Literal["logits", "probabilities"]

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vgg16.errors import BadInput
+from vgg16_spec.errors import BadInput
 
 
 def open_session(model: Path | bytes, *, threads: int = 0) -> Any:

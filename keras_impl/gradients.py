@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_impl.weights import configuration_of, variables
-from vgg16 import layouts
-from vgg16.architecture import Convolution
+from vgg16_spec import layouts
+from vgg16_spec.architecture import Convolution
 
 Arrays = dict[str, NDArray[Any]]
 # (model, images, labels) -> its outputs, and the gradients of the images and of its variables.

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 
 from keras_impl.weights import load_checkpoint
-from vgg16 import architecture
-from vgg16.architecture import Configuration
-from vgg16.checkpoint import Checkpoint
-from weight_files.opening import Weights, checkpoint_for
+from vgg16_spec import architecture
+from vgg16_spec.architecture import Configuration
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_weights.open import Weights, checkpoint_for
 
 # Images are (N, H, W, 3) whatever the user's Keras configuration says.
 _CHANNELS_LAST = {"data_format": "channels_last"}
@@ -44,7 +44,7 @@ def sequential(
         are loaded next, since random numbers for a network of this size take seconds.
     weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
         checkpoint; its classifier is left out where ``include_top`` is false. Its images are
-        prepared by its own recipe: ``weight_files.open_weights(weights).metadata.recipe``.
+        prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
 
     The model takes (N, H, W, 3) and returns (N, classes), or without the classifier the last maps
     (N, H // 32, W // 32, C).

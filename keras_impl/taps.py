@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_impl.weights import configuration_of
-from vgg16 import layouts
+from vgg16_spec import layouts
 
 
 def run_with_taps(model: keras.Model, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[Any]]:

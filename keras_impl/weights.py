@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import keras
 
-from vgg16 import checkpoint as checkpoints
-from vgg16 import layouts
-from vgg16.architecture import Configuration, Shape
-from vgg16.checkpoint import Checkpoint, Metadata, Tensor
-from vgg16.fitting import fitting
+from vgg16_spec import layouts
+from vgg16_spec.architecture import Configuration, Shape
+from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, checkpoint
+from vgg16_spec.checkpoint.matching import fitting
 
 
 def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, drop_head: bool = False) -> None:
@@ -56,7 +55,7 @@ def configuration_of(model: keras.Model) -> Configuration:
 
     Raises ``BadInput`` when they are those of none.
     """
-    return checkpoints.configuration_of(_shapes(model), model.name)
+    return checkpoint.configuration_of(_shapes(model), model.name)
 
 
 def variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parity_tests.helpers import Batch, Command, Outcome
+from parity_tests.support.helpers import Batch, Command, Outcome
 
 # Chosen before anything imports Keras; the other backends are tested in processes of their own.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -25,12 +25,12 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 if find_spec("triton"):
     import_module("triton")
 
-from parity_tests.cuda import reason_to_skip, required, skip
-from vgg16.checkpoint import Checkpoint
-from vgg16.photographs import PHOTOGRAPHS
-from vgg16.preprocessing import RECIPES, preprocess, read_image
-from vgg16.seeded import seeded_checkpoint
-from vgg16_cli import app
+from parity_tests.support.cuda import reason_to_skip, required, skip
+from vgg16_parity.cli import app
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.seeded import seeded_checkpoint
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from torch_impl.model import VGG
-from vgg16.names import torchvision_keys
+from vgg16_spec.names import torchvision_keys
 
 Arrays = dict[str, NDArray[Any]]
 

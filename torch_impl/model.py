@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from torch_impl.assign import assign
-from vgg16 import architecture
-from vgg16.names import torchvision_keys
-from weight_files.opening import Weights, checkpoint_for
+from vgg16_spec import architecture
+from vgg16_spec.names import torchvision_keys
+from vgg16_weights.open import Weights, checkpoint_for
 
 
 class VGG(nn.Module):
@@ -26,7 +26,7 @@ class VGG(nn.Module):
     dropout: the probability that training drops an activation of fc1 and fc2.
     weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
         checkpoint; its classifier is left out where ``include_top`` is false. Its images are
-        prepared by its own recipe: ``weight_files.open_weights(weights).metadata.recipe``.
+        prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
 
     Raises ``ValueError`` for an unknown configuration; ``BadInput``, a ``ValueError`` too, for
     weights that are not those of this network.

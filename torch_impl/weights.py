@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch_impl.assign import assign
 from torch_impl.model import VGG
-from vgg16.checkpoint import Checkpoint, Metadata, Tensor
-from vgg16.errors import BadInput
-from vgg16.fitting import fitting
-from vgg16.names import torchvision_keys
+from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
+from vgg16_spec.checkpoint.matching import fitting
+from vgg16_spec.errors import BadInput
+from vgg16_spec.names import torchvision_keys
 
 
 def load_checkpoint(model: VGG, checkpoint: Checkpoint, *, drop_head: bool = False) -> None:

@@ -1,0 +1,87 @@
+"""What ``benchmarks.cuda`` measured, as plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from benchmarks.cuda.report import Results
+from benchmarks.harness import plots
+from vgg16_parity.records import Report, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# A plot's file, less what goes before it -> what it shows.
+CAPTIONS: Final = MappingProxyType(
+    {
+        "layers.png": "Errors through the layers in every lane, observed and predicted",
+        "throughput.png": "Images a second in every lane, and the roofline",
+    }
+)
+
+
+def figures(results: Results, report: Report) -> Mapping[str, Figure]:
+    """The plots of ``CAPTIONS`` for which anything was measured."""
+    ran = [row for row in report.rows if row.device == results.device and row.cases]
+    rows = [row for row in ran if row.cases[0].layers]
+    drawn: dict[str, Figure] = {}
+    if rows:
+        drawn["layers.png"] = _layers(rows)
+    if any(one.rate for one in results.throughput):
+        drawn["throughput.png"] = _throughput(results)
+    return drawn
+
+
+def _layers(rows: list[Row]) -> Figure:
+    """The rms error of every tap on the first case, a panel a lane."""
+    lanes = list(dict.fromkeys(row.lane for row in rows))
+    colours = plots.colours(row.runtime for row in rows)
+    figure, panels = plots.panels(
+        (f"{lane}: rms error of a layer's outputs" for lane in lanes), 3.2
+    )
+    for lane, panel in zip(lanes, panels, strict=True):
+        for row in (row for row in rows if row.lane == lane):
+            taps = {layer.tap: layer.accumulated for layer in row.cases[0].layers}
+            observed = [verdict.rms_error for verdict in taps.values()]
+            panel.semilogy(
+                list(taps), observed, ".-", color=colours[row.runtime], label=row.runtime
+            )
+            predicted = [verdict.rms_predicted for verdict in taps.values()]
+            panel.semilogy(list(taps), predicted, ":", color="black")
+        panel.plot([], [], ":", color="black", label="predicted")
+        plots.name_layers(panel)
+        _name_lines(panel)
+    return figure
+
+
+def _throughput(results: Results) -> Figure:
+    """Images a second over the batch, a panel a lane, with what the matrix units could give."""
+    measured = [one for one in results.throughput if one.rate]
+    lanes = list(dict.fromkeys(one.lane for one in measured))
+    colours = plots.colours(one.runtime for one in measured)
+    batches = sorted({one.batch for one in measured})
+    figure, panels = plots.panels(
+        (f"{lane}: images a second over the batch" for lane in lanes), 2.8
+    )
+    for lane, panel in zip(lanes, panels, strict=True):
+        of_lane = [one for one in measured if one.lane == lane]
+        for runtime in dict.fromkeys(one.runtime for one in of_lane):
+            points = [(one.batch, one.rate) for one in of_lane if one.runtime == runtime]
+            panel.loglog(*np.transpose(points), "o-", color=colours[runtime], label=runtime)
+        if peak := results.rates.get(of_lane[0].mode):
+            panel.axhline(peak / results.operations, color="black", ls="--", label="roofline")
+        panel.set_xticks(batches, list(map(str, batches)), minor=False)
+        panel.minorticks_off()
+        panel.set_xlabel("batch")
+        _name_lines(panel)
+    return figure
+
+
+def _name_lines(panel: Axes) -> None:
+    """Beside the panel: on a GPU there are many, and they fill it."""
+    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,0 +1,112 @@
+"""The process that does one job of ``benchmarks.cuda``: ``python -m benchmarks.cuda.worker``.
+
+Tasks: ``card`` tells what GPU there is; ``rate`` measures a large matrix product; ``throughput``
+runs one runtime in one lane at several batch sizes.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.cuda.forward import Step, step
+from benchmarks.harness.measure import Recorder, serve
+from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.adapters import evaluator
+from vgg16_parity.runtimes.lanes import LANES
+from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.registry import RUNTIMES
+from vgg16_parity.runtimes.stopwatch import Stopwatch
+from vgg16_spec.checkpoint import open_checkpoint
+
+_CHANNELS: Final = 3
+_SEED: Final = 20140904
+_WARM_UP: Final = 3
+_FEWEST, _MOST = 5, 50
+
+
+def card(_job: Mapping[str, Any], recorder: Recorder) -> None:
+    """The GPU's name and the libraries that PyTorch brings."""
+    import torch
+
+    settings.set_torch(LANES["default"], "cuda")
+    facts = torch.cuda.get_device_properties(0)
+    recorder.result |= {
+        "card": facts.name,
+        "GPU memory": f"{facts.total_memory / 2**30:.0f} GiB",
+        "compute capability": f"{facts.major}.{facts.minor}",
+        "CUDA of PyTorch": str(torch.version.cuda),
+        "cuDNN of PyTorch": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+    }
+
+
+def rate(job: Mapping[str, Any], recorder: Recorder) -> None:
+    """FLOP/s of a product of two square matrices in PyTorch, in the lane's mode."""
+    import torch
+
+    lane, size = LANES[job["lane"]], job["size"]
+    settings.set_torch(lane, job["device"])
+    kind = getattr(torch, lane.precision)
+    generator = torch.Generator(device=job["device"]).manual_seed(_SEED)
+    a, b = (
+        torch.randn(size, size, device=job["device"], dtype=kind, generator=generator)
+        for _ in range(2)
+    )
+
+    def run() -> None:
+        torch.mm(a, b)
+        if a.is_cuda:
+            torch.cuda.synchronize()
+
+    recorder.result["flops"] = 2 * size**3 / statistics.median(timed(run, job["seconds"]))
+
+
+def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
+    """Seconds of a batch, the median of several, at each batch size that fits."""
+    runtime, lane = RUNTIMES[job["runtime"]], job["lane"]
+    network: Any = evaluator(
+        Job("run", runtime, lane, job["device"], job["checkpoint"], "", model=job["model"]),
+        Stopwatch(),
+    )
+    recorder.result |= {"flags": network.flags, "batches": []}
+    size = open_checkpoint(job["checkpoint"], check_values=False).configuration.input_size
+    for batch in job["batches"]:
+        noise = np.random.Generator(np.random.Philox(_SEED))
+        images = noise.standard_normal((batch, _CHANNELS, size, size), np.float32)
+        found: dict[str, Any] = {"batch": batch, "seconds": 0.0, "runs": 0, "error": ""}
+        try:
+            seconds = timed(step(runtime, network.network, job["device"], images), job["seconds"])
+            found |= {"seconds": statistics.median(seconds), "runs": len(seconds)}
+        except Exception as refusal:  # a batch that does not fit is a row of the report
+            first_line = str(refusal).strip().partition("\n")[0]
+            found["error"] = f"{type(refusal).__name__}: {first_line}"
+        recorder.result["batches"].append(found)
+        del images
+        gc.collect()
+
+
+def timed(run: Step, seconds: float) -> list[float]:
+    """The times of several runs, after some that are not counted; ``run`` waits for its end."""
+    for _ in range(_WARM_UP):
+        run()
+    found: list[float] = []
+    while len(found) < _MOST and (len(found) < _FEWEST or sum(found) < seconds):
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def main(job_file: str) -> int:
+    """Do the job; the exit status is 1 where it failed."""
+    return serve(job_file, {"card": card, "rate": rate, "throughput": throughput})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""What exporting to ONNX costs, beside the usual routes."""

@@ -1,0 +1,1 @@
+"""What planted mistakes look like."""

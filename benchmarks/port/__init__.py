@@ -1,0 +1,1 @@
+"""What porting weights costs, format by format."""

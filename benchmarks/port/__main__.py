@@ -1,0 +1,5 @@
+"""``python -m benchmarks.port``."""
+
+from benchmarks.port.bench import main
+
+raise SystemExit(main())

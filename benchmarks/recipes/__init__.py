@@ -1,0 +1,1 @@
+"""What a recipe other than the weights' own does."""

@@ -1,0 +1,1 @@
+"""How well the error model predicts."""

@@ -1,0 +1,1 @@
+"""What the experiments share: their records, the small network, the pages."""

@@ -1,0 +1,107 @@
+"""The small network as each exporter writes it, as it comes: no help from this project's own."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from differences.harness import tiny
+from differences.harness.frameworks import frameworks
+from differences.harness.processes import ask
+
+PYTORCH: Final = "PyTorch"
+PYTORCH_FREE: Final = "PyTorch with dynamic_shapes"
+KERAS_TENSORFLOW: Final = "Keras on TensorFlow"
+KERAS_PYTORCH: Final = "Keras on PyTorch"
+
+
+@cache
+def models() -> dict[str, onnx.ModelProto]:
+    """Exporter -> what it writes of the small network, with its weights."""
+    torch, keras = frameworks()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "keras_torch.onnx"
+        ask("harness.exported", {"KERAS_BACKEND": "torch"}, str(path))
+        keras_torch = onnx.load(path)
+    return {
+        PYTORCH: _by_torch(torch, None),
+        PYTORCH_FREE: _by_torch(torch, ({0: torch.export.Dim("batch")},)),
+        KERAS_TENSORFLOW: _by_keras(keras),
+        KERAS_PYTORCH: keras_torch,
+    }
+
+
+def first_input(model: onnx.ModelProto) -> tuple[int | str, ...]:
+    """The shape of what the graph reads; a free size is text."""
+    sizes = model.graph.input[0].type.tensor_type.shape.dim
+    return tuple(size.dim_param or size.dim_value for size in sizes)
+
+
+def answer(model: onnx.ModelProto, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What ONNX Runtime makes of (N, 3, 64, 64), given in the graph's own layout.
+
+    Raises whatever ONNX Runtime does, for a batch of a size that the graph does not take.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails raises; the log need not repeat it
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    last = first_input(model)[-1] == images.shape[1]
+    fed = np.ascontiguousarray(images.transpose(0, 2, 3, 1) if last else images)
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: fed})[0])
+
+
+def _by_torch(torch: Any, shapes: Any) -> onnx.ModelProto:
+    from torch_impl import VGG
+
+    model = VGG("tiny", weights=tiny.checkpoint()).eval()
+    with _quiet():
+        program = torch.onnx.export(
+            model,
+            (torch.tensor(tiny.images()[:1]),),
+            dynamo=True,
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+def _by_keras(keras: Any) -> onnx.ModelProto:
+    from keras_impl import functional
+
+    model = functional("tiny", classifier_activation=None, weights=tiny.checkpoint())
+    # Keras exports no model that was never called.
+    model(keras.ops.zeros((1, *model.input_shape[1:])))
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / "model.onnx"
+        model.export(str(path), format="onnx", verbose=False)
+        return onnx.load(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters call what their own frameworks have deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+if __name__ == "__main__":
+    import keras as keras_on_torch
+
+    onnx.save(_by_keras(keras_on_torch), sys.argv[1])
+    print("null")

@@ -1,0 +1,114 @@
+"""BGR and means against RGB, means and standard deviations."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any, Final
+
+import numpy as np
+
+from differences.harness import answers, tiny
+from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.frameworks import frameworks
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
+
+TITLE: Final = "Preprocessing conventions"
+RULE: Final = (
+    "Take the preprocessing from the weights and not from the framework: each set of weights has "
+    "the channel order, the means and the scale that it was trained with."
+)
+
+_MEANS: Final = "caffe against torchvision-features, channels in one order"
+# torchvision's float32 arithmetic in another order: roundings of 2^-24 of values up to 3.
+_ROUNDING: Final = 1e-6
+
+
+def run() -> Finding:
+    """Compare the recipes with each framework's own function, then exchange them."""
+    torch, keras = frameworks()
+    exact, apart = _against_their_own(keras)
+    pictures = [read_image(photograph.path) for photograph in PHOTOGRAPHS]
+    size = tiny.checkpoint().configuration.input_size
+    inputs = {
+        name: np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
+        for name, recipe in RECIPES.items()
+    }
+    rgb = inputs["caffe"][:, ::-1].copy()
+    means_apart = float(np.abs(rgb - inputs["torchvision-features"]).max())
+    logits = {name: answers.logits(torch, images) for name, images in inputs.items()}
+    changes = {
+        f"weights expect {expected}, given {given}": answers.change(logits[expected], logits[given])
+        for expected, given in permutations(RECIPES, 2)
+    }
+    changes["weights expect caffe, given RGB instead of BGR"] = answers.change(
+        logits["caffe"], answers.logits(torch, rgb)
+    )
+    sizes = {name: answers.rms(images) for name, images in inputs.items()}
+    return Finding(
+        (
+            *(Figure(f"rms of the input, {name}", value) for name, value in sizes.items()),
+            Figure(_MEANS, means_apart, "levels at most"),
+            *(Figure(f"{what}: logits change by", value, "%") for what, value in changes.items()),
+        ),
+        (
+            Claim(
+                "keras.applications.vgg16.preprocess_input is the recipe caffe, bit for bit.",
+                exact,
+            ),
+            Claim(
+                "torchvision's transforms are the recipes torchvision and torchvision-features "
+                "within the rounding of float32.",
+                apart <= _ROUNDING,
+            ),
+            *_claims(sizes, means_apart, changes),
+        ),
+    )
+
+
+def _claims(
+    sizes: dict[str, float], means_apart: float, changes: dict[str, float]
+) -> tuple[Claim, ...]:
+    return (
+        Claim(
+            "The inputs of caffe's recipe are over thirty times as large as torchvision's.",
+            sizes["caffe"] > 30 * sizes["torchvision"],
+        ),
+        Claim(
+            "Beside the order of the channels, caffe and torchvision-features differ by less than "
+            "one level of 255.",
+            means_apart < 1,
+        ),
+        Claim(
+            "Every exchange of recipes, the order of the channels alone included, moves the logits "
+            "by more than a tenth of their size.",
+            min(changes.values()) > 10,
+        ),
+    )
+
+
+def _against_their_own(keras: Any) -> tuple[bool, float]:
+    """Whether caffe is Keras's function exactly, and how far the others are from torchvision's.
+
+    The latter in units of the largest value, which is 2.6 in one recipe and 151 in the other.
+    """
+    from torchvision.models import VGG16_Weights
+
+    exact, apart = True, 0.0
+    published = {
+        "torchvision": VGG16_Weights.IMAGENET1K_V1,
+        "torchvision-features": VGG16_Weights.IMAGENET1K_FEATURES,
+    }
+    for photograph in PHOTOGRAPHS:
+        picture = read_image(photograph.path)
+        cut = pixels(picture, RECIPES["caffe"])
+        theirs = keras.applications.vgg16.preprocess_input(
+            cut.astype(np.float32), data_format="channels_last"
+        )
+        ours = normalise(cut, RECIPES["caffe"], layout="nhwc")
+        exact = exact and np.array_equal(theirs, ours)
+        for name, weights in published.items():
+            batch = weights.transforms()(picture).numpy()[np.newaxis]
+            ours = preprocess(picture, RECIPES[name])
+            apart = max(apart, float(np.abs(batch - ours).max() / np.abs(ours).max()))
+    return exact, apart

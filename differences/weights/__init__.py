@@ -1,0 +1,1 @@
+"""Experiments on weights: layouts, orders, initial values."""

@@ -1,0 +1,156 @@
+"""What fewer bits cost: a record beside the graph, measured on the graph as it was written."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from export.bundle.deployment import example
+from export.constants import LOGITS, MODEL_FILE
+from export.graph import naming
+from export.graph.taps import with_taps
+from export.options import Options
+from export.session import open_session
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+
+RECORD: Final = "accuracy.json"
+_TAPS_FILE: Final = "taps.onnx"
+# Each runs this often, in turns, and the medians are compared.
+_REPEATS: Final = 7
+
+Taps = dict[str, NDArray[np.float64]]
+
+
+def write(
+    folder: Path, model: ir.Model, reference: ir.Model, checkpoint: Checkpoint, options: Options
+) -> dict[str, Any]:
+    """Compare a bundle's graph with its float32 twin on the project's photographs.
+
+    Parameters
+    ----------
+    folder: the bundle's, with the graph and its weights.
+    model: that graph.
+    reference: the same network with the checkpoint's own weights and the same ends.
+    checkpoint: the weights.
+    options: the bundle's.
+
+    Writes ``accuracy.json``, and returns what it says:
+
+    - ``sqnr_db``: for each layer the signal-to-quantisation-noise ratio in decibels,
+      20 log10(rms(float32) / rms(difference)), over the photographs; null where nothing differs.
+      The last is the graph's as it stands; the others are of a graph that gives them out, for
+      which ONNX Runtime rounds values that it otherwise keeps in more bits;
+    - ``images``: for each photograph the largest error of a logit, the float32 graph's margin
+      between its first and second logit, and whether the first class and the first five are the
+      same; a class can change only where twice the error exceeds the margin;
+    - ``bytes``: of the float32 weights and of these;
+    - ``speed_up``: how many times faster a batch of the bundle's size is on this machine, the
+      median of runs in turns. It is the one figure of a bundle that another run gives differently.
+
+    Raises ``BadInput`` where the graph's activations overflow.
+    """
+    names = [str(value.name) for value in naming.taps(reference)]
+    float32 = open_session(ir.to_proto(with_taps(reference, names)).SerializeToString())
+    fewer = _open_beside_weights(folder, with_taps(model, names))
+    inputs = [example(checkpoint, options, photograph) for photograph in PHOTOGRAPHS]
+    exact = [_run(float32, images, names) for images in inputs]
+    plain = open_session(folder / MODEL_FILE)
+    rounded = [_run(fewer, images, names) | _end(plain, images, names[-1]) for images in inputs]
+    record: dict[str, Any] = {
+        "precision": options.precision,
+        "against": "fp32",
+        "sqnr_db": _sqnr(exact, rounded),
+        "bytes": {
+            "fp32": sum(4 * checkpoint[name].size for name in checkpoint),
+            options.precision: sum(
+                value.const_value.nbytes
+                for value in model.graph.initializers.values()
+                if value.const_value is not None
+            ),
+        },
+        "speed_up": _speed_up(
+            open_session(ir.to_proto(reference).SerializeToString()),
+            plain,
+            inputs[0],
+        ),
+    }
+    if checkpoint.configuration.include_top:
+        record["images"] = [
+            {"image": photograph.path.name, **_decision(right[LOGITS][0], found[LOGITS][0])}
+            for photograph, right, found in zip(PHOTOGRAPHS, exact, rounded, strict=True)
+        ]
+    text = json.dumps(record, indent=2, allow_nan=False)
+    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    return record
+
+
+def _open_beside_weights(folder: Path, model: ir.Model) -> Any:
+    path = folder / _TAPS_FILE
+    path.write_bytes(ir.to_proto(model).SerializeToString())
+    try:
+        return open_session(path)
+    finally:
+        path.unlink()
+
+
+def _run(session: Any, images: NDArray[Any], names: Sequence[str]) -> Taps:
+    (feed,) = session.get_inputs()
+    outputs = session.run(None, {feed.name: images})
+    return {
+        name: np.asarray(values, np.float64) for name, values in zip(names, outputs, strict=True)
+    }
+
+
+def _end(session: Any, images: NDArray[Any], name: str) -> Taps:
+    """The one output of that name, where the graph gives it out."""
+    if name not in [output.name for output in session.get_outputs()]:
+        return {}
+    (feed,) = session.get_inputs()
+    return {name: np.asarray(session.run([name], {feed.name: images})[0], np.float64)}
+
+
+def _sqnr(exact: list[Taps], rounded: list[Taps]) -> dict[str, float | None]:
+    ratios: dict[str, float | None] = {}
+    for name in exact[0]:
+        pairs = [(ours[name], theirs[name]) for ours, theirs in zip(exact, rounded, strict=True)]
+        signal = sum(float(np.square(right).sum()) for right, _ in pairs)
+        noise = sum(float(np.square(right - found).sum()) for right, found in pairs)
+        if not math.isfinite(noise):
+            problem = f"overflows in {name}: its activations are beyond the format's range"
+            raise BadInput("--precision fp16", problem, "--precision fp32")
+        ratios[name] = round(10 * math.log10(signal / noise), 2) if noise and signal else None
+    return ratios
+
+
+def _decision(right: NDArray[np.float64], found: NDArray[np.float64]) -> dict[str, Any]:
+    order, other = np.argsort(-right, kind="stable"), np.argsort(-found, kind="stable")
+    return {
+        "largest_error": round(float(np.abs(right - found).max()), 6),
+        "margin": round(float(right[order[0]] - right[order[1]]), 6),
+        "top1_agrees": bool(order[0] == other[0]),
+        "top5_agrees": set(order[:5].tolist()) == set(other[:5].tolist()),
+    }
+
+
+def _speed_up(slower: Any, faster: Any, images: NDArray[Any]) -> float:
+    """The median time of one session over that of the other."""
+    seconds: dict[Any, list[float]] = {slower: [], faster: []}
+    for _ in range(1 + _REPEATS):
+        for session, spent in seconds.items():
+            (feed,) = session.get_inputs()
+            start = time.perf_counter()
+            session.run(None, {feed.name: images})
+            spent.append(time.perf_counter() - start)
+    # The first run of each still allocates.
+    return round(median(seconds[slower][1:]) / median(seconds[faster][1:]), 2)

@@ -1,0 +1,1 @@
+"""The canonical graph: how it is reached, named and changed."""

@@ -1,0 +1,81 @@
+"""Names that say what a node is: taken from the weights that it reads, never from its position.
+
+``block1_conv1`` is the Conv that reads ``block1_conv1.weight``; the values between the nodes are
+called as the taps are: ``block1_conv1`` after its ReLU, ``block1_pool``, ``fc1``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import onnx_ir as ir
+
+from export.constants import FEATURES, LOGITS
+
+PREACTIVATION: Final = "_preactivation"
+_POOLING: Final = ("MaxPool", "AveragePool")
+_LAYERS: Final = ("Conv", "Gemm", "Relu", *_POOLING)
+
+
+def name(model: ir.Model) -> None:
+    """Name the nodes of a canonical graph and the values between them, in place.
+
+    A layer that occurs twice has its second occurrence numbered: ``block1_conv1_2``.
+    """
+    graph = model.graph
+    images, final = graph.inputs[0], graph.outputs[0]
+    taken = {str(value.name) for value in graph.inputs} | {LOGITS, FEATURES}
+    layer = read = str(images.name)
+
+    def free(wanted: str) -> str:
+        candidates = (wanted, *(f"{wanted}_{count}" for count in range(2, 2 + len(taken))))
+        chosen = next(candidate for candidate in candidates if candidate not in taken)
+        taken.add(chosen)
+        return chosen
+
+    activated: dict[ir.Value, str] = {}
+    for node in graph:
+        (result,) = node.outputs
+        if node.op_type in ("Conv", "Gemm"):
+            read = _weight_of(node)
+            layer = free(read)
+            node.name = result.name = layer
+            if (relu := _only_relu(result)) is not None:
+                result.name = free(layer + PREACTIVATION)
+                activated[relu.outputs[0]] = layer
+        elif result in activated:
+            node.name, result.name = free(f"{activated[result]}_relu"), activated[result]
+        else:
+            block = read.rpartition("_")[0] or read
+            wanted = {"Flatten": "flatten", "Relu": f"{layer}_relu"}
+            wanted |= dict.fromkeys(_POOLING, f"{block}_pool")
+            node.name = result.name = free(wanted[node.op_type])
+    final.name = LOGITS if final.shape is not None and len(final.shape) == 2 else FEATURES
+
+
+def taps(model: ir.Model) -> list[ir.Value]:
+    """The values of a named graph that runtimes are compared at, in order; the last are its logits.
+
+    Layers after their ReLU and pooling; flattening only moves values.
+    """
+    values = [value for node in model.graph for value in node.outputs]
+    return [
+        value
+        for value in values
+        if _kind(value) in _LAYERS and not str(value.name).endswith(PREACTIVATION)
+    ]
+
+
+def _kind(value: ir.Value) -> str:
+    node = value.producer()
+    return "" if node is None else node.op_type
+
+
+def _weight_of(node: ir.Node) -> str:
+    weight = node.inputs[1]
+    return str(weight.name if weight is not None else node.name).rpartition(".")[0]
+
+
+def _only_relu(value: ir.Value) -> ir.Node | None:
+    users = list(value.consumers())
+    return users[0] if len(users) == 1 and users[0].op_type == "Relu" else None

@@ -1,0 +1,143 @@
+"""The canonical graph in fewer bits: float16, or int8 with scales chosen on pictures."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.tape import Tape
+
+from export.constants import INPUT
+from export.options import Options
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
+
+_LARGEST_FLOAT16: Final = float(np.finfo(np.float16).max)
+_SUFFIX: Final = "_fp16"
+
+
+def lower(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
+    """The graph in the precision that the options name; the same one for ``fp32``.
+
+    Its images stay float32 and its logits come out as float32.
+
+    Raises ``BadInput`` for weights that float16 cannot hold, and for pictures that cannot be read.
+    """
+    match options.precision:
+        case "fp16":
+            _to_float16(model, checkpoint)
+        case "int8":
+            return _to_int8(model, checkpoint, options)
+    return model
+
+
+def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
+    graph = model.graph
+    too_large = [name for name in checkpoint if np.abs(checkpoint[name]).max() > _LARGEST_FLOAT16]
+    if too_large:
+        problem = f"beyond float16's {_LARGEST_FLOAT16:g}: {', '.join(too_large)}"
+        raise BadInput(checkpoint.label, problem, "--precision fp32")
+    for name in checkpoint:
+        value = graph.initializers[name]
+        value.const_value = ir.LazyTensor(
+            partial(_read_as_float16, checkpoint, name),
+            ir.DataType.FLOAT16,
+            ir.Shape(checkpoint[name].shape),
+            name=name,
+        )
+        value.type = ir.TensorType(ir.DataType.FLOAT16)
+    for node in graph:
+        for value in node.outputs:
+            value.type = ir.TensorType(ir.DataType.FLOAT16)
+    before, after = Tape(), Tape()
+    images, result = graph.inputs[0], graph.outputs[0]
+    first = ir.Value(name=f"{INPUT}{_SUFFIX}")
+    before.op("Cast", [images], {"to": int(ir.DataType.FLOAT16)}, name=first.name, output=first)
+    ir.convenience.replace_all_uses_with(images, first)
+    before.nodes[0].replace_input_with(0, images)
+    graph.insert_before(graph[0], before.nodes)
+    last = ir.Value(name=result.name, type=ir.TensorType(ir.DataType.FLOAT))
+    result.name = f"{result.name}{_SUFFIX}"
+    after.op("Cast", [result], {"to": int(ir.DataType.FLOAT)}, name=last.name, output=last)
+    graph.extend(after.nodes)
+    graph.outputs[0] = last
+
+
+def _read_as_float16(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
+    return ir.Tensor(checkpoint[name].astype(np.float16), name=name)
+
+
+class _Pictures:
+    """What ONNX Runtime's calibration reads: one picture after the other, as the graph's input."""
+
+    def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
+        self._batches: Iterator[NDArray[np.float32]] = iter(
+            _prepared(options.calibrate, checkpoint, options.batch or 1)
+        )
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The next input by name, or ``None`` after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def _prepared(
+    paths: Sequence[Path], checkpoint: Checkpoint, batch: int
+) -> Iterator[NDArray[np.float32]]:
+    recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
+    for path in paths:
+        yield np.repeat(preprocess(read_image(path), recipe, size=size), batch, axis=0)
+
+
+def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
+    """QuantizeLinear and DequantizeLinear around every operator, by ONNX Runtime's quantizer.
+
+    Weights are signed with a scale for each output channel; activations are unsigned, with the
+    range that they have on the pictures.
+    """
+    try:
+        from onnxruntime import quantization
+    except ImportError as error:
+        remedy = 'pip install -e ".[onnx]"'
+        raise BadInput("--precision int8", "needs ONNX Runtime's quantizer", remedy) from error
+
+    for path in options.calibrate:
+        read_image(path)  # the picture's own error now, not the quantizer's later
+    reader: Any = _Pictures(checkpoint, options)
+    with tempfile.TemporaryDirectory(prefix="vgg16-int8-") as folder:
+        written = Path(folder) / "int8.onnx"
+        with _without_advice():
+            quantization.quantize_static(
+                ir.to_proto(model),
+                written,
+                reader,
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=quantization.CalibrationMethod.MinMax,
+            )
+        import onnx
+
+        return ir.from_proto(onnx.load(written))
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """The quantiser advises, twice, to simplify a graph that is as simple as it gets."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

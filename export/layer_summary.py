@@ -1,0 +1,48 @@
+"""The network's layers in ONNX's words, read from the canonical graph."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from export.constants import Framework
+from export.graph import canonical, naming
+from export.graph.rewrites import known_sizes
+from export.trace import from_keras, from_torch
+from vgg16_spec.architecture import Configuration
+from vgg16_spec.layer_summary import DescribedLayer
+
+
+def describe(configuration: Configuration, framework: Framework) -> list[DescribedLayer]:
+    """Every layer of the graph that the framework's exporter leaves once it is canonical, in order.
+
+    Outputs are (N, C, H, W), weights (out, in, kH, kW) and (out, in). A layer is called as the node
+    that reads its weights, and its ReLU's node is told in the kind. Nothing has a value.
+    """
+    tracer = {"keras": from_keras, "torch": from_torch}[framework]
+    model: ir.Model = tracer.trace(configuration)
+    canonical.canonicalise(model)
+    naming.name(model)
+    layers: list[DescribedLayer] = []
+    for node in model.graph:
+        (output,) = node.outputs
+        if node.op_type == "Relu":
+            before = layers.pop()
+            layers.append(_with_relu(before, output))
+            continue
+        weights = {
+            str(value.name): known_sizes(value) for value in node.inputs[1:] if value is not None
+        }
+        name = str(node.name)
+        layers.append(DescribedLayer(name, name, node.op_type, _shape(output), weights))
+    return layers
+
+
+def _with_relu(layer: DescribedLayer, output: ir.Value) -> DescribedLayer:
+    return DescribedLayer(
+        layer.layer, layer.name, f"{layer.kind} + Relu", _shape(output), layer.weights
+    )
+
+
+def _shape(value: ir.Value) -> tuple[int | None, ...]:
+    """The value's shape, any number of images first."""
+    return (None, *known_sizes(value, 1))

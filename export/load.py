@@ -1,0 +1,150 @@
+"""An ONNX file of anybody's, opened so that nothing outside its folder is ever read.
+
+A model may keep its weights in files that it names by a path, a first byte and a length. All three
+are what a stranger wrote: each is held against the file system before a byte is read from there.
+(onnx's checker looks at the path alone, onnx_ir at the path when the tensor is read.)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Final
+
+import onnx
+import onnx_ir as ir
+
+from vgg16_spec.errors import BadInput, require_file
+
+_EXPECTED: Final = "an ONNX model (.onnx)"
+# What one protobuf message can hold; larger models keep their weights in files beside them.
+_LARGEST_MESSAGE: Final = 2**31
+# As many digits as the largest file offset has.
+_LONGEST_NUMBER: Final = 19
+# Of what a stranger wrote, in messages.
+_LONGEST_NAME: Final = 200
+
+
+def open_model(path: str | os.PathLike[str]) -> ir.Model:
+    """Open an ONNX file, whoever wrote it.
+
+    Weights in files beside it are mapped into memory when they are asked for, those inside it are
+    views of the file's bytes. Functions of the model's own are put in the place of their calls.
+
+    Raises ``BadInput`` for a file that is missing, empty or no valid ONNX model, and for a tensor
+    whose bytes are to come from a file that is missing, too short, or not in the model's folder.
+    """
+    path = require_file(path, _EXPECTED)
+    if not path.is_file():
+        raise BadInput(path, "is no regular file", _EXPECTED)
+    if not (size := path.stat().st_size):
+        raise BadInput(path, "is empty", _EXPECTED)
+    if size >= _LARGEST_MESSAGE:
+        raise BadInput(path, f"is {size:,} bytes", f"{_EXPECTED} of less than 2 GiB")
+    model = _parse(path)
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            _check_external(path, tensor)
+    try:
+        onnx.checker.check_model(path)
+        opened: ir.Model = ir.from_proto(model)
+        for graph in (opened.graph, *(function.graph for function in opened.functions.values())):
+            ir.external_data.set_base_dir(graph, path.parent)
+        if opened.functions:
+            ir.passes.common.InlinePass()(opened)
+    except Exception as error:  # whatever the checker and the reader raise for what they refuse
+        raise BadInput(path, f"not a valid ONNX model ({_first_line(error)})", _EXPECTED) from error
+    return opened
+
+
+def printable(text: str) -> str:
+    """A name that a stranger wrote, as one short line that does nothing to a terminal."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        # The content decides, not the name: `.json` would be read as JSON.
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except OSError as error:
+        raise BadInput(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
+    except Exception as error:  # whatever the parser raises for damaged bytes
+        raise BadInput(path, "not an ONNX model, or a damaged one", _EXPECTED) from error
+    if not model.graph.input or not model.graph.output:
+        # Protobuf skips what it does not know: other files may well parse, as nothing.
+        raise BadInput(path, "holds no graph with an input and an output", _EXPECTED)
+    return model
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Every tensor in a message: initializers, attributes, subgraphs, functions, sparse ones."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for child in (value,) if hasattr(value, "ListFields") else value:
+                yield from _tensors(child)
+
+
+def _check_external(path: Path, tensor: onnx.TensorProto) -> None:
+    """Raise ``BadInput`` unless a tensor's bytes are all in a file of the model's folder."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    what = f"the tensor {printable(tensor.name)}"
+    data = _data_file(path, what, entries.get("location", ""))
+    needed = _bytes_of(path, what, tensor)
+    offset = _number(path, f"{what} has the offset", entries.get("offset", "0"))
+    length = _number(path, f"{what} has the length", entries.get("length", str(needed)))
+    if length != needed:
+        problem = f"{what} of shape {tuple(tensor.dims)} has the length {length:,}"
+        raise BadInput(path, problem, f"{needed:,} bytes")
+    end, size = offset + needed, data.stat().st_size
+    if end > size:
+        problem = f"{what} ends at byte {end:,} of {data.name}, which has {size:,}"
+        raise BadInput(path, problem, "a data file that is whole")
+
+
+def _data_file(path: Path, what: str, location: str) -> Path:
+    """The file that a location names. Raises ``BadInput`` where it is none of the folder's."""
+    expected = "a file in the model's folder"
+    ways = (PurePosixPath(location), PureWindowsPath(location))
+    if not location or "\0" in location:
+        raise BadInput(path, f"{what} names no data file", expected)
+    if any(way.is_absolute() or way.drive or way.root or ".." in way.parts for way in ways):
+        raise BadInput(path, f"{what} is to be read from {location!r}", expected)
+    folder = path.parent.resolve()
+    try:
+        data = (folder / location).resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a link that leads to itself, too
+        raise BadInput(path, f"its data file {location!r} is missing", expected) from error
+    if not data.is_relative_to(folder):
+        raise BadInput(path, f"its data file {location!r} is a link out of the folder", expected)
+    if not data.is_file():
+        raise BadInput(path, f"its data file {location!r} is no regular file", expected)
+    return data
+
+
+def _number(path: Path, what: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+        raise BadInput(path, f"{what} {text[:40]!r}", "a number of bytes, 0 or more")
+    return int(text)
+
+
+def _bytes_of(path: Path, what: str, tensor: onnx.TensorProto) -> int:
+    """How many bytes a tensor's shape and type take."""
+    try:
+        bits = int(ir.DataType(tensor.data_type).bitwidth)
+    except (TypeError, ValueError) as error:  # a type that does not exist, or text
+        problem = f"{what} has the type {tensor.data_type}, which no data file can hold"
+        raise BadInput(path, problem, "numbers") from error
+    if any(size < 0 for size in tensor.dims):
+        raise BadInput(path, f"{what} has the shape {tuple(tensor.dims)}", "sizes of 0 or more")
+    return (math.prod(map(int, tensor.dims)) * bits + 7) // 8
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(lines[0]) if lines else type(error).__name__

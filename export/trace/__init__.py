@@ -1,0 +1,1 @@
+"""Keras and PyTorch to ONNX, by tracing the structure alone."""

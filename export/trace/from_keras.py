@@ -1,0 +1,113 @@
+"""Keras to ONNX on any of its backends, by tracing the structure alone.
+
+The traced function takes the weights as arguments, in canonical layout, and the model is built in a
+scope that allocates no variable: the framework never sees a weight. An exporter then has no
+constant to freeze or copy, which is what costs the usual route minutes and gigabytes. What the
+arguments were traced as, the linker turns into initializers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import onnx_ir as ir
+
+from export.constants import Stateless
+from vgg16_spec.architecture import Configuration, Shape
+
+
+def trace(configuration: Configuration) -> ir.Model:
+    """The network's graph as Keras computes it, on the backend that Keras runs on.
+
+    Parameters
+    ----------
+    configuration: the network, with or without its classifier.
+
+    The graph's first input is ``images``, (batch, 3, H, W); the others are the weights by canonical
+    name, in canonical layout. Its output is ``logits`` (batch, classes), or without the classifier
+    ``features`` (batch, C, H, W).
+    """
+    import keras
+
+    match keras.backend.backend():
+        case "tensorflow":
+            from export.trace.keras_tensorflow import convert
+        case "jax":
+            from export.trace.keras_jax import convert
+        case "torch":
+            from export.trace.keras_torch import convert
+        case other:
+            raise ValueError(f"received the Keras backend {other}, expected tensorflow, jax, torch")
+    with _float32(), keras.StatelessScope(initialize_variables=False):
+        return convert(_stateless(configuration), configuration)
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """Trace in the checkpoint's type, whatever the user's Keras configuration says."""
+    import keras
+
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def _stateless(configuration: Configuration) -> Stateless:
+    """The model as a function of the images and of its weights in canonical layout."""
+    from keras import ops
+
+    from keras_impl import functional
+    from keras_impl.weights import variables
+
+    model = functional(
+        configuration.name,
+        include_top=configuration.include_top,
+        classes=configuration.classes,
+        classifier_activation=None,
+        dropout=0,
+    )
+    order = {variable.path: name for name, variable in variables(model).items()}
+
+    def network(images: Any, *weights: Any) -> Any:
+        given = dict(zip(configuration.weight_shapes, weights, strict=True))
+        values = []
+        for variable in model.trainable_variables:
+            name = order[variable.path]
+            if name not in given:
+                raise ValueError(f"the traced model has a weight {name} that no checkpoint has")
+            values.append(_to_keras(name, given[name], configuration))
+        images = ops.transpose(images, (0, 2, 3, 1))  # (N, C, H, W) -> (N, H, W, C)
+        outputs, _ = model.stateless_call(
+            values, model.non_trainable_variables, images, training=False
+        )
+        if not configuration.include_top:
+            outputs = ops.transpose(outputs, (0, 3, 1, 2))  # (N, H, W, C) -> (N, C, H, W)
+        return outputs
+
+    return network
+
+
+def _to_keras(name: str, values: Any, configuration: Configuration) -> Any:
+    """``vgg16_spec.layouts.canonical_to_keras`` as operations of the backend."""
+    from keras import ops
+
+    shape: Shape = tuple(values.shape)
+    match len(shape):
+        case 4:
+            return ops.transpose(values, (2, 3, 1, 0))  # OIHW -> HWIO
+        case 2 if name == "fc1.weight":
+            maps = ops.reshape(values, (shape[0], *configuration.feature_shape))  # (out, C, H, W)
+            rows = ops.transpose(maps, (2, 3, 1, 0))  # (H, W, C, out)
+            return ops.reshape(rows, (math.prod(configuration.feature_shape), shape[0]))
+        case 2:
+            return ops.transpose(values, (1, 0))  # (out, in) -> (in, out)
+        case _:
+            return values

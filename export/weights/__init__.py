@@ -1,0 +1,1 @@
+"""A graph's weights: linked in a weights file, or embedded."""

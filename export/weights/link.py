@@ -1,0 +1,114 @@
+"""A graph's weights become references into a weights file: file, offset, length.
+
+ONNX's external data name a file, a first byte and a length. A canonical checkpoint keeps its
+tensors as ONNX's operators read them, so no byte is copied or moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import onnx_ir as ir
+from safetensors.numpy import save
+
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.header import read_header
+from vgg16_spec.errors import BadInput
+
+# Smaller constants (shapes, scales of a whole tensor) stay in the graph, where tools look for them.
+_SMALLEST: Final = 256
+
+
+def take_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
+    """Turn the inputs of a canonical graph that are weights into initializers, in place.
+
+    They are in the checkpoint's order and read their values from it when they are written.
+
+    Raises ``ValueError`` when the graph lacks a weight, has one of another shape, or has an input
+    besides the images and the weights.
+    """
+    graph = model.graph
+    inputs = {str(value.name): value for value in graph.inputs[1:]}
+    if unknown := [name for name in inputs if name not in checkpoint]:
+        raise ValueError(f"the traced graph has inputs that are no weights: {', '.join(unknown)}")
+    del graph.inputs[1:]
+    for name, shape in checkpoint.configuration.weight_shapes.items():
+        value = inputs.get(name)
+        if value is None or not value.uses():
+            raise ValueError(f"the traced graph has no use for the weight {name}")
+        if value.shape != shape:
+            raise ValueError(f"the traced graph has {name} as {value.shape}, expected {shape}")
+        value.const_value = ir.LazyTensor(
+            partial(_read, checkpoint, name),
+            ir.DataType.FLOAT,
+            ir.Shape(shape),
+            name=name,
+        )
+        graph.register_initializer(value)
+
+
+def _read(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
+    return ir.Tensor(checkpoint[name], name=name)
+
+
+def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:
+    """Point a graph's weights at their bytes in a file, in place.
+
+    Parameters
+    ----------
+    model: its initializers know their types and shapes.
+    offsets: initializer's name -> first byte in the file; the others stay as they are.
+    location: the file's path from the ONNX file's folder, with ``/``.
+    """
+    for name, offset in offsets.items():
+        value = model.graph.initializers[name]
+        tensor = value.const_value
+        if tensor is None:
+            raise ValueError(f"the weight {name} has no type")
+        value.const_value = ir.ExternalTensor(
+            location,
+            offset,
+            tensor.nbytes,
+            tensor.dtype,
+            name=name,
+            shape=ir.Shape(tensor.shape.numpy()),
+        )
+
+
+def offsets_of(checkpoint: Checkpoint) -> dict[str, int]:
+    """Where a checkpoint's weights are in its file, those alone that its network has."""
+    return {name: checkpoint.offsets[name] for name in checkpoint}
+
+
+def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
+    """Write a graph's large initializers, of any type, as a safetensors file; their offsets."""
+    large = {
+        str(value.name): value.const_value.numpy()
+        for value in model.graph.initializers.values()
+        if value.const_value is not None and value.const_value.nbytes >= _SMALLEST
+    }
+    path.write_bytes(save(large))  # not save_file: its files are readable by their owner only
+    _, entries = read_header(path, "the file just written")
+    return {name: entry.start for name, entry in entries.items()}
+
+
+def location_from(folder: Path, weights: Path) -> str:
+    """A weights file's path from the folder of an ONNX file that is to point into it.
+
+    Raises ``BadInput`` where ONNX would not follow it: outside the folder, a symbolic link, or a
+    file with more than one hard link.
+    """
+    folder, real = folder.resolve(), weights.resolve()
+    if not real.is_relative_to(folder):
+        raise BadInput(weights, f"is outside {folder}", "the ONNX file beside its weights file")
+    if weights.is_symlink():
+        raise BadInput(weights, "is a symbolic link", "the file itself, as ONNX demands")
+    if (links := real.stat().st_nlink) > 1:
+        raise BadInput(weights, f"has {links} hard links", "one, as ONNX demands")
+    location = str(PurePosixPath(real.relative_to(folder)))
+    if ".." in location:
+        raise BadInput(weights, "has two dots in a row in its name", "one that ONNX takes for safe")
+    return location

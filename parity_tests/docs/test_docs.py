@@ -1,0 +1,218 @@
+"""The pages lead somewhere, their commands exist, and the site is whole and loads nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from typer.main import get_command
+
+from parity_tests.support import chromium
+from vgg16_parity.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted({*DOCS.rglob("*.md"), *DOCS.glob("*.ipynb")})
+ALL = [*sorted(ROOT.glob("*.md")), ROOT / "vgg16" / "photographs" / "README.md", *PAGES]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PHONE = 390
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def prose(path: Path) -> str:
+    """A page's Markdown; of a notebook, that of its text cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
+def outside_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"(?ms)^(`{3,}).*?^\1$", "", text))
+
+
+def anchors(path: Path) -> set[str]:
+    """What a link can point to inside a page."""
+    text = re.sub(r"(?ms)^(`{3,}).*?^\1$", "", prose(path))
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """The words of every ``vgg16`` command in a page's shell blocks."""
+    for block in re.findall(r"(?ms)^```sh\n(.*?)^```$", path.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words and Path(words[0]).name == "vgg16":
+                yield words[1:]
+
+
+def loaded(name: str) -> ModuleType:
+    """A module of what makes the site, which is no package."""
+    spec = spec_from_file_location(f"site_{name}", DOCS / "site" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def entries(navigation: Any) -> Iterator[str]:
+    """The pages of a navigation, in order."""
+    if isinstance(navigation, str):
+        yield navigation
+    else:
+        for part in navigation.values() if isinstance(navigation, dict) else navigation:
+            yield from entries(part)
+
+
+@pytest.mark.parametrize("path", ALL, ids=named)
+def test_every_relative_link_and_picture_is_there(path: Path) -> None:
+    for link in LINK.findall(outside_code(prose(path))):
+        parts = urlsplit(link)
+        if parts.scheme:
+            assert parts.scheme == "https", link
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        if DOCS in path.parents:
+            assert target.is_relative_to(DOCS), f"{link} is not on the site"
+        if parts.fragment:
+            assert parts.fragment in anchors(target), link
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    config = pytest.importorskip("mkdocs.config", reason="the extra docs is not installed")
+    listed = list(entries(config.load_config(str(ROOT / "mkdocs.yml")).nav))
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in ALL if path.suffix == ".md" and any(commands(path))], ids=named
+)
+def test_every_command_of_a_page_is_one_that_the_command_line_takes(path: Path) -> None:
+    for words in commands(path):
+        command: Any = get_command(app)
+        while hasattr(command, "commands"):
+            name, *words = words
+            assert name in command.commands, name
+            command = command.commands[name]
+        command.make_context(name, words)
+
+
+def test_a_notebook_becomes_a_page_with_its_outputs_and_figures() -> None:
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "Words."]},
+        {
+            "cell_type": "code",
+            "source": ["1 + 1"],
+            "outputs": [
+                {"output_type": "stream", "text": ["said\n"]},
+                {"output_type": "stream", "text": "more\n"},
+                {"output_type": "display_data", "data": {"image/png": "UE5H", "text/plain": "x"}},
+                {"output_type": "execute_result", "data": {"text/plain": ["2"]}},
+            ],
+        },
+    ]
+    text, pictures = loaded("notebooks").page({"cells": cells}, "a/tutorial.zh")
+    assert pictures == {"a/tutorial.zh-1.png": b"PNG"}
+    blocks = ["python\n1 + 1", "text\nsaid\nmore", "text\n2"]
+    code, said, result = (f"`````{block}\n`````" for block in blocks)
+    figure = "![](tutorial.zh-1.png)"
+    assert text == "\n\n".join(["# Title\nWords.", code, said, figure, result]) + "\n"
+
+
+def test_the_reference_has_every_parameter_and_what_follows_them() -> None:
+    pytest.importorskip("griffe", reason="the extra docs is not installed")
+    before = "Does :meth:`this`.\n\nParameters\n----------\n"
+    parameters = (
+        "one: the first,\n    on two lines.\ntwo: the second: last.\n\nRaises ``BadInput``."
+    )
+    assert loaded("docstrings").restated(before + parameters) == (
+        "Does `this`.\n\nRaises ``BadInput``.\n\nParameters\n----------\n"
+        "one\n    the first,\n    on two lines.\ntwo\n    the second: last."
+    )
+
+
+def test_formulas_are_drawn_without_a_script() -> None:
+    pytest.importorskip("latex2mathml", reason="the extra docs is not installed")
+    inline = '<p>is <span class="arithmatex">\\(C_1 &lt; 2\\)</span>.</p>'
+    block = '<div class="arithmatex">\\[ r \\leftarrow j \\]</div>'
+    html = loaded("formulas").on_page_content(inline + block)
+    assert html.count("<math") == html.count("</math>") == 2
+    assert 'display="inline"><mrow><msub><mi>C</mi><mn>1</mn></msub><mo>&#x0003C;</mo>' in html
+    assert 'display="block"><mrow><mi>r</mi><mo>&#x02190;</mo><mi>j</mi></mrow>' in html
+    assert "arithmatex" not in html
+
+
+class Loads(HTMLParser):
+    """Collects what a page loads and where its links lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if source := given.get("src"):
+            self.loads.append(source)
+        if address := given.get("href"):
+            (self.links if tag == "a" else self.loads).append(address)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(build, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_elsewhere_and_its_links_lead_somewhere(site: Path) -> None:
+    pages = sorted(path for path in site.rglob("*.html") if path.name != "404.html")
+    assert len(pages) == len(PAGES)
+    for page in pages:
+        parser = Loads()
+        parser.feed(page.read_text(encoding="utf-8"))
+        assert parser.loads
+        for address in parser.loads:
+            assert urlsplit(address).scheme in ("", "data"), f"{page}: {address}"
+        for address in (*parser.loads, *parser.links):
+            parts = urlsplit(address)
+            if not parts.scheme and parts.path:
+                assert (page.parent / unquote(parts.path)).exists(), f"{page}: {address}"
+
+
+@pytest.mark.slow
+def test_no_page_is_wider_than_a_phone(site: Path) -> None:
+    if reason := chromium.missing():
+        chromium.skip(reason)
+    with chromium.browser() as browser:
+        page = browser.new_page(viewport={"width": PHONE, "height": 844})
+        for path in sorted(site.rglob("*.html")):
+            page.goto(path.as_uri())
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width <= PHONE, path.relative_to(site)

@@ -1,0 +1,224 @@
+"""A stranger's ONNX file is opened as it is, or refused in one line before its data are read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import pytest
+
+from export import export_onnx
+from export.load import open_model, printable
+from parity_tests.support.graphs.exports import remembered_traces
+from parity_tests.support.helpers import Command
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.errors import BadInput
+
+DATA = "weights.bin"
+
+
+@pytest.fixture(scope="module")
+def embedded(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network as one file."""
+    with remembered_traces():
+        return export_onnx("keras", tiny, tmp_path_factory.mktemp("embedded") / "model.onnx")
+
+
+@pytest.fixture
+def external(embedded: Path, tmp_path: Path) -> Path:
+    """The same with its weights in a file beside it."""
+    path = tmp_path / "model.onnx"
+    model = onnx.load(embedded)
+    onnx.save_model(model, path, save_as_external_data=True, location=DATA, size_threshold=0)
+    return path
+
+
+def change(path: Path, key: str, value: str) -> None:
+    """Have the first weight say something else about where its bytes are."""
+    model = onnx.load(path, load_external_data=False)
+    tensor = model.graph.initializer[0]
+    kept = [entry for entry in tensor.external_data if entry.key != key]
+    kept.append(onnx.StringStringEntryProto(key=key, value=value))
+    tensor.ClearField("external_data")
+    tensor.external_data.extend(kept)
+    path.write_bytes(model.SerializeToString())
+
+
+def refused(vgg16: Command, path: Path) -> str:
+    """What the command line says of a file, after its name."""
+    done = vgg16("check", path, "--configuration", "tiny")
+    last = done.err.strip().splitlines()[-1]
+    assert done.status == 2, done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert last.startswith(f"vgg16: {path}: ")
+    return last.removeprefix(f"vgg16: {path}: ")
+
+
+def test_the_weights_of_both_kinds_are_the_checkpoints(
+    embedded: Path, external: Path, tiny: Checkpoint
+) -> None:
+    for path in (embedded, external):
+        weights = open_model(path).graph.initializers
+        for name in tiny:
+            tensor = weights[name].const_value
+            assert tensor is not None
+            assert tensor.numpy().tobytes() == tiny[name].tobytes()
+
+
+def test_opening_reads_no_weight(external: Path) -> None:
+    tensors = [value.const_value for value in open_model(external).graph.initializers.values()]
+    assert all(isinstance(tensor, ir.ExternalTensor) for tensor in tensors)
+    assert all(getattr(tensor, "raw", None) is None for tensor in tensors)
+
+
+def test_functions_are_put_in_the_place_of_their_calls(embedded: Path, tmp_path: Path) -> None:
+    model = onnx.load(embedded)
+    body = [onnx.helper.make_node("Relu", ["x"], ["y"])]
+    imports = [onnx.helper.make_opsetid("", 18)]
+    model.functions.append(
+        onnx.helper.make_function("local", "Activate", ["x"], ["y"], body, imports)
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    relu = next(node for node in model.graph.node if node.op_type == "Relu")
+    relu.op_type, relu.domain = "Activate", "local"
+    onnx.save(model, tmp_path / "functions.onnx")
+    opened = open_model(tmp_path / "functions.onnx")
+    assert {node.domain for node in opened.graph} == {""}
+
+
+def turn_into_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def write(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (Path.unlink, "no such file; expected an ONNX model"),
+    "folder": (turn_into_folder, "is a folder; expected an ONNX model"),
+    "empty": (write(b""), "is empty; expected an ONNX model"),
+    "text": (write(b"these are no weights"), "not an ONNX model, or a damaged one"),
+    "other": (write(b"\x08\x08"), "holds no graph with an input and an output"),
+    "truncated": (
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        "not an ONNX model, or a damaged one",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_files_that_are_no_model_are_one_line(vgg16: Command, external: Path, kind: str) -> None:
+    damage, message = BAD_FILES[kind]
+    damage(external)
+    assert refused(vgg16, external).startswith(message)
+
+
+BAD_PLACES = {
+    "absolute": ("location", "/etc/hostname", "is to be read from '/etc/hostname'"),
+    "upwards": ("location", "../weights.bin", "is to be read from '../weights.bin'"),
+    "hidden upwards": ("location", "a/../../weights.bin", "is to be read from"),
+    "windows": ("location", "C:\\weights.bin", "is to be read from"),
+    "windows upwards": ("location", "..\\weights.bin", "is to be read from"),
+    "no name": ("location", "", "names no data file"),
+    "missing": ("location", "none.bin", "its data file 'none.bin' is missing"),
+    "the folder": ("location", ".", "its data file '.' is no regular file"),
+    "negative offset": ("offset", "-4", "has the offset '-4'"),
+    "absurd offset": ("offset", "9" * 5000, "has the offset '99999"),
+    "offset past the end": ("offset", "99999999", "of weights.bin, which has"),
+    "huge offset": ("offset", str(2**62), "of weights.bin, which has"),
+    "no number": ("length", "many", "has the length 'many'"),
+    "negative length": ("length", "-1", "has the length '-1'"),
+    "short length": ("length", "8", "has the length 8; expected 432 bytes"),
+    "long length": ("length", "1000000", "has the length 1,000,000; expected 432 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PLACES)
+def test_data_that_cannot_be_where_they_are_said_to_be_are_one_line(
+    vgg16: Command, external: Path, kind: str
+) -> None:
+    key, value, message = BAD_PLACES[kind]
+    change(external, key, value)
+    said = refused(vgg16, external)
+    assert message in said
+    assert "expected" in said
+
+
+def test_a_data_file_that_is_too_short_is_one_line(vgg16: Command, external: Path) -> None:
+    data = external.parent / DATA
+    whole = data.stat().st_size
+    os.truncate(data, whole - 1)
+    message = f"which has {whole - 1:,}; expected a data file that is whole"
+    assert refused(vgg16, external).endswith(message)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes need a POSIX system")
+def test_links_out_of_the_folder_and_pipes_are_one_line(
+    vgg16: Command, external: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = external.parent / DATA
+    outside = tmp_path_factory.mktemp("outside")
+    data.rename(outside / DATA)
+    data.symlink_to(outside / DATA)
+    assert "its data file 'weights.bin' is a link out of the folder" in refused(vgg16, external)
+    (external.parent / "linked").symlink_to(outside)
+    change(external, "location", f"linked/{DATA}")
+    assert "is a link out of the folder" in refused(vgg16, external)
+    data.unlink()
+    os.mkfifo(data)
+    change(external, "location", DATA)
+    assert refused(vgg16, external)
+    external.unlink()
+    os.mkfifo(external)
+    assert refused(vgg16, external).startswith("is no regular file")
+
+
+def test_data_of_constants_and_of_functions_are_checked_too(
+    vgg16: Command, embedded: Path, tmp_path: Path
+) -> None:
+    stranger = onnx.TensorProto(name="stranger", dims=[1], data_type=onnx.TensorProto.FLOAT)
+    stranger.data_location = onnx.TensorProto.EXTERNAL
+    stranger.external_data.add(key="location", value="/etc/hostname")
+    constant = onnx.helper.make_node("Constant", [], ["c"], value=stranger)
+    path = tmp_path / "model.onnx"
+    model = onnx.load(embedded)
+    model.graph.node.insert(0, constant)
+    path.write_bytes(model.SerializeToString())
+    assert "the tensor stranger is to be read from '/etc/hostname'" in refused(vgg16, path)
+    model = onnx.load(embedded)
+    imports = [onnx.helper.make_opsetid("", 18)]
+    model.functions.append(
+        onnx.helper.make_function("local", "Secret", [], ["c"], [constant], imports)
+    )
+    path.write_bytes(model.SerializeToString())
+    assert "the tensor stranger is to be read from '/etc/hostname'" in refused(vgg16, path)
+
+
+def test_a_graph_that_is_no_graph_is_one_line(
+    vgg16: Command, embedded: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    model = onnx.load(embedded)
+    model.graph.node[3].input[0] = "nothing"
+    path.write_bytes(model.SerializeToString())
+    assert refused(vgg16, path).startswith("not a valid ONNX model (")
+
+
+def test_a_file_beyond_what_a_message_holds_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(BadInput, match=r"is 2,147,483,648 bytes; expected an ONNX model .* 2 GiB"):
+        open_model(path)
+
+
+def test_names_from_a_file_do_nothing_to_a_terminal() -> None:
+    assert printable("a\x1b[31m\nb") == "a?[31m b"
+    assert len(printable("x" * 5000)) < 300

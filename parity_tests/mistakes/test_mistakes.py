@@ -1,0 +1,147 @@
+"""Every planted mistake breaks parity, is named where it is, and lands where it is said to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+import pytest
+
+from mistakes import in_keras, in_torch
+from mistakes.catalogue import FRAMEWORKS, MISTAKES, Mistake, Port, judged
+from vgg16_parity.own_port import Arbiter
+from vgg16_parity.records import Row
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+
+PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
+# At full size a mistake takes four seconds: the smallest ones, and one of each other kind.
+FULL: Final = (
+    "fc1 not permuted",
+    "mean off by a level",
+    "bias off by 1e-3",
+    "weights in float16",
+    "dropout left on",
+)
+BUILDERS: Final[Mapping[str, Callable[[str], Port]]] = {
+    "torch": in_torch.Port,
+    "keras": in_keras.Port,
+}
+in_both: Final = pytest.mark.parametrize("framework", FRAMEWORKS)
+
+
+class Bench:
+    """An arbiter, and the model of each framework, made once."""
+
+    def __init__(self, checkpoint: Checkpoint, pictures: int) -> None:
+        self.pictures = PICTURES[:pictures]
+        self.arbiter = Arbiter(checkpoint, self.pictures)
+        self._ports: dict[str, Port] = {}
+
+    def row(self, framework: str, mistake: Mistake | None) -> Row:
+        """What is reported of a mistake."""
+        if framework not in self._ports:
+            self._ports[framework] = BUILDERS[framework](self.arbiter.checkpoint.configuration.name)
+        return judged(self.arbiter, self._ports[framework], mistake, self.pictures)
+
+
+@pytest.fixture(scope="module")
+def bench(tiny: Checkpoint) -> Iterator[Bench]:
+    made = Bench(tiny, len(PICTURES))
+    yield made
+    made.arbiter.close()
+
+
+@pytest.fixture(scope="module")
+def full_bench(full: Checkpoint) -> Iterator[Bench]:
+    made = Bench(full, 1)
+    yield made
+    made.arbiter.close()
+
+
+def check_named(row: Row, mistake: Mistake, configuration: str) -> None:
+    """The row is broken by the mistake, names its layer and lands where it is said to."""
+    assert row.status == "broken"
+    assert row.first_wrong == mistake.named
+    local, accumulated = (dict(row.verdicts(kind)) for kind in ("local", "accumulated"))
+    first_wrong = next(tap for tap, verdict in accumulated.items() if not verdict.passed)
+    assert first_wrong == mistake.shown
+    alone_wrong = [tap for tap, verdict in local.items() if not verdict.passed]
+    if mistake.layer:
+        assert alone_wrong[0] == mistake.layer
+        assert row.reason.startswith(f"{mistake.layer}, given the arbiter's input: ")
+        found = local[mistake.layer].deviations
+    else:
+        assert not alone_wrong
+        assert row.reason.startswith(f"from {mistake.shown} on: ")
+        assert row.reason.endswith("though each layer alone is right")
+        found = accumulated[mistake.shown].deviations
+    # From there on the error is carried: nothing behind it may look right.
+    after = list(accumulated)[list(accumulated).index(mistake.shown) :]
+    assert not any(accumulated[tap].passed for tap in after)
+    factor = mistake.tolerance.limit
+    assert 1 / factor <= found / mistake.deviations[configuration] <= factor
+
+
+@in_both
+def test_a_model_without_a_mistake_holds_before_and_after_others(
+    bench: Bench, framework: str
+) -> None:
+    assert bench.row(framework, None).status == "holds"
+    assert bench.row(framework, MISTAKES["softmax"]).status == "broken"
+    assert bench.row(framework, MISTAKES["classes swapped"]).status == "broken"
+    row = bench.row(framework, None)
+    assert (row.status, row.reason, row.first_wrong) == ("holds", "", "")
+
+
+@in_both
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_breaks_parity_and_is_named(bench: Bench, framework: str, name: str) -> None:
+    mistake = MISTAKES[name]
+    check_named(bench.row(framework, mistake), mistake, "tiny")
+
+
+@pytest.mark.full
+@in_both
+@pytest.mark.parametrize("name", [None, *FULL])
+def test_at_full_size_too(full_bench: Bench, framework: str, name: str | None) -> None:
+    if name is None:
+        assert full_bench.row(framework, None).status == "holds"
+    else:
+        mistake = MISTAKES[name]
+        check_named(full_bench.row(framework, mistake), mistake, "D")
+
+
+@in_both
+@pytest.mark.parametrize(
+    "name",
+    [name for name, mistake in MISTAKES.items() if mistake.layer and "every" not in mistake.what],
+)
+def test_a_mistake_in_one_layer_leaves_the_others_right_alone(
+    bench: Bench, framework: str, name: str
+) -> None:
+    row = bench.row(framework, MISTAKES[name])
+    wrong = [tap for tap, verdict in row.verdicts("local") if not verdict.passed]
+    dropped = ["fc2", "predictions"] if name == "dropout left on" else []
+    assert wrong == (dropped or [MISTAKES[name].layer])
+
+
+@in_both
+def test_logits_alone_show_every_mistake(bench: Bench, framework: str) -> None:
+    for mistake in MISTAKES.values():
+        row = bench.row(framework, mistake)
+        logits = dict(row.verdicts("accumulated"))["predictions"]
+        assert not logits.passed, mistake.name
+
+
+def test_both_frameworks_have_the_same_mistakes() -> None:
+    computed = {name for name, m in MISTAKES.items() if m.reweight is None and m.recipe is None}
+    for changes in (in_torch.CHANGES, in_keras.CHANGES):
+        assert set(changes) == computed
+    for mistake in MISTAKES.values():
+        assert set(mistake.deviations) == {"tiny", "D"}
+
+
+def test_a_model_that_nothing_is_planted_in_is_not_judged_broken_by_a_name(bench: Bench) -> None:
+    nothing = Mistake("nothing", "nothing", "", "", {})
+    assert bench.row("torch", nothing).status == "holds"

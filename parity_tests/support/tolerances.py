@@ -1,0 +1,103 @@
+"""Every tolerance that a test uses, with the reason for its size."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from onnx_arbiter.limits import Tolerance
+
+FLOAT64: Final = Tolerance(
+    limit=1e-12,
+    reason=(
+        "Two float64 evaluations of one network that sum in different orders, relative to the "
+        "largest value of the tap: a few hundred unit roundoffs of 1.1e-16 were measured, the "
+        "limit leaves a factor of ten. One value in float32 lands at 1e-8."
+    ),
+)
+
+FLOAT32_TAPS: Final = Tolerance(
+    limit=1e-5,
+    reason=(
+        "Two float32 evaluations of one thing, relative to the largest value: rounding in float32 "
+        "through the 16 layers of VGG16 was measured at 0.08e-5 to 0.21e-5 in six runtimes."
+    ),
+)
+
+ACTIVATION_GROWTH: Final = Tolerance(
+    limit=4.0,
+    reason=(
+        "How far a layer's rms activation may lie from the first layer's, as a factor either way. "
+        "He scaling keeps the second moment; max pooling raises it a little at each block: 3 was "
+        "measured after all five. Weights scaled by a wrong factor of 2 drift by 2 ** 16."
+    ),
+)
+
+SEEDED_MEAN: Final = Tolerance(
+    limit=5.0,
+    reason=(
+        "How many standard errors the mean of a seeded tensor may lie from zero: values are "
+        "independent and symmetric, and the tensors are fixed, so that this cannot flake."
+    ),
+)
+
+RESIZED_PIXELS: Final = Tolerance(
+    limit=1,
+    reason=(
+        "Levels of 0 to 255 between Pillow's antialiased resize and ONNX Runtime's: both filter in "
+        "fixed point, one axis after the other, and round differently. 1 is the smallest there is."
+    ),
+)
+
+FLOAT16_SQNR: Final = Tolerance(
+    limit=50.0,
+    reason=(
+        "The smallest signal-to-noise ratio, in decibels, of a layer in float16. One rounding of "
+        "values with 11 bits gives 6.02 * 11 + 10.8 = 77; each layer adds its own and 16 of them "
+        "cost about 12 and leave 56 at the least measured. A weight off by 5 % leaves 26."
+    ),
+)
+
+INT8_SQNR: Final = Tolerance(
+    limit=25.0,
+    reason=(
+        "The same for 8 bits with a scale for each tensor: 29 was the least on the tiny network, "
+        "calibrated on the pictures that it is measured on. A layer without its scale is below 0."
+    ),
+)
+
+MODEL_FIT: Final = Tolerance(
+    limit=2.0,
+    reason=(
+        "How far, as a factor either way, an rms error may lie from the one predicted where only "
+        "rounding is at work: rounding errors are uniform over half a gap whose size depends on "
+        "the mantissa, which costs up to 0.7, and 0.5 to 1.1 were measured. A missing term of "
+        "length K is off by the square root of K."
+    ),
+)
+
+ONE_TERM: Final = Tolerance(
+    limit=1.15,
+    reason=(
+        "The same where a single term of the model is held against noise of a known size: what is "
+        "left is that of a few hundred samples, and of a ReLU near zero."
+    ),
+)
+
+FINITE_DIFFERENCES: Final = Tolerance(
+    limit=1e-6,
+    reason=(
+        "A central difference of the loss in float64 against the gradient along one direction, "
+        "relative to the product of their lengths. Steps of 1e-6 leave 1e-16 / 1e-6 of rounding, "
+        "and what kinks they cross is of the second order; 4e-9 was measured."
+    ),
+)
+
+TF32_ABOVE_FLOAT32: Final = Tolerance(
+    limit=10.0,
+    reason=(
+        "By which factor the logits' errors in TF32 must be above those of IEEE float32: the error "
+        "model has 240 at the longest sum of a convolution and more at every shorter one, and the "
+        "float32 errors that were measured are down to a tenth of the model's. Where TF32 was not "
+        "on, or was never off, the factor is one."
+    ),
+)

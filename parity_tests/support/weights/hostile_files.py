@@ -1,0 +1,239 @@
+"""Files that mean harm: HDF5, sparse files, pipes and devices, Caffe's and MATLAB's."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import h5py
+import numpy as np
+
+import vgg16_weights
+from parity_tests.support.weights.hostile_archives import CANARY, GIGABYTE, Hostile
+from parity_tests.support.weights.tiny_files import matconvnet
+from vgg16_spec.checkpoint import Checkpoint
+
+# Changes an open file: the place of a dataset that was put aside, and the file's path.
+Change = Callable[[h5py.File, str, Path], None]
+SECRET: Final = "secret"
+KEYS: Final = {
+    "keras-h5": "fc1/fc1_W_1:0",
+    "keras-weights-h5": "layers/dense/vars/0",
+}
+TERABYTES: Final = 2 << 40
+
+
+def h5(name: str, change: Change) -> Hostile:
+    """A valid file of a format, of which one dataset is put aside and another made instead."""
+
+    def make(path: Path, tiny: Checkpoint) -> None:
+        vgg16_weights.write(tiny, path, name)
+        with h5py.File(path.with_name(SECRET), "w") as file:
+            file["x"] = tiny["fc1.weight"].T
+        with h5py.File(path, "r+") as file:
+            key = KEYS[name]
+            file.move(key, "aside")
+            change(file, key, path)
+
+    return make
+
+
+def external_link(file: h5py.File, key: str, path: Path) -> None:
+    file[key] = h5py.ExternalLink(str(path.with_name(SECRET)), "x")
+
+
+def soft_link(file: h5py.File, key: str, path: Path) -> None:
+    file[key] = h5py.SoftLink("/aside")
+
+
+def external_storage(file: h5py.File, key: str, path: Path) -> None:
+    shape = file["aside"].shape
+    file.create_dataset(key, shape, np.float32, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(file: h5py.File, key: str, path: Path) -> None:
+    layout = h5py.VirtualLayout(file["aside"].shape, np.float32)
+    layout[...] = h5py.VirtualSource(str(path.with_name(SECRET)), "x", file["aside"].shape)
+    file.create_virtual_dataset(key, layout)
+
+
+def bomb(file: h5py.File, key: str, path: Path) -> None:
+    side = 1 << 14
+    data = file.create_dataset(
+        key, (side, side), np.float32, chunks=(side, side), compression="gzip", compression_opts=1
+    )
+    data.id.write_direct_chunk((0, 0), zlib.compress(bytes(4 * side * side), 1))
+
+
+def endless(file: h5py.File, key: str, path: Path) -> None:
+    file.create_dataset(key, (1 << 30, 1 << 30), np.float32, chunks=(1024, 1024))
+
+
+def one_huge_chunk(file: h5py.File, key: str, path: Path) -> None:
+    file.create_dataset(key, (1, 64), np.float32, chunks=(1 << 23, 64), maxshape=(None, 64))
+
+
+def looped_heap(path: Path, tiny: Checkpoint) -> None:
+    """A text whose heap says that its free space has no bytes: HDF5 never comes to its end."""
+    vgg16_weights.write(tiny, path, "keras-weights-h5")
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    at = heap + 16
+    while (number := struct.unpack_from("<H", content, at)[0]) != 0:
+        assert number
+        at += 16 + -(-struct.unpack_from("<Q", content, at + 8)[0] // 8) * 8
+    content[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(content)
+
+
+def sparse(name: str) -> Hostile:
+    """A valid file that goes on for two terabytes, of which it has none."""
+
+    def make(path: Path, tiny: Checkpoint) -> None:
+        vgg16_weights.write(tiny, path, name)
+        os.truncate(path, TERABYTES)
+
+    return make
+
+
+def sparse_before(name: str) -> Hostile:
+    """An archive after two terabytes of nothing, as one that unpacks itself begins."""
+
+    def make(path: Path, tiny: Checkpoint) -> None:
+        vgg16_weights.write(tiny, path, name)
+        content = path.read_bytes()
+        with path.open("wb") as file:
+            file.seek(TERABYTES)
+            file.write(content)
+
+    return make
+
+
+def pipe(path: Path, tiny: Checkpoint) -> None:
+    os.mkfifo(path)
+
+
+def linked(target: str) -> Hostile:
+    def make(path: Path, tiny: Checkpoint) -> None:
+        path.symlink_to(target)
+
+    return make
+
+
+def loop(path: Path, tiny: Checkpoint) -> None:
+    path.symlink_to(path)
+
+
+def number(value: int) -> bytes:
+    """In protobuf's variable length."""
+    if value < 0:
+        value += 1 << 64
+    parts = []
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*parts, value])
+
+
+def field(key: int, content: bytes, length: int | None = None) -> bytes:
+    size = len(content) if length is None else length
+    return number(key << 3 | 2) + number(size) + content
+
+
+def caffe(content: bytes) -> Hostile:
+    def make(path: Path, tiny: Checkpoint) -> None:
+        path.write_bytes(field(1, b"VGG") + content)
+
+    return make
+
+
+def blob(shape: list[int], data: bytes) -> bytes:
+    dims = b"".join(map(number, shape))
+    return field(100, field(1, b"conv1_1") + field(7, field(7, field(1, dims)) + data))
+
+
+def deep(levels: int) -> bytes:
+    content = b""
+    for _ in range(levels):
+        content = field(7, content)
+    return field(100, field(1, b"conv1_1") + content)
+
+
+def matlab_bomb(path: Path, tiny: Checkpoint, *, variables: int) -> None:
+    """Variables that inflate to a gigabyte each, beginning as a variable of that size would."""
+    begin = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    packer = zlib.compressobj(9)
+    inner = struct.pack("<II", 14, GIGABYTE) + b"\x06\0\0\0\x08\0\0\0" + bytes(16)
+    packed = packer.compress(inner)
+    for _ in range(1 << 10):
+        packed += packer.compress(bytes(1 << 20))
+    packed += packer.flush()
+    path.write_bytes(begin + (struct.pack("<II", 15, len(packed)) + packed) * variables)
+
+
+def lying_matlab(path: Path, tiny: Checkpoint, *, size: int) -> None:
+    matconvnet(tiny, path, compressed=False)
+    content = bytearray(path.read_bytes())
+    content[132:136] = struct.pack("<I", size)
+    path.write_bytes(content)
+
+
+def both(change: tuple[str, Change, str]) -> dict[str, tuple[Hostile, str]]:
+    """The same in either form of Keras's HDF5 files."""
+    what, make, says = change
+    return {f"{what} in {name}": (h5(name, make), says) for name in KEYS}
+
+
+FILES: Final[dict[str, tuple[Hostile, str]]] = {
+    **both(("an external link", external_link, "is a link")),
+    **both(("a soft link", soft_link, "is a link")),
+    **both(("external storage", external_storage, "lies in another file")),
+    **both(("a virtual dataset", virtual, "lies in another file")),
+    **both(("a gigabyte in a megabyte", bomb, "is compressed or filtered")),
+    **both(("an array of exabytes", endless, "is in more than 100000 chunks")),
+    **both(("one huge chunk", one_huge_chunk, "is in chunks larger than itself")),
+    "a heap that HDF5 never leaves": (looped_heap, "the heap at byte 2048 is damaged"),
+    **{
+        f"two terabytes after {name}": (sparse(name), "bytes at most")
+        for name in vgg16_weights.FORMATS
+        if name not in ("caffemodel", "matconvnet")
+    },
+    **{
+        f"two terabytes before {name}": (sparse_before(name), "bytes at most")
+        for name in ("npz", "keras", "torchvision")
+    },
+    "a pipe": (pipe, "is no regular file"),
+    "a link to a device": (linked("/dev/zero"), "is no regular file"),
+    "a link to nothing": (linked(CANARY), "no such file"),
+    "a link to itself": (loop, "no such file"),
+    "a length beyond the file": (caffe(field(100, b"", 1 << 40)), ""),
+    "a negative length": (caffe(field(100, b"", -1)), ""),
+    "a number that never ends": (caffe(b"\xa2\x06" + b"\xff" * 1000), ""),
+    "deep messages": (caffe(deep(30_000)), ""),
+    "a negative shape": (caffe(blob([-4, -27], field(5, bytes(432)))), ""),
+    "an endless shape": (caffe(blob([1 << 62, 1 << 62], field(5, b""))), ""),
+    "a million fields": (caffe(b"\x20\x00" * 1_000_000), ""),
+    "a .mat that inflates": (partial(matlab_bomb, variables=1), "cannot be used"),
+    "a .mat that inflates fifty times": (partial(matlab_bomb, variables=50), "cannot be used"),
+    "a .mat with a lying size": (partial(lying_matlab, size=0xFFFFFFF0), "cannot be used"),
+    "a .mat that is over too soon": (partial(lying_matlab, size=8), "cannot be used"),
+}
+
+# Read without asking what they are: a name, and the format to read it in.
+TOLD: Final = {
+    "a pipe": ("keras-h5", "npz", "torchvision", "safetensors", "matconvnet"),
+    "two terabytes after keras-weights-h5": ("keras-weights-h5", "torchvision", "caffemodel"),
+    "two terabytes before npz": ("npz", "keras", "torchvision"),
+    "an archive of two million members": ("npz", "keras", "torchvision"),
+    "a length beyond the file": ("caffemodel",),
+    "a negative length": ("caffemodel",),
+    "a number that never ends": ("caffemodel",),
+    "a million fields": ("caffemodel",),
+    "a heap that HDF5 never leaves": ("keras-h5", "keras", "matconvnet"),
+    "a call in a .pth": ("npz", "keras", "caffemodel"),
+}

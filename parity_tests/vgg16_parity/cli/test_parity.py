@@ -1,0 +1,174 @@
+"""``vgg16 parity`` on the command line: what it prints, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onnx_arbiter.limits import LIMITS
+from parity_tests.support.helpers import Command
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+
+CAT, ROCKET = (str(photograph.path) for photograph in PHOTOGRAPHS)
+FOUR = ("torch", "keras-tensorflow", "onnx-from-keras", "onnx-from-torch")
+
+WRONG = """
+import numpy as np
+from vgg16_parity.network import reference
+from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+
+def run(images, weights):
+    taps = reference.run_with_taps(open_checkpoint(weights), images)
+    return taps | {"predictions": np.roll(taps["predictions"], 1, axis=1)}
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, str]:
+    """One parity run of the tiny network in PyTorch, Keras and both exports: report, out, err."""
+    path = tmp_path_factory.mktemp("report") / "report.json"
+    command = [sys.executable, "-m", "vgg16_parity", "parity", "--configuration", "tiny"]
+    done = subprocess.run(
+        [*command, "--runtimes", ",".join(FOUR), "--report", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(path.read_text()), done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_parity_holds_in_both_frameworks_and_both_exports_in_both_lanes(
+    tiny_run: tuple[dict[str, Any], str, str],
+) -> None:
+    report, *_ = tiny_run
+    assert report["holds"]
+    assert [(row["runtime"], row["lane"], row["status"]) for row in report["rows"]] == [
+        (name, lane, "holds") for name in FOUR for lane in ("strict", "default")
+    ]
+    for row in report["rows"]:
+        (case,) = row["cases"]
+        assert len(case["layers"]) == 21
+        for layer in case["layers"]:
+            for kind in ("accumulated", "local"):
+                assert 0 < layer[kind]["ratio"] <= LIMITS.ratio.limit
+                assert 0 < layer[kind]["deviations"] <= LIMITS.deviations.limit
+        assert [decision["outcome"] for decision in case["decisions"]] == ["agrees"] * 2
+
+
+@pytest.mark.slow
+def test_the_report_names_weights_images_versions_and_flags(
+    tiny_run: tuple[dict[str, Any], str, str],
+) -> None:
+    report, *_ = tiny_run
+    assert report["weights"]["configuration"] == "tiny"
+    assert report["weights"]["seeded"] is True
+    assert report["weights"]["metadata"]["recipe"] == "torchvision"
+    (case,) = report["cases"]
+    assert [image["label"] for image in case["images"]] == ["chelsea.png", "rocket.jpg"]
+    assert case["images"][0]["sha256"] == PHOTOGRAPHS[0].sha256
+    record = report["rows"][4]["record"]
+    assert set(record["versions"]) >= {"onnxruntime", "tf2onnx", "keras"}
+    assert set(record["seconds"]) == {
+        "export import",
+        "export trace",
+        "import",
+        "load",
+        "run",
+        "repeat",
+        "layers",
+    }
+    assert report["rows"][2]["record"]["flags"]["op_determinism"] == "True"
+    assert report["rows"][3]["record"]["flags"]["op_determinism"] == "False"
+
+
+@pytest.mark.slow
+def test_without_a_terminal_the_table_is_plain_and_progress_goes_to_stderr(
+    tiny_run: tuple[dict[str, Any], str, str],
+) -> None:
+    _, out, err = tiny_run
+    lines = out.splitlines()
+    assert lines[0].split("  ")[0] == "runtime"
+    assert [line.split()[1] for line in lines[1:9]] == ["holds"] * 8
+    assert lines[9] == "Parity holds: 8 runs within the errors predicted of the float64 arbiter."
+    assert "\x1b" not in out + err
+    assert not any(character in out for character in "│┃─━")
+    assert "arbiter" in err
+    assert "onnx-from-keras (strict): export" in err
+
+
+def test_json_is_one_document_and_nothing_else(vgg16: Command) -> None:
+    done = vgg16("parity", "--configuration", "tiny", "--runtimes", "torch", "--json")
+    assert done.status == 0
+    assert json.loads(done.out)["rows"][0]["runtime"] == "torch"
+
+
+def test_quick_compares_logits_in_the_strict_lane(vgg16: Command) -> None:
+    one = ("--configuration", "tiny", "--runtimes", "torch", "--json", "--quick")
+    rows = json.loads(vgg16("parity", *one).out)["rows"]
+    assert [row["lane"] for row in rows] == ["strict"]
+    (case,) = rows[0]["cases"]
+    assert [layer["tap"] for layer in case["layers"]] == ["predictions"]
+    assert case["layers"][0]["local"] is None
+    rows = json.loads(vgg16("parity", *one, "--lanes", "default, bfloat16").out)["rows"]
+    assert [row["lane"] for row in rows] == ["default", "bfloat16"]
+
+
+def test_broken_parity_is_exit_status_1(vgg16: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(WRONG)
+    port = ("--port", f"{tmp_path / 'mine.py'}:run", "--images", CAT, "--lanes", "strict")
+    done = vgg16("parity", "--configuration", "tiny", *port)
+    assert done.status == 1
+    assert "Parity is broken: mine:run (strict)." in done.out
+    assert "mine:run (strict) broken: from predictions on: photographs: errors are" in done.out
+    # Beside a port only those runtimes are run that are asked for.
+    assert "torch" not in done.out
+
+
+def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vgg16_parity.runtimes import registry
+
+    monkeypatch.setattr(registry, "find_spec", lambda _: None)
+    done = vgg16("parity", "--configuration", "tiny")
+    assert done.status == 1
+    assert "Nothing was compared" in done.out
+    assert done.out.count("not run:") == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--lanes", "fast"), "vgg16: lane: 'fast' is unknown; expected one of strict, default,"),
+        (("--timeout", "nan"), "vgg16: --timeout: is nan; expected seconds, more than 0"),
+        (("--timeout", "0"), "vgg16: --timeout: is 0; expected seconds, more than 0"),
+        (("--port", "mine"), "vgg16: --port: 'mine' is no function in a file; expected FILE.py:"),
+        (("--report", "/dev/null/r.json"), "vgg16: /dev/null"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused_before_anything_runs(
+    vgg16: Command, arguments: tuple[str, str], message: str
+) -> None:
+    done = vgg16("parity", "--configuration", "tiny", *arguments)
+    assert done.status == 2
+    (refusal,) = [line for line in done.err.splitlines() if not line.startswith("seeded ")]
+    assert refusal.startswith(message)
+
+
+def test_no_report_replaces_a_port_or_the_older_report(vgg16: Command, tmp_path: Path) -> None:
+    mine, old = tmp_path / "mine.py", tmp_path / "old.json"
+    mine.write_text(WRONG)
+    old.write_text("{}")
+    for arguments in (
+        ("--port", f"{mine}:run", "--report", mine),
+        ("--against", old, "--html", old),
+    ):
+        done = vgg16("parity", "--configuration", "tiny", *arguments)
+        assert done.status == 2
+        assert "a file of its own" in done.err
+    assert (mine.read_text(), old.read_text()) == (WRONG, "{}")

@@ -1,0 +1,99 @@
+"""``vgg16 port`` between all formats, and ``vgg16 weights verify``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vgg16_weights
+from parity_tests.support.helpers import Command, same
+from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint.seeded import generate
+
+
+@pytest.mark.parametrize("name", vgg16_weights.writable())
+def test_port_takes_every_format_by_name(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    done = vgg16("port", tiny.file, tmp_path / "w", "--to", name, "--json")
+    assert json.loads(done.out)["format"] == name
+    done = vgg16("port", tmp_path / "w", tmp_path / "back.safetensors", "--from", name)
+    assert done.status == 0, done.err
+    assert same(vgg16_weights.read(tmp_path / "back.safetensors"), tiny)
+
+
+def test_port_leaves_the_classifier_out_when_asked(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    assert vgg16("port", tiny.file, tmp_path / "w.pth", "--no-top").status == 0
+    read = vgg16_weights.read(tmp_path / "w.pth")
+    assert not read.configuration.include_top
+    assert same(read, tiny.without_top())
+
+
+def test_verify_shows_each_tensors_digest(vgg16: Command, tiny: Checkpoint) -> None:
+    done = vgg16("weights", "verify", tiny.file, "--json")
+    assert done.status == 0
+    tensors = json.loads(done.out)["tensors"]
+    assert [entry["tensor"] for entry in tensors] == list(tiny)
+    for entry in tensors:
+        values = tiny[entry["tensor"]]
+        assert entry["shape"] == list(values.shape)
+        assert entry["sha256"] == hashlib.sha256(values.tobytes()).hexdigest()
+    lines = vgg16("weights", "verify", tiny.file).out.splitlines()
+    assert lines[1].split() == ["block1_conv1.weight", "4×3×3×3", tensors[0]["sha256"][:16]]
+    assert len(lines) == len(tiny) + 2
+
+
+def test_verify_finds_files_of_different_formats_equal(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    for name in vgg16_weights.writable():
+        vgg16_weights.write(tiny, tmp_path / name, name)
+        done = vgg16("weights", "verify", tiny.file, tmp_path / name)
+        assert done.status == 0, done.err
+        assert done.out.splitlines()[-1] == "32 of 32 tensors are equal, bit for bit."
+
+
+def test_verify_finds_what_differs_and_what_is_missing(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
+    tensors["block2_conv1.bias"].read()[1] *= -1
+    other = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    vgg16_weights.write(other, tmp_path / "other.pth")
+    done = vgg16("weights", "verify", tiny.file, tmp_path / "other.pth", "--json")
+    assert done.status == 1
+    document = json.loads(done.out)
+    assert document["equal"] is False
+    wrong = [entry for entry in document["tensors"] if entry["verdict"] != "equal"]
+    assert [entry["tensor"] for entry in wrong] == ["block2_conv1.bias"]
+
+    vgg16_weights.write(tiny.without_top(), tmp_path / "notop.h5")
+    done = vgg16("weights", "verify", tmp_path / "notop.h5", tiny.file)
+    assert done.status == 1
+    assert done.out.splitlines()[-1] == "26 of 32 tensors are equal, bit for bit."
+    missing = [line.split()[0] for line in done.out.splitlines() if " missing " in line]
+    assert missing == [name for name in tiny if not name.startswith("block")]
+
+
+def test_verify_of_other_weights_finds_nothing_equal(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    vgg16_weights.write(generate(tiny.configuration, 1), tmp_path / "w.weights.h5")
+    done = vgg16("weights", "verify", tiny.file, tmp_path / "w.weights.h5")
+    assert done.status == 1
+    assert done.out.splitlines()[-1] == "0 of 32 tensors are equal, bit for bit."
+
+
+def test_verify_of_what_is_no_weights_file_is_one_line(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("none")
+    done = vgg16("weights", "verify", tiny.file, tmp_path / "text")
+    assert done.status == 2
+    assert done.err.strip().splitlines()[-1].startswith(f"vgg16: {tmp_path / 'text'}: not a weig")

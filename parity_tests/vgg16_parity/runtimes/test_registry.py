@@ -1,0 +1,88 @@
+"""Every runtime is there or accounted for."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from vgg16_parity import run
+from vgg16_parity.runtimes import registry
+from vgg16_parity.runtimes.registry import RUNTIMES, Runtime, own_port
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+
+PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
+    """Have the named modules look as if they were not installed."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name in absent else real(name))
+
+
+def test_what_is_missing_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "keras", "tensorflow", "tf2onnx")
+    assert RUNTIMES["torch"].missing() == ""
+    assert RUNTIMES["keras-tensorflow"].missing() == (
+        'keras and tensorflow are not installed: pip install -e ".[keras]"'
+    )
+    assert RUNTIMES["onnx-from-keras"].missing() == (
+        'keras and tensorflow and tf2onnx are not installed: pip install -e ".[keras,onnx]"'
+    )
+    assert [runtime.name for runtime in registry.installed()] == ["torch", "onnx-from-torch"]
+
+
+def test_a_runtime_that_is_not_installed_is_a_row_of_the_report(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
+) -> None:
+    without(monkeypatch, "jax", "torch")
+    chosen = [RUNTIMES["keras-jax"], RUNTIMES["torch"]]
+    report = run.run_parity(tiny, PICTURES, chosen)
+    assert [(row.runtime, row.status) for row in report.rows] == [
+        ("keras-jax", "not run"),
+        ("torch", "not run"),
+    ]
+    assert 'pip install -e ".[jax]"' in report.rows[0].reason
+    assert not report.holds
+    assert report.summary == "Nothing was compared: no runtime could run."
+
+
+def test_every_module_that_a_runtime_needs_is_in_an_extra_that_it_names() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    for runtime in RUNTIMES.values():
+        named = " ".join(line for extra in runtime.extras.split(",") for line in extras[extra])
+        for module in runtime.modules:
+            assert module.replace("_", "-") in named, (runtime.name, module)
+
+
+def test_an_unknown_runtime_is_refused() -> None:
+    with pytest.raises(BadInput, match="'caffe' is unknown; expected one of torch, keras-tensorf"):
+        registry.runtime("caffe")
+
+
+def test_names_are_unique_and_as_documented() -> None:
+    assert list(RUNTIMES) == [
+        "torch",
+        "keras-tensorflow",
+        "keras-jax",
+        "keras-torch",
+        "onnx-from-keras",
+        "onnx-from-torch",
+    ]
+    assert all(isinstance(runtime, Runtime) for runtime in RUNTIMES.values())
+
+
+@pytest.mark.parametrize("given", ["port", "port.py", "port.py:", "port.txt:run", "port.py:a b"])
+def test_a_port_is_a_function_in_a_file(given: str) -> None:
+    with pytest.raises(BadInput, match=r"is no function in a file; expected FILE.py:FUNCTION"):
+        own_port(given)
+
+
+def test_a_ports_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"port\.py: no such file; expected a Python file"):
+        own_port(f"{tmp_path}/port.py:run")

@@ -1,0 +1,250 @@
+"""A whole run: every runtime on the same inputs, judged, in one report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vgg16_parity import run
+from vgg16_parity.records import to_json
+from vgg16_parity.runtimes import process
+from vgg16_parity.runtimes.lanes import LANES
+from vgg16_parity.runtimes.registry import RUNTIMES, own_port
+from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
+from vgg16_spec.checkpoint.seeded import generate
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+
+pytestmark = pytest.mark.slow
+
+PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
+
+
+def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path) -> None:
+    """Have the workers read this checkpoint instead of the one that the arbiter reads."""
+    path = write_checkpoint(checkpoint, folder / "changed.safetensors").path
+    real = process.work
+
+    def work(job: process.Job, **options: Any) -> process.Record:
+        return real(dataclasses.replace(job, checkpoint=str(path)), **options)
+
+    monkeypatch.setattr(run, "work", work)
+
+
+def changed(checkpoint: Checkpoint, tensor: str) -> Checkpoint:
+    """The checkpoint with one value of a bias off by a thousandth."""
+    tensors = {name: Tensor.of(np.array(checkpoint[name])) for name in checkpoint}
+    tensors[tensor].read()[1] += 1e-3
+    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+
+
+@pytest.mark.parametrize("name", ["torch", "keras-tensorflow", "onnx-from-torch"])
+def test_a_weight_that_differs_breaks_parity_at_its_layer(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    handed(monkeypatch, changed(tiny, "block3_conv2.bias"), tmp_path)
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES[name]]).rows
+    assert row.status == "broken"
+    assert row.first_wrong == "block3_conv2"
+    assert row.reason.startswith("block3_conv2, given the arbiter's input: photographs: errors are")
+    wrong = [layer.tap for layer in row.cases[0].layers if layer.local and not layer.local.passed]
+    assert wrong == ["block3_conv2"]
+    spread = [layer.tap for layer in row.cases[0].layers if not layer.accumulated.passed]
+    taps = list(tiny.configuration.taps)
+    assert spread == taps[taps.index("block3_conv2") :]
+
+
+def test_without_layers_alone_the_first_tap_that_is_off_is_named(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    handed(monkeypatch, changed(tiny, "block3_conv2.bias"), tmp_path)
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], depth="taps").rows
+    assert row.reason.startswith("from block3_conv2 on: photographs: errors are")
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], depth="logits").rows
+    assert row.reason.startswith("from predictions on: photographs: errors are")
+
+
+def test_every_lane_is_a_row(tiny: Checkpoint) -> None:
+    report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=list(LANES.values()))
+    assert [(row.lane, row.mode, row.status) for row in report.rows] == [
+        ("strict", "float32", "holds"),
+        ("default", "float32", "holds"),
+        ("tf32", "", "not run"),
+        ("bfloat16", "bfloat16", "holds"),
+        ("float16", "float16", "holds"),
+    ]
+
+
+def test_a_precision_that_a_runtime_lacks_is_a_row_that_was_not_run(tiny: Checkpoint) -> None:
+    lanes = [LANES["bfloat16"]]
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["onnx-from-torch"]], lanes=lanes).rows
+    assert (row.status, row.reason) == (
+        "not run",
+        "ONNX Runtime has no convolution in bfloat16",
+    )
+
+
+def test_inputs_that_can_hurt_hold_and_what_becomes_of_nan_is_told(tiny: Checkpoint) -> None:
+    chosen = [RUNTIMES["torch"], RUNTIMES["keras-tensorflow"]]
+    report = run.run_parity(tiny, PICTURES, chosen, hard_inputs=True)
+    torch, tensorflow = report.rows
+    assert report.holds
+    assert [case.case for case in torch.cases] == [
+        "photographs",
+        "noise",
+        "constants",
+        "one pixel",
+        "checkerboards",
+        "denormals",
+        "large",
+        "NaN",
+        "infinity",
+    ]
+    assert [len(facts.images) for facts in report.cases] == [2, 5, 5, 2, 2, 1, 2, 1, 1]
+    assert not any(case.notes for case in torch.cases)
+    # TensorFlow's ReLU on the CPU takes the larger of NaN and zero for zero.
+    (note,) = next(case.notes for case in tensorflow.cases if case.case == "NaN")
+    assert note == "one NaN: nothing of it is left at block1_conv1, the logits are finite"
+    json.dumps(to_json(report), allow_nan=False)
+
+
+def test_what_a_mode_cannot_hold_is_told_and_not_compared(tiny: Checkpoint) -> None:
+    lanes = [LANES["float16"]]
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, hard_inputs=True).rows
+    assert row.status == "holds", row.reason
+    (note,) = next(case.notes for case in row.cases if case.case == "large")
+    assert note.endswith("beyond float16: not compared")
+
+
+def test_a_checkpoint_that_is_in_no_file_can_be_run(tiny: Checkpoint) -> None:
+    report = run.run_parity(generate(tiny.configuration), PICTURES[:1], [RUNTIMES["torch"]])
+    assert report.holds
+    assert report.weights.sha256 == ""
+
+
+def test_the_report_tells_the_images_and_their_classes(tiny: Checkpoint) -> None:
+    report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], depth="logits")
+    (facts,) = report.cases
+    assert [image.label for image in facts.images] == [path.name for path in PICTURES]
+    decisions = report.rows[0].cases[0].decisions
+    assert [image.top5 for image in facts.images] == [entry.arbiter_top5 for entry in decisions]
+    assert all(len(image.sha256) == 64 for image in facts.images)
+
+
+def test_input_that_cannot_be_used_is_refused_before_anything_runs(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    chosen = [RUNTIMES["torch"]]
+    with pytest.raises(BadInput, match="images: none given"):
+        run.run_parity(tiny, [], chosen)
+    with pytest.raises(BadInput, match="no such file"):
+        run.run_parity(tiny, [tmp_path / "none.png"], chosen)
+    with pytest.raises(BadInput, match="has no classifier"):
+        run.run_parity(tiny.without_top(), PICTURES, chosen)
+
+
+PORT = """
+import numpy as np
+from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+from vgg16_parity.network import reference
+
+def logits(images, weights):
+    return reference.run_with_taps(open_checkpoint(weights), images)["predictions"]
+
+def some_taps(images, weights):
+    taps = reference.run_with_taps(open_checkpoint(weights), images)
+    return {name: taps[name].astype(np.float32) for name in ("block1_pool", "fc1", "predictions")}
+
+def wrong(images, weights):
+    taps = some_taps(images, weights)
+    return taps | {"fc1": taps["fc1"][:, ::-1]}
+
+def misspelt(images, weights):
+    return some_taps(images, weights) | {"conv1": images}
+
+def nothing(images, weights):
+    return {"fc1": images}
+
+def wide(images, weights):
+    return logits(images, weights) + 5j
+
+def scalar(images, weights):
+    return np.float32(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "status", "reason"),
+    [
+        ("logits", "holds", ""),
+        ("some_taps", "holds", ""),
+        ("wrong", "broken", "from fc1 on: photographs: errors are"),
+        ("misspelt", "broken", "photographs: no layer is called conv1"),
+        ("nothing", "failed", "--port: gave no predictions; expected logits, or taps with"),
+        ("missing", "failed", "--port: "),
+        ("wide", "failed", "--port: gave complex128 as predictions; expected real numbers"),
+        ("scalar", "broken", "from predictions on: photographs: its shape is (), the arbiter's"),
+    ],
+)
+def test_somebodys_own_port_is_a_row(
+    tiny: Checkpoint, tmp_path: Path, function: str, status: str, reason: str
+) -> None:
+    (tmp_path / "mine.py").write_text(PORT)
+    chosen = own_port(f"{tmp_path / 'mine.py'}:{function}")
+    (row,) = run.run_parity(tiny, PICTURES, [chosen]).rows
+    assert (row.runtime, row.status) == (f"mine:{function}", status)
+    assert row.reason.startswith(reason)
+
+
+def test_odd_outputs_for_images_that_are_not_finite_are_a_row(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(PORT)
+    chosen = own_port(f"{tmp_path / 'mine.py'}:scalar")
+    (row,) = run.run_parity(tiny, PICTURES, [chosen], hard_inputs=True).rows
+    assert row.status == "broken"
+    assert row.cases[-1].reason == "no outputs of the network's shape: predictions"
+
+
+def test_a_ports_file_may_hold_classes_that_are_looked_up_by_name(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    (tmp_path / "mine.py").write_text(head + "@dataclass\nclass Box:\n    size: int = 1\n" + PORT)
+    (row,) = run.run_parity(tiny, PICTURES, [own_port(f"{tmp_path / 'mine.py'}:logits")]).rows
+    assert row.status == "holds", row.reason
+
+
+def test_pictures_beyond_what_a_mode_can_hold_do_not_pass(tiny: Checkpoint) -> None:
+    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
+    tensors["block1_conv1.weight"].read()[:] *= 1e5
+    large = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    lanes = [LANES["float16"]]
+    (row,) = run.run_parity(large, PICTURES, [RUNTIMES["torch"]], lanes=lanes).rows
+    assert row.status == "broken"
+    assert row.reason.endswith("beyond float16: not compared")
+
+
+def test_logits_behind_an_overflow_are_no_false_alarm(tiny: Checkpoint) -> None:
+    options: dict[str, Any] = {"lanes": [LANES["float16"]], "hard_inputs": True}
+    (row,) = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], depth="logits", **options).rows
+    assert row.status == "holds", row.reason
+
+
+def test_a_lane_that_the_device_lacks_is_a_row_that_was_not_run(tiny: Checkpoint) -> None:
+    lanes = [LANES["strict"], LANES["tf32"]]
+    report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, depth="logits")
+    assert [(row.lane, row.status, row.reason) for row in report.rows] == [
+        ("strict", "holds", ""),
+        ("tf32", "not run", "there is no such lane on cpu"),
+    ]
+
+
+def test_gradients_of_what_has_none_are_refused(tiny: Checkpoint) -> None:
+    with pytest.raises(BadInput, match="gradients: onnx-from-torch has none here; expected a"):
+        run.run_parity(tiny, PICTURES, [RUNTIMES["onnx-from-torch"]], gradients=True)

@@ -1,0 +1,81 @@
+"""Blocks are an array's values in the order of its axes, whatever its memory looks like."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vgg16_spec import blocks as module
+from vgg16_spec.blocks import blocks, contiguous
+from vgg16_spec.checkpoint.tensors import Tensor, is_finite
+
+
+def distinct(*shape: int) -> np.ndarray:
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.integers(0, 23),
+    st.integers(4, 4000),
+    st.integers(16, 400),
+)
+def test_blocks_are_the_values_in_order(
+    shape: list[int], order: int, limit: int, tile: int
+) -> None:
+    array = distinct(*shape)
+    orders = list(permutations(range(array.ndim)))
+    view = array.transpose(orders[order % len(orders)])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_TILE_BYTES", tile)
+        pieces = [piece.copy() for piece in blocks(view, limit)]
+        assert all(piece.flags.c_contiguous and piece.ndim == 1 for piece in blocks(view, limit))
+    assert np.array_equal(np.concatenate(pieces), view.ravel())
+    assert max(piece.nbytes for piece in pieces) <= limit
+
+
+def test_pieces_that_are_gathered_take_the_memory_of_one() -> None:
+    view = distinct(6, 5, 4).transpose(2, 1, 0)
+    first, *others = blocks(view, 250)
+    assert others
+    assert all(np.shares_memory(piece, first) for piece in others)
+
+
+def test_what_lies_in_order_is_not_copied() -> None:
+    array = distinct(6, 5, 4)
+    assert all(np.shares_memory(piece, array) for piece in blocks(array, 100))
+    assert contiguous(array) is array
+
+
+def test_a_copy_larger_than_a_tile_is_exact() -> None:
+    array = distinct(7, 130, 3, 101)
+    view = array.transpose(3, 2, 0, 1)
+    assert array.nbytes > 2 * module._TILE_BYTES
+    assert np.array_equal(contiguous(view), view)
+    assert contiguous(view).flags.c_contiguous
+
+
+def test_every_value_is_looked_at() -> None:
+    values = np.ones((1 << 20) + 5, np.float32)
+    assert is_finite(values)
+    for place in (0, 1 << 20, len(values) - 1):
+        for wrong in (np.nan, np.inf, -np.inf):
+            values[place] = wrong
+            assert not is_finite(values)
+        values[place] = 1
+
+
+def test_a_tensor_is_read_in_its_own_shape_from_a_view_of_another() -> None:
+    keras = distinct(2, 3, 4, 5)  # (H, W, C, out)
+    tensor = Tensor((5, 24), "float32", lambda: keras.transpose(3, 2, 0, 1))
+    expected = np.ascontiguousarray(keras.transpose(3, 2, 0, 1)).reshape(5, 24)
+    assert np.array_equal(tensor.read(), expected)
+    assert np.array_equal(
+        np.concatenate([piece.copy() for piece in tensor.blocks(16)]), expected.ravel()
+    )
+    assert tensor.digest() == hashlib.sha256(expected.tobytes()).hexdigest()

@@ -1,0 +1,226 @@
+"""Weights go through every file format bit for bit, and each file says what it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vgg16_weights
+from parity_tests.support.helpers import full_disk, same
+from vgg16_spec.architecture import CONFIGURATIONS, configuration
+from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
+from vgg16_spec.checkpoint.seeded import generate
+from vgg16_spec.errors import BadInput
+from vgg16_weights import registry, verify
+
+WRITTEN = vgg16_weights.writable()
+formats = pytest.mark.parametrize("name", WRITTEN)
+
+
+def changed(checkpoint: Checkpoint, name: str, index: int, value: float) -> Checkpoint:
+    """The checkpoint with one value of one tensor changed, in memory."""
+    tensors = {key: Tensor.of(np.array(checkpoint[key])) for key in checkpoint}
+    tensors[name].read().reshape(-1)[index] = value
+    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+
+
+def test_the_table_names_the_modules_formats() -> None:
+    for name in vgg16_weights.FORMATS:
+        assert registry.module(name).FORMAT.name == name
+    endings = [registry.module(name).FORMAT.ending for name in vgg16_weights.FORMATS]
+    chosen = [ending for ending in endings if ending]
+    assert len(chosen) == len(set(chosen))
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(WRITTEN, 2)))
+def test_a_chain_of_two_formats_and_back_is_bit_exact(
+    tmp_path: Path, tiny: Checkpoint, first: str, second: str
+) -> None:
+    checkpoint, files = tiny, [tmp_path / "1", tmp_path / "2", tmp_path / "3"]
+    for path, name in zip(files, (first, second, first), strict=True):
+        assert vgg16_weights.write(checkpoint, path, name) == name
+        assert vgg16_weights.detect(path) == name
+        checkpoint = vgg16_weights.read(path)
+        assert checkpoint.metadata == tiny.metadata
+        assert same(checkpoint, tiny)
+    assert files[0].read_bytes() == files[2].read_bytes()
+    assert sorted(tmp_path.iterdir()) == files
+
+
+@formats
+@pytest.mark.parametrize("classes", [1000, 7])
+def test_another_head_and_another_seed_are_kept(tmp_path: Path, name: str, classes: int) -> None:
+    start = generate(configuration("tiny", classes=classes), 9)
+    vgg16_weights.write(start, tmp_path / "w", name)
+    read = vgg16_weights.read(tmp_path / "w")
+    assert read.configuration == start.configuration
+    assert same(read, start)
+
+
+@formats
+@pytest.mark.parametrize(
+    "column",
+    [
+        column if column in ("A", "C", "tiny") else pytest.param(column, marks=pytest.mark.full)
+        for column in CONFIGURATIONS
+    ],
+)
+def test_every_configurations_features_are_recognised(
+    tmp_path: Path, name: str, column: str
+) -> None:
+    features = generate(configuration(column, include_top=False))
+    vgg16_weights.write(features, tmp_path / "w", name)
+    read = vgg16_weights.read(tmp_path / "w")
+    assert read.configuration == features.configuration
+    assert same(read, features)
+
+
+@formats
+def test_the_recipe_travels(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
+    for recipe in ("caffe", "torchvision"):
+        vgg16_weights.write(tiny.with_recipe(recipe), tmp_path / "w", name)
+        read = vgg16_weights.read(tmp_path / "w")
+        assert read.metadata.recipe == recipe
+        assert same(read, tiny)
+
+
+@formats
+def test_values_are_written_block_by_block(
+    name: str, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No block is larger than asked for, and none is held with another of its tensor."""
+    from vgg16_spec.blocks import blocks
+    from vgg16_spec.checkpoint import checkpoint
+
+    largest = []
+
+    def small(view: np.ndarray) -> object:
+        for block in blocks(view, 1 << 10):
+            largest.append(block.nbytes)
+            yield block
+
+    monkeypatch.setattr(checkpoint, "blocks", small)
+    vgg16_weights.write(tiny, tmp_path / "w", name)
+    monkeypatch.undo()
+    assert max(largest) <= 1 << 10
+    assert sum(largest) >= 4 * tiny.configuration.parameters()
+    assert same(vgg16_weights.read(tmp_path / "w"), tiny)
+
+
+@formats
+def test_values_that_are_not_finite_are_never_written(
+    name: str, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    broken = changed(changed(tiny, "fc2.bias", 3, np.nan), "fc1.weight", -1, -np.inf)
+    with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): (fc1.weight|fc2.bias), f"):
+        vgg16_weights.write(broken, tmp_path / "w", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@formats
+def test_a_failed_write_leaves_nothing(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such folder"):
+        vgg16_weights.write(tiny, tmp_path / "none" / "w", name)
+    with pytest.raises(BadInput, match="is a folder"):
+        vgg16_weights.write(tiny, tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@formats
+def test_a_full_disk_leaves_the_earlier_file_and_nothing_else(
+    name: str, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    path = tmp_path / "w"
+    for earlier in (None, b"precious"):
+        if earlier is not None:
+            path.write_bytes(earlier)
+        with full_disk(), pytest.raises(BadInput) as refusal:
+            vgg16_weights.write(tiny, path, name)
+        assert str(refusal.value).startswith(f"{path}: cannot be written (File too large)")
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == [earlier] * bool(earlier)
+
+
+@formats
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_files_are_refused(
+    name: str, tiny: Checkpoint, tmp_path: Path, kept: float
+) -> None:
+    path = tmp_path / "w"
+    vgg16_weights.write(tiny, path, name)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    for chosen in (name, None):
+        with pytest.raises(BadInput) as refusal:
+            same(vgg16_weights.read(path, chosen), tiny)
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", vgg16_weights.FORMATS)
+def test_missing_and_foreign_files_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such file"):
+        vgg16_weights.read(tmp_path / "none", name)
+    with pytest.raises(BadInput, match="is a folder"):
+        vgg16_weights.read(tmp_path, name)
+    (tmp_path / "text").write_text("these are not weights")
+    with pytest.raises(BadInput):
+        vgg16_weights.read(tmp_path / "text", name)
+
+
+@formats
+def test_a_file_of_another_format_is_refused(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
+    vgg16_weights.write(tiny, tmp_path / "w", name)
+    for other in vgg16_weights.FORMATS:
+        # The canonical format's reader takes others' keys where values lie as in its own.
+        if other != name and (other, name[:5]) not in {
+            ("safetensors", "torch"),
+            ("safetensors", "timm"),
+        }:
+            with pytest.raises(BadInput):
+                vgg16_weights.read(tmp_path / "w", other)
+
+
+@pytest.mark.parametrize("name", sorted(set(vgg16_weights.FORMATS) - set(WRITTEN)))
+def test_formats_that_are_only_read_are_not_written(
+    name: str, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=f"{name} is only read; expected one of .*safetensors"):
+        vgg16_weights.write(tiny, tmp_path / "w", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_endings_tell_the_format() -> None:
+    from vgg16_weights.detection import _by_ending
+
+    for name in vgg16_weights.FORMATS:
+        if ending := registry.module(name).FORMAT.ending:
+            assert _by_ending(Path(f"w{ending}")) == name
+
+
+@pytest.mark.parametrize("text", ["", "5", "[1]", "{}", '{"recipe": 3}', "not json", "[" * 60_000])
+def test_other_metadata_than_ours_are_not_taken(text: str) -> None:
+    assert Metadata.from_json(text) is None
+
+
+@pytest.mark.parametrize("name", [name for name in WRITTEN if name != "torchvision"])
+def test_no_framework_is_imported(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
+    path = str(tmp_path / "w")
+    code = (
+        "import sys, vgg16_weights\n"
+        f"vgg16_weights.write(vgg16_weights.read({str(tiny.file)!r}), {path!r}, {name!r})\n"
+        f"vgg16_weights.read({path!r})['fc1.weight']\n"
+        "assert not {'keras', 'tensorflow', 'torch', 'jax', 'onnx'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_changed_bit_is_found(tiny: Checkpoint, tmp_path: Path) -> None:
+    vgg16_weights.write(tiny, tmp_path / "a", "keras-weights-h5")
+    value = np.nextafter(tiny["fc1.weight"].reshape(-1)[77], np.float32(9))
+    vgg16_weights.write(changed(tiny, "fc1.weight", 77, value), tmp_path / "b", "timm")
+    rows = verify.compare(*(vgg16_weights.read(tmp_path / name) for name in "ab"))
+    assert [row.tensor for row in rows if row.verdict != "equal"] == ["fc1.weight"]
+    assert len(rows) == len(tiny)

@@ -1,0 +1,86 @@
+"""``vgg16 parity``: the main job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from vgg16_parity.cli.console import print_json, print_table, working
+from vgg16_parity.cli.report_files import ReportFiles
+from vgg16_spec.errors import BadInput, choice
+
+
+def parity(
+    configuration: str | None,
+    weights: str | None,
+    images: Sequence[Path],
+    runtimes: str | None,
+    lanes: str | None,
+    device: str,
+    port: str | None,
+    hard: bool,
+    quick: bool,
+    gradients: bool,
+    timeout: float | None,
+    files: ReportFiles,
+    as_json: bool,
+) -> int:
+    """Run and judge; 1 where parity is broken or nothing was compared."""
+    from vgg16_parity.cli.options import resolve
+    from vgg16_parity.cli.pictures import named_pictures
+    from vgg16_parity.records import to_json
+    from vgg16_parity.report.diff import moved
+    from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
+    from vgg16_parity.run import DEVICES, run_parity
+    from vgg16_parity.runtimes.lanes import lane
+    from vgg16_parity.runtimes.registry import RUNTIMES, own_port, runtime
+
+    chosen = [] if port is None else [own_port(port)]
+    if runtimes is not None or port is None:
+        named = RUNTIMES if runtimes is None else _listed(runtimes)
+        chosen += [runtime(name) for name in named]
+    wanted = _listed(("strict" if quick else "strict,default") if lanes is None else lanes)
+    if quick and gradients:
+        raise BadInput("--quick", "excludes --gradients", "one of the two")
+    place = choice("--device", device, DEVICES)
+    if timeout is not None and not timeout > 0:
+        raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
+    pictures = named_pictures(images)
+    chosen_lanes = [lane(name) for name in wanted]
+    given = [weights, None if port is None else port.rpartition(":")[0]]
+    older = files.check([*pictures, *(Path(name) for name in given if name)])
+    report = run_parity(
+        resolve(weights, configuration),
+        pictures,
+        chosen,
+        lanes=chosen_lanes,
+        device=place,
+        hard_inputs=hard,
+        depth="logits" if quick else "layers",
+        gradients=gradients,
+        all_required=runtimes is not None or port is not None,
+        timeout=timeout,
+        progress=working,
+    )
+    document = to_json(report)
+    moves = None if older is None else moved(older, document)
+    if moves is not None:
+        document["moved"] = [asdict(move) for move in moves]
+    files.write(report, document, pictures, moves)
+    if as_json:
+        print_json(document)
+    else:
+        print_table(COLUMNS, table(report), text_columns=TEXT_COLUMNS)
+        for line in remarks(report):
+            print(line)
+        print(report.summary)
+        if moves is not None:
+            print(f"Since {files.against}: {'' if moves else 'nothing moved.'}".rstrip())
+            for move in moves:
+                print(f"  {move}")
+    return 0 if report.holds else 1
+
+
+def _listed(names: str) -> list[str]:
+    return list(dict.fromkeys(map(str.strip, names.split(","))))

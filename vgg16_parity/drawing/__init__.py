@@ -1,0 +1,82 @@
+"""The network as pictures: volumes, the paper's table, and Keras's own graph.
+
+``import drawing`` imports neither matplotlib nor Keras; drawing does.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from vgg16_spec import architecture
+from vgg16_spec.architecture import Configuration
+from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.files.atomic import check_writable
+
+Kind = Literal["volumes", "table", "keras"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ENDINGS: Final = (".svg", ".png")
+
+__all__ = ["ENDINGS", "KINDS", "Kind", "check", "draw"]
+
+
+def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = "volumes") -> Path:
+    """Write a picture of a configuration, as SVG or PNG by the ending of ``out``.
+
+    Parameters
+    ----------
+    out: the file to write, whole or not at all.
+    configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
+    kind: ``volumes``, every layer's output as a box to scale; ``table``, Table 1 of the paper with
+        the configuration's column marked; ``keras``, what ``keras.utils.plot_model`` draws, which
+        wants Graphviz and pydot.
+
+    The same bytes each time with the same versions of what draws.
+
+    Raises ``BadInput``, a ``ValueError``, for another ending, configuration or kind, where
+    something that draws is not installed, and where the file cannot be written.
+    """
+    network, wanted = check(out, configuration, kind)
+    path = Path(out)
+    if wanted == "keras":
+        from vgg16_parity.drawing import keras_graph
+
+        keras_graph.write(network, path)
+        return path
+    from matplotlib import rc_context
+
+    from vgg16_parity.drawing import table, volumes
+    from vgg16_parity.drawing.style import settings, write
+
+    with rc_context(settings()):
+        if wanted == "volumes":
+            write(volumes.volumes(network), path, volumes.title(network))
+        else:
+            write(table.table(network), path, table.title(network))
+    return path
+
+
+def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[Configuration, Kind]:
+    """The network and the kind of a picture that can be drawn: what :func:`draw` finds out first.
+
+    Raises ``BadInput`` where :func:`draw` would.
+    """
+    path = Path(out)
+    network = architecture.configuration(configuration)
+    wanted = choice("--kind", kind, KINDS)
+    if path.suffix.lower() not in ENDINGS:
+        ends = f"ends in {path.suffix}" if path.suffix else "has no ending"
+        raise BadInput(path, ends, " or ".join(ENDINGS))
+    check_writable(path)
+    if wanted == "keras":
+        from vgg16_parity.drawing import keras_graph
+
+        reason = keras_graph.missing()
+    else:
+        installed = find_spec("matplotlib") is not None
+        reason = "" if installed else 'matplotlib is not installed: pip install -e ".[draw]"'
+    if reason:
+        raise BadInput(f"--kind {wanted}", reason)
+    return network, wanted

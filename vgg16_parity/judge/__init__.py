@@ -1,0 +1,1 @@
+"""How a runtime's results are judged."""

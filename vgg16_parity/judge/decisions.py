@@ -1,0 +1,50 @@
+"""Whether a runtime and the arbiter see the same classes in an image."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_arbiter.limits import LIMITS, Limits
+from vgg16_parity.records import Decision
+from vgg16_spec.logits import top
+
+
+def decide(
+    logits: NDArray[Any],
+    arbiter: NDArray[np.float64],
+    deviation: NDArray[np.floating[Any]],
+    limits: Limits = LIMITS,
+) -> tuple[Decision, ...]:
+    """Compare what the logits say, image by image; all arrays are (images, classes)."""
+    decisions = []
+    # Numbers without a sign would wrap where they are put in order.
+    for ours, theirs, predicted in zip(logits.astype(np.float64), arbiter, deviation, strict=True):
+        first, wanted = top(ours[np.newaxis], 5)[0], top(theirs[np.newaxis], 5)[0]
+        allowed = limits.deviations.limit * predicted.astype(np.float64)
+        swaps = [
+            (lost, gained)
+            for count in (1, 5)
+            for lost in set(wanted[:count]) - set(first[:count])
+            for gained in set(first[:count]) - set(wanted[:count])
+        ]
+        told_apart = [
+            theirs[lost] - theirs[gained] > allowed[lost] + allowed[gained]
+            for lost, gained in swaps
+        ]
+        ordered = np.sort(theirs)[::-1]
+        decisions.append(
+            Decision(
+                top1=int(first[0]),
+                arbiter_top1=int(wanted[0]),
+                top5=tuple(map(int, first)),
+                arbiter_top5=tuple(map(int, wanted)),
+                margin=float(ordered[0] - ordered[1]) if len(ordered) > 1 else math.inf,
+                largest_error=float(np.abs(ours - theirs).max()),
+                outcome="flipped" if any(told_apart) else "inside" if swaps else "agrees",
+            )
+        )
+    return tuple(decisions)

@@ -1,0 +1,1 @@
+"""VGG16 in float64, and how rounding spreads through it."""

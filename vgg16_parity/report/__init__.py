@@ -1,0 +1,1 @@
+"""A run as JSON, HTML, JUnit XML and text."""

@@ -1,0 +1,1 @@
+"""The ways to compute the network, one process per runtime."""

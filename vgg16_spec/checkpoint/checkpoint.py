@@ -1,0 +1,290 @@
+"""The canonical checkpoint: one safetensors file that every runtime reads.
+
+Tensors are ``<layer>.weight`` and ``<layer>.bias``, float32, in the architecture's order.
+Convolutions are OIHW, dense layers (out, in), fc1's inputs in CHW order: what ONNX's Conv and
+Gemm(transB=1) read, so that an ONNX file can point into this one. The file's metadata name the
+configuration, the preprocessing recipe, where the values came from, and their licence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape, identify
+from vgg16_spec.blocks import Array, blocks
+from vgg16_spec.checkpoint.header import float32_header, read_header
+from vgg16_spec.checkpoint.metadata import Metadata as Metadata
+from vgg16_spec.checkpoint.tensors import FLOAT32 as FLOAT32
+from vgg16_spec.checkpoint.tensors import Tensor as Tensor
+from vgg16_spec.checkpoint.tensors import is_finite, mapped_view
+from vgg16_spec.errors import BadInput
+from vgg16_spec.files.atomic import whole_file
+from vgg16_spec.names import recognise
+
+FORMAT: Final = "vgg16-checkpoint/1"
+# Where a file under another library's keys keeps our metadata.
+MANIFEST: Final = "vgg16"
+# A file is read this many bytes at a time.
+_BLOCK: Final = 1 << 24
+_CLASSIFIER: Final = ("fc1", "fc2", "predictions")
+_EXPECTED: Final = "a canonical checkpoint (.safetensors)"
+
+
+class Checkpoint(Mapping[str, NDArray[np.float32]]):
+    """A configuration's weights by canonical name, each read when asked for.
+
+    Parameters
+    ----------
+    configuration: the network that the weights belong to.
+    metadata: what travels with them.
+    tensors: canonical name -> tensor.
+    path: the file they are in, in canonical layout, if they are in one.
+    offsets: canonical name -> first byte in that file.
+    is_whole_file: whether that file is a canonical checkpoint of just these tensors.
+    label: what errors call the checkpoint; its file or its source unless given.
+
+    Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        metadata: Metadata,
+        tensors: Mapping[str, Tensor],
+        *,
+        path: Path | None = None,
+        offsets: Mapping[str, int] | None = None,
+        is_whole_file: bool = False,
+        label: str = "",
+    ) -> None:
+        self.configuration = configuration
+        self.metadata = metadata
+        self.path = path
+        self.offsets = dict(offsets or {})
+        self.is_whole_file = is_whole_file
+        self.label = label or str(path or metadata.source)
+        found = {name: tensor.shape for name, tensor in tensors.items()}
+        problems = misfits(configuration.weight_shapes, found)
+        wrong = [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]
+        if wrong:
+            problems.append(f"not float32: {', '.join(wrong)}")
+        if problems:
+            raise self.refusal(problems)
+        self._tensors = {name: tensors[name] for name in configuration.weight_shapes}
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        return self._tensors[name].read()
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor that has not been read yet."""
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors  # without reading the tensor
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    @property
+    def file(self) -> Path:
+        """The file that the tensors are in. Raises ``ValueError`` where they are in none."""
+        if self.path is None:
+            raise ValueError(f"the checkpoint from {self.metadata.source} is in no file")
+        return self.path
+
+    def refusal(self, problems: list[str]) -> BadInput:
+        """One error for all the problems."""
+        return BadInput(self.label, "; ".join(problems), f"configuration {self.configuration.name}")
+
+    def without_top(self) -> Checkpoint:
+        """The same weights without those of the classifier."""
+        features = self.configuration.with_head(include_top=False)
+        kept = {name: self._tensors[name] for name in features.weight_shapes}
+        return Checkpoint(features, self.metadata, kept, path=self.path, offsets=self.offsets)
+
+    def with_recipe(self, recipe: str) -> Checkpoint:
+        """The same weights with another preprocessing recipe, in no file."""
+        metadata = replace(self.metadata, recipe=recipe)
+        return Checkpoint(self.configuration, metadata, self._tensors, label=self.label)
+
+    def check_top(self) -> None:
+        """Raise ``BadInput`` where the classifier's weights are not among them."""
+        if not self.configuration.include_top:
+            expected = "a checkpoint with fc1 to predictions"
+            raise BadInput(self.label, "has no classifier", expected)
+
+    def check_values(self) -> None:
+        """Raise ``BadInput`` that lists every tensor with a value that is not finite."""
+        with self.finite_blocks() as blocks_of:
+            for name in self:
+                for _ in blocks_of(name):
+                    pass
+
+    @contextmanager
+    def finite_blocks(
+        self, arranged: Callable[[str, Array], Array] = lambda _, values: values
+    ) -> Iterator[Callable[[str], Iterator[Array]]]:
+        """Yield what gives a tensor's values by its name, as flat blocks, and looks at each.
+
+        ``arranged`` makes of a name and an array in canonical order a view in the order wanted.
+
+        At the end raises ``BadInput`` that lists every tensor with a value that is not finite.
+        """
+        not_finite: list[str] = []
+
+        def blocks_of(name: str) -> Iterator[Array]:
+            for block in blocks(arranged(name, self._tensors[name].view())):
+                if name not in not_finite and not is_finite(block):
+                    not_finite.append(name)
+                yield block.astype(FLOAT32, copy=False)
+
+        yield blocks_of
+        if not_finite:
+            raise self.refusal([f"not finite (NaN or infinity): {', '.join(not_finite)}"])
+
+
+def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
+    """What keeps ``found`` from being ``expected``, in words; empty where nothing does."""
+    problems: list[str] = []
+    if missing := [name for name in expected if name not in found]:
+        problems.append(f"missing: {', '.join(missing)}")
+    if unexpected := [name for name in found if name not in expected]:
+        problems.append(f"unexpected: {', '.join(unexpected)}")
+    if misshapen := [
+        f"{name} is {found[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name]) != tuple(shape)
+    ]:
+        problems.append(f"wrong shape: {', '.join(misshapen)}")
+    return problems
+
+
+def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
+    """The configuration that tensors of these canonical names and shapes belong to.
+
+    Convolutions, in the order given, decide which one; the other tensors decide about the
+    classifier and its number of classes. ``label`` says in the error where the tensors are from.
+
+    Raises ``BadInput`` where the convolutions are those of no configuration.
+    """
+    convolutions = [tuple(shape) for shape in shapes.values() if len(shape) == 4]
+    found = identify(convolutions)
+    if found is None:
+        problem = f"its {len(convolutions)} convolutions are those of no configuration"
+        raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
+    return _with_head(found, shapes)
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:
+    """Open a canonical checkpoint; its tensors are views into the mapped file, read-only.
+
+    A safetensors file with torchvision's or timm's keys is one too: their tensors lie in canonical
+    layout already. Without metadata of ours it gets torchvision's recipe, which is that of both.
+
+    With ``check_values`` every value is looked at once: NaN and infinity are refused.
+
+    Raises ``BadInput`` for a file that is missing, truncated, of another kind, or whose tensors are
+    not exactly those of the configuration that its metadata name.
+    """
+    path = Path(path)
+    stored, entries = read_header(path, _EXPECTED)
+    if stored.get("format") == FORMAT:
+        configuration, metadata = _stated(path, stored)
+    elif (recognised := recognise({name: e.shape for name, e in entries.items()})) is not None:
+        configuration, renamed, source_format = recognised
+        # The shapes are the canonical ones up to axes of one and merged axes: the same bytes.
+        shapes = configuration.weight_shapes
+        entries = {n: entries[key]._replace(shape=shapes[n]) for n, key in renamed.items()}
+        kept = Metadata.from_json(stored.get(MANIFEST, ""))
+        metadata = kept or Metadata("torchvision", path.name, source_format, digest(path))
+    else:
+        raise BadInput(path, "a safetensors file without a checkpoint's metadata", _EXPECTED)
+
+    mapped = np.memmap(path, np.uint8, mode="r")
+    tensors = {
+        name: Tensor(
+            entry.shape,
+            "float32" if entry.dtype == "F32" else entry.dtype,
+            partial(mapped_view, mapped, entry.start, entry.shape),
+        )
+        for name, entry in entries.items()
+    }
+    offsets = {name: entry.start for name, entry in entries.items()}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    configuration = _with_head(configuration, shapes)
+    checkpoint = Checkpoint(
+        configuration,
+        metadata,
+        tensors,
+        path=path,
+        offsets=offsets,
+        is_whole_file=stored.get("format") == FORMAT,
+    )
+    if check_values:
+        checkpoint.check_values()
+    return checkpoint
+
+
+def _stated(path: Path, stored: Mapping[str, str]) -> tuple[Configuration, Metadata]:
+    """What a canonical file's metadata say."""
+    name = stored.get("configuration", "")
+    if name not in CONFIGURATIONS:
+        known = ", ".join(CONFIGURATIONS)
+        raise BadInput(path, f"its configuration is {name!r}", f"one of {known}")
+    if "recipe" not in stored:
+        raise BadInput(path, "does not name its preprocessing recipe", _EXPECTED)
+    known_fields = {field.name for field in fields(Metadata)}
+    metadata = Metadata(**{k: v for k, v in stored.items() if k in known_fields})
+    return CONFIGURATIONS[name], metadata
+
+
+def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Checkpoint:
+    """Write a canonical checkpoint block by block, and open it.
+
+    The same values and metadata give the same bytes.
+
+    Raises ``BadInput``, and leaves whatever was at ``path``, when the file cannot be written or a
+    value is not finite.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        stated = {"format": FORMAT, "configuration": checkpoint.configuration.name}
+        stated |= asdict(checkpoint.metadata)
+        file.write(float32_header(checkpoint.configuration.weight_shapes, stated))
+        with checkpoint.finite_blocks() as blocks_of:
+            for name in checkpoint:
+                for block in blocks_of(name):
+                    file.write(block.data)
+        file.flush()
+        open_checkpoint(temporary, check_values=False)  # what cannot be read never appears
+    return open_checkpoint(path, check_values=False)
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    sha256, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+    with Path(path).open("rb", buffering=0) as file:
+        # In large blocks: between them a thread beside a busy one waits for its turn.
+        while size := file.readinto(block):
+            sha256.update(block[:size])
+    return sha256.hexdigest()
+
+
+def _with_head(configuration: Configuration, shapes: Mapping[str, Shape]) -> Configuration:
+    """The configuration with the classifier, or the lack of one, that the tensors show."""
+    include_top = any(name.partition(".")[0] in _CLASSIFIER for name in shapes)
+    # Where this says nothing of use (missing, a scalar, empty), it is a misshapen tensor later.
+    classes = next(iter(shapes.get("predictions.bias", ())), 0)
+    return configuration.with_head(include_top=include_top, classes=classes or None)

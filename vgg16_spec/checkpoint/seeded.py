@@ -1,0 +1,105 @@
+"""A deterministic checkpoint for any configuration and seed: what is used where none is given.
+
+The bytes are the same on every platform and with every NumPy: they are built from the raw 64-bit
+stream of the Philox generator (Salmon et al. 2011), which NumPy keeps stable, unlike the methods of
+``numpy.random.Generator``, and from float32 products, which IEEE 754 rounds in one way only.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgg16_spec.architecture import Configuration, Shape, configuration
+from vgg16_spec.checkpoint.checkpoint import (
+    Checkpoint,
+    Metadata,
+    Tensor,
+    open_checkpoint,
+    write_checkpoint,
+)
+from vgg16_spec.checkpoint.tensors import FLOAT32
+from vgg16_spec.errors import BadInput
+from vgg16_spec.files.cache import cache_folder, made
+
+# Changes whenever the bytes for a configuration and seed do.
+VERSION: Final = 1
+
+_BIAS_BOUND: Final = 0.1
+_BITS: Final = 24  # an odd integer of 24 bits and a sign is exact in float32
+_BLOCK: Final = 1 << 20
+
+
+def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
+    """The seeded checkpoint of a configuration, made once and kept in the cache folder.
+
+    The cache folder is the platform's (``platformdirs``), or ``VGG16_CACHE`` where that is set.
+
+    Raises ``BadInput`` for an unknown configuration, a seed outside 0 to 2**64 - 1, or a cache
+    folder that cannot be written.
+    """
+    checkpoint = generate(configuration(name), seed)
+    folder = cache_folder()
+    path = folder / f"seeded-{name}-{seed}-v{VERSION}.safetensors"
+    try:
+        found = open_checkpoint(path)
+    except BadInput:
+        pass  # not made yet, or damaged: made anew either way
+    else:
+        if (found.metadata, found.configuration) == (checkpoint.metadata, checkpoint.configuration):
+            return found
+    made(folder)
+    return write_checkpoint(checkpoint, path)
+
+
+def generate(architecture: Configuration, seed: int = 0) -> Checkpoint:
+    """The same weights without a file; each tensor is computed when it is asked for.
+
+    Weights are uniform with the variance 2 / fan-in of He et al. (2015), so that activations keep
+    their size through ReLU layers of any number; biases are uniform within 0.1. No value is zero.
+
+    Raises ``BadInput`` for a seed outside 0 to 2**64 - 1.
+    """
+    if not 0 <= seed < 2**64:
+        raise BadInput("seed", f"is {seed}", "0 to 2**64 - 1")
+    tensors = {
+        name: _tensor(name, shape, seed) for name, shape in architecture.weight_shapes.items()
+    }
+    metadata = Metadata(
+        recipe="torchvision",
+        source=f"seeded (version {VERSION}, seed {seed})",
+        source_format="seeded",
+        licence="CC0-1.0",
+    )
+    return Checkpoint(architecture, metadata, tensors)
+
+
+def is_seeded(checkpoint: Checkpoint) -> bool:
+    """Whether the weights were never trained."""
+    return checkpoint.metadata.source_format == "seeded"
+
+
+def _tensor(name: str, shape: Shape, seed: int) -> Tensor:
+    is_bias = len(shape) == 1
+    bound = _BIAS_BOUND if is_bias else math.sqrt(6 / math.prod(shape[1:]))
+    return Tensor(shape, "float32", lambda: _uniform(name, shape, seed, bound))
+
+
+def _uniform(name: str, shape: Shape, seed: int, bound: float) -> NDArray[np.float32]:
+    """Odd integers of [-2**24, 2**24] times bound / 2**24: symmetric, and never zero."""
+    # The tensor's name selects the stream, so that its values do not depend on its neighbours.
+    key = np.array([seed, zlib.crc32(name.encode())], np.uint64)
+    stream = np.random.Philox(key=key)
+    scale = np.float32(bound / 2**_BITS)
+    values = np.empty(math.prod(shape), FLOAT32)
+    for start in range(0, values.size, _BLOCK):
+        block = values[start : start + _BLOCK]
+        raw = np.asarray(stream.random_raw((block.size + 1) // 2), "<u8")
+        bits = raw.view("<u4")[: block.size] >> (32 - _BITS)
+        block[:] = 2 * bits.astype(np.int32) + (1 - 2**_BITS)
+        block *= scale
+    return values.reshape(shape)

@@ -1,0 +1,143 @@
+"""Zip archives whose members hold tensors as they are: mapped when read, streamed when written."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+
+from vgg16_spec.blocks import Array
+from vgg16_spec.checkpoint.metadata import Metadata
+
+# A name for our manifest that no library looks for, and more than it ever takes.
+MANIFEST: Final = "vgg16.json"
+_MANIFEST_LIMIT: Final = 1 << 16
+_LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
+_LOCAL_SIGNATURE: Final = b"PK\x03\x04"
+# Members begin at a multiple of this, as PyTorch's do, so that their values can be mapped.
+_ALIGNMENT: Final = 64
+# The archive's end with the longest comment, and with what large archives have before it.
+_LONGEST_END: Final = (1 << 16) + 22 + 20 + 56
+_MOST_LISTED: Final = 1 << 20
+_IN_THE_OTHER_FORM: Final = (1 << 32) - 1
+# PyTorch's own id of an extra field of padding.
+_PADDING: Final = b"FB"
+# The oldest time that the format knows: the same values give the same bytes.
+_TIME: Final = (1980, 1, 1, 0, 0, 0)
+
+
+class ArchiveWriter:
+    """Writes members into a zip archive, uncompressed, the values of each aligned."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
+
+    def __enter__(self) -> ArchiveWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def add(self, name: str, content: bytes) -> None:
+        """Write a small member."""
+        self.stream(name, len(content), [content])
+
+    def stream(self, name: str, size: int, pieces: Iterable[bytes | Array]) -> None:
+        """Write a member of ``size`` bytes piece by piece."""
+        member = zipfile.ZipInfo(name, _TIME)
+        member.file_size = size  # so that the header has room for it
+        begin = self._file.tell() + _LOCAL_HEADER.size + len(name.encode()) + 4
+        padding = -begin % _ALIGNMENT
+        member.extra = _PADDING + struct.pack("<H", padding) + bytes(padding)
+        with self._archive.open(member, "w") as target:
+            for piece in pieces:
+                target.write(piece.data.cast("B") if isinstance(piece, np.ndarray) else piece)
+
+    def comment(self, text: str) -> None:
+        """Leave a text at the archive's end, where it is no member."""
+        self._archive.comment = text.encode()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file ends as a zip archive does.
+
+    Raises ``ValueError`` for one whose list of members would take much memory: zipfile reads it
+    whole, and makes an object of each.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _LONGEST_END))
+        end = file.read()
+    # Wherever a reader may look for the list's size, in the form for large archives too.
+    for ending, width, at in ((b"PK\x05\x06", 4, 12), (b"PK\x06\x06", 8, 40)):
+        begin = end.find(ending)
+        while begin >= 0:
+            size = int.from_bytes(end[begin + at : begin + at + width], "little")
+            if _MOST_LISTED < size != _IN_THE_OTHER_FORM:
+                raise ValueError(f"a list of members of {size} bytes")
+            begin = end.find(ending, begin + 1)
+    return True
+
+
+def members(path: Path) -> frozenset[str]:
+    """The names in a zip archive; none where the file is no archive that can be read."""
+    with suppress(Exception):  # whatever zipfile raises on a damaged archive
+        if is_archive(path):
+            with zipfile.ZipFile(path) as archive:
+                return frozenset(archive.namelist())
+    return frozenset()
+
+
+def stored_at(path: Path, member: zipfile.ZipInfo) -> int | None:
+    """The first byte in the archive of a member's content; ``None`` where it is compressed.
+
+    Raises ``ValueError`` for a member that does not lie where the archive says.
+    """
+    if member.compress_type != zipfile.ZIP_STORED:
+        return None
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(_LOCAL_HEADER.size)
+        size = file.seek(0, 2)
+    if len(header) != _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
+        raise ValueError(f"{member.filename} is not where the archive says")
+    *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    start = member.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+    encrypted = member.flag_bits & 1
+    if encrypted or member.file_size != member.compress_size or start + member.file_size > size:
+        raise ValueError(f"{member.filename} is not all there")
+    return int(start)
+
+
+def comment(path: Path) -> Metadata | None:
+    """What the text at an archive's end says; ``None`` where there is none.
+
+    Raises ``ValueError`` for one that is not ours: it has no checksum, and a file whose metadata
+    are lost would be taken for one that has another recipe.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _LONGEST_END))
+        text = file.read().rpartition(b"PK\x05\x06")[2][18:]
+    kept = Metadata.from_json(text)
+    if text and kept is None:
+        raise ValueError("what it says of itself at its end is damaged or not ours")
+    return kept
+
+
+def manifest(archive: zipfile.ZipFile) -> Metadata | None:
+    """What a member named ``MANIFEST`` says, in whatever folder; ``None`` without one of ours.
+
+    Raises whatever zipfile does on a damaged member.
+    """
+    for member in archive.infolist():
+        ours = member.filename.rpartition("/")[2] == MANIFEST
+        if ours and member.file_size < _MANIFEST_LIMIT:
+            return Metadata.from_json(archive.read(member))
+    return None

@@ -1,0 +1,1 @@
+"""The authors' and other older files: Caffe, MatConvNet, NumPy."""

@@ -1,0 +1,102 @@
+"""Weights by whatever names them: a published set's name, a file of any format, a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+from vgg16_spec.architecture import Configuration
+from vgg16_spec.checkpoint import Checkpoint, Metadata
+from vgg16_spec.errors import BadInput
+from vgg16_weights import pretrained
+from vgg16_weights.detection import read
+from vgg16_weights.fetch import fetch
+from vgg16_weights.pretrained import Published
+
+# What a model's `weights` may be: a published set's name, a file, or a checkpoint.
+Weights: TypeAlias = str | os.PathLike[str] | Checkpoint
+
+
+def published_record(weights: Weights) -> Published | None:
+    """The record that a name means; a file of that name in the working folder goes before it."""
+    if not isinstance(weights, str) or Path(weights).is_file():
+        return None
+    return pretrained.PUBLISHED.get(weights)
+
+
+def open_weights(
+    weights: Weights, progress: Callable[[int, int | None], None] | None = None
+) -> Checkpoint:
+    """The checkpoint that is meant.
+
+    Parameters
+    ----------
+    weights: a published set's name (``vgg16 weights list``), a file of any format, or a checkpoint,
+        which is returned as it is. A published set's file is fetched unless it is in the cache; its
+        recipe and licence become the checkpoint's, and a classifier that it lacks is left out.
+    progress: is told the bytes so far and in all while a file is fetched.
+
+    Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
+    """
+    if isinstance(weights, Checkpoint):
+        return weights
+    if (record := published_record(weights)) is not None:
+        path = fetch(record, progress)
+        return _described(read(path, record.file_format), record)
+    path = Path(weights)
+    if isinstance(weights, str) and _like_a_name(weights) and not path.exists():
+        expected = f"a weights file, or one of {', '.join(pretrained.PUBLISHED)}"
+        raise BadInput(weights, "no such file, and no published weights of that name", expected)
+    return read(path)
+
+
+def checkpoint_for(weights: Weights, network: Configuration) -> Checkpoint:
+    """The checkpoint for a model of this network, without its classifier where the model has none.
+
+    Raises ``BadInput`` for the weights of another configuration; for a network with a classifier
+    where the weights have none, or one of another number of classes: leaving it out is a choice.
+    """
+    checkpoint = open_weights(weights)
+    found = checkpoint.configuration
+    if found.name != network.name:
+        problem = f"holds configuration {found.name}"
+        raise BadInput(checkpoint.label, problem, f"configuration {network.name}")
+    if not network.include_top:
+        return checkpoint.without_top() if found.include_top else checkpoint
+    if not found.include_top:
+        problem = "has no classifier"
+        raise BadInput(checkpoint.label, problem, "include_top=False for the features alone")
+    if found.classes != network.classes:
+        raise BadInput(
+            checkpoint.label,
+            f"has {found.classes} classes, the network {network.classes}",
+            f"classes={found.classes}, or a new head by choice: include_top=False, "
+            "or load_checkpoint(model, checkpoint, drop_head=True)",
+        )
+    return checkpoint
+
+
+def _described(checkpoint: Checkpoint, record: Published) -> Checkpoint:
+    """The checkpoint with what its publisher says of it."""
+    if record.features_only and checkpoint.configuration.include_top:
+        checkpoint = checkpoint.without_top()
+    metadata: Metadata = replace(
+        checkpoint.metadata, recipe=record.recipe, source=record.url, licence=record.licence
+    )
+    label = record.name + (f" ({record.features_only})" if record.features_only else "")
+    return Checkpoint(
+        checkpoint.configuration,
+        metadata,
+        {name: checkpoint.tensor(name) for name in checkpoint},
+        path=checkpoint.path,
+        offsets=checkpoint.offsets,
+        label=label,
+    )
+
+
+def _like_a_name(weights: str) -> bool:
+    """Whether it looks like a mistyped name rather than a file's: no folder, no ending."""
+    return Path(weights).name == weights and not Path(weights).suffix

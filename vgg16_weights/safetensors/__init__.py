@@ -1,0 +1,1 @@
+"""Safetensors files, under our keys and others."""
