@@ -9,10 +9,10 @@ from export.graph import canonical, naming
 from export.graph.rewrites import known_sizes
 from export.trace import from_keras, from_torch
 from vgg16_spec.architecture import Configuration
-from vgg16_spec.layer_summary import DescribedLayer
+from vgg16_spec.layer_summary import LayerSummary
 
 
-def describe(configuration: Configuration, framework: Framework) -> list[DescribedLayer]:
+def describe(configuration: Configuration, framework: Framework) -> list[LayerSummary]:
     """Every layer of the graph that the framework's exporter leaves once it is canonical, in order.
 
     Outputs are (N, C, H, W), weights (out, in, kH, kW) and (out, in). A layer is called as the node
@@ -22,7 +22,7 @@ def describe(configuration: Configuration, framework: Framework) -> list[Describ
     model: ir.Model = tracer.trace(configuration)
     canonical.canonicalise(model)
     naming.name(model)
-    layers: list[DescribedLayer] = []
+    layers: list[LayerSummary] = []
     for node in model.graph:
         (output,) = node.outputs
         if node.op_type == "Relu":
@@ -33,12 +33,12 @@ def describe(configuration: Configuration, framework: Framework) -> list[Describ
             str(value.name): known_sizes(value) for value in node.inputs[1:] if value is not None
         }
         name = str(node.name)
-        layers.append(DescribedLayer(name, name, node.op_type, _shape(output), weights))
+        layers.append(LayerSummary(name, name, node.op_type, _shape(output), weights))
     return layers
 
 
-def _with_relu(layer: DescribedLayer, output: ir.Value) -> DescribedLayer:
-    return DescribedLayer(
+def _with_relu(layer: LayerSummary, output: ir.Value) -> LayerSummary:
+    return LayerSummary(
         layer.layer, layer.name, f"{layer.kind} + Relu", _shape(output), layer.weights
     )
 

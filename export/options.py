@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from export.constants import OPSET
-from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.errors import BadInput, require_one_of
 from vgg16_spec.images.preprocessing import Layout
 
 WeightsFile = Literal["shared", "separate", "embedded"]
@@ -66,7 +66,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for option, allowed in _CHOICES.items():
-            choice(f"--{option.replace('_', '-')}", getattr(self, option), allowed)
+            require_one_of(f"--{option.replace('_', '-')}", getattr(self, option), allowed)
         if self.batch is not None and not 1 <= self.batch <= LARGEST_BATCH:
             raise BadInput("--batch", f"is {self.batch}", f"dynamic, or 1 to {LARGEST_BATCH}")
         if self.opset < OLDEST_OPSET:

@@ -6,11 +6,11 @@ import keras
 
 from keras_impl.model import functional
 from vgg16_spec.architecture import Configuration
-from vgg16_spec.layer_summary import DescribedLayer
+from vgg16_spec.layer_summary import LayerSummary
 from vgg16_spec.names import names
 
 
-def describe(configuration: Configuration) -> list[DescribedLayer]:
+def describe(configuration: Configuration) -> list[LayerSummary]:
     """Every layer of the functional model that computes or moves values, in order.
 
     Outputs are (N, H, W, C), kernels (kH, kW, in, out) and (in, out). Input and dropout are left
@@ -24,7 +24,7 @@ def describe(configuration: Configuration) -> list[DescribedLayer]:
             classes=configuration.classes,
         )
     return [
-        DescribedLayer(
+        LayerSummary(
             canonical.get(layer.name, layer.name),
             layer.name,
             _kind(layer),

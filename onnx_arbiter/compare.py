@@ -49,7 +49,7 @@ class Verdict:
     reason: str = ""
 
 
-def judge(
+def compare_with_arbiter(
     observed: NDArray[Any],
     before: NDArray[np.float64],
     deviation: NDArray[np.floating[Any]],
@@ -93,7 +93,7 @@ def judge(
     return _measured(errors, below, own, predicted, limits)
 
 
-def beside(
+def compare_runs(
     ours: NDArray[Any],
     theirs: NDArray[Any],
     before: NDArray[np.float64],

@@ -8,13 +8,13 @@ import torch
 
 from torch_impl.model import VGG
 from vgg16_spec.architecture import Configuration
-from vgg16_spec.layer_summary import DescribedLayer
+from vgg16_spec.layer_summary import LayerSummary
 from vgg16_spec.names import names
 
 _FLATTEN = "flatten"
 
 
-def describe(configuration: Configuration) -> list[DescribedLayer]:
+def describe(configuration: Configuration) -> list[LayerSummary]:
     """Every layer of the model that computes or moves values, in order.
 
     Outputs are (N, C, H, W), kernels (out, in, kH, kW) and (out, in); names are torchvision's, and
@@ -34,13 +34,13 @@ def describe(configuration: Configuration) -> list[DescribedLayer]:
     layers = []
     for layer, shape in outputs.items():
         if layer == _FLATTEN:
-            layers.append(DescribedLayer(layer, "torch.flatten", "function", shape, {}))
+            layers.append(LayerSummary(layer, "torch.flatten", "function", shape, {}))
             continue
         last = model.tap_modules[layer]
         name = table[layer].torchvision if layer in table else last
         modules = dict.fromkeys((name, last))
         layers.append(
-            DescribedLayer(
+            LayerSummary(
                 layer,
                 name,
                 " + ".join(type(model.get_submodule(module)).__name__ for module in modules),

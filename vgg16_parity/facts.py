@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vgg16_parity import inputs
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import CaseFacts, Image, Weights
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import is_seeded
@@ -29,7 +29,7 @@ def weights_facts(checkpoint: Checkpoint) -> Weights:
     )
 
 
-def case_facts(expectation: Expectation, files: Sequence[Path]) -> CaseFacts:
+def case_facts(expectation: ArbiterCase, files: Sequence[Path]) -> CaseFacts:
     """What a report says of a case; ``files`` are the pictures, for the case that has them."""
     case = expectation.case
     digests = [digest(path) for path in files] if case.name == inputs.PICTURES else []

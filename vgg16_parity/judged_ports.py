@@ -22,7 +22,7 @@ JUNIT: Final = "junit"
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPort:
     """One port, judged in one test.
 
     Parameters
@@ -43,12 +43,12 @@ class Judged:
         return json.dumps(asdict(self))
 
     @classmethod
-    def of_text(cls, text: str) -> Judged:
+    def of_text(cls, text: str) -> JudgedPort:
         """The inverse of :meth:`to_text`."""
         return _rebuilt(cls, json.loads(text))
 
 
-def write(judged: Sequence[Judged], folder: Path) -> list[Path]:
+def write(judged: Sequence[JudgedPort], folder: Path) -> list[Path]:
     """Write JSON, HTML and JUnit reports into a folder, one of each for a checkpoint and batch.
 
     Rows are in the order of the tests' ids, however many processes ran them. Each file is either
@@ -56,7 +56,7 @@ def write(judged: Sequence[Judged], folder: Path) -> list[Path]:
 
     Raises ``BadInput`` where a file cannot be written.
     """
-    groups: dict[str, list[Judged]] = {}
+    groups: dict[str, list[JudgedPort]] = {}
     for one in sorted(judged, key=lambda one: (one.test, one.number)):
         report = one.report
         key = json.dumps([asdict(report.weights), [asdict(case) for case in report.cases]])

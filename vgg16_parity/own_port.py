@@ -25,13 +25,13 @@ from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.inputs import Case
 from vgg16_parity.judge.layers import judge_case, to_row
 from vgg16_parity.network import expectations
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import Report, Row, Weights
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
-from vgg16_spec.errors import BadInput, choice, require_file
+from vgg16_spec.errors import BadInput, require_file, require_one_of
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 Values = NDArray[Any]
@@ -95,7 +95,7 @@ class Arbiter:
         self._files = files if case is None else []
         self._case = case or inputs.pictures(checkpoint, files)
         self._folder = Path(tempfile.mkdtemp(prefix="vgg16-arbiter-"))
-        self._expectations: dict[str, Expectation] = {}
+        self._expectations: dict[str, ArbiterCase] = {}
         self._seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -150,7 +150,7 @@ class Arbiter:
         Raises ``BadInput`` for another mode, for taps without logits, and for layers of other names
         than the taps.
         """
-        known = MODES[choice("mode", mode, tuple(MODES))]
+        known = MODES[require_one_of("mode", mode, tuple(MODES))]
         taps = dict(computed) if isinstance(computed, Mapping) else {LOGITS: computed}
         if LOGITS not in taps:
             raise BadInput(name, f"has no {LOGITS}", f"logits, or taps with {LOGITS}")
@@ -183,7 +183,7 @@ class Arbiter:
     def _weights(self) -> Weights:
         return weights_facts(self.checkpoint)
 
-    def _expect(self, mode: Mode) -> Expectation:
+    def _expect(self, mode: Mode) -> ArbiterCase:
         if mode.name not in self._expectations:
             start = time.perf_counter()
             self._expectations[mode.name] = expectations.expect(

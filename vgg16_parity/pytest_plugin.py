@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vgg16_parity.judged_ports import Judged
+    from vgg16_parity.judged_ports import JudgedPort
     from vgg16_parity.own_port import Arbiter
     from vgg16_parity.records import Row
     from vgg16_spec.checkpoint import Checkpoint
@@ -96,13 +96,13 @@ class Judge:
             raise AssertionError(explain(row))
         return row
 
-    def taken(self, test: str) -> list[Judged]:
+    def taken(self, test: str) -> list[JudgedPort]:
         """What was judged since the last call, as that of a test."""
-        from vgg16_parity.judged_ports import Judged
+        from vgg16_parity.judged_ports import JudgedPort
 
         rows, self._rows = self._rows, []
         return [
-            Judged(test, number, arbiter.report([row]), arbiter.files)
+            JudgedPort(test, number, arbiter.report([row]), arbiter.files)
             for number, (arbiter, row) in enumerate(rows)
         ]
 
@@ -142,10 +142,10 @@ class _Reporting:
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from vgg16_parity.judged_ports import Judged, write
+        from vgg16_parity.judged_ports import JudgedPort, write
         from vgg16_spec.errors import BadInput
 
-        judged = [Judged.of_text(text) for texts in self.judged.values() for text in texts]
+        judged = [JudgedPort.of_text(text) for texts in self.judged.values() for text in texts]
         if not judged:
             terminalreporter.write_line("vgg16 parity: nothing was judged, no report is written")
             return

@@ -21,7 +21,7 @@ from vgg16_parity.inputs import Case
 from vgg16_parity.judge import cpu_beside_gpu, layers
 from vgg16_parity.judge.cpu_beside_gpu import Run
 from vgg16_parity.judge.gradients import run as gradient_run
-from vgg16_parity.network.expectations import IMAGES, Expectation, expect
+from vgg16_parity.network.expectations import IMAGES, ArbiterCase, expect
 from vgg16_parity.records import Report, Row, Status
 from vgg16_parity.runtimes.exchange import opened
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
@@ -85,15 +85,15 @@ def run_parity(
         named = ", ".join(one.name for one in runtimes)
         raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
-        workplace = Workplace(checkpoint, Path(folder), devices[0], timeout, progress, gradients)
+        workspace = Workspace(checkpoint, Path(folder), devices[0], timeout, progress, gradients)
         start = time.perf_counter()
-        expectations = workplace.expect(cases, list(modes.values()), logits_only=depth == "logits")
+        expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         seconds = time.perf_counter() - start
         rows = [
             row
             for runtime in runtimes
             for lane in lanes
-            for row in workplace.rows(runtime, lane, devices, expectations, depth)
+            for row in workspace.rows(runtime, lane, devices, expectations, depth)
         ]
         facts = tuple(case_facts(expectation, images) for expectation in expectations)
     with progress("digests"):
@@ -124,11 +124,11 @@ def run_logits(
     case = inputs.pictures(checkpoint, images)
     with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as name:
         folder = Path(name)
-        workplace = Workplace(checkpoint, folder, device, None, progress)
+        workspace = Workspace(checkpoint, folder, device, None, progress)
         pictures = folder / "pictures"
         pictures.mkdir()
         np.save(pictures / f"{IMAGES}.npy", case.images)
-        job, record = workplace.run(runtime, LANES["strict"], [pictures], "logits")
+        job, record = workspace.run(runtime, LANES["strict"], [pictures], "logits")
         if record.error:
             problem = f"did not run ({record.error})"
             raise BadInput(runtime.name, problem, "a runtime that works here")
@@ -138,7 +138,7 @@ def run_logits(
 
 
 @dataclass
-class Workplace:
+class Workspace:
     """A folder where workers find the checkpoint and the inputs, and leave their results.
 
     Parameters
@@ -167,7 +167,7 @@ class Workplace:
 
     def expect(
         self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
-    ) -> list[Expectation]:
+    ) -> list[ArbiterCase]:
         """Have the arbiter run every case."""
         expectations = []
         for index, case in enumerate(cases):
@@ -183,7 +183,7 @@ class Workplace:
         runtime: Runtime,
         lane: Lane,
         devices: Sequence[Device],
-        expectations: Sequence[Expectation],
+        expectations: Sequence[ArbiterCase],
         depth: Depth,
     ) -> list[Row]:
         """Run a runtime in a lane on every device: a row each, compared with each other."""
@@ -198,7 +198,9 @@ class Workplace:
                 if job is not None:
                     runs[self.device] = Run(job, mode, row.status == "holds")
                 if self.device == "cuda" and len(runs) == len(get_args(Device)):
-                    row = cpu_beside_gpu.added(row, runs["cuda"], runs["cpu"], expectations)
+                    row = cpu_beside_gpu.add_cpu_comparison(
+                        row, runs["cuda"], runs["cpu"], expectations
+                    )
             rows.append(row)
         for run in runs.values():
             # Its taps take as much room as the network's activations.
@@ -210,10 +212,10 @@ class Workplace:
         runtime: Runtime,
         lane: Lane,
         mode: Mode,
-        expectations: Sequence[Expectation],
+        expectations: Sequence[ArbiterCase],
         depth: Depth,
     ) -> Row:
-        """Run a runtime in a lane on the workplace's device and judge it: a row of the report."""
+        """Run a runtime in a lane on the workspace's device and judge it: a row of the report."""
         row, job = self._judged(runtime, lane, mode, expectations, depth)
         if job is not None:
             shutil.rmtree(job.folder)
@@ -224,7 +226,7 @@ class Workplace:
         runtime: Runtime,
         lane: Lane,
         mode: Mode,
-        expectations: Sequence[Expectation],
+        expectations: Sequence[ArbiterCase],
         depth: Depth,
     ) -> tuple[Row, Job | None]:
         """The row, and the job whose folder has the results where it ran."""
@@ -241,7 +243,7 @@ class Workplace:
             row = replace(row, device=self.device)
         if self.gradients and gradient_run.applies(runtime, mode):
             with self.progress(f"{row.name}: gradients"):
-                row = gradient_run.added(
+                row = gradient_run.add_gradients(
                     row, job, self.checkpoint, expectations[0], mode, self.timeout
                 )
         return row, job

@@ -36,7 +36,7 @@ class BadInput(ValueError):
         return type(self), (self.given, self.problem, self.expected)
 
 
-def choice(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+def require_one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
     """The value, as one of those allowed. Raises ``BadInput`` that names the option for another."""
     for known in allowed:
         if value == known:

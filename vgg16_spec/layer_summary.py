@@ -13,7 +13,7 @@ OpenShape: TypeAlias = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
-class DescribedLayer:
+class LayerSummary:
     """A layer as a framework has it.
 
     Parameters

@@ -120,7 +120,7 @@ def _whole(
     for may_start_again in (True, False):
         continued = _body(client, order, progress, patience)
         found = order.digest.of(order.partial)
-        if order.digest.is_that(found):
+        if order.digest.matches(found):
             sync(order.partial)
             order.partial.replace(order.path)
             sync(order.path.parent)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.cache import cache_folder, made
+from vgg16_spec.files.cache import cache_folder, ensure_folder
 from vgg16_weights.pretrained import Published
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def fetch(record: Published, progress: Progress | None = None) -> Path:
     """
     path = location(record)
     found = record.digest.of(path) if path.is_file() else ""
-    if record.digest.is_that(found):
+    if record.digest.matches(found):
         return path
     if offline():
         if not found and _by_hub(record) and (cached := _in_hub_cache(record)) is not None:
@@ -73,7 +73,7 @@ def _fetched(record: Published, path: Path, progress: Progress | None) -> Path:
     if mirror:
         url = f"{mirror.rstrip('/')}/{record.file}"
         check_url("VGG16_MIRROR", url)
-    made(path.parent)
+    ensure_folder(path.parent)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire()
@@ -82,7 +82,7 @@ def _fetched(record: Published, path: Path, progress: Progress | None) -> Path:
         raise BadInput(path.parent, problem, "a writable folder in VGG16_CACHE") from error
     try:
         # Another process may have been faster.
-        if not (path.is_file() and record.digest.is_that(record.digest.of(path))):
+        if not (path.is_file() and record.digest.matches(record.digest.of(path))):
             download(Order(url, path, record.digest, record.size_limit, by_hand(record)), progress)
     finally:
         lock.release()
@@ -90,7 +90,7 @@ def _fetched(record: Published, path: Path, progress: Progress | None) -> Path:
 
 
 def _checked(record: Published, path: Path) -> Path:
-    if not record.digest.is_that(found := record.digest.of(path)):
+    if not record.digest.matches(found := record.digest.of(path)):
         problem = f"its {record.digest.algorithm} is {found}"
         raise BadInput(path, problem, f"{record.digest}: remove the file to fetch it anew")
     return path

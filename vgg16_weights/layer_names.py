@@ -60,6 +60,6 @@ def reads_bgr(recipe: str, label: str) -> bool:
     return recipe_named(recipe, label).channels == "BGR"
 
 
-def other_colours(kernel: Array) -> Array:
+def swap_rgb_bgr(kernel: Array) -> Array:
     """(out, in, kH, kW) with its input channels in reverse order: BGR <-> RGB, a view."""
     return kernel[:, ::-1]

@@ -42,7 +42,7 @@ class Digest:
                 found.update(block[:size])
         return found.hexdigest()
 
-    def is_that(self, found: str) -> bool:
+    def matches(self, found: str) -> bool:
         """Whether a whole digest is this one, as far as this one is known."""
         return found.startswith(self.value)
 

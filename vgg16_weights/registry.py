@@ -6,7 +6,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Final, cast
 
-from vgg16_spec.errors import choice
+from vgg16_spec.errors import require_one_of
 from vgg16_weights.formats import FormatModule
 
 # Format -> its module here.
@@ -33,5 +33,5 @@ LAST: Final = ("safetensors", "keras-weights-h5")
 
 def module(name: str) -> FormatModule:
     """The module of a format. Raises ``BadInput`` for an unknown one."""
-    known = choice("format", name, tuple(MODULES))
+    known = require_one_of("format", name, tuple(MODULES))
     return cast(FormatModule, import_module(f"vgg16_weights.{MODULES[known]}"))

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from vgg16_parity import inputs
 from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.records import Report, Row
-from vgg16_parity.run import Progress, Workplace
+from vgg16_parity.run import Progress, Workspace
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
 from vgg16_parity.runtimes.process import STOPPED, Depth, Job, Record, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
@@ -54,12 +54,12 @@ def run(
     }
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="vgg16-cuda-") as folder:
-        workplace = _InTime(checkpoint, Path(folder), device, None, progress, deadline=deadline)
+        workspace = _InTime(checkpoint, Path(folder), device, None, progress, deadline=deadline)
         start = time.perf_counter()
-        expectations = workplace.expect([case], list(modes.values()), logits_only=False)
+        expectations = workspace.expect([case], list(modes.values()), logits_only=False)
         seconds = time.perf_counter() - start
         for runtime, lane, places in jobs:
-            rows += workplace.rows(runtime, lane, places, expectations, "layers")
+            rows += workspace.rows(runtime, lane, places, expectations, "layers")
         facts = tuple(case_facts(expectation, images) for expectation in expectations)
     ran: Literal["cpu", "cuda", "both"] = "both" if device == "cuda" else "cpu"
     return Report(
@@ -74,15 +74,15 @@ def run(
 
 
 @dataclass
-class _InTime(Workplace):
-    """A workplace where what is not started, or not done, at the deadline was not run."""
+class _InTime(Workspace):
+    """A workspace where what is not started, or not done, at the deadline was not run."""
 
     deadline: float = math.inf
 
     def run(
         self, runtime: Runtime, lane: Lane, cases: Sequence[Path], depth: Depth
     ) -> tuple[Job, Record]:
-        """As of every workplace."""
+        """As of every workspace."""
         over = Record(error=_OVER, unavailable=True)
         self.timeout = self.deadline - time.monotonic()
         if self.timeout <= 0:

@@ -35,7 +35,7 @@ def card(_job: Mapping[str, Any], recorder: Recorder) -> None:
     """The GPU's name and the libraries that PyTorch brings."""
     import torch
 
-    settings.set_torch(LANES["default"], "cuda")
+    settings.configure_torch(LANES["default"], "cuda")
     facts = torch.cuda.get_device_properties(0)
     recorder.result |= {
         "card": facts.name,
@@ -51,7 +51,7 @@ def rate(job: Mapping[str, Any], recorder: Recorder) -> None:
     import torch
 
     lane, size = LANES[job["lane"]], job["size"]
-    settings.set_torch(lane, job["device"])
+    settings.configure_torch(lane, job["device"])
     kind = getattr(torch, lane.precision)
     generator = torch.Generator(device=job["device"]).manual_seed(_SEED)
     a, b = (

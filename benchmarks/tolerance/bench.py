@@ -36,7 +36,7 @@ from benchmarks.tolerance.report import markdown, plot
 from vgg16_parity import inputs
 from vgg16_parity.inputs import Case
 from vgg16_parity.records import Row
-from vgg16_parity.run import Workplace
+from vgg16_parity.run import Workspace
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.architecture import configuration
@@ -113,14 +113,14 @@ def run(study: Study, seed: int) -> list[dict[str, Any]]:
         cases += [case for case in inputs.hard(checkpoint) if case.finite]
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="vgg16-tolerance-") as folder:
-        workplace = Workplace(checkpoint, Path(folder), "cpu", None, nullcontext)
+        workspace = Workspace(checkpoint, Path(folder), "cpu", None, nullcontext)
         lanes = [LANES[name] for name in study.lanes]
         modes = {lane.name: mode for lane in lanes if (mode := lane.mode("cpu")) is not None}
-        expected = workplace.expect(cases, list(modes.values()), logits_only=False)
+        expected = workspace.expect(cases, list(modes.values()), logits_only=False)
         for runtime in RUNTIMES.values():
             for lane in lanes:
                 mode = modes[lane.name]
-                row = workplace.judge(runtime, lane, mode, expected, "layers")
+                row = workspace.judge(runtime, lane, mode, expected, "layers")
                 found += _records(row)
     return found
 

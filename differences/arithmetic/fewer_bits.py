@@ -10,7 +10,7 @@ import numpy as np
 from differences.harness import tf32, tiny
 from differences.harness.experiment import Claim, Figure, Finding
 from differences.harness.frameworks import frameworks
-from onnx_arbiter.compare import Verdict, judge
+from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity.network.prediction import Prediction, predict
 
@@ -138,7 +138,7 @@ def _times(verdicts: dict[str, list[Verdict]], one: str, other: str) -> float:
 
 
 def _judged(prediction: Prediction, taps: dict[str, Any], mode: str) -> Verdict:
-    return judge(
+    return compare_with_arbiter(
         taps[prediction.tap],
         prediction.before,
         prediction.accumulated[mode],

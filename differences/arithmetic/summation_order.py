@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from differences.harness.experiment import Claim, Figure, Finding
 from differences.harness.frameworks import frameworks
 from differences.harness.processes import ask
-from onnx_arbiter.compare import Verdict, judge
+from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity.network import reference
 from vgg16_spec.architecture import Convolution, configuration
@@ -37,7 +37,9 @@ def run() -> Finding:
     answer = ask("arithmetic.summation_order", {"TF_ENABLE_ONEDNN_OPTS": "0"})
     outputs["TensorFlow, oneDNN off"] = np.array(answer, np.float32)
     right, deviation = _predicted()
-    verdicts = {name: judge(values, right, deviation) for name, values in outputs.items()}
+    verdicts = {
+        name: compare_with_arbiter(values, right, deviation) for name, values in outputs.items()
+    }
     first = outputs["PyTorch, one thread"]
     exact = float(np.sum(_products(), dtype=np.float64))
     return Finding(

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Final
 
 from differences.harness.experiment import Finding
-from vgg16_spec.errors import choice
+from vgg16_spec.errors import require_one_of
 
 # Each is a module here with a TITLE, a RULE of one sentence and a function ``run``, and a page
 # ``docs/differences/<name with hyphens>.md``.
@@ -38,7 +38,7 @@ NAMES: Final = tuple(name for chapter in CHAPTERS.values() for name in chapter)
 
 def module(name: str) -> ModuleType:
     """An experiment's module. Raises ``BadInput`` for a name that is none."""
-    choice("experiment", name, NAMES)
+    require_one_of("experiment", name, NAMES)
     chapter = next(chapter for chapter, names in CHAPTERS.items() if name in names)
     return import_module(f"differences.{chapter.lower()}.{name}")
 

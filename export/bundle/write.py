@@ -167,8 +167,10 @@ def _with_ends(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.
     from export.graph import canonical, edges
 
     shape = model.graph.inputs[0].shape
-    images = edges.put_before(model, checkpoint.configuration, checkpoint.metadata.recipe, options)
-    edges.put_after(model, options)
+    images = edges.add_preprocessing(
+        model, checkpoint.configuration, checkpoint.metadata.recipe, options
+    )
+    edges.add_postprocessing(model, options)
     known = None if images is None or shape is None else (images, shape)
     canonical.infer_shapes(model, known)
     return model

@@ -48,7 +48,7 @@ def free_axes(model: ir.Model, configuration: Configuration, options: Options) -
     images.shape = ir.Shape((options.batch or BATCH, channels, *spatial))
 
 
-def put_before(
+def add_preprocessing(
     model: ir.Model, configuration: Configuration, recipe: str, options: Options
 ) -> ir.Value | None:
     """Have the graph take its images as the options say, in place.
@@ -83,7 +83,7 @@ def put_before(
     return value
 
 
-def put_after(model: ir.Model, options: Options) -> None:
+def add_postprocessing(model: ir.Model, options: Options) -> None:
     """Have the graph give its outputs as the options say, in place.
 
     - ``probabilities``: Softmax over the classes.

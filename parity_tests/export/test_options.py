@@ -14,7 +14,7 @@ from PIL import Image
 
 from export import export_onnx
 from export.graph.opset import newest_opset
-from onnx_arbiter.compare import judge
+from onnx_arbiter.compare import compare_with_arbiter
 from parity_tests.support.graphs.exports import (
     Export,
     noise,
@@ -90,7 +90,9 @@ def test_probabilities_are_the_softmax_of_the_arbiters_logits(
     expected = softmax(logits)
     outputs = run(export(output="probabilities"), batch)
     assert list(outputs) == ["probabilities"]
-    found = judge(outputs["probabilities"], expected, through_softmax(logits, deviation, expected))
+    found = compare_with_arbiter(
+        outputs["probabilities"], expected, through_softmax(logits, deviation, expected)
+    )
     assert found.passed, found.reason
 
 
@@ -100,7 +102,7 @@ def test_features_take_images_of_any_size(export: Export, tiny: Checkpoint, side
     *_, last = predict(tiny.without_top(), batch)
     (found,) = run(export(features=True), batch).values()
     assert found.shape == (2, 12, side // 32, (side - 5) // 32)
-    verdict = judge(found, last.before, last.accumulated["float32"], relu=True)
+    verdict = compare_with_arbiter(found, last.before, last.accumulated["float32"], relu=True)
     assert verdict.passed, verdict.reason
 
 

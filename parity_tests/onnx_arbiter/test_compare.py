@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, judge
+from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, compare_with_arbiter
 from onnx_arbiter.limits import LIMITS, Limits, Tolerance
 from vgg16_parity.judge.decisions import decide
 from vgg16_spec.logits import softmax, top
@@ -17,7 +17,7 @@ R, Z = LIMITS.ratio.limit, LIMITS.deviations.limit
 
 
 def test_equal_values_pass_with_no_error() -> None:
-    verdict = judge(ARBITER.copy(), ARBITER, DEVIATION)
+    verdict = compare_with_arbiter(ARBITER.copy(), ARBITER, DEVIATION)
     assert verdict.passed
     assert verdict.max_error == verdict.ratio == verdict.deviations == 0
     assert verdict.reason == ""
@@ -28,14 +28,14 @@ def test_equal_values_pass_with_no_error() -> None:
 def test_z_is_held_at_one_element_of_one_image(factor: float, passed: bool) -> None:
     values = ARBITER.copy()
     values[1, 77] += factor * Z * DEVIATION[1, 77]
-    verdict = judge(values, ARBITER, DEVIATION)
+    verdict = compare_with_arbiter(values, ARBITER, DEVIATION)
     assert verdict.passed is passed
     assert verdict.worst == (1, 77)
     assert verdict.max_error == np.abs(values - ARBITER).max()
     assert ("predicted standard deviations (limit" in verdict.reason) is not passed
     # What it reports is the smallest limit that would have passed.
     smallest = Limits(LIMITS.ratio, Tolerance(verdict.deviations, "what was found"))
-    assert judge(values, ARBITER, DEVIATION, limits=smallest).passed
+    assert compare_with_arbiter(values, ARBITER, DEVIATION, limits=smallest).passed
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(0.99, True), (1.01, False)])
@@ -43,16 +43,16 @@ def test_r_is_held_for_each_image_by_itself(factor: float, passed: bool) -> None
     values = ARBITER.copy()
     # Every element of one image as far off: nothing beside Z, and a third of it over all images.
     values[2] += factor * R * DEVIATION[2] * np.where(np.arange(1000) % 2, 1, -1)
-    verdict = judge(values, ARBITER, DEVIATION)
+    verdict = compare_with_arbiter(values, ARBITER, DEVIATION)
     assert verdict.passed is passed
     assert ("times the predicted size (limit" in verdict.reason) is not passed
     smallest = Limits(Tolerance(verdict.ratio, "what was found"), LIMITS.deviations)
-    assert judge(values, ARBITER, DEVIATION, limits=smallest).passed
+    assert compare_with_arbiter(values, ARBITER, DEVIATION, limits=smallest).passed
 
 
 def test_the_figures_are_those_of_the_definition() -> None:
     errors = np.random.default_rng(2).standard_normal(ARBITER.shape) * 0.3
-    verdict = judge(ARBITER + errors, ARBITER, DEVIATION)
+    verdict = compare_with_arbiter(ARBITER + errors, ARBITER, DEVIATION)
     found = (ARBITER + errors) - ARBITER
     ratios = np.sqrt((found**2).mean(axis=1) / (DEVIATION**2).mean(axis=1))
     assert verdict.ratio == pytest.approx(ratios.max())
@@ -65,16 +65,21 @@ def test_where_relu_cuts_a_value_counts_from_where_the_arbiter_was() -> None:
     before = np.array([[-3.0, 2.0, -1e-3]])
     deviation = np.full((1, 3), 1e-3)
     right = np.array([[0.0, 2.0, 0.0]])
-    assert judge(right, before, deviation, relu=True).passed
+    assert compare_with_arbiter(right, before, deviation, relu=True).passed
     # Half a deviation above zero, of a value one deviation below it: one and a half off.
-    lifted = judge(right + np.array([[0, 0, 5e-4]]), before, deviation, relu=True)
+    lifted = compare_with_arbiter(right + np.array([[0, 0, 5e-4]]), before, deviation, relu=True)
     assert lifted.deviations == pytest.approx(1.5)
     # The same above a value that lies far below: no rounding does that.
-    assert judge(right + np.array([[5e-4, 0, 0]]), before, deviation, relu=True).deviations > 1000
+    assert (
+        compare_with_arbiter(
+            right + np.array([[5e-4, 0, 0]]), before, deviation, relu=True
+        ).deviations
+        > 1000
+    )
     # Without the ReLU the value itself is wanted.
-    assert not judge(right, before, deviation, relu=False).passed
-    assert judge(before, before, deviation, relu=False).passed
-    assert not judge(before, before, deviation, relu=True).passed
+    assert not compare_with_arbiter(right, before, deviation, relu=False).passed
+    assert compare_with_arbiter(before, before, deviation, relu=False).passed
+    assert not compare_with_arbiter(before, before, deviation, relu=True).passed
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -82,7 +87,7 @@ def test_where_relu_cuts_a_value_counts_from_where_the_arbiter_was() -> None:
 def test_what_is_not_finite_fails(value: float, whose: str) -> None:
     values, arbiter = ARBITER.copy(), ARBITER.copy()
     (values if whose == "runtime" else arbiter)[2, 5] = value
-    verdict = judge(values, arbiter, DEVIATION)
+    verdict = compare_with_arbiter(values, arbiter, DEVIATION)
     assert not verdict.passed
     assert verdict.reason.startswith("1 of ")
     assert verdict.reason.endswith("not finite")
@@ -93,32 +98,32 @@ def test_what_is_not_finite_fails(value: float, whose: str) -> None:
 def test_nan_on_both_sides_fails() -> None:
     both = ARBITER.copy()
     both[0, 0] = np.nan
-    assert not judge(both, both, DEVIATION).passed
+    assert not compare_with_arbiter(both, both, DEVIATION).passed
 
 
 @pytest.mark.parametrize("shape", [(0, 1000), (3, 0), (3,)])
 def test_nothing_compared_fails(shape: tuple[int, ...]) -> None:
-    verdict = judge(np.zeros(shape), np.zeros(shape), np.ones(shape))
+    verdict = compare_with_arbiter(np.zeros(shape), np.zeros(shape), np.ones(shape))
     assert not verdict.passed
     assert "nothing to compare" in verdict.reason
 
 
 def test_another_shape_fails_even_where_it_would_broadcast() -> None:
-    verdict = judge(ARBITER[:1], ARBITER, DEVIATION)
+    verdict = compare_with_arbiter(ARBITER[:1], ARBITER, DEVIATION)
     assert not verdict.passed
     assert verdict.reason == "its shape is (1, 1000), the arbiter's is (3, 1000)"
 
 
 def test_permuted_classes_fail() -> None:
     # Sorting both sides first would pass this.
-    assert not judge(ARBITER[:, ::-1], ARBITER, DEVIATION * 1e-3).passed
+    assert not compare_with_arbiter(ARBITER[:, ::-1], ARBITER, DEVIATION * 1e-3).passed
 
 
 def test_the_histogram_counts_every_error_once_between_powers_of_two() -> None:
     values, one = ARBITER.copy(), np.ones_like(ARBITER)
     for index, error in enumerate((2.0**-12, 0.75, 0.75, 3.0, 2.0**20)):
         values[0, index] = ARBITER[0, index] + error
-    histogram = judge(values, ARBITER, one).histogram
+    histogram = compare_with_arbiter(values, ARBITER, one).histogram
     assert len(histogram) == len(HISTOGRAM_EXPONENTS) + 1
     assert sum(histogram) == 5
     zero = HISTOGRAM_EXPONENTS.index(0)
@@ -172,14 +177,14 @@ def test_softmax_sums_to_one_and_does_not_overflow() -> None:
 def test_a_prediction_that_is_not_finite_passes_nothing(bad: float) -> None:
     deviation = DEVIATION.copy()
     deviation[1, 5] = bad
-    verdict = judge(ARBITER * 1.5, ARBITER, deviation)
+    verdict = compare_with_arbiter(ARBITER * 1.5, ARBITER, deviation)
     assert not verdict.passed
     assert "too large to judge" in verdict.reason
 
 
 @pytest.mark.parametrize("kind", [complex, bool, str])
 def test_what_are_no_real_numbers_pass_nothing(kind: type) -> None:
-    verdict = judge(ARBITER.astype(kind), ARBITER, DEVIATION)
+    verdict = compare_with_arbiter(ARBITER.astype(kind), ARBITER, DEVIATION)
     assert not verdict.passed
     assert verdict.reason.endswith("not real numbers")
 

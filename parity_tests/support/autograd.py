@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from vgg16_parity.judge.gradients.activation_pattern import Branch
+from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern
 from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -22,7 +22,7 @@ def float64_gradients(
     checkpoint: Checkpoint,
     images: NDArray[np.floating],
     labels: NDArray[np.int64],
-    branch: Branch | None = None,
+    branch: ActivationPattern | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """The gradients of the mean cross-entropy, with respect to ``images`` and every parameter."""
     leaves = {name: _leaf(checkpoint[name]) for name in checkpoint}
@@ -73,11 +73,11 @@ def _leaf(values: NDArray[np.floating]) -> torch.Tensor:
     return torch.tensor(values.astype(np.float64), requires_grad=True)
 
 
-def _rectified(values: torch.Tensor, tap: str, branch: Branch | None) -> torch.Tensor:
+def _rectified(values: torch.Tensor, tap: str, branch: ActivationPattern | None) -> torch.Tensor:
     return functional.relu(values) if branch is None else values * torch.tensor(branch.passed(tap))
 
 
-def _pooled(values: torch.Tensor, tap: str, branch: Branch | None) -> torch.Tensor:
+def _pooled(values: torch.Tensor, tap: str, branch: ActivationPattern | None) -> torch.Tensor:
     if branch is None:
         return functional.max_pool2d(values, 2)
     images, channels, height, width = values.shape

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnx_arbiter.compare import judge
+from onnx_arbiter.compare import compare_with_arbiter
 from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity.network.prediction import predict
 from vgg16_spec.checkpoint import Checkpoint
@@ -54,7 +54,9 @@ def assert_taps_hold(
     """Whether every tap is there, in order, and within the predicted error of the arbiter's."""
     assert tuple(taps) == checkpoint.configuration.taps
     for tap in predict(checkpoint, images, [MODES[mode]]):
-        verdict = judge(taps[tap.tap], tap.before, tap.accumulated[mode], relu=tap.relu)
+        verdict = compare_with_arbiter(
+            taps[tap.tap], tap.before, tap.accumulated[mode], relu=tap.relu
+        )
         assert verdict.passed, f"{tap.tap}: {verdict.reason}"
 
 
@@ -72,7 +74,9 @@ def assert_layers_stand_alone(
     layers = run(given)
     assert tuple(layers) == checkpoint.configuration.taps
     for tap in expected:
-        verdict = judge(layers[tap.tap], tap.before, tap.local["float32"], relu=tap.relu)
+        verdict = compare_with_arbiter(
+            layers[tap.tap], tap.before, tap.local["float32"], relu=tap.relu
+        )
         assert verdict.passed, f"{tap.tap}: {verdict.reason}"
     names = list(layers)
     # A reader of each kind: convolution, pooling, the flattened dense layer, a dense layer.

@@ -13,7 +13,7 @@ from vgg16_spec.errors import BadInput
 
 if TYPE_CHECKING:
     from vgg16_parity.records import Report
-    from vgg16_parity.report.diff import Move
+    from vgg16_parity.report.diff import Change
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ReportFiles:
         report: Report,
         document: dict[str, Any],
         pictures: Sequence[Path],
-        moved: Sequence[Move] | None,
+        moved: Sequence[Change] | None,
     ) -> None:
         """Write what is wanted, each file whole.
 
@@ -87,7 +87,7 @@ class ReportFiles:
         return [(option, path) for option, path in options.items() if path is not None]
 
 
-def _page(report: Report, pictures: Sequence[Path], moved: Sequence[Move] | None) -> str:
+def _page(report: Report, pictures: Sequence[Path], moved: Sequence[Change] | None) -> str:
     from vgg16_parity.report.html import page
 
     return page(report, pictures, moved)

@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args
 
 from vgg16_spec import architecture
 from vgg16_spec.architecture import Configuration
-from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.errors import BadInput, require_one_of
 from vgg16_spec.files.atomic import check_writable
 
 Kind = Literal["volumes", "table", "keras"]
@@ -65,7 +65,7 @@ def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[C
     """
     path = Path(out)
     network = architecture.configuration(configuration)
-    wanted = choice("--kind", kind, KINDS)
+    wanted = require_one_of("--kind", kind, KINDS)
     if path.suffix.lower() not in ENDINGS:
         ends = f"ends in {path.suffix}" if path.suffix else "has no ending"
         raise BadInput(path, ends, " or ".join(ENDINGS))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx_arbiter import compare
 from onnx_arbiter.compare import Verdict
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import BesideCpu, LayerVerdict, Row
 from vgg16_parity.runtimes.exchange import opened
 from vgg16_parity.runtimes.process import Job, Result
@@ -33,7 +33,7 @@ class Run:
     holds: bool
 
 
-def added(row: Row, gpu: Run, cpu: Run, expectations: Sequence[Expectation]) -> Row:
+def add_cpu_comparison(row: Row, gpu: Run, cpu: Run, expectations: Sequence[ArbiterCase]) -> Row:
     """The GPU's row with what it gave beside the CPU; broken where they differ by too much.
 
     Where the CPU's run does not hold by itself, the difference is told and is not the GPU's fault.
@@ -64,7 +64,7 @@ _KINDS: tuple[Result, ...] = ("accumulated", "local")
 
 
 def _compared(
-    kind: Result, index: int, gpu: Run, cpu: Run, expectation: Expectation
+    kind: Result, index: int, gpu: Run, cpu: Run, expectation: ArbiterCase
 ) -> dict[str, Verdict]:
     """Tap -> the verdict on the difference, of the taps that both have."""
     runs = (gpu, cpu)
@@ -77,7 +77,9 @@ def _compared(
             expected = [expectation.tap(tap, run.mode) for run in runs]
             deviation = np.hypot(*(getattr(each, kind) for each in expected))
             before = expected[0].before
-            verdict[tap] = compare.beside(ours[tap], theirs[tap], before, deviation, relu=relu)
+            verdict[tap] = compare.compare_runs(
+                ours[tap], theirs[tap], before, deviation, relu=relu
+            )
     return verdict
 
 

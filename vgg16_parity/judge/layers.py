@@ -13,7 +13,7 @@ from onnx_arbiter import compare
 from onnx_arbiter.compare import Verdict
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.decisions import decide
-from vgg16_parity.network.expectations import Expectation, Expected
+from vgg16_parity.network.expectations import ArbiterCase, ArbiterTap
 from vgg16_parity.records import CaseVerdict, Decision, LayerVerdict, Row, Status
 from vgg16_parity.runtimes.exchange import opened
 from vgg16_parity.runtimes.process import Job, Record
@@ -25,7 +25,7 @@ def judge(
     runtime: str,
     lane: str,
     mode: Mode,
-    expectations: Sequence[Expectation],
+    expectations: Sequence[ArbiterCase],
     job: Job,
     record: Record,
 ) -> Row:
@@ -62,7 +62,7 @@ def to_row(
 
 
 def judge_case(
-    expectation: Expectation,
+    expectation: ArbiterCase,
     mode: Mode,
     taps: Mapping[str, NDArray[Any]],
     layers: Mapping[str, NDArray[Any]],
@@ -116,7 +116,7 @@ def judge_case(
 
 
 def judge_what_is_not_finite(
-    expectation: Expectation, mode: Mode, taps: Mapping[str, NDArray[Any]]
+    expectation: ArbiterCase, mode: Mode, taps: Mapping[str, NDArray[Any]]
 ) -> CaseVerdict:
     """Tell what became of images that are not finite.
 
@@ -146,12 +146,12 @@ def judge_what_is_not_finite(
 
 
 def _verdict(
-    observed: NDArray[Any] | None, expected: Expected, deviation: NDArray[np.float32]
+    observed: NDArray[Any] | None, expected: ArbiterTap, deviation: NDArray[np.float32]
 ) -> Verdict:
     if observed is None:
         inf = math.inf
         return Verdict(False, inf, inf, inf, inf, inf, reason=_MISSING)
-    return compare.judge(observed, expected.before, deviation, relu=expected.relu)
+    return compare.compare_with_arbiter(observed, expected.before, deviation, relu=expected.relu)
 
 
 def _explained(cases: Sequence[CaseVerdict]) -> tuple[str, str]:

@@ -21,7 +21,7 @@ Float32 = NDArray[np.float32]
 _REACH: Final = 3.0
 
 
-class Spread:
+class ErrorVariance:
     """The variance of a runtime's error in one mode, before the ReLU of the layer walked last.
 
     In units of a float32 rounding's of 1, u²/3: in float32, u² itself would underflow.
@@ -35,7 +35,7 @@ class Spread:
         )
         self.accumulated: Float32 = self._stored * squares_of(images)
         self.local = self.accumulated
-        self.drift = Drift(mode.cut, images) if mode.cut else None
+        self.drift = ErrorBias(mode.cut, images) if mode.cut else None
         # What the rounding of a layer's input counts: the images are float32 as they are.
         self._given = self._stored
 
@@ -100,7 +100,7 @@ class Spread:
         return rounded
 
 
-class Drift:
+class ErrorBias:
     """The mean of a runtime's error where operands are cut off, in the values' own units."""
 
     def __init__(self, cut: float, images: NDArray[np.floating[Any]]) -> None:

@@ -24,7 +24,7 @@ IMAGES: Final = "images"
 
 
 @dataclass(frozen=True)
-class Expected:
+class ArbiterTap:
     """A tap as the arbiter has it, mapped from its files.
 
     Parameters
@@ -42,7 +42,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Expectation:
+class ArbiterCase:
     """A case's folder.
 
     Parameters
@@ -65,9 +65,9 @@ class Expectation:
                 return f"the arbiter's {tap} reaches {largest:.3g}, beyond {mode.name}"
         return ""
 
-    def tap(self, name: str, mode: Mode) -> Expected:
+    def tap(self, name: str, mode: Mode) -> ArbiterTap:
         """What is expected of a tap in a mode."""
-        return Expected(
+        return ArbiterTap(
             _load(self.folder / f"{name}.before.npy"),
             self.relus[name],
             _load(self.folder / f"{name}.{mode.name}.accumulated.npy"),
@@ -82,7 +82,7 @@ def expect(
     folder: Path,
     *,
     logits_only: bool = False,
-) -> Expectation:
+) -> ArbiterCase:
     """Run the arbiter on a case and write what it expects into a new folder.
 
     Parameters
@@ -111,7 +111,7 @@ def expect(
             for kind in ("accumulated", "local"):
                 for mode, deviation in getattr(prediction, kind).items():
                     np.save(folder / f"{tap}.{mode}.{kind}.npy", deviation)
-    return Expectation(case, folder, relus, reached)
+    return ArbiterCase(case, folder, relus, reached)
 
 
 def images(folder: Path) -> NDArray[np.float32]:

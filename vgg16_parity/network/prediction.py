@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.network import reference
-from vgg16_parity.network.error_model import Float32, Spread, squares_of
+from vgg16_parity.network.error_model import ErrorVariance, Float32, squares_of
 from vgg16_parity.network.reference import Float64, Step
 from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling
 from vgg16_spec.checkpoint import Checkpoint
@@ -87,7 +87,7 @@ def predict(
 
     Raises ``ValueError`` for images of a size that the network does not take.
     """
-    spreads = [Spread(mode, images) for mode in modes]
+    spreads = [ErrorVariance(mode, images) for mode in modes]
     previous: Step | None = None
     for step in reference.walk(checkpoint, images):
         layer = step.layer

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import ValueWithVariance
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.logits import top
 
@@ -30,7 +30,7 @@ MOMENTUM: Final = 0.9
 WEIGHT_DECAY: Final = 5e-4
 
 
-def labels(expectation: Expectation, mode: Mode) -> Labels:
+def labels(expectation: ArbiterCase, mode: Mode) -> Labels:
     """The class that each image is said to be of: the arbiter's second, (N,).
 
     The first would make gradients of a network that is sure of itself vanish.

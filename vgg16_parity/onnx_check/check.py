@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from export.load import open_model, printable
 from export.session import open_session
-from onnx_arbiter.compare import Verdict, judge
+from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity import inputs
 from vgg16_parity.network import prediction
 from vgg16_parity.onnx_check import graph, weights
-from vgg16_parity.onnx_check.symbolic import Signal
-from vgg16_parity.onnx_check.walk import Followed, follow
+from vgg16_parity.onnx_check.symbolic import SymbolicTensor
+from vgg16_parity.onnx_check.walk import TracedGraph, follow
 from vgg16_parity.onnx_check.weights import Weight
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
@@ -147,7 +147,7 @@ def check_model(
         found = follow(model, size, resized_side(recipe, size), configuration.classes)
         problems = graph.problems(found, configuration, recipe)
     with progress("weights"):
-        whole = isinstance(found.end, Signal)
+        whole = isinstance(found.end, SymbolicTensor)
         compared = weights.compare(found.end.steps, checkpoint, whole=whole)
     with progress("arbiter (NumPy, float64)"):
         arbiter = prediction.predict_logits(checkpoint, batch)
@@ -221,13 +221,13 @@ def lines(report: CheckReport) -> list[str]:
     ]
 
 
-def _kind_of_input(found: Followed) -> str:
+def _kind_of_input(found: TracedGraph) -> str:
     if graph.takes_pictures(found):
         return "pictures"
     return "pixels" if graph.takes_pixels(found) else "float32"
 
 
-def _as_taken(found: Followed, image: Path, checkpoint: Checkpoint) -> NDArray[Any]:
+def _as_taken(found: TracedGraph, image: Path, checkpoint: Checkpoint) -> NDArray[Any]:
     """A picture as the graph takes it, a batch of one.
 
     A graph that resizes is given pictures of the size that it would resize them to: its filter is
@@ -246,7 +246,7 @@ def _as_taken(found: Followed, image: Path, checkpoint: Checkpoint) -> NDArray[A
 
 def _numbers(
     path: Path,
-    found: Followed,
+    found: TracedGraph,
     inputs: Sequence[NDArray[Any]],
     arbiter: tuple[NDArray[np.float64], NDArray[np.float32]],
     output: str,
@@ -261,11 +261,11 @@ def _numbers(
     if output == "probabilities":
         logits, expected = expected, softmax(expected)
         deviation = prediction.through_softmax(logits, deviation, expected).astype(np.float32)
-    verdict = judge(values, expected, deviation)
+    verdict = compare_with_arbiter(values, expected, deviation)
     return Numbers(verdict, verdict.reason)
 
 
-def _run(path: Path, found: Followed, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _run(path: Path, found: TracedGraph, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """The output for every image, (images, classes); a fixed batch is filled with the same one."""
     session = open_session(path)
     from onnxruntime import RunOptions

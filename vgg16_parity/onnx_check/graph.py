@@ -14,8 +14,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnx_arbiter.limits import Tolerance
-from vgg16_parity.onnx_check.symbolic import WEIGHTED, Lost, Signal, Step
-from vgg16_parity.onnx_check.walk import LEVELS, Followed
+from vgg16_parity.onnx_check.symbolic import WEIGHTED, Step, SymbolicTensor, Untraceable
+from vgg16_parity.onnx_check.walk import LEVELS, TracedGraph
 from vgg16_spec.architecture import (
     POOLING_SIZE,
     Configuration,
@@ -47,19 +47,19 @@ def output_kind(steps: tuple[Step, ...]) -> str:
     return "probabilities" if steps and steps[-1].kind == "softmax" else "logits"
 
 
-def takes_pixels(found: Followed) -> bool:
+def takes_pixels(found: TracedGraph) -> bool:
     """Whether the images are raw pixels, that the graph itself preprocesses."""
     if found.dtype == ir.DataType.UINT8:
         return True
-    return isinstance(found.end, Signal) and not np.array_equal(found.end.pixels, LEVELS)
+    return isinstance(found.end, SymbolicTensor) and not np.array_equal(found.end.pixels, LEVELS)
 
 
-def takes_pictures(found: Followed) -> bool:
+def takes_pictures(found: TracedGraph) -> bool:
     """Whether the images are raw pixels of any size, that the graph itself resizes and crops."""
     return found.dtype == ir.DataType.UINT8 and found.any_size
 
 
-def problems(found: Followed, configuration: Configuration, recipe: Recipe) -> tuple[str, ...]:
+def problems(found: TracedGraph, configuration: Configuration, recipe: Recipe) -> tuple[str, ...]:
     """What of a graph is not the network, in words; nothing where all of it is.
 
     Parameters
@@ -75,12 +75,12 @@ def problems(found: Followed, configuration: Configuration, recipe: Recipe) -> t
     return (
         *_about_images(found, configuration),
         *_about_preprocessing(found, recipe),
-        *_about_steps(steps, configuration, whole=isinstance(found.end, Signal)),
-        *((found.end.problem,) if isinstance(found.end, Lost) else ()),
+        *_about_steps(steps, configuration, whole=isinstance(found.end, SymbolicTensor)),
+        *((found.end.problem,) if isinstance(found.end, Untraceable) else ()),
     )
 
 
-def _about_images(found: Followed, configuration: Configuration) -> Iterator[str]:
+def _about_images(found: TracedGraph, configuration: Configuration) -> Iterator[str]:
     for name in found.extra_inputs:
         yield f"input {name}: a second input, where the network has its images alone"
     if found.shape:
@@ -95,8 +95,8 @@ def _about_images(found: Followed, configuration: Configuration) -> Iterator[str
         yield f"the images are {found.dtype}, expected FLOAT or UINT8"
 
 
-def _about_preprocessing(found: Followed, recipe: Recipe) -> Iterator[str]:
-    if not takes_pixels(found) or not isinstance(found.end, Signal):
+def _about_preprocessing(found: TracedGraph, recipe: Recipe) -> Iterator[str]:
+    if not takes_pixels(found) or not isinstance(found.end, SymbolicTensor):
         return
     if found.end.steps and found.end.steps[0].kind not in _KNOWN:
         return  # named as such; what it makes of the pixels is not known

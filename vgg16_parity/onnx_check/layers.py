@@ -15,23 +15,23 @@ from vgg16_parity.onnx_check.symbolic import (
     MAPS,
     WEIGHTED,
     Axis,
-    Call,
     Constant,
-    NotFollowed,
-    Signal,
+    NodeContext,
     Step,
+    SymbolicTensor,
+    UnsupportedNode,
     words,
 )
 
 
-def _convolve(at: Call) -> Signal:
+def _convolve(at: NodeContext) -> SymbolicTensor:
     x = at.x
     weight, bias = at.constant(1), at.optional(2)
     if x.axes != MAPS or weight.array.ndim != 4:
-        raise NotFollowed(f"works along {words(x.axes)}, expected {words(MAPS)}")
+        raise UnsupportedNode(f"works along {words(x.axes)}, expected {words(MAPS)}")
     kernel = weight.array.shape[2:]
     if (stated := at.integers("kernel_shape")) and stated != kernel:
-        raise NotFollowed(f"says that its kernels are {stated}, they are {kernel}")
+        raise UnsupportedNode(f"says that its kernels are {stated}, they are {kernel}")
     window = _window(at, kernel)
     window["group"] = (at.integer("group", 1),)
     sizes = dict(x.sizes) | {"C": weight.array.shape[0]} | _sizes_after(x, window)
@@ -44,7 +44,7 @@ def _convolve(at: Call) -> Signal:
     return x.then(step, sizes=sizes)
 
 
-def _pool(at: Call) -> Signal:
+def _pool(at: NodeContext) -> SymbolicTensor:
     x = at.x
     kernel = at.integers("kernel_shape")
     window = _window(at, kernel)
@@ -55,31 +55,31 @@ def _pool(at: Call) -> Signal:
     return x.then(step, sizes=dict(x.sizes) | _sizes_after(x, window))
 
 
-def _global_pool(at: Call) -> Signal:
+def _global_pool(at: NodeContext) -> SymbolicTensor:
     x = at.x
     if x.axes != MAPS:
-        raise NotFollowed(f"works along {words(x.axes)}, expected {words(MAPS)}")
+        raise UnsupportedNode(f"works along {words(x.axes)}, expected {words(MAPS)}")
     if x.shape[2:] == (1, 1):
         return x
     step = Step("average pooling", at.label, settings={"kernel": x.shape[2:]})
     return x.then(step, sizes=dict(x.sizes) | {"H": 1, "W": 1})
 
 
-def _window(at: Call, kernel: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """A window's sizes for height and width. Raises ``NotFollowed`` where it has other axes."""
+def _window(at: NodeContext, kernel: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """A window's sizes for height and width. Raises ``UnsupportedNode`` where it has other axes."""
     x, spatial = at.x, at.x.axes[2:]
     count = len(spatial)
     strides = at.integers("strides") or (1,) * count
     dilations = at.integers("dilations") or (1,) * count
     if not {("H",), ("W",)} <= set(spatial) or len(kernel) != count:
-        raise NotFollowed(f"works along {words(x.axes)}, expected {words(MAPS)}")
+        raise UnsupportedNode(f"works along {words(x.axes)}, expected {words(MAPS)}")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     first, last = _pads(at, [x.size(axis) for axis in spatial], spans, strides)
     along: dict[Axis, tuple[int, ...]] = {}
     rows = zip(spatial, kernel, strides, dilations, first, last, strict=True)
     for axis, *sizes in rows:
         if axis not in (("H",), ("W",)) and sizes != [1, 1, 1, 0, 0]:
-            raise NotFollowed(f"takes in several of the axis {words((axis,))}")
+            raise UnsupportedNode(f"takes in several of the axis {words((axis,))}")
         along[axis] = tuple(sizes)
     pairs = list(zip(along["H",], along["W",], strict=True))
     window: dict[str, tuple[int, ...]] = dict(
@@ -90,7 +90,7 @@ def _window(at: Call, kernel: Sequence[int]) -> dict[str, tuple[int, ...]]:
 
 
 def _pads(
-    at: Call, sizes: Sequence[int], spans: Sequence[int], strides: Sequence[int]
+    at: NodeContext, sizes: Sequence[int], spans: Sequence[int], strides: Sequence[int]
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Padding before and after, an entry an axis; automatic padding as numbers."""
     count = len(sizes)
@@ -107,19 +107,19 @@ def _pads(
     return (less, more) if how == "SAME_UPPER" else (more, less)
 
 
-def _sizes_after(x: Signal, window: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+def _sizes_after(x: SymbolicTensor, window: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """Height and width after a window has passed over them."""
     sizes = {}
     for i, name in enumerate("HW"):
         span = (window["kernel"][i] - 1) * window["dilations"][i] + 1
         room = x.sizes[name] + window["pads"][i] + window["pads"][i + 2] - span
         if room < 0 or window["strides"][i] < 1:
-            raise NotFollowed(f"has a window of {span} on maps of {x.sizes[name]}")
+            raise UnsupportedNode(f"has a window of {span} on maps of {x.sizes[name]}")
         sizes[name] = room // window["strides"][i] + 1
     return sizes
 
 
-def _multiply(at: Call) -> Signal:
+def _multiply(at: NodeContext) -> SymbolicTensor:
     x = at.x
     weight, bias = at.constant(1), at.optional(2)
     *rest, read = x.axes
@@ -128,12 +128,14 @@ def _multiply(at: Call) -> Signal:
         matrix = matrix.T  # (in, out) -> (out, in)
     if matrix.ndim != 2 or rest != [("N",)]:
         shape = " × ".join(map(str, weight.array.shape))
-        raise NotFollowed(f"multiplies {words(x.axes)} by {shape}, expected (N, features)")
+        raise UnsupportedNode(f"multiplies {words(x.axes)} by {shape}, expected (N, features)")
     if matrix.shape[1] != x.size(read):
-        raise NotFollowed(f"reads {matrix.shape[1]} features where {x.size(read)} come")
+        raise UnsupportedNode(f"reads {matrix.shape[1]} features where {x.size(read)} come")
     factors = {name: at.node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")}
     if at.integer("transA", 0) or set(factors.values()) != {1.0}:
-        raise NotFollowed(f"multiplies by factors of its own or the other way round ({factors})")
+        raise UnsupportedNode(
+            f"multiplies by factors of its own or the other way round ({factors})"
+        )
     if bias is not None:
         bias = replace(bias, array=bias.array.reshape(-1))
     step = Step("dense layer", at.label, replace(weight, array=matrix), bias, read)
@@ -141,7 +143,7 @@ def _multiply(at: Call) -> Signal:
     return x.then(step, axes=(("N",), ("C",)), sizes=sizes)
 
 
-def _arithmetic(at: Call) -> Signal:
+def _arithmetic(at: NodeContext) -> SymbolicTensor:
     """Preprocessing before the first layer, a layer's bias after it."""
     x = at.x
     position = next(i for i, value in enumerate(at.inputs) if isinstance(value, Constant))
@@ -162,7 +164,7 @@ def _arithmetic(at: Call) -> Signal:
     return at.other()
 
 
-def _along_channels(x: Signal, array: NDArray[Any]) -> NDArray[Any] | None:
+def _along_channels(x: SymbolicTensor, array: NDArray[Any]) -> NDArray[Any] | None:
     """A constant as one value a channel, or one for all; ``None`` where it is neither."""
     shape = (1,) * (len(x.axes) - array.ndim) + array.shape
     if len(shape) != len(x.axes) or ("C",) not in x.axes:
@@ -173,18 +175,18 @@ def _along_channels(x: Signal, array: NDArray[Any]) -> NDArray[Any] | None:
     return array.reshape(-1)
 
 
-def _activate(at: Call) -> Signal:
+def _activate(at: NodeContext) -> SymbolicTensor:
     return at.x.then(Step("ReLU", at.label))
 
 
-def _normalise(at: Call) -> Signal:
+def _normalise(at: NodeContext) -> SymbolicTensor:
     axis = at.integer("axis", -1 if at.opset >= 13 else 1)
     if len(at.x.axes) != 2 or axis not in (1, -1):
         return at.other()
     return at.x.then(Step("softmax", at.label))
 
 
-LAYERS: Final[Mapping[str, Callable[[Call], Signal]]] = MappingProxyType(
+LAYERS: Final[Mapping[str, Callable[[NodeContext], SymbolicTensor]]] = MappingProxyType(
     {
         "Add": _arithmetic,
         "AveragePool": _pool,

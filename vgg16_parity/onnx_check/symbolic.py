@@ -57,7 +57,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Signal:
+class SymbolicTensor:
     """The images on their way through the graph.
 
     Parameters
@@ -84,24 +84,24 @@ class Signal:
         """How many values lie along an axis."""
         return math.prod(self.sizes[name] for name in axis)
 
-    def then(self, step: Step, **changes: Any) -> Signal:
+    def then(self, step: Step, **changes: Any) -> SymbolicTensor:
         """The images after one more step."""
         return replace(self, steps=(*self.steps, step), **changes)
 
 
 @dataclass(frozen=True)
-class Lost:
+class Untraceable:
     """The images after a node that could not be followed: why, and the steps before it."""
 
     problem: str
     steps: tuple[Step, ...] = ()
 
 
-Value: TypeAlias = Signal | Constant | Lost
+Value: TypeAlias = SymbolicTensor | Constant | Untraceable
 Inputs: TypeAlias = Sequence[Value | None]
 
 
-class NotFollowed(Exception):
+class UnsupportedNode(Exception):
     """A node does something that none of the network's layers does."""
 
 
@@ -112,7 +112,7 @@ def label(node: ir.Node) -> str:
 
 
 @dataclass(frozen=True)
-class Call:
+class NodeContext:
     """A node that the images arrive at.
 
     Parameters
@@ -124,7 +124,7 @@ class Call:
     """
 
     node: ir.Node
-    x: Signal
+    x: SymbolicTensor
     inputs: Inputs
     opset: int
 
@@ -134,10 +134,10 @@ class Call:
         return label(self.node)
 
     def constant(self, index: int) -> Constant:
-        """An input that has to be a constant. Raises ``NotFollowed`` for another or none."""
+        """An input that has to be a constant. Raises ``UnsupportedNode`` for another or none."""
         found = self.optional(index)
         if found is None:
-            raise NotFollowed("lacks an input")
+            raise UnsupportedNode("lacks an input")
         return found
 
     def optional(self, index: int) -> Constant | None:
@@ -145,7 +145,7 @@ class Call:
         value = self.inputs[index] if index < len(self.inputs) else None
         if value is None or isinstance(value, Constant):
             return value
-        raise NotFollowed("has weights or sizes that are computed from the images")
+        raise UnsupportedNode("has weights or sizes that are computed from the images")
 
     def integers(self, name: str) -> tuple[int, ...]:
         """An attribute of several numbers; none where it is not given."""
@@ -155,7 +155,7 @@ class Call:
         """An attribute of one number."""
         return int(self.node.attributes.get_int(name, default) or 0)
 
-    def other(self) -> Signal:
+    def other(self) -> SymbolicTensor:
         """The images after a node that the network has none like, taken to keep the shape."""
         return self.x.then(Step(self.label.partition(" ")[0], self.label))
 

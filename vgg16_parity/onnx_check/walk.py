@@ -20,7 +20,15 @@ from onnx.reference import ReferenceEvaluator
 from export.load import printable
 from vgg16_parity.onnx_check.layers import LAYERS
 from vgg16_parity.onnx_check.moves import MOVES
-from vgg16_parity.onnx_check.symbolic import Call, Constant, Lost, NotFollowed, Signal, Value, label
+from vgg16_parity.onnx_check.symbolic import (
+    Constant,
+    NodeContext,
+    SymbolicTensor,
+    UnsupportedNode,
+    Untraceable,
+    Value,
+    label,
+)
 from vgg16_spec.architecture import IMAGE_CHANNELS
 from vgg16_spec.images.preprocessing import Layout
 
@@ -39,7 +47,7 @@ _LARGEST_OPERAND: Final = 4096
 
 
 @dataclass(frozen=True)
-class Followed:
+class TracedGraph:
     """A graph, followed from its images to its outputs.
 
     Parameters
@@ -58,7 +66,7 @@ class Followed:
     shape: tuple[int | None, ...]
     dtype: ir.DataType
     output: str
-    end: Signal | Lost
+    end: SymbolicTensor | Untraceable
     extra_inputs: tuple[str, ...] = ()
 
     @property
@@ -73,7 +81,7 @@ class Followed:
         return self.shape[0] if self.shape else None
 
 
-def follow(model: ir.Model, size: int, resized: int, classes: int) -> Followed:
+def follow(model: ir.Model, size: int, resized: int, classes: int) -> TracedGraph:
     """Follow a graph from its images to its output, the last of those with a value for each class.
 
     Parameters
@@ -89,7 +97,7 @@ def follow(model: ir.Model, size: int, resized: int, classes: int) -> Followed:
     inputs = [value for value in graph.inputs if str(value.name) not in graph.initializers]
     if not inputs:
         problem = "the graph has no input besides its weights"
-        return Followed("nchw", "", (), ir.DataType.UNDEFINED, "", Lost(problem))
+        return TracedGraph("nchw", "", (), ir.DataType.UNDEFINED, "", Untraceable(problem))
     images, *extra = inputs
     shape = tuple(s if isinstance(s, int) else None for s in images.shape or ())
     walks = []
@@ -98,9 +106,9 @@ def follow(model: ir.Model, size: int, resized: int, classes: int) -> Followed:
         begin = _begin(images, shape, layout, resized if raw else size)
         values = _Walk(model, images, begin).values
         output, end = _choose(graph.outputs, values, classes)
-        walk = Followed(layout, str(images.name), shape, begin.dtype, output, end)
+        walk = TracedGraph(layout, str(images.name), shape, begin.dtype, output, end)
         walks.append(replace(walk, extra_inputs=tuple(printable(str(v.name)) for v in extra)))
-    return next((walk for walk in walks if isinstance(walk.end, Signal)), walks[0])
+    return next((walk for walk in walks if isinstance(walk.end, SymbolicTensor)), walks[0])
 
 
 def _layouts(shape: tuple[int | None, ...]) -> tuple[Layout, ...]:
@@ -109,66 +117,78 @@ def _layouts(shape: tuple[int | None, ...]) -> tuple[Layout, ...]:
     return ("nchw", "nhwc")
 
 
-def _begin(images: ir.Value, shape: tuple[int | None, ...], layout: Layout, size: int) -> Signal:
+def _begin(
+    images: ir.Value, shape: tuple[int | None, ...], layout: Layout, size: int
+) -> SymbolicTensor:
     names = "NCHW" if layout == "nchw" else "NHWC"
     sizes = {"N": _ANY_BATCH, "C": IMAGE_CHANNELS, "H": size, "W": size}
     if len(shape) == len(names):
         sizes |= {name: given for name, given in zip(names, shape, strict=True) if given}
     dtype = images.dtype or ir.DataType.FLOAT
-    return Signal(tuple((name,) for name in names), sizes, dtype, LEVELS.astype(np.float32))
+    return SymbolicTensor(tuple((name,) for name in names), sizes, dtype, LEVELS.astype(np.float32))
 
 
 def _choose(
     outputs: Sequence[ir.Value], values: dict[ir.Value, Value], classes: int
-) -> tuple[str, Signal | Lost]:
+) -> tuple[str, SymbolicTensor | Untraceable]:
     """Name and description of the last output with a value for each class, or of the last."""
     found = [(str(output.name), values.get(output)) for output in outputs]
-    named = [(name, v) for name, v in found if isinstance(v, Signal) and v.shape[1:] == (classes,)]
+    named = [
+        (name, v)
+        for name, v in found
+        if isinstance(v, SymbolicTensor) and v.shape[1:] == (classes,)
+    ]
     name, value = (named or found)[-1]
-    if isinstance(value, Signal | Lost):
+    if isinstance(value, SymbolicTensor | Untraceable):
         return name, value
-    return name, Lost(f"the output {printable(name)} does not depend on the images")
+    return name, Untraceable(f"the output {printable(name)} does not depend on the images")
 
 
 class _Walk:
     """One pass over a graph; ``values`` is what each of its values is, as far as it got."""
 
-    def __init__(self, model: ir.Model, images: ir.Value, begin: Signal) -> None:
+    def __init__(self, model: ir.Model, images: ir.Value, begin: SymbolicTensor) -> None:
         self.opset = model.opset_imports.get("", 1)
         self.values: dict[ir.Value, Value] = {images: begin}
         for node in model.graph:
-            self.values |= dict.fromkeys(node.outputs[1:], Lost(f"{label(node)}: a second output"))
+            self.values |= dict.fromkeys(
+                node.outputs[1:], Untraceable(f"{label(node)}: a second output")
+            )
             try:
                 self.values[node.outputs[0]] = self._result(node)
-            except NotFollowed as error:
-                self.values[node.outputs[0]] = Lost(f"{label(node)}: {error}", self._steps(node))
+            except UnsupportedNode as error:
+                self.values[node.outputs[0]] = Untraceable(
+                    f"{label(node)}: {error}", self._steps(node)
+                )
 
     def _steps(self, node: ir.Node) -> Any:
         values = (self._value(value) for value in node.inputs if value is not None)
-        return next((v.steps for v in values if isinstance(v, Signal | Lost) and v.steps), ())
+        return next(
+            (v.steps for v in values if isinstance(v, SymbolicTensor | Untraceable) and v.steps), ()
+        )
 
     def _value(self, value: ir.Value) -> Value:
         if value not in self.values:
             if (tensor := value.const_value) is None:
                 name = printable(str(value.name))
-                return Lost(f"{name}: a value that nothing in the graph gives")
+                return Untraceable(f"{name}: a value that nothing in the graph gives")
             self.values[value] = Constant(tensor.numpy(), printable(str(value.name)))
         return self.values[value]
 
     def _result(self, node: ir.Node) -> Value:
         inputs = [None if value is None else self._value(value) for value in node.inputs]
         for value in inputs:
-            if isinstance(value, Lost):
+            if isinstance(value, Untraceable):
                 return value
-        signals = [value for value in inputs if isinstance(value, Signal)]
+        signals = [value for value in inputs if isinstance(value, SymbolicTensor)]
         if len(signals) > 1:
-            raise NotFollowed("joins two paths, where the network has one")
+            raise UnsupportedNode("joins two paths, where the network has one")
         if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
-            raise NotFollowed("is a branch or a loop, where the network has none")
+            raise UnsupportedNode("is a branch or a loop, where the network has none")
         if not signals:
             return _compute(node, inputs, self.opset)
         (x,) = signals
-        at = Call(node, x, inputs, self.opset)
+        at = NodeContext(node, x, inputs, self.opset)
         if node.domain not in ("", "ai.onnx"):
             return at.other()
         if node.op_type in ("Shape", "Size"):
@@ -181,7 +201,7 @@ class _Walk:
         try:
             return handle(at)
         except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise NotFollowed(f"has attributes or inputs that do not fit ({error})") from error
+            raise UnsupportedNode(f"has attributes or inputs that do not fit ({error})") from error
 
 
 def _compute(node: ir.Node, inputs: Sequence[Value | None], opset: int) -> Constant:
@@ -190,10 +210,10 @@ def _compute(node: ir.Node, inputs: Sequence[Value | None], opset: int) -> Const
     if node.op_type == "Constant" and "value" in node.attributes:
         return Constant(node.attributes["value"].as_tensor().numpy(), label(node))
     if node.op_type == "DequantizeLinear":
-        raise NotFollowed("reads quantised weights, which are not the checkpoint's")
+        raise UnsupportedNode("reads quantised weights, which are not the checkpoint's")
     small = all(constant.array.size <= _LARGEST_OPERAND for constant in constants)
     if not (node.op_type in _MOVES or (node.op_type in ("Constant", *_ARITHMETIC) and small)):
-        raise NotFollowed("computes with constants in a way that is not followed")
+        raise UnsupportedNode("computes with constants in a way that is not followed")
     given = {
         str(value.name): constant.array
         for value, constant in zip(node.inputs, inputs, strict=True)
@@ -202,7 +222,7 @@ def _compute(node: ir.Node, inputs: Sequence[Value | None], opset: int) -> Const
     try:
         (result,) = ReferenceEvaluator(ir.to_proto(node), opsets={"": opset}).run(None, given)
     except Exception as error:  # whatever a stranger's node makes the evaluator raise
-        raise NotFollowed(f"cannot be computed ({printable(str(error))})") from error
+        raise UnsupportedNode(f"cannot be computed ({printable(str(error))})") from error
     weights = [constant for constant in constants if constant.array.dtype.kind == "f"]
     array: NDArray[Any] = np.asarray(result)
     return Constant(array, weights[0].name if weights else label(node))

@@ -82,7 +82,7 @@ class Histogram:
     normal: tuple[float, ...]
 
 
-def verdicts(row: Row, kind: Kind) -> Iterator[tuple[str, str, Verdict]]:
+def iter_verdicts(row: Row, kind: Kind) -> Iterator[tuple[str, str, Verdict]]:
     """The case, the tap or tensor, and the verdict of all that was compared of a kind."""
     if kind in _LAYERS:
         beside, which = _LAYERS[kind]
@@ -106,7 +106,7 @@ def heat_map(rows: Sequence[Row], kind: Kind) -> HeatMap:
 
 def _cells(row: Row, kind: Kind) -> dict[str, Cell]:
     found: dict[str, list[tuple[str, Verdict]]] = {}
-    for case, name, verdict in verdicts(row, kind):
+    for case, name, verdict in iter_verdicts(row, kind):
         found.setdefault(name, []).append((case, verdict))
     return {tap: _cell(f"{row.name}: {tap}", of) for tap, of in found.items()}
 

@@ -31,7 +31,7 @@ _TENSORS: Final = ("gradient", "parameter", "velocity")
 
 
 @dataclass(frozen=True)
-class Move:
+class Change:
     """One difference.
 
     Parameters
@@ -51,7 +51,7 @@ class Move:
         return f"{self.where}: {self.what}: {self.before or 'none'} → {self.after or 'none'}"
 
 
-def moved(older: Mapping[str, Any], newer: Mapping[str, Any]) -> list[Move]:
+def diff_reports(older: Mapping[str, Any], newer: Mapping[str, Any]) -> list[Change]:
     """What is different in the newer report; empty where nothing is.
 
     Parameters
@@ -82,16 +82,16 @@ def _row_name(row: Mapping[str, Any], *, devices: bool) -> str:
     return f"{row['runtime']} ({setting})"
 
 
-def _named(where: str, old: Any, new: Any, value: str = "name") -> list[Move]:
+def _named(where: str, old: Any, new: Any, value: str = "name") -> list[Change]:
     """The move of something that appeared or vanished; none where it is in both reports."""
     if old is None:
-        return [Move(where, "appeared", "", new[value])]
+        return [Change(where, "appeared", "", new[value])]
     if new is None:
-        return [Move(where, "vanished", old[value], "")]
+        return [Change(where, "vanished", old[value], "")]
     return []
 
 
-def _case(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Move]:
+def _case(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     images, others = (
         {str(index): image for index, image in enumerate(case["images"])} for case in (old, new)
     )
@@ -101,7 +101,7 @@ def _case(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterato
             yield from _differences(where, {f"image {index}, {value}": pair})
 
 
-def _row(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Move]:
+def _row(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for value in ("status", "mode", "first_wrong"):
         yield from _differences(where, {value: (old[value], new[value])})
     if (before := old["record"]) and (after := new["record"]):
@@ -117,7 +117,7 @@ def _row(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator
         worst, others = _worst(old, kind), _worst(new, kind)
         if bool(worst) != bool(others):  # compared in one report alone: not a line for each tap
             taps = [f"{len(each)} compared" if each else "" for each in (worst, others)]
-            yield Move(where, kind, *taps)
+            yield Change(where, kind, *taps)
             continue
         for tap, (was, now) in _paired(worst, others).items():
             yield from _tap(where, f"{tap}, {kind}", was, now)
@@ -126,15 +126,15 @@ def _row(where: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator
 
 def _tap(
     where: str, what: str, old: Mapping[str, float] | None, new: Mapping[str, float] | None
-) -> Iterator[Move]:
+) -> Iterator[Change]:
     if old is None or new is None:
         ratios = [f"ratio {_short(each['ratio'])}" if each else "" for each in (old, new)]
-        yield Move(where, what, *ratios)
+        yield Change(where, what, *ratios)
         return
     for figure in _FIGURES:
         before, after = old[figure], new[figure]
         if before != after and not _near(before, after):
-            yield Move(where, f"{what} {figure}", _short(before), _short(after))
+            yield Change(where, f"{what} {figure}", _short(before), _short(after))
 
 
 def _near(before: float, after: float) -> bool:
@@ -175,10 +175,10 @@ def _paired(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[A
     return {name: (old.get(name), new.get(name)) for name in dict.fromkeys((*new, *old))}
 
 
-def _differences(where: str, pairs: Mapping[str, tuple[Any, ...]]) -> Iterator[Move]:
+def _differences(where: str, pairs: Mapping[str, tuple[Any, ...]]) -> Iterator[Change]:
     for what, (before, after) in pairs.items():
         if before != after:
-            yield Move(where, what, _text(before), _text(after))
+            yield Change(where, what, _text(before), _text(after))
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ from vgg16_parity.inputs import PICTURES
 from vgg16_parity.records import Decision, Image, Report, Row
 from vgg16_parity.report import charts
 from vgg16_parity.report.charts import HeatMap, Kind
-from vgg16_parity.report.diff import Move
+from vgg16_parity.report.diff import Change
 from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_spec.errors import BadInput
@@ -86,7 +86,9 @@ class Picture:
     decisions: dict[str, Decision]
 
 
-def page(report: Report, pictures: Sequence[Path] = (), moved: Sequence[Move] | None = None) -> str:
+def page(
+    report: Report, pictures: Sequence[Path] = (), moved: Sequence[Change] | None = None
+) -> str:
     """The page, as text.
 
     Parameters

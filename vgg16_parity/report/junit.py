@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from onnx_arbiter.compare import Verdict
 from vgg16_parity.records import CaseVerdict, Report, Row
-from vgg16_parity.report.charts import KINDS, verdicts
+from vgg16_parity.report.charts import KINDS, iter_verdicts
 
 # What XML 1.0 has no way to write, and what UTF-8 has none for.
 _UNWRITABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -54,7 +54,7 @@ def _suite(row: Row, *, required: bool) -> TestSuite:
     elif row.status == "failed":
         suite.add_testcase(_test(row, "", "run", Error(_clean(row.reason), "failed")))
     for kind in KINDS:
-        for case, name, verdict in verdicts(row, kind):
+        for case, name, verdict in iter_verdicts(row, kind):
             suite.add_testcase(_test(row, case, f"{name} {kind}", *_failures(verdict)))
     for compared in row.cases:
         suite.add_testcase(_decisions(row, compared))

@@ -113,7 +113,7 @@ class _Torch(Implemented):
             import torch
 
             import torch_impl
-        self.flags = settings.set_torch(lane, job.device)
+        self.flags = settings.configure_torch(lane, job.device)
         with stopwatch.stage("load"):
             checkpoint = open_checkpoint(job.checkpoint, check_values=False)
             configuration = checkpoint.configuration
@@ -145,9 +145,9 @@ class _Keras(Implemented):
 
             import keras_impl
         configure = {
-            "tensorflow": settings.set_tensorflow,
-            "jax": settings.set_jax,
-            "torch": settings.set_torch,
+            "tensorflow": settings.configure_tensorflow,
+            "jax": settings.configure_jax,
+            "torch": settings.configure_torch,
         }
         self.flags = configure[keras.backend.backend()](lane, job.device)
         # Whatever the user's Keras configuration says: the checkpoint is float32.

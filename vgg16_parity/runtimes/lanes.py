@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from onnx_arbiter.numeric_modes import MODES, Mode
-from vgg16_spec.errors import choice
+from vgg16_spec.errors import require_one_of
 
 Device = Literal["cpu", "cuda"]
 
@@ -86,4 +86,4 @@ LANES: Final = MappingProxyType(
 
 def lane(name: str) -> Lane:
     """The lane of that name. Raises ``BadInput`` for another name."""
-    return LANES[choice("lane", name, tuple(LANES))]
+    return LANES[require_one_of("lane", name, tuple(LANES))]

@@ -18,7 +18,7 @@ class Unavailable(Exception):
     """A device, or a precision, that was asked for is not there."""
 
 
-def set_torch(lane: Lane, device: Device) -> dict[str, str]:
+def configure_torch(lane: Lane, device: Device) -> dict[str, str]:
     """PyTorch: on a GPU, TF32 is its default for convolutions and IEEE for matrix products."""
     import torch
 
@@ -68,7 +68,7 @@ def _require_torch_gpu() -> None:
     raise Unavailable("PyTorch finds no usable GPU")
 
 
-def set_tensorflow(lane: Lane, device: Device) -> dict[str, str]:
+def configure_tensorflow(lane: Lane, device: Device) -> dict[str, str]:
     """TensorFlow: TF32 is its default on a GPU, in convolutions and in matrix products."""
     import tensorflow as tf
 
@@ -87,7 +87,7 @@ def set_tensorflow(lane: Lane, device: Device) -> dict[str, str]:
     )
 
 
-def set_jax(lane: Lane, device: Device) -> dict[str, str]:
+def configure_jax(lane: Lane, device: Device) -> dict[str, str]:
     """JAX: its default precision on a GPU is TF32, in convolutions and in matrix products."""
     import os
 

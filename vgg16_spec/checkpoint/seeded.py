@@ -24,7 +24,7 @@ from vgg16_spec.checkpoint.checkpoint import (
 )
 from vgg16_spec.checkpoint.tensors import FLOAT32
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.cache import cache_folder, made
+from vgg16_spec.files.cache import cache_folder, ensure_folder
 
 # Changes whenever the bytes for a configuration and seed do.
 VERSION: Final = 1
@@ -52,7 +52,7 @@ def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
     else:
         if (found.metadata, found.configuration) == (checkpoint.metadata, checkpoint.configuration):
             return found
-    made(folder)
+    ensure_folder(folder)
     return write_checkpoint(checkpoint, path)
 
 

@@ -16,7 +16,7 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else user_cache_path("vgg16", appauthor=False)
 
 
-def made(folder: Path) -> Path:
+def ensure_folder(folder: Path) -> Path:
     """The folder, which is there now.
 
     Raises ``BadInput`` where it cannot be made.

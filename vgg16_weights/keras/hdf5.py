@@ -127,7 +127,7 @@ class _Inner:
         return int(self._outer.readinto(target))
 
 
-def room(group: h5py.Group, name: str, shape: Shape) -> h5py.Dataset:
+def allocate_dataset(group: h5py.Group, name: str, shape: Shape) -> h5py.Dataset:
     """A contiguous float32 dataset that has its place in the file, and no values yet."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
@@ -143,7 +143,7 @@ def room(group: h5py.Group, name: str, shape: Shape) -> h5py.Dataset:
     )
 
 
-def pour(path: Path, offset: int, blocks: Iterable[Array]) -> None:
+def write_values(path: Path, offset: int, blocks: Iterable[Array]) -> None:
     """Write values into the room that a dataset has in a file that is closed."""
     with path.open("r+b") as file:
         file.seek(offset)

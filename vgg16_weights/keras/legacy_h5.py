@@ -97,7 +97,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
             offsets = {name: dataset.id.get_offset() for name, dataset in rooms.items()}
         with checkpoint.finite_blocks(arranged) as blocks_of:
             for name, offset in offsets.items():
-                hdf5.pour(temporary, offset, blocks_of(name))
+                hdf5.write_values(temporary, offset, blocks_of(name))
 
 
 def _rooms(file: h5py.File, configuration: Configuration) -> dict[str, h5py.Dataset]:
@@ -112,7 +112,7 @@ def _rooms(file: h5py.File, configuration: Configuration) -> dict[str, h5py.Data
                 name = f"{layer.name}.{part}"
                 names.append(f"{layer.name}_{letter}_1:0")
                 shape = keras_shape(configuration.weight_shapes[name])
-                rooms[name] = hdf5.room(group, names[-1], shape)
+                rooms[name] = hdf5.allocate_dataset(group, names[-1], shape)
         group.attrs[_WEIGHTS] = _text(names)
     return rooms
 

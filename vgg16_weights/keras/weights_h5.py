@@ -104,7 +104,7 @@ def write_layers(checkpoint: Checkpoint, path: Path) -> None:
     feature_shape = checkpoint.configuration.feature_shape
     with checkpoint.finite_blocks(partial(keras_view, feature_shape=feature_shape)) as blocks_of:
         for name, offset in offsets.items():
-            hdf5.pour(path, offset, blocks_of(name))
+            hdf5.write_values(path, offset, blocks_of(name))
 
 
 def make_room(file: h5py.File, configuration: Configuration) -> dict[str, int]:
@@ -121,7 +121,7 @@ def make_room(file: h5py.File, configuration: Configuration) -> dict[str, int]:
             for number, part in _KINDS.items():
                 name = f"{layer.name}.{part}"
                 shape = keras_shape(configuration.weight_shapes[name])
-                rooms[name] = hdf5.room(group, number, shape)
+                rooms[name] = hdf5.allocate_dataset(group, number, shape)
     return {name: room.id.get_offset() for name, room in rooms.items()}
 
 

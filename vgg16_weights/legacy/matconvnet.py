@@ -28,7 +28,7 @@ from vgg16_weights.layer_names import (
     FIRST_KERNEL,
     canonical_name,
     configuration_named,
-    other_colours,
+    swap_rgb_bgr,
 )
 from vgg16_weights.legacy import matlab
 from vgg16_weights.legacy.matlab import Matrix
@@ -150,6 +150,6 @@ def _tensor(name: str, matrix: Matrix, axes: Shape, configuration: Configuration
         if len(axes) != 4:
             return values.reshape(axes)
         values = values.reshape(axes[0], axes[1], axes[3], axes[2]).transpose(0, 1, 3, 2)
-        return other_colours(values) if name == FIRST_KERNEL else values
+        return swap_rgb_bgr(values) if name == FIRST_KERNEL else values
 
     return Tensor(shape, matrix.dtype(), view)

@@ -39,8 +39,8 @@ from vgg16_weights.layer_names import (
     authors_name,
     canonical_name,
     configuration_named,
-    other_colours,
     reads_bgr,
+    swap_rgb_bgr,
 )
 
 FORMAT: Final = Format(
@@ -120,7 +120,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
     def arranged(name: str, values: Array) -> Array:
         if name == FIRST_KERNEL and reversed_:
-            values = other_colours(values)
+            values = swap_rgb_bgr(values)
         return keras_view(name, values, configuration.feature_shape)
 
     with (
@@ -193,7 +193,7 @@ def _tensor(
         else:
             values = values.reshape(stored.shape)
         values = canonical_view(name, values, feature_shape)
-        return other_colours(values) if name == FIRST_KERNEL and reversed_ else values
+        return swap_rgb_bgr(values) if name == FIRST_KERNEL and reversed_ else values
 
     return Tensor(keras_shape_to_canonical(stored.shape), stored.dtype, view)
 

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from onnx_arbiter.compare import Verdict, judge
+from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from vgg16_parity.network import prediction
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint
@@ -58,7 +58,7 @@ def noise(checkpoint: Checkpoint, images: int, *, side: int | None = None) -> ND
 
 def verdict(values: NDArray[Any], checkpoint: Checkpoint, images: NDArray[Any]) -> Verdict:
     """How far logits are from the arbiter's for preprocessed images (N, 3, H, W)."""
-    return judge(values, *prediction.predict_logits(checkpoint, images))
+    return compare_with_arbiter(values, *prediction.predict_logits(checkpoint, images))
 
 
 def structure(model: Path) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.layouts import canonical_to_keras
-from vgg16_weights.layer_names import FIRST_KERNEL, other_colours
+from vgg16_weights.layer_names import FIRST_KERNEL, swap_rgb_bgr
 
 Array = NDArray[Any]
 Arrange = Callable[[str, Array, Checkpoint], Array]
@@ -44,7 +44,7 @@ def _keras(name: str, values: Array, checkpoint: Checkpoint) -> Array:
 
 
 def _keras_rgb(name: str, values: Array, checkpoint: Checkpoint) -> Array:
-    return _keras(name, other_colours(values), checkpoint)
+    return _keras(name, swap_rgb_bgr(values), checkpoint)
 
 
 def _matlab(name: str, values: Array, checkpoint: Checkpoint) -> Array:
@@ -53,7 +53,7 @@ def _matlab(name: str, values: Array, checkpoint: Checkpoint) -> Array:
         values = values.reshape(-1, *checkpoint.configuration.feature_shape)
     if values.ndim == 4:
         values = values.transpose(0, 1, 3, 2)
-    return other_colours(values) if name == FIRST_KERNEL else values
+    return swap_rgb_bgr(values) if name == FIRST_KERNEL else values
 
 
 _ARRANGEMENTS: Final = (_canonical, _keras, _keras_rgb, _matlab)

@@ -15,7 +15,7 @@ from parity_tests.support.helpers import Command
 from vgg16_parity.cli.commands.summary import chosen
 from vgg16_parity.runtimes import registry
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape, configuration
-from vgg16_spec.layer_summary import DescribedLayer
+from vgg16_spec.layer_summary import LayerSummary
 from vgg16_spec.layouts import keras_shape
 from vgg16_spec.names import names
 
@@ -28,7 +28,7 @@ def last(shape: Shape) -> Shape:
 
 
 def agrees(
-    network: Configuration, described: list[DescribedLayer], *, channels_last: bool = False
+    network: Configuration, described: list[LayerSummary], *, channels_last: bool = False
 ) -> None:
     """Whether order, output shapes, weights' shapes and parameters are the architecture's."""
     assert [layer.layer for layer in described] == [layer.name for layer in network.layers]

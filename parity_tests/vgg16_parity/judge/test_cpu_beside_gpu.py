@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from onnx_arbiter import compare
-from onnx_arbiter.compare import beside
+from onnx_arbiter.compare import compare_runs
 from onnx_arbiter.limits import LIMITS
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import both, report, row
@@ -22,7 +22,7 @@ from vgg16_parity.judge import layers
 from vgg16_parity.judge.gradients import run as gradients
 from vgg16_parity.records import Report, Row, Status, to_json
 from vgg16_parity.report import html, schema
-from vgg16_parity.report.diff import moved
+from vgg16_parity.report.diff import diff_reports
 from vgg16_parity.report.junit import junit
 from vgg16_parity.report.table import remarks, table
 from vgg16_parity.runtimes import process
@@ -45,10 +45,10 @@ def test_the_difference_is_held_and_not_the_distance_from_the_arbiter(
 ) -> None:
     # Both as far off, to the same side: nothing between them.
     ours, theirs = ARBITER + 100 * DEVIATION, ARBITER + 100 * DEVIATION
-    assert beside(ours, theirs, ARBITER, DEVIATION).max_error == 0
+    assert compare_runs(ours, theirs, ARBITER, DEVIATION).max_error == 0
     ours[1, 77] += factor * Z * DEVIATION[1, 77]
     for pair in ((ours, theirs), (theirs, ours)):
-        verdict = beside(*pair, ARBITER, DEVIATION)
+        verdict = compare_runs(*pair, ARBITER, DEVIATION)
         assert (verdict.passed, verdict.worst) == (passed, (1, 77))
 
 
@@ -56,7 +56,7 @@ def test_what_a_relu_hides_of_the_difference_counts() -> None:
     before = np.array([[-0.5, 0.25, -3.0]])
     ours, theirs = np.array([[0.125, 0.25, 0.0]]), np.array([[0.0, 0.5, 0.0]])
     deviation = np.array([[0.25, 0.25, 0.25]])
-    verdict = beside(ours, theirs, before, deviation, relu=True)
+    verdict = compare_runs(ours, theirs, before, deviation, relu=True)
     # 0.125 is seen and at least 0.5 below zero is not.
     assert verdict.deviations == pytest.approx((0.125 + 0.5) / 0.25)
     assert verdict.worst == (0, 0)
@@ -67,9 +67,9 @@ def test_what_is_not_finite_or_of_another_shape_never_passes(value: float) -> No
     broken = ARBITER.copy()
     broken[2, 3] = value
     for pair in ((broken, ARBITER), (ARBITER, broken), (broken, broken)):
-        assert not beside(*pair, ARBITER, DEVIATION).passed
-    assert not beside(ARBITER[:, :-1], ARBITER, ARBITER, DEVIATION).passed
-    assert not beside(ARBITER[:, :0], ARBITER[:, :0], ARBITER[:, :0], DEVIATION[:, :0]).passed
+        assert not compare_runs(*pair, ARBITER, DEVIATION).passed
+    assert not compare_runs(ARBITER[:, :-1], ARBITER, ARBITER, DEVIATION).passed
+    assert not compare_runs(ARBITER[:, :0], ARBITER[:, :0], ARBITER[:, :0], DEVIATION[:, :0]).passed
 
 
 def gpu(monkeypatch: pytest.MonkeyPatch, checkpoint: Path | None = None) -> None:
@@ -133,7 +133,7 @@ def test_two_that_hold_and_differ_by_too_much_are_broken(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
 ) -> None:
     gpu(monkeypatch)
-    real = compare.beside
+    real = compare.compare_runs
 
     def apart(ours: Any, theirs: Any, *others: Any, **options: Any) -> Any:
         return real(ours + 1, theirs, *others, **options)
@@ -155,7 +155,7 @@ def test_a_cpu_that_is_wrong_is_told_beside_and_is_not_the_gpus_fault(
         return dataclasses.replace(real(*arguments), status=next(statuses))
 
     def apart(ours: Any, theirs: Any, *others: Any, **options: Any) -> Any:
-        return beside(ours + 1, theirs, *others, **options)
+        return compare_runs(ours + 1, theirs, *others, **options)
 
     monkeypatch.setattr(layers, "judge", judge)
     monkeypatch.setattr(compare, "beside", apart)
@@ -256,7 +256,7 @@ def test_a_report_of_both_tells_which_device_moved() -> None:
     older, newer = to_json(both()), to_json(both())
     newer["rows"][1]["cases"][0]["layers"][0]["accumulated"]["ratio"] *= 3
     newer["rows"][0]["record"]["repeats"] = "differs"
-    assert [str(move) for move in moved(older, newer)] == [
+    assert [str(move) for move in diff_reports(older, newer)] == [
         "torch (strict, cpu): repeats: equal → differs",
         "torch (strict, cuda): block1_conv1, accumulated ratio: 0.75 → 2.25",
     ]
@@ -264,7 +264,7 @@ def test_a_report_of_both_tells_which_device_moved() -> None:
 
 def test_a_report_of_the_gpu_can_be_held_against_one_of_the_cpu() -> None:
     cpu, on_gpu = (to_json(report(row(device=device), device=device)) for device in ("cpu", "cuda"))
-    assert [str(move) for move in moved(cpu, on_gpu)] == ["run: device: cpu → cuda"]
+    assert [str(move) for move in diff_reports(cpu, on_gpu)] == ["run: device: cpu → cuda"]
 
 
 def test_the_command_line_takes_both(vgg16: Command) -> None:

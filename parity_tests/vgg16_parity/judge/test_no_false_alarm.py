@@ -16,7 +16,7 @@ from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
 from vgg16_parity.inputs import Case
 from vgg16_parity.network import reference
-from vgg16_parity.network.error_model import Spread
+from vgg16_parity.network.error_model import ErrorVariance
 from vgg16_parity.network.reference import Step
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_spec.architecture import MaxPooling, configuration
@@ -81,7 +81,7 @@ def test_fewer_bits_raise_no_false_alarm(arbiters: Arbiters, mode: str, seed: in
     taps, layers = port.taps(arbiter.images), port.layers(arbiter.images, arbiter.given)
     row = arbiter.judge(mode, taps, layers=layers, mode=mode)
     assert row.status == "holds", explain(row)
-    # Judged as float32 the same values are wrong: the mode is what allows them.
+    # JudgedPort as float32 the same values are wrong: the mode is what allows them.
     assert arbiter.judge(mode, taps, layers=layers).first_wrong == "block1_conv1"
 
 
@@ -89,7 +89,7 @@ def test_pooling_may_pass_on_what_an_error_lifts_to_the_maximum() -> None:
     # Three elements besides the maximum: two that their errors lift to it, one that stays below.
     window = np.array([[1.0, 1 - 5e-5], [1.0, 0.99]])[np.newaxis, np.newaxis]
     variances = np.array([[1.0, 1e6], [4.0, 1e8]], np.float32)[np.newaxis, np.newaxis]
-    spread = Spread(MODES["float32"], window)
+    spread = ErrorVariance(MODES["float32"], window)
     spread.accumulated = variances
     among = reference.windows(window)
     pooled = among.max(axis=-1)

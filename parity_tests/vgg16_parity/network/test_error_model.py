@@ -10,7 +10,7 @@ from onnx_arbiter.numeric_modes import MODES, Mode
 from parity_tests.support.helpers import Batch, assert_taps_hold
 from parity_tests.support.tolerances import FLOAT32_TAPS, MODEL_FIT, ONE_TERM
 from vgg16_parity.network import prediction, reference
-from vgg16_parity.network.error_model import Spread
+from vgg16_parity.network.error_model import ErrorVariance
 from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
 from vgg16_spec.architecture import MaxPooling, configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
@@ -57,7 +57,7 @@ def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
         for _ in range(60)
     ]
 
-    class Noise(Spread):
+    class Noise(ErrorVariance):
         """Starts from the noise instead of from exact images."""
 
         def __init__(self, mode: Mode, images: np.ndarray) -> None:
@@ -67,7 +67,7 @@ def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
             )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "Spread", Noise)
+        patch.setattr(prediction, "ErrorVariance", Noise)
         predicted = list(predict(tiny, images))
     # Further on, errors of neighbours are no longer independent, which the model takes them for.
     for tap in predicted[:2]:

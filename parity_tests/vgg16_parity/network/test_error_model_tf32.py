@@ -15,7 +15,7 @@ from onnx_arbiter.numeric_modes import MODES, Mode
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import MODEL_FIT, ONE_TERM
 from vgg16_parity.network import reference
-from vgg16_parity.network.error_model import Drift
+from vgg16_parity.network.error_model import ErrorBias
 from vgg16_parity.network.prediction import Prediction, predict
 from vgg16_parity.network.reference import Step
 from vgg16_spec.architecture import Convolution, Dense
@@ -95,7 +95,7 @@ def test_what_is_cut_off_of_a_layers_outputs_is_predicted(tiny: Checkpoint, batc
 def test_of_a_bias_nothing_is_cut_off() -> None:
     # Weights of zero leave the bias alone, which is added behind the products.
     layer = Dense("fc1", 3, 2, relu=True)
-    drift = Drift(0.1, np.ones((1, 3), np.float32))
+    drift = ErrorBias(0.1, np.ones((1, 3), np.float32))
     before = np.array([[5.0, -7.0]])
     weight, bias = np.zeros((2, 3), np.float32), np.array([5, -7], np.float32)
     drift.multiply(Step(layer, np.ones((1, 3)), before, True, before), weight, bias)
@@ -104,7 +104,7 @@ def test_of_a_bias_nothing_is_cut_off() -> None:
 
 @pytest.mark.parametrize(("third", "largest"), [(False, 3.0), (True, -5.0)])
 def test_pooling_takes_the_largest_drift_of_those_that_may_win(third: bool, largest: float) -> None:
-    drift = Drift(0.1, np.ones((1, 1, 2, 2), np.float32))
+    drift = ErrorBias(0.1, np.ones((1, 1, 2, 2), np.float32))
     drift.accumulated = np.array([[[[-1, 3], [-5, 2]]]], np.float32)
     drift.pool(np.array([True, True, third, True]).reshape(1, 1, 1, 1, 4))
     assert drift.accumulated.ravel().tolist() == [largest]

@@ -16,7 +16,7 @@ from onnx_arbiter.limits import LIMITS
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import everything, report, row
 from vgg16_parity.records import to_json
-from vgg16_parity.report.diff import MOVED, moved
+from vgg16_parity.report.diff import MOVED, diff_reports
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 Change = Callable[[dict[str, Any]], None]
@@ -29,7 +29,7 @@ def lines(change: Change) -> list[str]:
     older = to_json(report())
     newer = copy.deepcopy(older)
     change(newer)
-    return list(map(str, moved(older, newer)))
+    return list(map(str, diff_reports(older, newer)))
 
 
 def first(document: dict[str, Any], kind: str = "accumulated") -> dict[str, Any]:
@@ -40,7 +40,7 @@ def first(document: dict[str, Any], kind: str = "accumulated") -> dict[str, Any]
 
 def test_nothing_moved_where_nothing_is_different() -> None:
     for made in (report(), everything()):
-        assert moved(to_json(made), to_json(made)) == []
+        assert diff_reports(to_json(made), to_json(made)) == []
 
 
 def test_times_and_memory_do_not_count() -> None:
@@ -74,16 +74,16 @@ def test_from_and_to_zero_and_infinity_is_a_move(value: float | None, text: str)
     assert line.endswith(text)
     older, newer = to_json(report()), to_json(report())
     first(older)["ratio"] = value
-    assert len(moved(older, newer)) == 1
+    assert len(diff_reports(older, newer)) == 1
     first(newer)["ratio"] = value
-    assert moved(older, newer) == []
+    assert diff_reports(older, newer) == []
 
 
 def test_rows_that_appeared_vanished_or_changed_status() -> None:
     older = to_json(report(row(), row("keras-jax"), row("keras-torch")))
     absent = row("keras-jax", status="not run", cases=(), record=None)
     newer = to_json(report(row(lane="default"), absent))
-    assert [str(move) for move in moved(older, newer)] == [
+    assert [str(move) for move in diff_reports(older, newer)] == [
         "torch (default): appeared: none → holds",
         "keras-jax (strict): status: holds → not run",
         "torch (strict): vanished: holds → none",
@@ -146,7 +146,7 @@ def test_a_kind_that_one_report_alone_has_is_one_line() -> None:
     for layer in newer["rows"][0]["cases"][0]["layers"]:
         layer["local"] = None
     newer["rows"][0]["gradients"] = to_json(everything())["rows"][-1]["gradients"]
-    assert [str(move) for move in moved(older, newer)] == [
+    assert [str(move) for move in diff_reports(older, newer)] == [
         "torch (strict): local: 2 compared → none",
         "torch (strict): gradient: none → 2 compared",
         "torch (strict): parameter: none → 1 compared",
@@ -158,7 +158,7 @@ def test_a_gradient_moves_as_a_tap_does() -> None:
     older = to_json(everything())
     newer = copy.deepcopy(older)
     newer["rows"][-1]["gradients"][0]["velocity"]["ratio"] *= 2
-    assert [str(move) for move in moved(older, newer)] == [
+    assert [str(move) for move in diff_reports(older, newer)] == [
         "torch (default): predictions.weight, velocity ratio: 0.3 → 0.6"
     ]
 

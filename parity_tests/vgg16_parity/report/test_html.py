@@ -21,7 +21,7 @@ from parity_tests.support.helpers import Command
 from parity_tests.support.reports import RECORD, decision, everything, report, row, verdict
 from vgg16_parity.records import CaseFacts, Image, Report
 from vgg16_parity.report import charts
-from vgg16_parity.report.diff import Move
+from vgg16_parity.report.diff import Change
 from vgg16_parity.report.html import page
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
@@ -100,7 +100,7 @@ def test_the_page_names_nothing_outside_itself() -> None:
 
 
 def test_what_others_chose_is_text() -> None:
-    source = page(hostile(), (), [Move(HOSTILE, HOSTILE, HOSTILE, HOSTILE)])
+    source = page(hostile(), (), [Change(HOSTILE, HOSTILE, HOSTILE, HOSTILE)])
     assert "<script" not in source
     assert "<img" not in source
     assert source.count("&lt;script&gt;") > 20
@@ -146,7 +146,7 @@ def test_a_report_in_which_nothing_ran_is_a_page() -> None:
 def test_what_moved_is_on_the_page() -> None:
     assert "Since the older report" not in Text(page(report())).text
     assert "Nothing moved." in Text(page(report(), (), [])).text
-    shown = Text(page(report(), (), [Move("torch (strict)", "threads", "2", "1")])).text
+    shown = Text(page(report(), (), [Change("torch (strict)", "threads", "2", "1")])).text
     assert "torch (strict) threads 2 1" in shown
 
 
@@ -256,7 +256,9 @@ def test_the_page_looks_right_in_a_browser(
     made = everything()
     made = dataclasses.replace(made, rows=(*made.rows, long))
     file = tmp_path / "report.html"
-    file.write_text(page(made, PICTURES, [Move("weights", "sha256", "a" * 64, "b" * 64)]), "utf-8")
+    file.write_text(
+        page(made, PICTURES, [Change("weights", "sha256", "a" * 64, "b" * 64)]), "utf-8"
+    )
     assert complaints(browser, file, width, scheme) == []
 
 

@@ -34,7 +34,7 @@ def torch_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_pytorch_products_and_convolutions_are_of_one_mode(
     torch_gpu: Any, lane: str, precision: str
 ) -> None:
-    flags = settings.set_torch(LANES[lane], "cuda")
+    flags = settings.configure_torch(LANES[lane], "cuda")
     assert {flags[name] for name in SWITCHES} == {precision}
     assert torch_gpu.backends.cuda.matmul.fp32_precision == precision
     assert torch_gpu.backends.cudnn.conv.fp32_precision == precision
@@ -43,14 +43,14 @@ def test_pytorch_products_and_convolutions_are_of_one_mode(
 
 
 def test_pytorchs_default_has_tf32_for_convolutions_alone(torch_gpu: Any) -> None:
-    flags = settings.set_torch(LANES["default"], "cuda")
+    flags = settings.configure_torch(LANES["default"], "cuda")
     assert flags["cudnn.conv.fp32_precision"] == "tf32"
     assert flags["matmul.fp32_precision"] != "tf32"
 
 
 @pytest.mark.parametrize("lane", ["bfloat16", "float16"])
 def test_pytorch_sums_fewer_bits_in_float32(torch_gpu: Any, lane: str) -> None:
-    settings.set_torch(LANES[lane], "cuda")
+    settings.configure_torch(LANES[lane], "cuda")
     matmul = torch_gpu.backends.cuda.matmul
     assert matmul.allow_fp16_accumulation is False
     assert matmul.allow_fp16_reduced_precision_reduction is False
@@ -76,7 +76,7 @@ def test_why_pytorch_cannot_use_a_gpu_is_told(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "init", init)
     with pytest.raises(Unavailable) as refusal:
-        settings.set_torch(LANES["strict"], "cuda")
+        settings.configure_torch(LANES["strict"], "cuda")
     assert str(refusal.value).startswith(reason)
     assert "\n" not in str(refusal.value)
 
@@ -108,7 +108,7 @@ def test_jax_is_told_its_precision(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jax", Jax())
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
-    flags = settings.set_jax(LANES[lane], "cuda")
+    flags = settings.configure_jax(LANES[lane], "cuda")
     assert flags["default_matmul_precision"] == precision
     assert flags["XLA_FLAGS"] == "--xla_gpu_deterministic_ops=true"
 
@@ -129,7 +129,7 @@ def test_jax_without_a_gpu_is_unavailable(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jax", jax)
     with pytest.raises(Unavailable, match=reason):
-        settings.set_jax(LANES["strict"], "cuda")
+        settings.configure_jax(LANES["strict"], "cuda")
 
 
 class TensorFlow(SimpleNamespace):
@@ -164,7 +164,7 @@ def test_tensorflow_is_told_its_precision(
 ) -> None:
     fake = TensorFlow(1)
     monkeypatch.setitem(__import__("sys").modules, "tensorflow", fake)
-    flags = settings.set_tensorflow(LANES[lane], "cuda")
+    flags = settings.configure_tensorflow(LANES[lane], "cuda")
     assert (fake.tf32, fake.determinism) == (tf32, determinism)
     assert flags == {"tensor_float_32": str(tf32), "op_determinism": str(determinism)}
 
@@ -181,7 +181,7 @@ def test_tensorflow_without_a_gpu_is_unavailable(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tensorflow", TensorFlow(0, built=built))
     with pytest.raises(Unavailable) as refusal:
-        settings.set_tensorflow(LANES["strict"], "cuda")
+        settings.configure_tensorflow(LANES["strict"], "cuda")
     assert str(refusal.value) == reason
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from google.protobuf.internal.encoder import _VarintBytes
 
-from onnx_arbiter.compare import judge
+from onnx_arbiter.compare import compare_with_arbiter
 from parity_tests.support.graphs.exports import noise
 from parity_tests.support.helpers import same
 from parity_tests.support.weights.caffe_files import net, prototxt, schema
@@ -103,7 +103,7 @@ def test_opencv_computes_the_same_network_from_the_file(
         capture_output=True,
     )
     logits, deviation = predict_logits(caffemodel.read(path), images)
-    verdict = judge(np.load(tmp_path / "logits.npy"), logits, deviation)
+    verdict = compare_with_arbiter(np.load(tmp_path / "logits.npy"), logits, deviation)
     assert verdict.passed, verdict.reason
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from vgg16_parity.cli.console import print_json, print_table, working
-from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.errors import BadInput, require_one_of
 
 _TOP: Final = 5
 
@@ -27,7 +27,7 @@ def port(
     from vgg16_spec.images.preprocessing import RECIPES
 
     if recipe is not None:
-        choice("--recipe", recipe, tuple(RECIPES))
+        require_one_of("--recipe", recipe, tuple(RECIPES))
     checkpoint = (
         resolve(source, None) if from_format is None else vgg16_weights.read(source, from_format)
     )
@@ -74,7 +74,7 @@ def predict(
     from vgg16_spec.labels import class_name
     from vgg16_spec.logits import softmax, top
 
-    place = choice("--device", device, get_args(Device))
+    place = require_one_of("--device", device, get_args(Device))
     if runtime_name is None:
         if not (available := installed()):
             raise BadInput("runtime", "none is installed", 'pip install -e ".[torch]" or another')

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from vgg16_parity.cli.console import print_json, working
-from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.errors import BadInput, require_one_of
 
 _LONGEST_NUMBER: Final = 10
 _ALWAYS: Final = ("onnx", "onnx_ir", "onnxscript")
@@ -37,14 +37,14 @@ def export(
     from export.options import Options
     from vgg16_parity.cli.options import resolve
 
-    source = choice("--framework", framework, get_args(Framework))
+    source = require_one_of("--framework", framework, get_args(Framework))
     options["batch"] = _batch(options["batch"])
     options["calibrate"] = _pictures(calibrate)
     # Refused before anything is waited for.
     check_out(out, Options(**options))
     if source == "torch" and backend:
         raise BadInput("--backend", f"{backend} is Keras's", "--framework keras")
-    chosen = choice("--backend", backend or "tensorflow", ("tensorflow", "jax", "torch"))
+    chosen = require_one_of("--backend", backend or "tensorflow", ("tensorflow", "jax", "torch"))
     tracer = f"keras on {chosen}" if source == "keras" else "torch"
     _check_installed(tracer)
     from export.graph.opset import check_opset

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vgg16_parity.cli.console import print_json, print_table, working
 from vgg16_parity.cli.report_files import ReportFiles
-from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.errors import BadInput, require_one_of
 
 
 def parity(
@@ -30,7 +30,7 @@ def parity(
     from vgg16_parity.cli.options import resolve
     from vgg16_parity.cli.pictures import named_pictures
     from vgg16_parity.records import to_json
-    from vgg16_parity.report.diff import moved
+    from vgg16_parity.report.diff import diff_reports
     from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
     from vgg16_parity.run import DEVICES, run_parity
     from vgg16_parity.runtimes.lanes import lane
@@ -43,7 +43,7 @@ def parity(
     wanted = _listed(("strict" if quick else "strict,default") if lanes is None else lanes)
     if quick and gradients:
         raise BadInput("--quick", "excludes --gradients", "one of the two")
-    place = choice("--device", device, DEVICES)
+    place = require_one_of("--device", device, DEVICES)
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
     pictures = named_pictures(images)
@@ -64,7 +64,7 @@ def parity(
         progress=working,
     )
     document = to_json(report)
-    moves = None if older is None else moved(older, document)
+    moves = None if older is None else diff_reports(older, document)
     if moves is not None:
         document["moved"] = [asdict(move) for move in moves]
     files.write(report, document, pictures, moves)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vgg16_parity.cli.console import print_json, print_table, working
-from vgg16_spec.errors import BadInput, choice
+from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
     from vgg16_spec.architecture import Configuration
-    from vgg16_spec.layer_summary import DescribedLayer
+    from vgg16_spec.layer_summary import LayerSummary
 
 FRAMEWORKS: Final = ("keras", "torch", "onnx")
 _ALL: Final = "all"
@@ -32,7 +32,7 @@ _TRACERS: Final = {
 
 def chosen(frameworks: Sequence[str]) -> tuple[str, ...]:
     """The frameworks asked for, each once and in one order. Raises ``BadInput`` for another."""
-    asked = {choice("--framework", name, (*FRAMEWORKS, _ALL)) for name in frameworks}
+    asked = {require_one_of("--framework", name, (*FRAMEWORKS, _ALL)) for name in frameworks}
     return tuple(name for name in FRAMEWORKS if name in asked or _ALL in asked)
 
 
@@ -55,7 +55,7 @@ def summary(configuration: str, frameworks: Sequence[str], as_json: bool) -> int
     return 0
 
 
-def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[DescribedLayer]]:
+def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[LayerSummary]]:
     """Every framework's layers. Raises ``BadInput``, with the remedy, where one is missing."""
     tracer = _first_installed("--framework onnx", _TRACERS) if "onnx" in frameworks else ""
     # TensorFlow and PyTorch stay out of each other's process.
@@ -70,7 +70,7 @@ def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, lis
         if "keras" in frameworks
         else tracer or "torch"
     )
-    described: dict[str, list[DescribedLayer]] = {}
+    described: dict[str, list[LayerSummary]] = {}
     for framework in frameworks:
         with working(f"ask {framework}"):
             described[framework] = _ask(framework, network, tracer)
@@ -90,7 +90,7 @@ def quiet_keras(backend: str = "") -> None:
     }
 
 
-def _ask(framework: str, network: Configuration, tracer: str) -> list[DescribedLayer]:
+def _ask(framework: str, network: Configuration, tracer: str) -> list[LayerSummary]:
     if framework == "keras":
         from keras_impl.layer_summary import describe as keras_describe
 
@@ -116,7 +116,7 @@ def _first_installed(option: str, ways: Mapping[str, tuple[tuple[str, ...], str]
 
 
 def _document(
-    network: Configuration, described: dict[str, list[DescribedLayer]]
+    network: Configuration, described: dict[str, list[LayerSummary]]
 ) -> dict[str, object]:
     return {
         "configuration": network.name,
@@ -132,7 +132,7 @@ def _document(
     }
 
 
-def _entry(layer: DescribedLayer | None) -> dict[str, object] | None:
+def _entry(layer: LayerSummary | None) -> dict[str, object] | None:
     if layer is None:
         return None
     return {
@@ -144,11 +144,11 @@ def _entry(layer: DescribedLayer | None) -> dict[str, object] | None:
     }
 
 
-def _of(name: str, layers: list[DescribedLayer]) -> DescribedLayer | None:
+def _of(name: str, layers: list[LayerSummary]) -> LayerSummary | None:
     return next((layer for layer in layers if layer.layer == name), None)
 
 
-def _print_one(framework: str, layers: list[DescribedLayer]) -> None:
+def _print_one(framework: str, layers: list[LayerSummary]) -> None:
     rows = [
         (
             layer.layer,
@@ -165,7 +165,7 @@ def _print_one(framework: str, layers: list[DescribedLayer]) -> None:
     print_table(columns, [*rows, total], text_columns=5)
 
 
-def _print_beside(network: Configuration, described: dict[str, list[DescribedLayer]]) -> None:
+def _print_beside(network: Configuration, described: dict[str, list[LayerSummary]]) -> None:
     """A table each of the names, the outputs and so on, a column for each framework."""
     for what, told in _TOLD.items():
         rows = []
@@ -179,7 +179,7 @@ def _print_beside(network: Configuration, described: dict[str, list[DescribedLay
         print_table((what, *described), rows, text_columns=1 + len(described))
 
 
-def _weights(layer: DescribedLayer) -> str:
+def _weights(layer: LayerSummary) -> str:
     """Shapes of the weight and of the bias."""
     return ", ".join(map(_shape, layer.weights.values()))
 
@@ -188,7 +188,7 @@ def _shape(shape: Sequence[int | None]) -> str:
     return "×".join("N" if size is None else str(size) for size in shape)
 
 
-_TOLD: Final[dict[str, Callable[[DescribedLayer], str]]] = {
+_TOLD: Final[dict[str, Callable[[LayerSummary], str]]] = {
     "names": lambda layer: layer.name,
     "computed by": lambda layer: layer.kind,
     "outputs": lambda layer: _shape(layer.output),

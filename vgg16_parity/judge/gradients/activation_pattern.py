@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.network import reference
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_spec.architecture import Configuration, Convolution, MaxPooling
 
 
 @dataclass(frozen=True)
-class Branch:
+class ActivationPattern:
     """One piece of the piecewise linear network.
 
     Parameters
@@ -48,9 +48,13 @@ class Branch:
         return winner[..., np.newaxis]
 
 
-def own_branch(configuration: Configuration, expectation: Expectation, mode: Mode) -> Branch:
+def own_branch(
+    configuration: Configuration, expectation: ArbiterCase, mode: Mode
+) -> ActivationPattern:
     """The branch that the arbiter itself takes."""
-    return Branch({tap: expectation.tap(tap, mode).before for tap in rectified(configuration)})
+    return ActivationPattern(
+        {tap: expectation.tap(tap, mode).before for tap in rectified(configuration)}
+    )
 
 
 def rectified(configuration: Configuration) -> list[str]:
@@ -72,10 +76,10 @@ def pooled_taps(configuration: Configuration) -> dict[str, str]:
     }
 
 
-def misled(
-    branch: Branch,
+def first_unexplained_flip(
+    branch: ActivationPattern,
     configuration: Configuration,
-    expectation: Expectation,
+    expectation: ArbiterCase,
     mode: Mode,
     limit: Tolerance,
 ) -> str:
@@ -118,7 +122,7 @@ def misled(
 
 
 def _relu_distances(
-    branch: Branch,
+    branch: ActivationPattern,
     tap: str,
     before: NDArray[np.float64],
     deviation: NDArray[np.float64],
@@ -129,7 +133,7 @@ def _relu_distances(
 
 
 def _pool_distances(
-    branch: Branch,
+    branch: ActivationPattern,
     tap: str,
     before: NDArray[np.float64],
     deviation: NDArray[np.float64],

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import ValueWithVariance
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.gradients.activation_pattern import Branch
+from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern
 from vgg16_parity.network import reference
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.network.reference import Float64
 from vgg16_parity.network.sgd_step import Labels
 from vgg16_spec.architecture import (
@@ -77,7 +77,11 @@ class Block:
 
 
 def backward(
-    checkpoint: Checkpoint, expectation: Expectation, mode: Mode, branch: Branch, labels: Labels
+    checkpoint: Checkpoint,
+    expectation: ArbiterCase,
+    mode: Mode,
+    branch: ActivationPattern,
+    labels: Labels,
 ) -> Iterator[Block]:
     """Gradients of the mean cross-entropy, from the logits down; of each layer bias, then weight.
 
@@ -133,7 +137,11 @@ class _Forward:
     """What the layers put out on a branch, read from the arbiter's files when asked for."""
 
     def __init__(
-        self, configuration: Configuration, expectation: Expectation, mode: Mode, branch: Branch
+        self,
+        configuration: Configuration,
+        expectation: ArbiterCase,
+        mode: Mode,
+        branch: ActivationPattern,
     ) -> None:
         self._layers = configuration.layers
         self._expectation = expectation

@@ -10,7 +10,7 @@ import numpy as np
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.gradients import verdicts
 from vgg16_parity.network import sgd_step
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import Row
 from vgg16_parity.runtimes.exchange import opened
 from vgg16_parity.runtimes.process import Job, Record, work
@@ -23,11 +23,11 @@ def applies(runtime: Runtime, mode: Mode) -> bool:
     return not (runtime.onnx or runtime.port) and mode.name == "float32"
 
 
-def added(
+def add_gradients(
     row: Row,
     job: Job,
     checkpoint: Checkpoint,
-    expectation: Expectation,
+    expectation: ArbiterCase,
     mode: Mode,
     timeout: float | None,
 ) -> Row:

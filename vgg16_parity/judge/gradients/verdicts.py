@@ -18,10 +18,14 @@ from onnx_arbiter.error_model import ValueWithVariance
 from onnx_arbiter.limits import LIMITS as FORWARD_LIMITS
 from onnx_arbiter.limits import Limits, Tolerance
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.gradients.activation_pattern import Branch, misled, rectified
+from vgg16_parity.judge.gradients.activation_pattern import (
+    ActivationPattern,
+    first_unexplained_flip,
+    rectified,
+)
 from vgg16_parity.judge.gradients.backward import IMAGES, Block, backward
 from vgg16_parity.network import sgd_step
-from vgg16_parity.network.expectations import Expectation
+from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import GradientVerdict
 from vgg16_spec.architecture import Shape
 from vgg16_spec.checkpoint import Checkpoint
@@ -94,7 +98,7 @@ class Results:
 
 
 def judge(
-    checkpoint: Checkpoint, expectation: Expectation, mode: Mode, results: Results
+    checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, results: Results
 ) -> tuple[tuple[GradientVerdict, ...], str, str]:
     """Every tensor's verdict from the logits down, the first wrong one, and what is wrong.
 
@@ -102,9 +106,9 @@ def judge(
     branch that rounding does not allow: what follows is then judged along that branch all the same,
     unless a tap is missing.
     """
-    branch = Branch(results.taps)
+    branch = ActivationPattern(results.taps)
     network = checkpoint.configuration
-    reason = misled(branch, network, expectation, mode, FORWARD_LIMITS.deviations)
+    reason = first_unexplained_flip(branch, network, expectation, mode, FORWARD_LIMITS.deviations)
     if any(tap not in results.taps for tap in rectified(network)):
         return (), reason.partition(":")[0], reason
     verdicts = tuple(_judged(checkpoint, expectation, mode, branch, results))
@@ -160,7 +164,11 @@ class _Stored:
 
 
 def _judged(
-    checkpoint: Checkpoint, expectation: Expectation, mode: Mode, branch: Branch, results: Results
+    checkpoint: Checkpoint,
+    expectation: ArbiterCase,
+    mode: Mode,
+    branch: ActivationPattern,
+    results: Results,
 ) -> Iterator[GradientVerdict]:
     labels = sgd_step.labels(expectation, mode)
     before = sgd_step.velocity(checkpoint)
@@ -215,7 +223,7 @@ def _compared(
     if block.tensor != IMAGES:
         # A parameter is judged as a whole, as one image is.
         observed, values, deviation = (part[np.newaxis] for part in (observed, values, deviation))
-    return compare.judge(observed, values, deviation, limits=limits)
+    return compare.compare_with_arbiter(observed, values, deviation, limits=limits)
 
 
 @dataclass

@@ -13,10 +13,10 @@ from parity_tests.support.autograd import float64_gradients, float64_loss
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import FINITE_DIFFERENCES, FLOAT64
 from vgg16_parity.inputs import Case
-from vgg16_parity.judge.gradients.activation_pattern import Branch, own_branch
+from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern, own_branch
 from vgg16_parity.judge.gradients.backward import IMAGES, backward
 from vgg16_parity.network import sgd_step
-from vgg16_parity.network.expectations import Expectation, expect
+from vgg16_parity.network.expectations import ArbiterCase, expect
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
@@ -27,13 +27,13 @@ FLOAT32 = MODES["float32"]
 ODD = Configuration("odd", ("3-4 1-5", "3-6 1-3"), hidden_units=8, input_size=11, classes=7)
 
 
-def forward(checkpoint: Checkpoint, images: NDArray[np.float32], folder: Path) -> Expectation:
+def forward(checkpoint: Checkpoint, images: NDArray[np.float32], folder: Path) -> ArbiterCase:
     names = tuple(map(str, range(len(images))))
     return expect(checkpoint, Case("test", images, names), [FLOAT32], folder / "expected")
 
 
 def gradients(
-    checkpoint: Checkpoint, expectation: Expectation, branch: Branch | None = None
+    checkpoint: Checkpoint, expectation: ArbiterCase, branch: ActivationPattern | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """The arbiter's, every tensor put together from its blocks, in its order."""
     taken = branch or own_branch(checkpoint.configuration, expectation, FLOAT32)
@@ -120,7 +120,7 @@ def test_it_differentiates_the_branch_that_it_is_told(tiny: Checkpoint, tmp_path
         tap: values * (1 + 1e-9 * generator.standard_normal(values.shape))
         for tap, values in own.taps.items()
     }
-    found = gradients(tiny, expectation, Branch(noisy))
-    assert_close(found, float64_gradients(tiny, images, labels, Branch(noisy)))
+    found = gradients(tiny, expectation, ActivationPattern(noisy))
+    assert_close(found, float64_gradients(tiny, images, labels, ActivationPattern(noisy)))
     otherwise = gradients(tiny, expectation, own)
     assert np.abs(found[IMAGES] - otherwise[IMAGES]).max() > 0.1 * np.abs(found[IMAGES]).max()

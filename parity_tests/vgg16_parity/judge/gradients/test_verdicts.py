@@ -26,10 +26,13 @@ from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
 from vgg16_parity.inputs import Case
 from vgg16_parity.judge.gradients import verdicts
-from vgg16_parity.judge.gradients.activation_pattern import Branch, misled
+from vgg16_parity.judge.gradients.activation_pattern import (
+    ActivationPattern,
+    first_unexplained_flip,
+)
 from vgg16_parity.judge.gradients.verdicts import Results
 from vgg16_parity.network import sgd_step
-from vgg16_parity.network.expectations import Expectation, expect
+from vgg16_parity.network.expectations import ArbiterCase, expect
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 
@@ -41,13 +44,13 @@ FAR = 10
 @pytest.fixture(scope="module")
 def expectation(
     tiny: Checkpoint, batch: Batch, tmp_path_factory: pytest.TempPathFactory
-) -> Expectation:
+) -> ArbiterCase:
     folder = tmp_path_factory.mktemp("gradients") / "expected"
     return expect(tiny, Case("photographs", batch(tiny), ("0", "1")), [FLOAT32], folder)
 
 
 @pytest.fixture
-def run(tiny: Checkpoint, expectation: Expectation) -> Callable[..., Results]:
+def run(tiny: Checkpoint, expectation: ArbiterCase) -> Callable[..., Results]:
     def results(**changes: Any) -> Results:
         labels = sgd_step.labels(expectation, FLOAT32)
         return trained(tiny, expectation.case.images, labels, **changes)
@@ -55,13 +58,13 @@ def run(tiny: Checkpoint, expectation: Expectation) -> Callable[..., Results]:
     return results
 
 
-def verdict_of(tiny: Checkpoint, expectation: Expectation, results: Results) -> tuple[str, str]:
+def verdict_of(tiny: Checkpoint, expectation: ArbiterCase, results: Results) -> tuple[str, str]:
     _, first, reason = verdicts.judge(tiny, expectation, FLOAT32, results)
     return first, reason
 
 
 def test_what_is_right_passes(
-    tiny: Checkpoint, expectation: Expectation, run: Callable[..., Results]
+    tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
     judged, first, reason = verdicts.judge(tiny, expectation, FLOAT32, run())
     assert (first, reason) == ("", "")
@@ -108,7 +111,7 @@ GRADIENT_MISTAKES: tuple[tuple[str, dict[str, Change]], ...] = (
 @pytest.mark.parametrize(("tensor", "changes"), GRADIENT_MISTAKES)
 def test_a_wrong_gradient_is_named(
     tiny: Checkpoint,
-    expectation: Expectation,
+    expectation: ArbiterCase,
     run: Callable[..., Results],
     tensor: str,
     changes: dict[str, Change],
@@ -122,7 +125,7 @@ def test_a_wrong_gradient_is_named(
 
 
 def test_a_loss_that_is_summed_over_the_batch_is_wrong_from_the_logits_down(
-    tiny: Checkpoint, expectation: Expectation, run: Callable[..., Results]
+    tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
     results = run()
     summed = {name: 2 * np.asarray(values[:]) for name, values in results.gradients.items()}
@@ -134,7 +137,7 @@ def test_a_loss_that_is_summed_over_the_batch_is_wrong_from_the_logits_down(
 
 
 def test_a_wrong_backward_pass_is_named_where_it_begins(
-    tiny: Checkpoint, expectation: Expectation, run: Callable[..., Results]
+    tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
     for tap, module, tensor in (
         ("block4_conv2", ReluWithoutMask(), "block4_conv2.bias"),
@@ -154,7 +157,7 @@ def test_a_wrong_backward_pass_is_named_where_it_begins(
 
 
 def test_dropout_that_is_on_is_another_branch(
-    tiny: Checkpoint, expectation: Expectation, run: Callable[..., Results]
+    tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
     model = exchanged(model_of(tiny), "classifier.2", DropoutOn())
     first, reason = verdict_of(tiny, expectation, run(model=model))
@@ -163,7 +166,7 @@ def test_dropout_that_is_on_is_another_branch(
 
 
 def test_a_branch_may_differ_by_as_much_as_rounding_explains(
-    tiny: Checkpoint, expectation: Expectation, run: Callable[..., Results]
+    tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
     taps = dict(run().taps)
     for distance, allowed in ((5.0, True), (50.0, False)):
@@ -175,16 +178,18 @@ def test_a_branch_may_differ_by_as_much_as_rounding_explains(
         scale = distance * expected.accumulated[there] / expected.before[there]
         moved = _Nearer(expectation, "block2_conv1", there, float(scale))
         flat[there] = 0
-        branch = Branch(taps | {"block2_conv1": flat})
-        reason = misled(branch, tiny.configuration, moved, FLOAT32, LIMITS.deviations)
+        branch = ActivationPattern(taps | {"block2_conv1": flat})
+        reason = first_unexplained_flip(
+            branch, tiny.configuration, moved, FLOAT32, LIMITS.deviations
+        )
         assert (reason == "") is allowed, reason
         assert allowed or reason.startswith("block2_conv1: 1 ReLUs went another way")
 
 
-class _Nearer(Expectation):
+class _Nearer(ArbiterCase):
     """An expectation with one value of a tap brought nearer to its kink."""
 
-    def __init__(self, whole: Expectation, tap: str, there: Any, scale: float) -> None:
+    def __init__(self, whole: ArbiterCase, tap: str, there: Any, scale: float) -> None:
         super().__init__(whole.case, whole.folder, whole.relus, whole.reached)
         object.__setattr__(self, "_change", (tap, there, scale))
 
@@ -199,7 +204,7 @@ class _Nearer(Expectation):
 
 
 def test_what_is_missing_unknown_or_misshapen_is_told(
-    tiny: Checkpoint, expectation: Expectation, run: Callable[..., Results]
+    tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
     results = run()
     gradients = {name: np.asarray(values[:]) for name, values in results.gradients.items()}
@@ -236,7 +241,7 @@ def test_what_is_missing_unknown_or_misshapen_is_told(
 )
 def test_a_wrong_step_is_named(
     tiny: Checkpoint,
-    expectation: Expectation,
+    expectation: ArbiterCase,
     run: Callable[..., Results],
     figures: dict[str, float],
     what: str,
@@ -262,7 +267,7 @@ def test_a_wrong_step_is_named(
 )
 def test_kerass_step_agrees_with_the_bridge_and_only_with_it(
     tiny: Checkpoint,
-    expectation: Expectation,
+    expectation: ArbiterCase,
     run: Callable[..., Results],
     scaled: bool,
     decay: str,
