@@ -28,25 +28,25 @@ LARGEST_BATCH: Final = 1024
 class Options:
     """How an export is written.
 
-    Parameters
-    ----------
-    weights_file: ``separate`` copies the checkpoint beside the graph, ``shared`` points into the
-        checkpoint where it lies, ``embedded`` puts the weights into the ONNX file. Empty for the
-        default: ``separate`` in a bundle, ``embedded`` in a file of its own.
-    opset: the ONNX operator set, 13 or newer.
-    batch: the number of images, at most 1024, or ``None`` for any.
-    layout: of float images: ``nchw`` for (batch, 3, H, W), ``nhwc`` for (batch, H, W, 3). Empty for
-        the default: ``nchw``, and ``nhwc`` for ``uint8``, which has no other.
-    output: ``logits`` or ``probabilities``.
-    features: without the classifier, for images of any height and width of at least 32; the output
-        ``features`` is (batch, C, H // 32, W // 32).
-    taps: every layer's output as an output of the graph too, by the layer's name.
-    input: ``float32`` for preprocessed images, ``uint8`` for (batch, H, W, 3) raw RGB pixels of the
-        network's size; the checkpoint's own preprocessing arithmetic is then in the graph.
-    resize: with ``uint8``, images of any size: resized and cropped in the graph as the recipe says.
-    precision: ``fp32`` as the checkpoint has it, ``fp16``, or ``int8``.
-    calibrate: pictures that ``int8`` chooses its scales by.
-    test_data: whether a bundle gets ``test_data_set_0``, which ONNX Runtime computes.
+    Attributes:
+        weights_file: ``separate`` copies the checkpoint beside the graph, ``shared`` points into
+            the checkpoint where it lies, ``embedded`` puts the weights into the ONNX file. Empty
+            for the default: ``separate`` in a bundle, ``embedded`` in a file of its own.
+        opset: the ONNX operator set, 13 or newer.
+        batch: the number of images, at most 1024, or ``None`` for any.
+        layout: of float images: ``nchw`` for (batch, 3, H, W), ``nhwc`` for (batch, H, W, 3). Empty
+            for the default: ``nchw``, and ``nhwc`` for ``uint8``, which has no other.
+        output: ``logits`` or ``probabilities``.
+        features: without the classifier, for images of any height and width of at least 32; the
+            output ``features`` is (batch, C, H // 32, W // 32).
+        taps: every layer's output as an output of the graph too, by the layer's name.
+        input: ``float32`` for preprocessed images, ``uint8`` for (batch, H, W, 3) raw RGB pixels of
+            the network's size; the checkpoint's own preprocessing arithmetic is then in the graph.
+        resize: with ``uint8``, images of any size: resized and cropped in the graph as the recipe
+            says.
+        precision: ``fp32`` as the checkpoint has it, ``fp16``, or ``int8``.
+        calibrate: pictures that ``int8`` chooses its scales by.
+        test_data: whether a bundle gets ``test_data_set_0``, which ONNX Runtime computes.
 
     Raises ``BadInput`` for a value that is not known and for values that exclude each other.
     """

@@ -23,12 +23,11 @@ def run_with_gradients(
 ) -> tuple[Arrays, Arrays]:
     """The taps that a ReLU ends, and the gradients of the mean cross-entropy of the logits.
 
-    Parameters
-    ----------
-    model: of either form, with a classifier that ends in logits, in float32; it is run in
-        inference mode, without dropout.
-    images: (N, 3, H, W), preprocessed.
-    labels: the class of each image, (N,).
+    Args:
+        model: of either form, with a classifier that ends in logits, in float32; it is run in
+            inference mode, without dropout.
+        images: (N, 3, H, W), preprocessed.
+        labels: the class of each image, (N,).
 
     The taps are those of this very pass, maps as (N, C, H, W). The gradients are named ``images``,
     (N, 3, H, W), and as the parameters, in canonical names and layout.
@@ -72,14 +71,13 @@ def sgd_step(
 ) -> tuple[Arrays, Arrays]:
     """One step of ``keras.optimizers.SGD``: the parameters and the velocity after it.
 
-    Parameters
-    ----------
-    model: its parameters are changed.
-    gradients: canonical name -> the loss's gradient, for every parameter.
-    velocity: canonical name -> the velocity before the step, for every parameter.
-    learning_rate: what the velocity is multiplied with.
-    momentum: how much of the velocity stays.
-    weight_decay: how much of a parameter is added to its gradient.
+    Args:
+        model: its parameters are changed.
+        gradients: canonical name -> the loss's gradient, for every parameter.
+        velocity: canonical name -> the velocity before the step, for every parameter.
+        learning_rate: what the velocity is multiplied with.
+        momentum: how much of the velocity stays.
+        weight_decay: how much of a parameter is added to its gradient.
 
     Everything is in canonical layout. The step is b = momentum · b + gradient + weight_decay · w,
     then w = w - learning_rate · b. Keras's own is another: its velocity is m = -learning_rate · b,

@@ -30,21 +30,20 @@ def sequential(
 ) -> keras.Sequential:
     """One configuration of Simonyan & Zisserman (2014) as a ``keras.Sequential``.
 
-    Parameters
-    ----------
-    configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
-    include_top: whether the classifier belongs to the network.
-    classes: the number of outputs of the classifier.
-    classifier_activation: ``softmax`` for probabilities, ``None`` for logits.
-    dropout: the fraction of fc1's and fc2's activations that training drops; at 0 the layers
-        ``fc1_dropout`` and ``fc2_dropout`` are left out.
-    input_shape: (H, W, 3) of one image. With the classifier only the configuration's own; without,
-        ``None`` stands for any height or width of at least 32, which is the default.
-    kernel_initializer: of every weight, Keras's default unless given; ``zeros`` where the weights
-        are loaded next, since random numbers for a network of this size take seconds.
-    weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
-        checkpoint; its classifier is left out where ``include_top`` is false. Its images are
-        prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
+    Args:
+        configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
+        include_top: whether the classifier belongs to the network.
+        classes: the number of outputs of the classifier.
+        classifier_activation: ``softmax`` for probabilities, ``None`` for logits.
+        dropout: the fraction of fc1's and fc2's activations that training drops; at 0 the layers
+            ``fc1_dropout`` and ``fc2_dropout`` are left out.
+        input_shape: (H, W, 3) of one image. With the classifier only the configuration's own;
+            without, ``None`` stands for any height or width of at least 32, which is the default.
+        kernel_initializer: of every weight, Keras's default unless given; ``zeros`` where the
+            weights are loaded next, since random numbers for a network of this size take seconds.
+        weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
+            checkpoint; its classifier is left out where ``include_top`` is false. Its images are
+            prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
 
     The model takes (N, H, W, 3) and returns (N, classes), or without the classifier the last maps
     (N, H // 32, W // 32, C).

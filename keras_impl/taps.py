@@ -16,10 +16,9 @@ from vgg16_spec import layouts
 def run_with_taps(model: keras.Model, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[Any]]:
     """The output of every tap by name, in order; the last, ``predictions``, are the logits.
 
-    Parameters
-    ----------
-    model: of either form; one that ends in a softmax gives its logits here all the same.
-    images: (N, 3, H, W), preprocessed; cast to the model's own float type.
+    Args:
+        model: of either form; one that ends in a softmax gives its logits here all the same.
+        images: (N, 3, H, W), preprocessed; cast to the model's own float type.
 
     Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes). The model is run as
     ``predict_on_batch`` runs it: compiled by the backend, in inference mode.
@@ -38,12 +37,11 @@ def run_layers_alone(
 ) -> dict[str, NDArray[Any]]:
     """What every layer makes of a given input, by the layer's name, in order.
 
-    Parameters
-    ----------
-    model: as for :func:`run_with_taps`.
-    images: what the first layer reads, (N, 3, H, W).
-    given: the name of every tap but the last -> what the layer after it reads instead of it, in
-        the tap's shape; cast to the model's own float type.
+    Args:
+        model: as for :func:`run_with_taps`.
+        images: what the first layer reads, (N, 3, H, W).
+        given: the name of every tap but the last -> what the layer after it reads instead of it, in
+            the tap's shape; cast to the model's own float type.
 
     The outputs have the taps' names and shapes.
     """

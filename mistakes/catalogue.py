@@ -51,18 +51,18 @@ MASKED: Final = Tolerance(
 class Mistake:
     """One mistake.
 
-    Parameters
-    ----------
-    name: what tests and reports call it.
-    what: what is done wrong.
-    layer: the first layer that is wrong by itself; empty where every layer alone is right.
-    shown: the first tap that is wrong, which is what is named where no layer is.
-    deviations: configuration -> the most predicted standard deviations that an element of what is
-        named is off by, in either framework: of the layer alone, or of the tap where every layer
-        is right. On the tiny network with both photographs, on VGG16 with the first alone.
-    reweight: plants it in the weights.
-    recipe: plants it in the recipe.
-    tolerance: how well the deviations must agree.
+    Attributes:
+        name: what tests and reports call it.
+        what: what is done wrong.
+        layer: the first layer that is wrong by itself; empty where every layer alone is right.
+        shown: the first tap that is wrong, which is what is named where no layer is.
+        deviations: configuration -> the most predicted standard deviations that an element of what
+            is named is off by, in either framework: of the layer alone, or of the tap where every
+            layer is right. On the tiny network with both photographs, on VGG16 with the first
+            alone.
+        reweight: plants it in the weights.
+        recipe: plants it in the recipe.
+        tolerance: how well the deviations must agree.
     """
 
     name: str

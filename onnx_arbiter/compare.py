@@ -23,19 +23,19 @@ HISTOGRAM_EXPONENTS: Final = tuple(range(-8, 17))
 class Verdict:
     """One tap of one runtime, beside the arbiter's.
 
-    Parameters
-    ----------
-    passed: whether both figures are within their limits and everything is finite that should be.
-    ratio: rms(error) over rms(predicted standard deviation), of the worst image: the smallest R
-        that would have passed. Infinite where it has no value.
-    deviations: the largest error in predicted standard deviations of its own element: the smallest
-        Z that would have passed. Infinite where it has no value.
-    max_error: the largest |error|.
-    rms_error: the root mean square error of all elements.
-    rms_predicted: the root mean square of the predicted standard deviations.
-    worst: where ``deviations`` was found: (image, channel, row, column) or (image, unit).
-    histogram: how many errors fall in each bin of ``HISTOGRAM_EXPONENTS``, those of zero aside.
-    reason: why it did not pass; empty where it did.
+    Attributes:
+        passed: whether both figures are within their limits and everything is finite that should
+            be.
+        ratio: rms(error) over rms(predicted standard deviation), of the worst image: the smallest R
+            that would have passed. Infinite where it has no value.
+        deviations: the largest error in predicted standard deviations of its own element: the
+            smallest Z that would have passed. Infinite where it has no value.
+        max_error: the largest |error|.
+        rms_error: the root mean square error of all elements.
+        rms_predicted: the root mean square of the predicted standard deviations.
+        worst: where ``deviations`` was found: (image, channel, row, column) or (image, unit).
+        histogram: how many errors fall in each bin of ``HISTOGRAM_EXPONENTS``, those of zero aside.
+        reason: why it did not pass; empty where it did.
     """
 
     passed: bool
@@ -59,13 +59,12 @@ def compare_with_arbiter(
 ) -> Verdict:
     """Compare a runtime's values of one tap with the arbiter's.
 
-    Parameters
-    ----------
-    observed: the runtime's, (N, C, H, W) or (N, features).
-    before: the arbiter's, before the ReLU.
-    deviation: the predicted standard deviation of the runtime's error at each element.
-    relu: whether the tap's values are those of ``before`` above zero.
-    limits: R and Z.
+    Args:
+        observed: the runtime's, (N, C, H, W) or (N, features).
+        before: the arbiter's, before the ReLU.
+        deviation: the predicted standard deviation of the runtime's error at each element.
+        relu: whether the tap's values are those of ``before`` above zero.
+        limits: R and Z.
 
     Nothing to compare, another shape, and a runtime's value that is not finite where the arbiter's
     is (or the other way round) never pass.
@@ -104,14 +103,13 @@ def compare_runs(
 ) -> Verdict:
     """Compare two runs' values of one tap with each other.
 
-    Parameters
-    ----------
-    ours, theirs: the runs', of the arbiter's shape.
-    before: the arbiter's, before the ReLU.
-    deviation: the predicted standard deviation of the difference at each element: the root of the
-        sum of both runs' variances, whose errors are taken for independent.
-    relu: whether the tap's values are those above zero.
-    limits: R and Z.
+    Args:
+        ours, theirs: the runs', of the arbiter's shape.
+        before: the arbiter's, before the ReLU.
+        deviation: the predicted standard deviation of the difference at each element: the root of
+            the sum of both runs' variances, whose errors are taken for independent.
+        relu: whether the tap's values are those above zero.
+        limits: R and Z.
 
     Another shape, and what is not finite in either, never pass.
     """

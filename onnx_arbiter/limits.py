@@ -18,10 +18,10 @@ class Tolerance:
 class Limits:
     """What a runtime passes a tap with.
 
-    Parameters
-    ----------
-    ratio: R, the most that rms(error) over rms(predicted standard deviation) may be, of one image.
-    deviations: Z, the most predicted standard deviations that any element's error may be.
+    Attributes:
+        ratio: R, the most that rms(error) over rms(predicted standard deviation) may be, of one
+            image.
+        deviations: Z, the most predicted standard deviations that any element's error may be.
     """
 
     ratio: Tolerance

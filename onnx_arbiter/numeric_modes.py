@@ -18,17 +18,16 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 class Mode:
     """What a numeric mode rounds, as unit roundoffs (half the gap between 1 and the next number).
 
-    Parameters
-    ----------
-    name: what records and reports call it.
-    sums: of products and of sums.
-    operands: of what enters a product, where that is rounded on the way in; 0 where it is not.
-    cut: the part of itself that an operand may lose on the average, where hardware may cut its last
-        bits off instead of rounding them to the nearest; 0 where it may not.
-    stored: of weights and of every layer's output, where they are kept in fewer bits than float32;
-        0 where they are not.
-    smallest: below this magnitude numbers lose bits, or are taken for zero.
-    largest: the largest number that can be stored.
+    Attributes:
+        name: what records and reports call it.
+        sums: of products and of sums.
+        operands: of what enters a product, where that is rounded on the way in; 0 where it is not.
+        cut: the part of itself that an operand may lose on the average, where hardware may cut its
+            last bits off instead of rounding them to the nearest; 0 where it may not.
+        stored: of weights and of every layer's output, where they are kept in fewer bits than
+            float32; 0 where they are not.
+        smallest: below this magnitude numbers lose bits, or are taken for zero.
+        largest: the largest number that can be stored.
     """
 
     name: str

@@ -17,11 +17,10 @@ def assign(
 
     A parameter on the ``meta`` device gets its memory here, on the CPU.
 
-    Parameters
-    ----------
-    module: whose parameters have the values' shapes.
-    values: by canonical tensor name.
-    keys: canonical tensor name -> the parameter's name, of those to assign.
+    Args:
+        module: whose parameters have the values' shapes.
+        values: by canonical tensor name.
+        keys: canonical tensor name -> the parameter's name, of those to assign.
     """
     parameters = dict(module.named_parameters())
     for name, key in keys.items():

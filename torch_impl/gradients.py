@@ -21,12 +21,11 @@ def run_with_gradients(
 ) -> tuple[Arrays, Arrays]:
     """The taps that a ReLU ends, and the gradients of the mean cross-entropy of the logits.
 
-    Parameters
-    ----------
-    model: with its classifier, on any device; it is run in evaluation mode, without dropout, and
-        left in the mode it was in.
-    images: (N, 3, H, W), preprocessed; cast to the model's own float type.
-    labels: the class of each image, (N,).
+    Args:
+        model: with its classifier, on any device; it is run in evaluation mode, without dropout,
+            and left in the mode it was in.
+        images: (N, 3, H, W), preprocessed; cast to the model's own float type.
+        labels: the class of each image, (N,).
 
     The taps are those of this very pass, maps as (N, C, H, W). The gradients are named ``images``,
     (N, 3, H, W), and as the parameters, in canonical names and layout.
@@ -71,14 +70,13 @@ def sgd_step(
 ) -> tuple[Arrays, Arrays]:
     """One step of ``torch.optim.SGD``: the parameters and the velocity after it.
 
-    Parameters
-    ----------
-    model: its parameters are changed.
-    gradients: canonical name -> the loss's gradient, for every parameter.
-    velocity: canonical name -> the velocity before the step, for every parameter.
-    learning_rate: what the velocity is multiplied with.
-    momentum: how much of the velocity stays.
-    weight_decay: how much of a parameter is added to its gradient.
+    Args:
+        model: its parameters are changed.
+        gradients: canonical name -> the loss's gradient, for every parameter.
+        velocity: canonical name -> the velocity before the step, for every parameter.
+        learning_rate: what the velocity is multiplied with.
+        momentum: how much of the velocity stays.
+        weight_decay: how much of a parameter is added to its gradient.
 
     Everything is in canonical layout. The step is b = momentum · b + gradient + weight_decay · w,
     then w = w - learning_rate · b, which is PyTorch's own definition: the velocity is without the

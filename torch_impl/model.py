@@ -18,15 +18,14 @@ class VGG(nn.Module):
     ``vgg19`` for A, B, D and E. Initial weights are Glorot uniform and biases zero, which the paper
     (section 3.1) found to do as well as its own pre-training, and which is Keras's default.
 
-    Parameters
-    ----------
-    configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
-    include_top: whether the classifier belongs to the network.
-    classes: the number of outputs of the classifier.
-    dropout: the probability that training drops an activation of fc1 and fc2.
-    weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
-        checkpoint; its classifier is left out where ``include_top`` is false. Its images are
-        prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
+    Args:
+        configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
+        include_top: whether the classifier belongs to the network.
+        classes: the number of outputs of the classifier.
+        dropout: the probability that training drops an activation of fc1 and fc2.
+        weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
+            checkpoint; its classifier is left out where ``include_top`` is false. Its images are
+            prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
 
     Raises ``ValueError`` for an unknown configuration; ``BadInput``, a ``ValueError`` too, for
     weights that are not those of this network.

@@ -16,10 +16,9 @@ from torch_impl.model import VGG
 def run_with_taps(model: VGG, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[Any]]:
     """The output of every tap by name, in order; the last, ``predictions``, are the logits.
 
-    Parameters
-    ----------
-    model: on any device; it is run in evaluation mode, and left in the mode it was in.
-    images: (N, 3, H, W), preprocessed; cast to the model's own float type.
+    Args:
+        model: on any device; it is run in evaluation mode, and left in the mode it was in.
+        images: (N, 3, H, W), preprocessed; cast to the model's own float type.
 
     Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes).
 
@@ -33,12 +32,11 @@ def run_layers_alone(
 ) -> dict[str, NDArray[Any]]:
     """What every layer makes of a given input, by the layer's name, in order.
 
-    Parameters
-    ----------
-    model: as for :func:`run_with_taps`.
-    images: what the first layer reads, (N, 3, H, W).
-    given: the name of every tap but the last -> what the layer after it reads instead of it, in
-        the tap's shape; cast to the model's own float type.
+    Args:
+        model: as for :func:`run_with_taps`.
+        images: what the first layer reads, (N, 3, H, W).
+        given: the name of every tap but the last -> what the layer after it reads instead of it, in
+            the tap's shape; cast to the model's own float type.
 
     The outputs have the taps' names and shapes.
     """

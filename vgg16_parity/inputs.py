@@ -33,12 +33,12 @@ _DENORMAL: Final = 1e-40
 class Case:
     """A batch with a name.
 
-    Parameters
-    ----------
-    name: what reports call it.
-    images: the network's input, (N, 3, H, W).
-    labels: what each image is called, one an image.
-    extreme: whether it is made to go to the ends of the number format, so that it may go beyond.
+    Attributes:
+        name: what reports call it.
+        images: the network's input, (N, 3, H, W).
+        labels: what each image is called, one an image.
+        extreme: whether it is made to go to the ends of the number format, so that it may go
+            beyond.
     """
 
     name: str

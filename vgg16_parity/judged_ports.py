@@ -25,12 +25,11 @@ JUNIT: Final = "junit"
 class JudgedPort:
     """One port, judged in one test.
 
-    Parameters
-    ----------
-    test: pytest's id of the test.
-    number: how many ports the test had judged before.
-    report: a report with the port's row alone.
-    pictures: the files that it was run on.
+    Attributes:
+        test: pytest's id of the test.
+        number: how many ports the test had judged before.
+        report: a report with the port's row alone.
+        pictures: the files that it was run on.
     """
 
     test: str

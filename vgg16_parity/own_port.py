@@ -46,12 +46,11 @@ def checkpoint_of(
 ) -> Checkpoint:
     """The checkpoint that a port was given.
 
-    Parameters
-    ----------
-    weights: a checkpoint; a file of any format of ``vgg16_weights``; or ``seeded`` or ``seeded:N``
-        for the seeded checkpoint of seed 0 or N.
-    configuration: ``A`` to ``E`` or ``tiny``; of seeded weights ``D`` unless given, of others it
-        must be what they are.
+    Args:
+        weights: a checkpoint; a file of any format of ``vgg16_weights``; or ``seeded`` or
+            ``seeded:N`` for the seeded checkpoint of seed 0 or N.
+        configuration: ``A`` to ``E`` or ``tiny``; of seeded weights ``D`` unless given, of others
+            it must be what they are.
 
     Raises ``BadInput`` where there is no such checkpoint.
     """
@@ -73,12 +72,11 @@ class Arbiter:
 
     Answers are kept in a temporary folder, which is gone when the arbiter is closed.
 
-    Parameters
-    ----------
-    checkpoint: with its classifier.
-    pictures: files, prepared by the checkpoint's own recipe; the project's photographs unless
-        given.
-    case: a prepared batch instead of pictures.
+    Args:
+        checkpoint: with its classifier.
+        pictures: files, prepared by the checkpoint's own recipe; the project's photographs unless
+            given.
+        case: a prepared batch instead of pictures.
 
     Raises ``BadInput`` for a checkpoint without its classifier, or a picture that cannot be read.
     """
@@ -138,14 +136,14 @@ class Arbiter:
     ) -> Row:
         """Hold what a port computed of ``images`` against the arbiter.
 
-        Parameters
-        ----------
-        name: what the report calls the port.
-        computed: logits (N, classes), or taps by name in which ``predictions`` are the logits;
-            maps are (N, C, H, W).
-        layers: what each layer, run alone, made of ``given``, under the names of ``computed``; with
-            it the row names the layer that is wrong by itself.
-        mode: the numeric mode that the port computes in, one of ``onnx_arbiter.numeric_modes.MODES``.
+        Args:
+            name: what the report calls the port.
+            computed: logits (N, classes), or taps by name in which ``predictions`` are the logits;
+                maps are (N, C, H, W).
+            layers: what each layer, run alone, made of ``given``, under the names of ``computed``;
+                with it the row names the layer that is wrong by itself.
+            mode: the numeric mode that the port computes in, one of
+                ``onnx_arbiter.numeric_modes.MODES``.
 
         Raises ``BadInput`` for another mode, for taps without logits, and for layers of other names
         than the taps.

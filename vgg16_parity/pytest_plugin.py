@@ -74,14 +74,13 @@ class Judge:
     ) -> Row:
         """Judge what a port computed of :meth:`images`; the row says by how much it holds.
 
-        Parameters
-        ----------
-        name: what the report calls the port.
-        computed: logits (N, classes), or taps by name in which ``predictions`` are the logits.
-        weights: what the port computed with.
-        configuration: which network.
-        layers: what each layer made of :meth:`given`, under the names of ``computed``.
-        mode: ``float32``, ``tf32``, ``bfloat16`` or ``float16``: what the port computes in.
+        Args:
+            name: what the report calls the port.
+            computed: logits (N, classes), or taps by name in which ``predictions`` are the logits.
+            weights: what the port computed with.
+            configuration: which network.
+            layers: what each layer made of :meth:`given`, under the names of ``computed``.
+            mode: ``float32``, ``tf32``, ``bfloat16`` or ``float16``: what the port computes in.
 
         Raises ``AssertionError`` that names the first wrong layer where the port does not hold, and
         ``BadInput`` for what cannot be judged.

@@ -22,15 +22,14 @@ Status = Literal["holds", "broken", "failed", "not run"]
 class Weights:
     """The checkpoint of a run.
 
-    Parameters
-    ----------
-    configuration: the network's name.
-    parameters: how many values it has.
-    seeded: whether the weights were never trained.
-    path: the checkpoint's file name; empty where it was in no canonical file.
-    sha256: that file's digest.
-    metadata: the checkpoint's (recipe, source, licence, …).
-    classes: how many the network tells apart.
+    Attributes:
+        configuration: the network's name.
+        parameters: how many values it has.
+        seeded: whether the weights were never trained.
+        path: the checkpoint's file name; empty where it was in no canonical file.
+        sha256: that file's digest.
+        metadata: the checkpoint's (recipe, source, licence, …).
+        classes: how many the network tells apart.
     """
 
     configuration: str
@@ -46,11 +45,10 @@ class Weights:
 class Image:
     """One image of a case.
 
-    Parameters
-    ----------
-    label: its file's name, or what it shows.
-    sha256: the file's digest; empty for an input that is no file.
-    top5: the arbiter's first five classes; empty where its logits are not finite.
+    Attributes:
+        label: its file's name, or what it shows.
+        sha256: the file's digest; empty for an input that is no file.
+        top5: the arbiter's first five classes; empty where its logits are not finite.
     """
 
     label: str
@@ -70,11 +68,10 @@ class CaseFacts:
 class LayerVerdict:
     """One tap of one runtime on one case.
 
-    Parameters
-    ----------
-    tap: the tap's name.
-    accumulated: the runtime's own tap, beside the arbiter's.
-    local: the layer alone, given the arbiter's input; none where that was not run.
+    Attributes:
+        tap: the tap's name.
+        accumulated: the runtime's own tap, beside the arbiter's.
+        local: the layer alone, given the arbiter's input; none where that was not run.
     """
 
     tap: str
@@ -86,17 +83,16 @@ class LayerVerdict:
 class Decision:
     """What a runtime and the arbiter say that one image shows.
 
-    Parameters
-    ----------
-    top1: the runtime's first class.
-    arbiter_top1: the arbiter's.
-    top5: the runtime's first five, the first first.
-    arbiter_top5: the arbiter's.
-    margin: between the arbiter's first and second logit.
-    largest_error: the runtime's largest |error| of any logit.
-    outcome: ``agrees`` where the first class and the set of the first five are the same; ``inside``
-        where a class changed places with another whose logits the allowed error does not tell
-        apart; ``flipped`` where it does.
+    Attributes:
+        top1: the runtime's first class.
+        arbiter_top1: the arbiter's.
+        top5: the runtime's first five, the first first.
+        arbiter_top5: the arbiter's.
+        margin: between the arbiter's first and second logit.
+        largest_error: the runtime's largest |error| of any logit.
+        outcome: ``agrees`` where the first class and the set of the first five are the same;
+            ``inside`` where a class changed places with another whose logits the allowed error does
+            not tell apart; ``flipped`` where it does.
     """
 
     top1: int
@@ -112,13 +108,12 @@ class Decision:
 class CaseVerdict:
     """One case in one runtime.
 
-    Parameters
-    ----------
-    case: the case's name.
-    layers: one a tap, in the network's order; empty where only what is not finite was compared.
-    decisions: one an image; empty likewise.
-    reason: why it did not pass; empty where it did.
-    notes: what is worth knowing and breaks nothing.
+    Attributes:
+        case: the case's name.
+        layers: one a tap, in the network's order; empty where only what is not finite was compared.
+        decisions: one an image; empty likewise.
+        reason: why it did not pass; empty where it did.
+        notes: what is worth knowing and breaks nothing.
     """
 
     case: str
@@ -137,12 +132,11 @@ class CaseVerdict:
 class GradientVerdict:
     """One tensor of one runtime's backward pass, beside the arbiter's on the branch it took.
 
-    Parameters
-    ----------
-    tensor: the parameter's canonical name, or ``images`` for the gradient of the input.
-    gradient: of the mean cross-entropy.
-    parameter: the parameter after one step of SGD; none for the input.
-    velocity: its momentum buffer after that step; none for the input.
+    Attributes:
+        tensor: the parameter's canonical name, or ``images`` for the gradient of the input.
+        gradient: of the mean cross-entropy.
+        parameter: the parameter after one step of SGD; none for the input.
+        velocity: its momentum buffer after that step; none for the input.
     """
 
     tensor: str
@@ -155,10 +149,9 @@ class GradientVerdict:
 class BesideCpu:
     """One case of a runtime on the GPU, beside the same runtime and lane on the CPU.
 
-    Parameters
-    ----------
-    case: the case's name.
-    layers: one a tap; differences are judged by the sum of both runs' variances.
+    Attributes:
+        case: the case's name.
+        layers: one a tap; differences are judged by the sum of both runs' variances.
     """
 
     case: str
@@ -169,21 +162,20 @@ class BesideCpu:
 class Row:
     """One runtime in one lane on one device.
 
-    Parameters
-    ----------
-    runtime: its name.
-    lane: the lane's.
-    mode: the numeric mode that it was judged by.
-    status: ``holds`` or ``broken`` where it ran, ``failed`` where it began and did not end,
-        ``not run`` where a package, a device or a precision that it needs is not there.
-    reason: why it is not ``holds``.
-    first_wrong: the first layer that is wrong by itself, or from which on the errors are too large
-        where no layer alone was run; empty where there is none.
-    cases: what was compared, where it ran.
-    record: versions, flags, times and memory, where it was started.
-    gradients: one a tensor, from the logits down; empty where gradients were not compared.
-    device: where it ran, or was to; empty where not known.
-    beside_cpu: one a case; only of a run on the GPU, where the CPU's was made too.
+    Attributes:
+        runtime: its name.
+        lane: the lane's.
+        mode: the numeric mode that it was judged by.
+        status: ``holds`` or ``broken`` where it ran, ``failed`` where it began and did not end,
+            ``not run`` where a package, a device or a precision that it needs is not there.
+        reason: why it is not ``holds``.
+        first_wrong: the first layer that is wrong by itself, or from which on the errors are too
+            large where no layer alone was run; empty where there is none.
+        cases: what was compared, where it ran.
+        record: versions, flags, times and memory, where it was started.
+        gradients: one a tensor, from the logits down; empty where gradients were not compared.
+        device: where it ran, or was to; empty where not known.
+        beside_cpu: one a case; only of a run on the GPU, where the CPU's was made too.
     """
 
     runtime: str
@@ -228,15 +220,15 @@ class Row:
 class Report:
     """A whole run.
 
-    Parameters
-    ----------
-    weights: the checkpoint.
-    cases: what every runtime was given.
-    device: where the runtimes ran: ``cpu``, ``cuda`` or ``both``.
-    arbiter_seconds: how long the arbiter took, with the predicted errors.
-    peak_bytes: the most memory of this process, which judges.
-    all_required: whether the runtimes were asked for by name, so that one that was not run counts.
-    rows: one a runtime, lane and device, in the order asked for.
+    Attributes:
+        weights: the checkpoint.
+        cases: what every runtime was given.
+        device: where the runtimes ran: ``cpu``, ``cuda`` or ``both``.
+        arbiter_seconds: how long the arbiter took, with the predicted errors.
+        peak_bytes: the most memory of this process, which judges.
+        all_required: whether the runtimes were asked for by name, so that one that was not run
+            counts.
+        rows: one a runtime, lane and device, in the order asked for.
     """
 
     weights: Weights

@@ -53,21 +53,21 @@ def run_parity(
 ) -> Report:
     """Run the checkpoint's network in every runtime and in the arbiter, and judge the differences.
 
-    Parameters
-    ----------
-    checkpoint: with the classifier; its recipe prepares the images.
-    images: picture files, at least one.
-    runtimes: each becomes a row of the report for every lane and device, also where it cannot run.
-    lanes: the numeric set-ups; one that does not exist on the device is a row that was not run.
-    device: where the runtimes run; with ``both``, a row on the GPU is compared with the CPU's too.
-        The arbiter runs on the CPU.
-    hard_inputs: whether to run the inputs that can hurt too.
-    depth: compare the logits alone, every tap, or each layer alone besides.
-    gradients: compare gradients and a step of SGD on the pictures too, in the runtimes that have
-        them and the lanes of float32.
-    all_required: whether parity needs each of the runtimes, also one that is not installed.
-    timeout: the seconds that a worker may take; none waits for ever.
-    progress: called with the name of each stage.
+    Args:
+        checkpoint: with the classifier; its recipe prepares the images.
+        images: picture files, at least one.
+        runtimes: each becomes a row of the report for every lane and device, also where it cannot
+            run.
+        lanes: the numeric set-ups; one that does not exist on the device is a row that was not run.
+        device: where the runtimes run; with ``both``, a row on the GPU is compared with the CPU's
+            too. The arbiter runs on the CPU.
+        hard_inputs: whether to run the inputs that can hurt too.
+        depth: compare the logits alone, every tap, or each layer alone besides.
+        gradients: compare gradients and a step of SGD on the pictures too, in the runtimes that
+            have them and the lanes of float32.
+        all_required: whether parity needs each of the runtimes, also one that is not installed.
+        timeout: the seconds that a worker may take; none waits for ever.
+        progress: called with the name of each stage.
 
     Raises ``BadInput`` for a checkpoint without its classifier, no image, or one that cannot be
     read, and for gradients at the depth of logits alone, or of runtimes that have none.
@@ -141,14 +141,13 @@ def run_logits(
 class Workspace:
     """A folder where workers find the checkpoint and the inputs, and leave their results.
 
-    Parameters
-    ----------
-    checkpoint: written into the folder where it is not in a canonical file already.
-    folder: temporary.
-    device: where the runtimes run.
-    timeout: the seconds that a worker may take; none waits for ever.
-    progress: called with the name of each stage.
-    gradients: whether rows hold gradients, of the first case.
+    Attributes:
+        checkpoint: written into the folder where it is not in a canonical file already.
+        folder: temporary.
+        device: where the runtimes run.
+        timeout: the seconds that a worker may take; none waits for ever.
+        progress: called with the name of each stage.
+        gradients: whether rows hold gradients, of the first case.
     """
 
     checkpoint: Checkpoint

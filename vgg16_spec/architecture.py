@@ -99,15 +99,14 @@ WeightedLayer: TypeAlias = Convolution | Dense
 class Configuration:
     """One column of Table 1, with the classifier that section 2.1 puts on top.
 
-    Parameters
-    ----------
-    name: the column's letter, or ``tiny``.
-    column: one string a block, in the paper's notation without its word ``conv``:
-        ``"3-64 1-64"`` is a 3x3 and then a 1x1 convolution of 64 channels.
-    hidden_units: the width of fc1 and fc2.
-    input_size: height and width of the input image in pixels.
-    classes: the number of outputs.
-    include_top: whether the classifier (flatten, fc1, fc2, predictions) belongs to the network.
+    Attributes:
+        name: the column's letter, or ``tiny``.
+        column: one string a block, in the paper's notation without its word ``conv``: ``"3-64
+            1-64"`` is a 3x3 and then a 1x1 convolution of 64 channels.
+        hidden_units: the width of fc1 and fc2.
+        input_size: height and width of the input image in pixels.
+        classes: the number of outputs.
+        include_top: whether the classifier (flatten, fc1, fc2, predictions) belongs to the network.
     """
 
     name: str

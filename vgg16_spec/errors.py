@@ -16,11 +16,10 @@ class BadInput(ValueError):
     The message is one line: what was given, what is wrong with it, what was expected. The command
     line prints it and exits with status 2.
 
-    Parameters
-    ----------
-    given: the file or the option that cannot be used.
-    problem: what is wrong with it.
-    expected: what would have been accepted.
+    Args:
+        given: the file or the option that cannot be used.
+        problem: what is wrong with it.
+        expected: what would have been accepted.
     """
 
     def __init__(self, given: str | os.PathLike[str], problem: str, expected: str = "") -> None:

@@ -16,13 +16,12 @@ OpenShape: TypeAlias = tuple[int | None, ...]
 class LayerSummary:
     """A layer as a framework has it.
 
-    Parameters
-    ----------
-    layer: the canonical name.
-    name: what the framework calls it.
-    kind: the framework's class, function or operators that compute it.
-    output: its output's shape in the framework's layout, the batch first.
-    weights: the framework's name -> shape in the framework's layout, in its order.
+    Attributes:
+        layer: the canonical name.
+        name: what the framework calls it.
+        kind: the framework's class, function or operators that compute it.
+        output: its output's shape in the framework's layout, the batch first.
+        weights: the framework's name -> shape in the framework's layout, in its order.
     """
 
     layer: str

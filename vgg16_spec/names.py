@@ -85,10 +85,9 @@ def _keys(configuration: Configuration, library: str) -> dict[str, str]:
 def recognise(shapes: Mapping[str, Shape]) -> tuple[Configuration, dict[str, str], str] | None:
     """Whose tensors these are, where they are torchvision's or timm's in full.
 
-    Parameters
-    ----------
-    shapes: key -> shape. timm's fc1 is a convolution over the whole map, (out, C, H, W), and its
-        fc2 one of 1x1; both have the same values in the same order as a dense layer.
+    Args:
+        shapes: key -> shape. timm's fc1 is a convolution over the whole map, (out, C, H, W), and
+            its fc2 one of 1x1; both have the same values in the same order as a dense layer.
 
     Returns the configuration, canonical tensor name -> key in canonical order, and the format's
     name; ``None`` for any other tensors.

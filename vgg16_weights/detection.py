@@ -40,10 +40,9 @@ def detect(path: str | os.PathLike[str]) -> str:
 def read(path: str | os.PathLike[str], file_format: str | None = None) -> Checkpoint:
     """A weights file of any format as a checkpoint.
 
-    Parameters
-    ----------
-    path: the file.
-    file_format: one of ``FORMATS``; found from the content unless given.
+    Args:
+        path: the file.
+        file_format: one of ``FORMATS``; found from the content unless given.
 
     Raises ``BadInput`` for a file that cannot be used.
     """
@@ -58,11 +57,10 @@ def write(
 ) -> str:
     """Write a checkpoint; its format.
 
-    Parameters
-    ----------
-    checkpoint: whose values and metadata to write.
-    path: the file; what was there stays until the new one is whole.
-    file_format: one of ``FORMATS``; found from the file's ending unless given.
+    Args:
+        checkpoint: whose values and metadata to write.
+        path: the file; what was there stays until the new one is whole.
+        file_format: one of ``FORMATS``; found from the file's ending unless given.
 
     Raises ``BadInput`` for a format that is not written, a value that is not finite, or a file that
     cannot be written.

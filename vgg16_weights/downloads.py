@@ -31,13 +31,12 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 class Patience:
     """How long to wait, in seconds, and how often to try again.
 
-    Parameters
-    ----------
-    tries: in a row that bring next to nothing.
-    first_wait: after the first of them; each further one waits twice as long.
-    longest_wait: between two tries; a server that asks for more by ``Retry-After`` is given up.
-    connect: for a connection.
-    read: for the next bytes.
+    Attributes:
+        tries: in a row that bring next to nothing.
+        first_wait: after the first of them; each further one waits twice as long.
+        longest_wait: between two tries; a server that asks for more by ``Retry-After`` is given up.
+        connect: for a connection.
+        read: for the next bytes.
     """
 
     tries: int = 6
@@ -51,13 +50,12 @@ class Patience:
 class Order:
     """What to fetch.
 
-    Parameters
-    ----------
-    url: of scheme https; http on this computer only.
-    path: where the file is to appear, in a folder that exists.
-    digest: what its bytes have to be.
-    limit: the most bytes to take.
-    remedy: what an error tells the user to do instead.
+    Attributes:
+        url: of scheme https; http on this computer only.
+        path: where the file is to appear, in a folder that exists.
+        digest: what its bytes have to be.
+        limit: the most bytes to take.
+        remedy: what an error tells the user to do instead.
     """
 
     url: str

@@ -26,12 +26,11 @@ START_BYTES: Final = 1024
 class Format:
     """One file format.
 
-    Parameters
-    ----------
-    name: what it is called on the command line.
-    ending: the file's ending that means it when writing; empty where none does.
-    title: one line that says in errors what was expected.
-    writable: whether it can be written too.
+    Attributes:
+        name: what it is called on the command line.
+        ending: the file's ending that means it when writing; empty where none does.
+        title: one line that says in errors what was expected.
+        writable: whether it can be written too.
     """
 
     name: str

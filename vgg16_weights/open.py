@@ -32,12 +32,12 @@ def open_weights(
 ) -> Checkpoint:
     """The checkpoint that is meant.
 
-    Parameters
-    ----------
-    weights: a published set's name (``vgg16 weights list``), a file of any format, or a checkpoint,
-        which is returned as it is. A published set's file is fetched unless it is in the cache; its
-        recipe and licence become the checkpoint's, and a classifier that it lacks is left out.
-    progress: is told the bytes so far and in all while a file is fetched.
+    Args:
+        weights: a published set's name (``vgg16 weights list``), a file of any format, or a
+            checkpoint, which is returned as it is. A published set's file is fetched unless it is
+            in the cache; its recipe and licence become the checkpoint's, and a classifier that it
+            lacks is left out.
+        progress: is told the bytes so far and in all while a file is fetched.
 
     Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
     """

@@ -24,10 +24,9 @@ _MIB: Final = 1 << 20
 class Digest:
     """What identifies a file's bytes.
 
-    Parameters
-    ----------
-    algorithm: the one that the publisher chose.
-    value: in hexadecimal; of some files only the first digits are published.
+    Attributes:
+        algorithm: the one that the publisher chose.
+        value: in hexadecimal; of some files only the first digits are published.
     """
 
     algorithm: Literal["md5", "sha256"]
@@ -57,23 +56,24 @@ class Digest:
 class Published:
     """One set of weights that somebody published.
 
-    Parameters
-    ----------
-    name: what the command line and the models call it.
-    file: the file's name in the cache folder and on a mirror.
-    url: where it is published.
-    digest: of the file.
-    size: of the file in bytes, or about.
-    file_format: what ``vgg16_weights`` calls its format.
-    recipe: the preprocessing that the weights expect (``vgg16_spec.images.preprocessing.RECIPES``).
-    licence: as far as the publisher states one.
-    configuration: the network they belong to.
-    features_only: why there is no classifier to use; empty where there is one.
-    top1: published accuracy on ImageNet's validation set in percent; ``None`` where there is none.
-    top5: likewise, of the five likeliest classes.
-    accuracy_source: who published that.
-    repository: on the Hugging Face Hub, where ``huggingface_hub`` is what fetches the file.
-    revision: the commit there.
+    Attributes:
+        name: what the command line and the models call it.
+        file: the file's name in the cache folder and on a mirror.
+        url: where it is published.
+        digest: of the file.
+        size: of the file in bytes, or about.
+        file_format: what ``vgg16_weights`` calls its format.
+        recipe: the preprocessing that the weights expect
+            (``vgg16_spec.images.preprocessing.RECIPES``).
+        licence: as far as the publisher states one.
+        configuration: the network they belong to.
+        features_only: why there is no classifier to use; empty where there is one.
+        top1: published accuracy on ImageNet's validation set in percent; ``None`` where there is
+            none.
+        top5: likewise, of the five likeliest classes.
+        accuracy_source: who published that.
+        repository: on the Hugging Face Hub, where ``huggingface_hub`` is what fetches the file.
+        revision: the commit there.
     """
 
     name: str

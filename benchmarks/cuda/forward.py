@@ -21,12 +21,11 @@ Step = Callable[[], object]
 def step(runtime: Runtime, network: Any, device: Device, images: NDArray[np.float32]) -> Step:
     """A function that runs the network once and comes back when the logits are there.
 
-    Parameters
-    ----------
-    runtime: which; not somebody's own port.
-    network: what its evaluator holds (``network``).
-    device: where it runs.
-    images: (N, 3, H, W), preprocessed; moved to the device here.
+    Args:
+        runtime: which; not somebody's own port.
+        network: what its evaluator holds (``network``).
+        device: where it runs.
+        images: (N, 3, H, W), preprocessed; moved to the device here.
     """
     if runtime.onnx:
         return _onnx(network, device, images)

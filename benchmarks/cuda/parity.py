@@ -36,13 +36,12 @@ def run(
 ) -> Report:
     """Judge every runtime in every lane on the device, the strict lane on the CPU too.
 
-    Parameters
-    ----------
-    checkpoint, images, runtimes, progress: as for ``vgg16_parity.run.run_parity``.
-    lanes: which, the first first; one that the device lacks is left out.
-    device: where to run.
-    deadline: the moment of ``time.monotonic`` after which nothing more is started and what runs is
-        stopped; a row says so.
+    Args:
+        checkpoint, images, runtimes, progress: as for ``vgg16_parity.run.run_parity``.
+        lanes: which, the first first; one that the device lacks is left out.
+        device: where to run.
+        deadline: the moment of ``time.monotonic`` after which nothing more is started and what runs
+            is stopped; a row says so.
     """
     case = inputs.pictures(checkpoint, images)
     jobs = list(_jobs(runtimes, lanes, device))

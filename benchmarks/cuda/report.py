@@ -23,13 +23,12 @@ _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 class Throughput:
     """One runtime in one lane at one batch size.
 
-    Parameters
-    ----------
-    runtime, lane, mode: what ran, and the numeric mode whose roofline counts.
-    batch: images at once; 0 where nothing was measured.
-    seconds: of a batch, the median.
-    runs: how many were timed.
-    reason: why there is no time; empty where there is one.
+    Attributes:
+        runtime, lane, mode: what ran, and the numeric mode whose roofline counts.
+        batch: images at once; 0 where nothing was measured.
+        seconds: of a batch, the median.
+        runs: how many were timed.
+        reason: why there is no time; empty where there is one.
     """
 
     runtime: str
@@ -59,15 +58,14 @@ class Target:
 class Results:
     """What one run of the command found, besides the parity report.
 
-    Parameters
-    ----------
-    configuration: the network's name.
-    device: where it was measured.
-    facts: card, driver, versions, date.
-    operations: floating-point operations of one image, two for each multiply-add.
-    rates: mode -> FLOP/s of a large matrix product.
-    throughput: every measurement.
-    targets: what was to be reached.
+    Attributes:
+        configuration: the network's name.
+        device: where it was measured.
+        facts: card, driver, versions, date.
+        operations: floating-point operations of one image, two for each multiply-add.
+        rates: mode -> FLOP/s of a large matrix product.
+        throughput: every measurement.
+        targets: what was to be reached.
     """
 
     configuration: str

@@ -14,14 +14,13 @@ from benchmarks.harness.measure import Outcome, Span
 class Row:
     """One route's exports.
 
-    Parameters
-    ----------
-    route: which.
-    error: why it failed or was stopped; empty where it did not.
-    outcomes: one for each process.
-    written: bytes of the files that it left.
-    digest: of the ONNX file of this project's routes.
-    late: modules that were imported while the clock ran.
+    Attributes:
+        route: which.
+        error: why it failed or was stopped; empty where it did not.
+        outcomes: one for each process.
+        written: bytes of the files that it left.
+        digest: of the ONNX file of this project's routes.
+        late: modules that were imported while the clock ran.
     """
 
     route: Route
@@ -67,10 +66,9 @@ class Row:
 class Latency:
     """The latency of files that ran in turn.
 
-    Parameters
-    ----------
-    reference: the file that is in every group.
-    groups: the files that were open together, and what became of the process.
+    Attributes:
+        reference: the file that is in every group.
+        groups: the files that were open together, and what became of the process.
     """
 
     reference: str
@@ -118,15 +116,14 @@ class Latency:
 class Results:
     """All of it.
 
-    Parameters
-    ----------
-    configuration: the network.
-    peer: torchvision's name for it; empty where it has none.
-    weights_bytes: the size of the checkpoint.
-    machine: what it was measured on.
-    rows: route -> its exports.
-    sessions: route -> one outcome for each session that was opened.
-    latency: of the same files.
+    Attributes:
+        configuration: the network.
+        peer: torchvision's name for it; empty where it has none.
+        weights_bytes: the size of the checkpoint.
+        machine: what it was measured on.
+        rows: route -> its exports.
+        sessions: route -> one outcome for each session that was opened.
+        latency: of the same files.
     """
 
     configuration: str

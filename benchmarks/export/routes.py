@@ -24,15 +24,14 @@ from export import MODEL_FILE
 class Route:
     """One way of writing the network as ONNX, or a unit.
 
-    Parameters
-    ----------
-    title: what it is called in the report.
-    side: whose it is.
-    prepare: what comes before the clock; it gives what is timed.
-    out: where it writes, from the folder of all; ``shared/`` is where the checkpoint lies.
-    backend: Keras's, where Keras takes part.
-    session: whether its file is opened and run by ONNX Runtime as well.
-    slow: whether it is left out unless asked for.
+    Attributes:
+        title: what it is called in the report.
+        side: whose it is.
+        prepare: what comes before the clock; it gives what is timed.
+        out: where it writes, from the folder of all; ``shared/`` is where the checkpoint lies.
+        backend: Keras's, where Keras takes part.
+        session: whether its file is opened and run by ONNX Runtime as well.
+        slow: whether it is left out unless asked for.
     """
 
     title: str

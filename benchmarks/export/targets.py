@@ -25,12 +25,11 @@ _FILES: Final = ("torch-shared", "torch-separate")
 class Verdict:
     """One target.
 
-    Parameters
-    ----------
-    target: what is to be reached, in words.
-    measured: the figure; ``None`` where it was not measured.
-    limit: the most that it may be.
-    unit: of both, empty for a ratio.
+    Attributes:
+        target: what is to be reached, in words.
+        measured: the figure; ``None`` where it was not measured.
+        limit: the most that it may be.
+        unit: of both, empty for a ratio.
     """
 
     target: str

@@ -59,11 +59,10 @@ class Limits:
 class Span:
     """One measured piece of work.
 
-    Parameters
-    ----------
-    start, end: seconds of ``time.monotonic``.
-    before: the process's memory when it began, as (resident, anonymous) bytes.
-    peak: the most of each in between; anonymous memory as the samples saw it.
+    Attributes:
+        start, end: seconds of ``time.monotonic``.
+        before: the process's memory when it began, as (resident, anonymous) bytes.
+        peak: the most of each in between; anonymous memory as the samples saw it.
     """
 
     start: float
@@ -86,13 +85,12 @@ class Span:
 class Outcome:
     """What became of a worker.
 
-    Parameters
-    ----------
-    error: why it failed or was stopped, in one line; empty where it did not.
-    seconds: from its start to its end, imports included.
-    peak: the most resident memory that the process held, in bytes, imports included.
-    spans: name -> what was measured.
-    result: what the worker tells.
+    Attributes:
+        error: why it failed or was stopped, in one line; empty where it did not.
+        seconds: from its start to its end, imports included.
+        peak: the most resident memory that the process held, in bytes, imports included.
+        spans: name -> what was measured.
+        result: what the worker tells.
     """
 
     error: str = ""
@@ -173,13 +171,12 @@ def run(
 ) -> Outcome:
     """Have a worker do a job, and measure it.
 
-    Parameters
-    ----------
-    module: the worker, a Python module that hands its argument to ``serve``.
-    job: what ``serve`` gives the worker's function; a JSON object with a ``task``.
-    limits: a worker beyond them is killed, and that is its outcome.
-    settings: environment variables besides this process's own.
-    gpu: whether the worker may see a GPU.
+    Args:
+        module: the worker, a Python module that hands its argument to ``serve``.
+        job: what ``serve`` gives the worker's function; a JSON object with a ``task``.
+        limits: a worker beyond them is killed, and that is its outcome.
+        settings: environment variables besides this process's own.
+        gpu: whether the worker may see a GPU.
     """
     with TemporaryDirectory() as name:
         folder = Path(name)

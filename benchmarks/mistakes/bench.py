@@ -32,12 +32,11 @@ _PACKAGES: Final = ("keras", "tensorflow", "torch", "numpy", "pillow")
 class Found:
     """What was reported of one mistake in one framework.
 
-    Parameters
-    ----------
-    named: the layer that was named; empty where nothing was found.
-    deviations: the most predicted standard deviations that an element of it is off by.
-    ratio: rms(error) over rms(predicted) of it.
-    logits: the deviations at the logits.
+    Attributes:
+        named: the layer that was named; empty where nothing was found.
+        deviations: the most predicted standard deviations that an element of it is off by.
+        ratio: rms(error) over rms(predicted) of it.
+        logits: the deviations at the logits.
     """
 
     named: str

@@ -122,12 +122,11 @@ def _directions(text: str) -> tuple[Direction, ...]:
 class _Bench:
     """A folder for the files, and the measurements in it.
 
-    Parameters
-    ----------
-    configuration: the network's name.
-    reference: its seeded checkpoint, which all files are made from.
-    folder: an empty one.
-    limits: of each process.
+    Args:
+        configuration: the network's name.
+        reference: its seeded checkpoint, which all files are made from.
+        folder: an empty one.
+        limits: of each process.
     """
 
     def __init__(self, configuration: str, reference: Path, folder: Path, limits: Limits) -> None:

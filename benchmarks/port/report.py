@@ -30,12 +30,11 @@ class Direction(NamedTuple):
 class Row:
     """One direction's measurements.
 
-    Parameters
-    ----------
-    direction: which.
-    source_bytes: the size of the file that is ported.
-    ports, units, naive: one outcome for each process; ``naive`` of the main directions only.
-    error: why there was no file to port; empty where there was.
+    Attributes:
+        direction: which.
+        source_bytes: the size of the file that is ported.
+        ports, units, naive: one outcome for each process; ``naive`` of the main directions only.
+        error: why there was no file to port; empty where there was.
     """
 
     direction: Direction

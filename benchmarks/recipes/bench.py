@@ -29,13 +29,12 @@ _TOP: Final = 5
 class Change(NamedTuple):
     """What a recipe does instead of the weights' own, over the photographs.
 
-    Parameters
-    ----------
-    expected: the recipe that the weights expect.
-    given: the recipe that the photographs were prepared by.
-    logits: rms of the logits' change over rms of the right logits.
-    likeliest: of how many photographs the likeliest class is still the same.
-    top5: of the five likeliest classes, how many are still among them, on average.
+    Attributes:
+        expected: the recipe that the weights expect.
+        given: the recipe that the photographs were prepared by.
+        logits: rms of the logits' change over rms of the right logits.
+        likeliest: of how many photographs the likeliest class is still the same.
+        top5: of the five likeliest classes, how many are still among them, on average.
     """
 
     expected: str

@@ -54,12 +54,11 @@ _SYMMETRIES: Final = 8
 class Study:
     """One set of runs.
 
-    Parameters
-    ----------
-    network: the configuration's name.
-    seeds: how many, from 0.
-    lanes: which.
-    hard: whether the inputs that can hurt are run, beside the image of the seed.
+    Attributes:
+        network: the configuration's name.
+        seeds: how many, from 0.
+        lanes: which.
+        hard: whether the inputs that can hurt are run, beside the image of the seed.
     """
 
     network: str

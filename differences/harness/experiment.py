@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 class Figure:
     """One number that was measured.
 
-    Parameters
-    ----------
-    name: what was measured, in words.
-    value: the number; a whole one is shown as it is.
-    unit: what it counts or is relative to; empty where the name says it.
+    Attributes:
+        name: what was measured, in words.
+        value: the number; a whole one is shown as it is.
+        unit: what it counts or is relative to; empty where the name says it.
     """
 
     name: str
@@ -45,11 +44,10 @@ class Claim:
 class Finding:
     """What one experiment found.
 
-    Parameters
-    ----------
-    figures: in the order of the page's table; at least one.
-    claims: what the page says follows; at least one.
-    draw: draws the plot, where looking is better, on an empty figure of 8 by 4 inches.
+    Attributes:
+        figures: in the order of the page's table; at least one.
+        claims: what the page says follows; at least one.
+        draw: draws the plot, where looking is better, on an empty figure of 8 by 4 inches.
     """
 
     figures: tuple[Figure, ...]

@@ -16,11 +16,10 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 def ask(name: str, environment: Mapping[str, str], *arguments: str) -> Any:
     """What ``python -m differences.NAME ARGUMENTS`` prints as JSON, in its last line.
 
-    Parameters
-    ----------
-    name: of the experiment; its module answers where it is run as a script.
-    environment: variables of the process, beside or instead of this one's.
-    arguments: handed on.
+    Args:
+        name: of the experiment; its module answers where it is run as a script.
+        environment: variables of the process, beside or instead of this one's.
+        arguments: handed on.
 
     Raises ``RuntimeError`` with what the process complained of where it fails.
     """

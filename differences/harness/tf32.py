@@ -34,11 +34,10 @@ def run_with_operands(
 ) -> dict[str, Values]:
     """Every tap's output by name, where both operands of every product are rounded first.
 
-    Parameters
-    ----------
-    checkpoint: the weights, and through its configuration the network.
-    images: (N, 3, H, W), preprocessed.
-    rounded: what is done to weights and to what a layer reads.
+    Args:
+        checkpoint: the weights, and through its configuration the network.
+        images: (N, 3, H, W), preprocessed.
+        rounded: what is done to weights and to what a layer reads.
     """
     values = images
     taps: dict[str, Values] = {}

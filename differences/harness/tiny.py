@@ -59,10 +59,9 @@ def keras_deviations(model: Any) -> float:
 def deviations(logits: NDArray[np.floating[Any]], weights: Checkpoint | None = None) -> float:
     """The largest error of any logit, in predicted standard deviations of float32 rounding.
 
-    Parameters
-    ----------
-    logits: (N, 1000), what a port makes of :func:`images`.
-    weights: what the arbiter runs, unless it is :func:`checkpoint`.
+    Args:
+        logits: (N, 1000), what a port makes of :func:`images`.
+        weights: what the arbiter runs, unless it is :func:`checkpoint`.
     """
     right, deviation = _predicted() if weights is None else predict_logits(weights, images())
     return float(np.max(np.abs(logits - right) / deviation))

@@ -58,12 +58,11 @@ def run() -> Finding:
 def _differing(size: int, stride: int, padding: str, *, one_side: bool = False) -> int:
     """How many outputs of a 3x3 convolution, 2 maps to 3, differ between the frameworks.
 
-    Parameters
-    ----------
-    size: the maps' height and width.
-    stride: the convolution's.
-    padding: in Keras: ``same``, or ``explicit`` for one pixel on every side.
-    one_side: whether PyTorch pads one pixel on the right and below, instead of on every side.
+    Args:
+        size: the maps' height and width.
+        stride: the convolution's.
+        padding: in Keras: ``same``, or ``explicit`` for one pixel on every side.
+        one_side: whether PyTorch pads one pixel on the right and below, instead of on every side.
 
     All values are whole numbers, so that any order of summation gives the same.
     """

@@ -33,12 +33,11 @@ _CLOSE = 0.01
 class Followed(NamedTuple):
     """Two photographs through VGG16's convolutions.
 
-    Parameters
-    ----------
-    sizes: the root mean square of each convolution's output, after its ReLU.
-    apart: how far the photographs' outputs of the last are apart, as a part of their size.
-    deviation: the standard deviation of the last convolution's kernel.
-    bias: the largest magnitude of its bias.
+    Attributes:
+        sizes: the root mean square of each convolution's output, after its ReLU.
+        apart: how far the photographs' outputs of the last are apart, as a part of their size.
+        deviation: the standard deviation of the last convolution's kernel.
+        bias: the largest magnitude of its bias.
     """
 
     sizes: list[float]

@@ -37,13 +37,12 @@ def write(
 ) -> dict[str, Any]:
     """Compare a bundle's graph with its float32 twin on the project's photographs.
 
-    Parameters
-    ----------
-    folder: the bundle's, with the graph and its weights.
-    model: that graph.
-    reference: the same network with the checkpoint's own weights and the same ends.
-    checkpoint: the weights.
-    options: the bundle's.
+    Args:
+        folder: the bundle's, with the graph and its weights.
+        model: that graph.
+        reference: the same network with the checkpoint's own weights and the same ends.
+        checkpoint: the weights.
+        options: the bundle's.
 
     Writes ``accuracy.json``, and returns what it says:
 

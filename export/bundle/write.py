@@ -38,12 +38,11 @@ def export_onnx(
     all; an earlier export there is replaced. The graph is the same, byte for byte, whichever
     framework it was traced from.
 
-    Parameters
-    ----------
-    framework: ``keras``, on the backend that Keras runs on, or ``torch``.
-    checkpoint: the weights, and through its configuration the network.
-    out: the file or the folder.
-    options: the fields of ``export.options.Options``, in the words that it documents.
+    Args:
+        framework: ``keras``, on the backend that Keras runs on, or ``torch``.
+        checkpoint: the weights, and through its configuration the network.
+        out: the file or the folder.
+        options: the fields of ``export.options.Options``, in the words that it documents.
 
     Returns the path of the ONNX file.
 

@@ -132,9 +132,8 @@ def _stages() -> tuple[tuple[ir.passes.InPlacePass, ...], ...]:
 def canonicalise(model: ir.Model) -> None:
     """Bring a traced graph to the canonical operators, in place.
 
-    Parameters
-    ----------
-    model: its inputs are the images (N, 3, H, W) and the weights, in canonical layout.
+    Args:
+        model: its inputs are the images (N, 3, H, W) and the weights, in canonical layout.
 
     Afterwards it consists of ``OPERATORS`` in topological order, each weight read directly by the
     node that it belongs to, every attribute written one way.

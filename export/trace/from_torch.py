@@ -17,9 +17,8 @@ from vgg16_spec.names import torchvision_keys
 def trace(configuration: Configuration) -> ir.Model:
     """The network's graph as PyTorch computes it.
 
-    Parameters
-    ----------
-    configuration: the network, with or without its classifier.
+    Args:
+        configuration: the network, with or without its classifier.
 
     The graph's first input is ``images``, (batch, 3, H, W); the others are the weights by canonical
     name, in canonical layout. Its output is ``logits`` (batch, classes), or without the classifier

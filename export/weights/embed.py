@@ -27,11 +27,10 @@ _RAW_DATA: Final = b"\x4a"
 def write_embedded(model: ir.Model, checkpoint: Checkpoint, path: Path) -> None:
     """Write a graph with a checkpoint's weights in it.
 
-    Parameters
-    ----------
-    model: its initializers that have the names of weights are these weights.
-    checkpoint: read one tensor at a time.
-    path: of the file.
+    Args:
+        model: its initializers that have the names of weights are these weights.
+        checkpoint: read one tensor at a time.
+        path: of the file.
     """
     weights = {name: model.graph.initializers.pop(name) for name in checkpoint}
     try:

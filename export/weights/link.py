@@ -57,11 +57,10 @@ def _read(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
 def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:
     """Point a graph's weights at their bytes in a file, in place.
 
-    Parameters
-    ----------
-    model: its initializers know their types and shapes.
-    offsets: initializer's name -> first byte in the file; the others stay as they are.
-    location: the file's path from the ONNX file's folder, with ``/``.
+    Args:
+        model: its initializers know their types and shapes.
+        offsets: initializer's name -> first byte in the file; the others stay as they are.
+        location: the file's path from the ONNX file's folder, with ``/``.
     """
     for name, offset in offsets.items():
         value = model.graph.initializers[name]

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 class ReportFiles:
     """Which reports to write, and what to compare with.
 
-    Parameters
-    ----------
-    json: the report as JSON; none where it is not wanted.
-    html: the report as a page; likewise.
-    junit: the report as JUnit XML; likewise.
-    against: an older report as JSON.
+    Attributes:
+        json: the report as JSON; none where it is not wanted.
+        html: the report as a page; likewise.
+        junit: the report as JUnit XML; likewise.
+        against: an older report as JSON.
     """
 
     json: Path | None = None
@@ -61,12 +60,11 @@ class ReportFiles:
     ) -> None:
         """Write what is wanted, each file whole.
 
-        Parameters
-        ----------
-        report: what a run found.
-        document: the same as JSON.
-        pictures: the files of its photographs.
-        moved: what is different since the older report; none where there is none.
+        Args:
+            report: what a run found.
+            document: the same as JSON.
+            pictures: the files of its photographs.
+            moved: what is different since the older report; none where there is none.
         """
         from vgg16_spec.files.atomic import whole_file
 

@@ -25,13 +25,12 @@ __all__ = ["ENDINGS", "KINDS", "Kind", "check", "draw"]
 def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = "volumes") -> Path:
     """Write a picture of a configuration, as SVG or PNG by the ending of ``out``.
 
-    Parameters
-    ----------
-    out: the file to write, whole or not at all.
-    configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
-    kind: ``volumes``, every layer's output as a box to scale; ``table``, Table 1 of the paper with
-        the configuration's column marked; ``keras``, what ``keras.utils.plot_model`` draws, which
-        wants Graphviz and pydot.
+    Args:
+        out: the file to write, whole or not at all.
+        configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
+        kind: ``volumes``, every layer's output as a box to scale; ``table``, Table 1 of the paper
+            with the configuration's column marked; ``keras``, what ``keras.utils.plot_model``
+            draws, which wants Graphviz and pydot.
 
     The same bytes each time with the same versions of what draws.
 

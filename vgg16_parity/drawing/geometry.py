@@ -48,14 +48,13 @@ SOFTMAX: Final = "softmax"
 class Volume:
     """One feature map, or one vector, as a box.
 
-    Parameters
-    ----------
-    name: the layer whose output it is, ``input`` or ``softmax``.
-    kind: what computes it.
-    shape: (C, H, W), or (features,) of a vector.
-    left: where the box's centre line starts.
-    middle: the height of that line.
-    size: the box's extent along x, along y, and back before it is slanted.
+    Attributes:
+        name: the layer whose output it is, ``input`` or ``softmax``.
+        kind: what computes it.
+        shape: (C, H, W), or (features,) of a vector.
+        left: where the box's centre line starts.
+        middle: the height of that line.
+        size: the box's extent along x, along y, and back before it is slanted.
     """
 
     name: str
@@ -98,14 +97,14 @@ class Volume:
 class Scene:
     """Everything that stands in the drawing, from the input to softmax.
 
-    Parameters
-    ----------
-    volumes: in the order that data passes them.
-    fans: between the vectors, and from the last map to the first of them, by the name of the layer
-        that reads every value of the one before: ``flatten`` and all dense layers but the first.
-    per_pixel: the length of one pixel of a map's height or width.
-    per_channel: the length of one channel.
-    per_unit: the length of one element of a vector.
+    Attributes:
+        volumes: in the order that data passes them.
+        fans: between the vectors, and from the last map to the first of them, by the name of the
+            layer that reads every value of the one before: ``flatten`` and all dense layers but the
+            first.
+        per_pixel: the length of one pixel of a map's height or width.
+        per_channel: the length of one channel.
+        per_unit: the length of one element of a vector.
     """
 
     volumes: tuple[Volume, ...]

@@ -25,11 +25,10 @@ PAPERS: Final = ("A", "B", "C", "D", "E")
 class Row:
     """A row of the table.
 
-    Parameters
-    ----------
-    name: what stands in it, also the start of its cells' identifiers.
-    cells: one a column, each its lines.
-    colour: of the background; empty for none.
+    Attributes:
+        name: what stands in it, also the start of its cells' identifiers.
+        cells: one a column, each its lines.
+        colour: of the background; empty for none.
     """
 
     name: str

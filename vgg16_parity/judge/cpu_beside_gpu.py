@@ -38,11 +38,10 @@ def add_cpu_comparison(row: Row, gpu: Run, cpu: Run, expectations: Sequence[Arbi
 
     Where the CPU's run does not hold by itself, the difference is told and is not the GPU's fault.
 
-    Parameters
-    ----------
-    row: of the run on the GPU; its own reason stays first.
-    gpu, cpu: the two runs.
-    expectations: what the arbiter has of each case, in the order of the jobs'.
+    Args:
+        row: of the run on the GPU; its own reason stays first.
+        gpu, cpu: the two runs.
+        expectations: what the arbiter has of each case, in the order of the jobs'.
     """
     cases = []
     for index, expectation in enumerate(expectations):

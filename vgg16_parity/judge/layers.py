@@ -31,14 +31,13 @@ def judge(
 ) -> Row:
     """Judge what a worker left of every case.
 
-    Parameters
-    ----------
-    runtime: the row's name.
-    lane: the row's lane.
-    mode: the numeric mode to judge by.
-    expectations: what the arbiter has of each case, in the order of the job's.
-    job: tells where the results are.
-    record: goes into the row.
+    Args:
+        runtime: the row's name.
+        lane: the row's lane.
+        mode: the numeric mode to judge by.
+        expectations: what the arbiter has of each case, in the order of the job's.
+        job: tells where the results are.
+        record: goes into the row.
     """
     cases = []
     for expectation, folder in zip(expectations, job.cases, strict=True):
@@ -71,13 +70,12 @@ def judge_case(
 ) -> CaseVerdict:
     """Judge a runtime's taps, and its layers alone where there are any.
 
-    Parameters
-    ----------
-    expectation: what the arbiter has; its taps are judged, in their order.
-    mode: the numeric mode to judge by.
-    taps: the runtime's own, by name.
-    layers: what each layer made of the arbiter's input, by name; may be empty.
-    some_taps: whether a tap besides the logits may be missing.
+    Args:
+        expectation: what the arbiter has; its taps are judged, in their order.
+        mode: the numeric mode to judge by.
+        taps: the runtime's own, by name.
+        layers: what each layer made of the arbiter's input, by name; may be empty.
+        some_taps: whether a tap besides the logits may be missing.
     """
     if beyond := expectation.beyond(mode):
         said = f"{beyond}: not compared"

@@ -27,12 +27,11 @@ IMAGES: Final = "images"
 class ArbiterTap:
     """A tap as the arbiter has it, mapped from its files.
 
-    Parameters
-    ----------
-    before: the values before the ReLU, float64.
-    relu: whether the tap's values are those above zero.
-    accumulated: the predicted standard deviation after all layers so far.
-    local: the same for the layer alone.
+    Attributes:
+        before: the values before the ReLU, float64.
+        relu: whether the tap's values are those above zero.
+        accumulated: the predicted standard deviation after all layers so far.
+        local: the same for the layer alone.
     """
 
     before: NDArray[np.float64]
@@ -45,12 +44,11 @@ class ArbiterTap:
 class ArbiterCase:
     """A case's folder.
 
-    Parameters
-    ----------
-    case: the case.
-    folder: where its files are.
-    relus: tap -> whether a ReLU ends it, in the network's order; the taps that are kept.
-    reached: tap -> the largest magnitude before its ReLU, in the network's order; every tap.
+    Attributes:
+        case: the case.
+        folder: where its files are.
+        relus: tap -> whether a ReLU ends it, in the network's order; the taps that are kept.
+        reached: tap -> the largest magnitude before its ReLU, in the network's order; every tap.
     """
 
     case: Case
@@ -85,13 +83,12 @@ def expect(
 ) -> ArbiterCase:
     """Run the arbiter on a case and write what it expects into a new folder.
 
-    Parameters
-    ----------
-    checkpoint: with its classifier.
-    case: the images.
-    modes: the numeric modes to predict errors for.
-    folder: made here.
-    logits_only: keep the last tap alone.
+    Args:
+        checkpoint: with its classifier.
+        case: the images.
+        modes: the numeric modes to predict errors for.
+        folder: made here.
+        logits_only: keep the last tap alone.
     """
     folder.mkdir()
     np.save(folder / f"{IMAGES}.npy", case.images)

@@ -50,14 +50,13 @@ from vgg16_spec.checkpoint import Checkpoint
 class Prediction:
     """What the arbiter expects of one tap, and how far off a runtime may be.
 
-    Parameters
-    ----------
-    tap: the tap's name.
-    before: the values before the ReLU, (N, C, H, W) or (N, features), float64.
-    relu: whether the tap's values are those above zero.
-    accumulated: mode -> predicted standard deviation where a runtime has computed all layers so
-        far; the array's shape is that of ``before``.
-    local: the same where a runtime is given the arbiter's input of this layer, rounded.
+    Attributes:
+        tap: the tap's name.
+        before: the values before the ReLU, (N, C, H, W) or (N, features), float64.
+        relu: whether the tap's values are those above zero.
+        accumulated: mode -> predicted standard deviation where a runtime has computed all layers so
+            far; the array's shape is that of ``before``.
+        local: the same where a runtime is given the arbiter's input of this layer, rounded.
     """
 
     tap: str
@@ -79,11 +78,10 @@ def predict(
 ) -> Iterator[Prediction]:
     """The arbiter's values and the predicted standard deviation of an error, tap by tap.
 
-    Parameters
-    ----------
-    checkpoint: the weights, and through its configuration the network.
-    images: (N, 3, H, W), preprocessed, float32.
-    modes: which numeric modes to predict for; each costs a pass in float32.
+    Args:
+        checkpoint: the weights, and through its configuration the network.
+        images: (N, 3, H, W), preprocessed, float32.
+        modes: which numeric modes to predict for; each costs a pass in float32.
 
     Raises ``ValueError`` for images of a size that the network does not take.
     """

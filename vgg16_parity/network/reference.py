@@ -36,14 +36,13 @@ _ROWS: Final = 256
 class Step:
     """One layer of the walk; maps are (N, C, H, W), vectors (N, features), all float64.
 
-    Parameters
-    ----------
-    layer: the layer.
-    inputs: what it reads.
-    before: its output before the ReLU. Pooling and flattening move such values as they move the
-        outputs (a maximum and a ReLU may change places), so that every tap has them.
-    relu: whether a ReLU stands between ``before`` and ``outputs``.
-    outputs: what it gives.
+    Attributes:
+        layer: the layer.
+        inputs: what it reads.
+        before: its output before the ReLU. Pooling and flattening move such values as they move the
+            outputs (a maximum and a ReLU may change places), so that every tap has them.
+        relu: whether a ReLU stands between ``before`` and ``outputs``.
+        outputs: what it gives.
     """
 
     layer: Layer
@@ -81,10 +80,9 @@ def walk(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> Iterator[
 def run_with_taps(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> dict[str, Float64]:
     """The output of every tap by name, in order; the last, ``predictions``, are the logits.
 
-    Parameters
-    ----------
-    checkpoint: the weights, and through its configuration the network.
-    images: (N, 3, H, W), preprocessed.
+    Args:
+        checkpoint: the weights, and through its configuration the network.
+        images: (N, 3, H, W), preprocessed.
 
     Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes), all float64.
 
@@ -104,12 +102,11 @@ def multiply(
 ) -> NDArray[_Real]:
     """What the layer's weights make of its inputs, without the bias, in the inputs' own type.
 
-    Parameters
-    ----------
-    layer: which layer.
-    weight: (out, in, kernel height, kernel width), or (out, in).
-    inputs: (N, in, H, W), or (N, in).
-    squared: take the square of every weight instead, as variances propagate.
+    Args:
+        layer: which layer.
+        weight: (out, in, kernel height, kernel width), or (out, in).
+        inputs: (N, in, H, W), or (N, in).
+        squared: take the square of every weight instead, as variances propagate.
     """
     kind = inputs.dtype.type
 

@@ -50,13 +50,12 @@ Progress = Callable[[str], AbstractContextManager[object]]
 class Graph:
     """What the graph is.
 
-    Parameters
-    ----------
-    layout: of the images, ``nchw`` or ``nhwc``.
-    input: ``float32`` for preprocessed images, ``pixels`` where the graph preprocesses them,
-        ``pictures`` where it resizes and crops them too.
-    output: ``logits`` or ``probabilities``.
-    problems: what is not as in the checkpoint's network, each with the node's name.
+    Attributes:
+        layout: of the images, ``nchw`` or ``nhwc``.
+        input: ``float32`` for preprocessed images, ``pixels`` where the graph preprocesses them,
+            ``pictures`` where it resizes and crops them too.
+        output: ``logits`` or ``probabilities``.
+        problems: what is not as in the checkpoint's network, each with the node's name.
     """
 
     layout: str
@@ -74,10 +73,9 @@ class Graph:
 class Numbers:
     """What ONNX Runtime computes, beside the arbiter.
 
-    Parameters
-    ----------
-    verdict: the comparison; ``None`` where the file does not run.
-    reason: why it did not pass; empty where it did.
+    Attributes:
+        verdict: the comparison; ``None`` where the file does not run.
+        reason: why it did not pass; empty where it did.
     """
 
     verdict: Verdict | None
@@ -93,15 +91,14 @@ class Numbers:
 class CheckReport:
     """What a check found.
 
-    Parameters
-    ----------
-    file: the ONNX file's name.
-    checkpoint: what the checkpoint is called.
-    configuration: the checkpoint's.
-    images: the names of the picture files that the numbers are of.
-    graph: the first stage.
-    weights: the second, each of the checkpoint's tensors in its order.
-    numbers: the third.
+    Attributes:
+        file: the ONNX file's name.
+        checkpoint: what the checkpoint is called.
+        configuration: the checkpoint's.
+        images: the names of the picture files that the numbers are of.
+        graph: the first stage.
+        weights: the second, each of the checkpoint's tensors in its order.
+        numbers: the third.
     """
 
     file: str
@@ -128,12 +125,11 @@ def check_model(
 ) -> CheckReport:
     """Compare an ONNX file with the network that a checkpoint describes.
 
-    Parameters
-    ----------
-    path: the ONNX file.
-    checkpoint: with its classifier; its recipe prepares the pictures.
-    images: picture files, at least one.
-    progress: called with the name of each stage.
+    Args:
+        path: the ONNX file.
+        checkpoint: with its classifier; its recipe prepares the pictures.
+        images: picture files, at least one.
+        progress: called with the name of each stage.
 
     Raises ``BadInput`` for a file that is no valid ONNX model, a picture that cannot be read, a
     checkpoint without its classifier, and where ONNX Runtime is not installed.

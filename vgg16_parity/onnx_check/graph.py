@@ -62,11 +62,10 @@ def takes_pictures(found: TracedGraph) -> bool:
 def problems(found: TracedGraph, configuration: Configuration, recipe: Recipe) -> tuple[str, ...]:
     """What of a graph is not the network, in words; nothing where all of it is.
 
-    Parameters
-    ----------
-    found: the graph.
-    configuration: the network, with its classifier.
-    recipe: the checkpoint's preprocessing, for a graph that preprocesses its images itself.
+    Args:
+        found: the graph.
+        configuration: the network, with its classifier.
+        recipe: the checkpoint's preprocessing, for a graph that preprocesses its images itself.
 
     Of steps that differ the first is named, since those after it may only have moved; so is every
     node that the network has none like.

@@ -37,15 +37,14 @@ class Constant:
 class Step:
     """Something that the graph computes, data movement aside.
 
-    Parameters
-    ----------
-    kind: ``convolution``, ``dense layer``, ``ReLU``, ``max pooling``, ``average pooling``,
-        ``softmax``, or the operator's own name where the network has none like it.
-    node: its operator and its name.
-    weight: (out, in, kH, kW), or (out, in) of a dense layer.
-    bias: (out,).
-    order: the names in the axis that a dense layer reads: (C, H, W) or (H, W, C) for fc1.
-    settings: ``strides``, ``pads`` and their like, for height and width.
+    Attributes:
+        kind: ``convolution``, ``dense layer``, ``ReLU``, ``max pooling``, ``average pooling``,
+            ``softmax``, or the operator's own name where the network has none like it.
+        node: its operator and its name.
+        weight: (out, in, kH, kW), or (out, in) of a dense layer.
+        bias: (out,).
+        order: the names in the axis that a dense layer reads: (C, H, W) or (H, W, C) for fc1.
+        settings: ``strides``, ``pads`` and their like, for height and width.
     """
 
     kind: str
@@ -60,13 +59,12 @@ class Step:
 class SymbolicTensor:
     """The images on their way through the graph.
 
-    Parameters
-    ----------
-    axes: what each axis of the tensor is.
-    sizes: name -> size.
-    dtype: of the values.
-    pixels: what has become of pixels of known values, (256, 3), before the first step.
-    steps: what has been computed on the way.
+    Attributes:
+        axes: what each axis of the tensor is.
+        sizes: name -> size.
+        dtype: of the values.
+        pixels: what has become of pixels of known values, (256, 3), before the first step.
+        steps: what has been computed on the way.
     """
 
     axes: Axes
@@ -115,12 +113,11 @@ def label(node: ir.Node) -> str:
 class NodeContext:
     """A node that the images arrive at.
 
-    Parameters
-    ----------
-    node: the node.
-    x: the images.
-    inputs: all of the node's inputs, the images among them.
-    opset: of the model.
+    Attributes:
+        node: the node.
+        x: the images.
+        inputs: all of the node's inputs, the images among them.
+        opset: of the model.
     """
 
     node: ir.Node

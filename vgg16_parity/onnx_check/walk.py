@@ -50,15 +50,14 @@ _LARGEST_OPERAND: Final = 4096
 class TracedGraph:
     """A graph, followed from its images to its outputs.
 
-    Parameters
-    ----------
-    layout: of the images.
-    images: what the file calls them.
-    shape: of the images, as far as the file fixes it.
-    dtype: of the images.
-    output: what the file calls the output that was followed.
-    end: that output.
-    extra_inputs: inputs besides the images.
+    Attributes:
+        layout: of the images.
+        images: what the file calls them.
+        shape: of the images, as far as the file fixes it.
+        dtype: of the images.
+        output: what the file calls the output that was followed.
+        end: that output.
+        extra_inputs: inputs besides the images.
     """
 
     layout: Layout
@@ -84,12 +83,11 @@ class TracedGraph:
 def follow(model: ir.Model, size: int, resized: int, classes: int) -> TracedGraph:
     """Follow a graph from its images to its output, the last of those with a value for each class.
 
-    Parameters
-    ----------
-    model: as ``export.load.open_model`` gives it.
-    size: height and width in pixels where the file leaves them open.
-    resized: the same, of raw pixels, which the graph then resizes and crops.
-    classes: of the checkpoint.
+    Args:
+        model: as ``export.load.open_model`` gives it.
+        size: height and width in pixels where the file leaves them open.
+        resized: the same, of raw pixels, which the graph then resizes and crops.
+        classes: of the checkpoint.
 
     The layout is what the images' shape tells; where it tells none, the one that can be followed.
     """

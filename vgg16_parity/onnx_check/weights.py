@@ -33,11 +33,10 @@ _CHW: Final = ("C", "H", "W")
 class Weight:
     """One of the checkpoint's tensors in the file.
 
-    Parameters
-    ----------
-    tensor: its canonical name.
-    initializer: what the file calls it; empty where the file has none.
-    problem: what is wrong with it; empty where every value is equal, bit for bit.
+    Attributes:
+        tensor: its canonical name.
+        initializer: what the file calls it; empty where the file has none.
+        problem: what is wrong with it; empty where every value is equal, bit for bit.
     """
 
     tensor: str

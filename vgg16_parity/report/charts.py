@@ -32,13 +32,12 @@ DECADES: Final = 1.0
 class Cell:
     """One tap of one runtime in a heat map.
 
-    Parameters
-    ----------
-    ratio: observed over predicted, as text.
-    deviations: the largest error in predicted standard deviations, as text.
-    heat: log10 of the ratio on the colours' scale, from -1 to 1.
-    passed: whether every case passed.
-    title: everything else there is to say, in lines.
+    Attributes:
+        ratio: observed over predicted, as text.
+        deviations: the largest error in predicted standard deviations, as text.
+        heat: log10 of the ratio on the colours' scale, from -1 to 1.
+        passed: whether every case passed.
+        title: everything else there is to say, in lines.
     """
 
     ratio: str
@@ -52,10 +51,9 @@ class Cell:
 class HeatMap:
     """Layers by runtimes, in one lane.
 
-    Parameters
-    ----------
-    columns: the rows of the report, one a runtime.
-    lines: tap -> a cell for each column; none where that was not compared.
+    Attributes:
+        columns: the rows of the report, one a runtime.
+        lines: tap -> a cell for each column; none where that was not compared.
     """
 
     columns: tuple[Row, ...]
@@ -66,13 +64,12 @@ class HeatMap:
 class Histogram:
     """A row's errors in predicted standard deviations, summed over taps and cases.
 
-    Parameters
-    ----------
-    row: the row of the report.
-    total: how many errors there are.
-    counts: how many fall in each bin.
-    heights: the counts' logarithms as a part of the tallest bin of all histograms.
-    normal: the same of as many normally distributed errors of the predicted size.
+    Attributes:
+        row: the row of the report.
+        total: how many errors there are.
+        counts: how many fall in each bin.
+        heights: the counts' logarithms as a part of the tallest bin of all histograms.
+        normal: the same of as many normally distributed errors of the predicted size.
     """
 
     row: Row

@@ -34,12 +34,11 @@ _TENSORS: Final = ("gradient", "parameter", "velocity")
 class Change:
     """One difference.
 
-    Parameters
-    ----------
-    where: a runtime and lane, ``weights``, ``run``, or a case.
-    what: which of its values.
-    before: the older report's; empty where there was none.
-    after: the newer one's; empty where there is none any more.
+    Attributes:
+        where: a runtime and lane, ``weights``, ``run``, or a case.
+        what: which of its values.
+        before: the older report's; empty where there was none.
+        after: the newer one's; empty where there is none any more.
     """
 
     where: str
@@ -54,10 +53,9 @@ class Change:
 def diff_reports(older: Mapping[str, Any], newer: Mapping[str, Any]) -> list[Change]:
     """What is different in the newer report; empty where nothing is.
 
-    Parameters
-    ----------
-    older: a document of the schema, as ``vgg16_parity.report.schema.read`` gives it.
-    newer: another.
+    Args:
+        older: a document of the schema, as ``vgg16_parity.report.schema.read`` gives it.
+        newer: another.
     """
     run = {name: (older[name], newer[name]) for name in ("device", "histogram_exponents")}
     run |= {f"limit of {name}": (older["limits"][name], newer["limits"][name]) for name in _FIGURES}

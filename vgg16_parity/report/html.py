@@ -56,10 +56,9 @@ class Lane:
 class Opinion:
     """The first five classes that some runs agree on, in this order.
 
-    Parameters
-    ----------
-    runs: their names.
-    classes: each class's name, and whether the arbiter has it in the same place.
+    Attributes:
+        runs: their names.
+        classes: each class's name, and whether the arbiter has it in the same place.
     """
 
     runs: tuple[str, ...]
@@ -70,13 +69,12 @@ class Opinion:
 class Picture:
     """One image and what every run made of it.
 
-    Parameters
-    ----------
-    image: the image.
-    thumbnail: a data URL; empty for an input that is no picture file.
-    classes: the arbiter's first five, by name.
-    opinions: those of the runs.
-    decisions: run -> its decision.
+    Attributes:
+        image: the image.
+        thumbnail: a data URL; empty for an input that is no picture file.
+        classes: the arbiter's first five, by name.
+        opinions: those of the runs.
+        decisions: run -> its decision.
     """
 
     image: Image
@@ -91,12 +89,11 @@ def page(
 ) -> str:
     """The page, as text.
 
-    Parameters
-    ----------
-    report: what a run found.
-    pictures: the files of its photographs, in their order, for thumbnails; one that cannot be read
-        any more has none.
-    moved: what is different since an older report; none where there is no older one.
+    Args:
+        report: what a run found.
+        pictures: the files of its photographs, in their order, for thumbnails; one that cannot be
+            read any more has none.
+        moved: what is different since an older report; none where there is no older one.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

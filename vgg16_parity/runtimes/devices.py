@@ -38,10 +38,9 @@ _UNUSABLE: Final = re.compile(
 def unusable(device: Device, said: str) -> bool:
     """Whether a failure means that the device cannot be used, not that a runtime is wrong.
 
-    Parameters
-    ----------
-    device: where it ran; the CPU is always usable.
-    said: the error's text, or what a process that died printed last.
+    Args:
+        device: where it ran; the CPU is always usable.
+        said: the error's text, or what a process that died printed last.
     """
     return device == "cuda" and _UNUSABLE.search(said) is not None
 

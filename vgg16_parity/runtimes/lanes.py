@@ -16,14 +16,13 @@ Device = Literal["cpu", "cuda"]
 class Lane:
     """One way of setting up every runtime's arithmetic.
 
-    Parameters
-    ----------
-    name: what it is called on the command line and in reports.
-    description: what is set.
-    precision: of weights and activations.
-    modes: device -> the name of the numeric mode that errors are judged by; a device that is not
-        there is one that the lane does not exist on.
-    environment: variables of the worker's process.
+    Attributes:
+        name: what it is called on the command line and in reports.
+        description: what is set.
+        precision: of weights and activations.
+        modes: device -> the name of the numeric mode that errors are judged by; a device that is
+            not there is one that the lane does not exist on.
+        environment: variables of the worker's process.
     """
 
     name: str

@@ -35,18 +35,18 @@ STOPPED: Final = "the worker was stopped after"
 class Job:
     """What a worker process is told; paths are absolute.
 
-    Parameters
-    ----------
-    task: ``run`` a runtime on cases, ``export`` its graph first, or find the ``gradients`` of one
-        case and take a step of SGD.
-    runtime: what runs.
-    lane: the lane's name.
-    device: where to run.
-    checkpoint: the canonical checkpoint.
-    folder: where the worker leaves ``record.json`` and, for ``run``, its results.
-    cases: the folders of the cases, as ``vgg16_parity.network.expectations`` writes them; for ``run``.
-    depth: what to give of each case.
-    model: the exported folder, for a runtime that runs one.
+    Attributes:
+        task: ``run`` a runtime on cases, ``export`` its graph first, or find the ``gradients`` of
+            one case and take a step of SGD.
+        runtime: what runs.
+        lane: the lane's name.
+        device: where to run.
+        checkpoint: the canonical checkpoint.
+        folder: where the worker leaves ``record.json`` and, for ``run``, its results.
+        cases: the folders of the cases, as ``vgg16_parity.network.expectations`` writes them; for
+            ``run``.
+        depth: what to give of each case.
+        model: the exported folder, for a runtime that runs one.
     """
 
     task: Literal["run", "export", "gradients"]
@@ -76,19 +76,18 @@ def read_job(path: Path) -> Job:
 class Record:
     """What a worker process tells.
 
-    Parameters
-    ----------
-    error: why it failed, in one line; empty where it did not.
-    unavailable: whether what failed is a device, or a precision, that is not there.
-    versions: package -> version.
-    device: what it ran on.
-    threads: the number of threads it was free to use.
-    flags: the framework's own switches that decide how it computes.
-    seconds: stage -> seconds.
-    peak_bytes: the most memory the process held, mapped files included; 0 where not known.
-    repeats: whether the first case gave the same bits when it was run again; empty where it was
-        not, as in every lane but the strict one.
-    differs_from: the first tap that gave others; empty where none did.
+    Attributes:
+        error: why it failed, in one line; empty where it did not.
+        unavailable: whether what failed is a device, or a precision, that is not there.
+        versions: package -> version.
+        device: what it ran on.
+        threads: the number of threads it was free to use.
+        flags: the framework's own switches that decide how it computes.
+        seconds: stage -> seconds.
+        peak_bytes: the most memory the process held, mapped files included; 0 where not known.
+        repeats: whether the first case gave the same bits when it was run again; empty where it was
+            not, as in every lane but the strict one.
+        differs_from: the first tap that gave others; empty where none did.
     """
 
     error: str = ""
@@ -120,10 +119,9 @@ def peak_memory() -> int:
 def work(job: Job, *, timeout: float | None = None) -> Record:
     """Do a job in a worker process; one that dies, or takes too long, is a record with an error.
 
-    Parameters
-    ----------
-    job: the job; its folder is made here.
-    timeout: seconds after which the worker is killed; none waits for ever.
+    Args:
+        job: the job; its folder is made here.
+        timeout: seconds after which the worker is killed; none waits for ever.
     """
     folder = Path(job.folder)
     folder.mkdir()

@@ -20,15 +20,14 @@ _ON_CUDA: Final = {"onnx": "cuda", "jax": "jax,cuda"}
 class Runtime:
     """One way of computing the network.
 
-    Parameters
-    ----------
-    name: what it is called on the command line and in reports.
-    framework: which implementation computes it, or exports the graph that does.
-    backend: Keras's backend where Keras takes part; empty elsewhere.
-    onnx: whether an exported graph is run, by ONNX Runtime.
-    modules: the Python modules that it needs.
-    extras: what of this project to install to have them.
-    port: the function of somebody's own that computes it instead, as FILE.py:FUNCTION.
+    Attributes:
+        name: what it is called on the command line and in reports.
+        framework: which implementation computes it, or exports the graph that does.
+        backend: Keras's backend where Keras takes part; empty elsewhere.
+        onnx: whether an exported graph is run, by ONNX Runtime.
+        modules: the Python modules that it needs.
+        extras: what of this project to install to have them.
+        port: the function of somebody's own that computes it instead, as FILE.py:FUNCTION.
     """
 
     name: str

@@ -19,13 +19,12 @@ def open_session(
 ) -> Any:
     """A session of a model's file.
 
-    Parameters
-    ----------
-    onnxruntime: the module.
-    path: the model.
-    providers: as ``numerics.onnx_providers`` has them; where the first is CUDA's, no node may be
-        anywhere else.
-    strict: whether its kernels have to give the same bits twice.
+    Args:
+        onnxruntime: the module.
+        path: the model.
+        providers: as ``numerics.onnx_providers`` has them; where the first is CUDA's, no node may
+            be anywhere else.
+        strict: whether its kernels have to give the same bits twice.
 
     Raises ``Unavailable`` where CUDA's provider cannot be used, ``RuntimeError`` where it can and
     does not hold every node.

@@ -43,15 +43,14 @@ _EXPECTED: Final = "a canonical checkpoint (.safetensors)"
 class Checkpoint(Mapping[str, NDArray[np.float32]]):
     """A configuration's weights by canonical name, each read when asked for.
 
-    Parameters
-    ----------
-    configuration: the network that the weights belong to.
-    metadata: what travels with them.
-    tensors: canonical name -> tensor.
-    path: the file they are in, in canonical layout, if they are in one.
-    offsets: canonical name -> first byte in that file.
-    is_whole_file: whether that file is a canonical checkpoint of just these tensors.
-    label: what errors call the checkpoint; its file or its source unless given.
+    Args:
+        configuration: the network that the weights belong to.
+        metadata: what travels with them.
+        tensors: canonical name -> tensor.
+        path: the file they are in, in canonical layout, if they are in one.
+        offsets: canonical name -> first byte in that file.
+        is_whole_file: whether that file is a canonical checkpoint of just these tensors.
+        label: what errors call the checkpoint; its file or its source unless given.
 
     Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
     """

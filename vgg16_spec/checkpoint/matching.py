@@ -16,12 +16,12 @@ def fitting(
 ) -> list[str]:
     """The names of the tensors to load, which are all that the model has.
 
-    Parameters
-    ----------
-    checkpoint: where from.
-    expected: canonical name -> shape, of the model's parameters.
-    model: what errors call it.
-    drop_head: leave out ``predictions``, so that the model keeps its own, of any number of classes.
+    Args:
+        checkpoint: where from.
+        expected: canonical name -> shape, of the model's parameters.
+        model: what errors call it.
+        drop_head: leave out ``predictions``, so that the model keeps its own, of any number of
+            classes.
 
     Raises ``BadInput`` that lists every tensor that the other side lacks or has in another shape.
     Where the head alone does not fit, or the model has no classifier, it says what to ask for.

@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, fields
 class Metadata:
     """What travels with the values.
 
-    Parameters
-    ----------
-    recipe: the preprocessing recipe that the weights were trained with
-        (``vgg16_spec.images.preprocessing.RECIPES``).
-    source: the file or the procedure that the values came from.
-    source_format: that file's format.
-    source_sha256: that file's digest in hexadecimal; empty where there is no file.
-    licence: under which the values may be used.
+    Attributes:
+        recipe: the preprocessing recipe that the weights were trained with
+            (``vgg16_spec.images.preprocessing.RECIPES``).
+        source: the file or the procedure that the values came from.
+        source_format: that file's format.
+        source_sha256: that file's digest in hexadecimal; empty where there is no file.
+        licence: under which the values may be used.
     """
 
     recipe: str

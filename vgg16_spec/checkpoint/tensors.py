@@ -24,13 +24,13 @@ _LOOK: Final = 1 << 20
 class Tensor:
     """A tensor that is read when asked for: its shape and type are known before.
 
-    Parameters
-    ----------
-    shape: in canonical layout.
-    dtype: by NumPy's name.
-    view: gives an array that has the tensor's values in canonical order, and its shape up to axes
-        that are split or merged: fc1 may be (out, C, H, W) instead of (out, C * H * W). A view into
-        a mapped file, whatever its strides, costs no memory; any other array is held whole.
+    Attributes:
+        shape: in canonical layout.
+        dtype: by NumPy's name.
+        view: gives an array that has the tensor's values in canonical order, and its shape up to
+            axes that are split or merged: fc1 may be (out, C, H, W) instead of (out, C * H * W). A
+            view into a mapped file, whatever its strides, costs no memory; any other array is held
+            whole.
     """
 
     shape: Shape

@@ -30,16 +30,15 @@ PICTURE: Final = "a picture (JPEG, PNG, WebP, …)"
 class Recipe:
     """How the pictures were prepared that a set of weights was trained and measured with.
 
-    Parameters
-    ----------
-    name: what a checkpoint's metadata call it.
-    resize: the shorter side after resizing, in pixels, for a crop of ``crop`` pixels.
-    crop: the side of the square cut from the centre, in pixels.
-    resample: Pillow's name of the resampling filter.
-    channels: the order of the channels in the input.
-    scale: what 0..255 pixel values are divided by, before the mean is subtracted.
-    mean: subtracted from each channel, in the order of ``channels``.
-    std: what each channel is divided by at the end, in the order of ``channels``.
+    Attributes:
+        name: what a checkpoint's metadata call it.
+        resize: the shorter side after resizing, in pixels, for a crop of ``crop`` pixels.
+        crop: the side of the square cut from the centre, in pixels.
+        resample: Pillow's name of the resampling filter.
+        channels: the order of the channels in the input.
+        scale: what 0..255 pixel values are divided by, before the mean is subtracted.
+        mean: subtracted from each channel, in the order of ``channels``.
+        std: what each channel is divided by at the end, in the order of ``channels``.
     """
 
     name: str
@@ -112,13 +111,12 @@ def preprocess(
 ) -> NDArray[np.float32]:
     """One picture as the network's input, a batch of one; the picture is not changed.
 
-    Parameters
-    ----------
-    image: a PIL image of any mode, or a uint8 array (H, W, 3) in RGB order.
-    recipe: one of ``RECIPES``.
-    size: height and width of the result in pixels; the recipe's ``crop`` unless given. The resized
-        shorter side keeps the recipe's proportion to it.
-    layout: ``nchw`` for (1, 3, size, size), ``nhwc`` for (1, size, size, 3).
+    Args:
+        image: a PIL image of any mode, or a uint8 array (H, W, 3) in RGB order.
+        recipe: one of ``RECIPES``.
+        size: height and width of the result in pixels; the recipe's ``crop`` unless given. The
+            resized shorter side keeps the recipe's proportion to it.
+        layout: ``nchw`` for (1, 3, size, size), ``nhwc`` for (1, size, size, 3).
 
     Raises ``ValueError`` for an array of another type or shape.
     """
@@ -160,11 +158,10 @@ def normalise(
 ) -> NDArray[np.float32]:
     """The recipe's arithmetic alone, on pixels that have their final size already.
 
-    Parameters
-    ----------
-    pixels: (N, H, W, 3) in RGB order, 0..255; not changed.
-    recipe: one of ``RECIPES``.
-    layout: of the result, (N, 3, H, W) or (N, H, W, 3).
+    Args:
+        pixels: (N, H, W, 3) in RGB order, 0..255; not changed.
+        recipe: one of ``RECIPES``.
+        layout: of the result, (N, 3, H, W) or (N, H, W, 3).
     """
     # A new array: the operations below are in place, and the caller's pixels stay as they are.
     values = np.array(pixels, np.float32)

@@ -32,13 +32,12 @@ def keras_tensor(
 ) -> Tensor:
     """A dataset with Keras's layout as a canonical tensor.
 
-    Parameters
-    ----------
-    path: the file that the dataset is in.
-    dataset: of an open file; it may be closed before the tensor is read.
-    name: the canonical tensor's.
-    feature_shape: the last map's (C, H, W).
-    base: the byte of the file at which the HDF5 file in it begins.
+    Args:
+        path: the file that the dataset is in.
+        dataset: of an open file; it may be closed before the tensor is read.
+        name: the canonical tensor's.
+        feature_shape: the last map's (C, H, W).
+        base: the byte of the file at which the HDF5 file in it begins.
 
     A contiguous dataset is mapped; one in chunks is put together, each time.
     """

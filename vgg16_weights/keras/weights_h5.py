@@ -59,13 +59,12 @@ def read_layers(
 ) -> Checkpoint:
     """What Keras's saving library has written into an open file as a checkpoint.
 
-    Parameters
-    ----------
-    path: the file that it is in.
-    file: the HDF5 file.
-    base: the byte of the file at which it begins.
-    kept: metadata found elsewhere; those of the HDF5 file unless given.
-    file_format: what the file is in.
+    Args:
+        path: the file that it is in.
+        file: the HDF5 file.
+        base: the byte of the file at which it begins.
+        kept: metadata found elsewhere; those of the HDF5 file unless given.
+        file_format: what the file is in.
 
     Raises ``BadInput`` as :func:`read` does, and ``ValueError`` for what HDF5 has of its own.
     """

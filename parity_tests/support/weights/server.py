@@ -19,16 +19,16 @@ _PIECE = 1 << 12
 class Answer:
     """How one request is answered.
 
-    Parameters
-    ----------
-    status: 200 becomes 206 where a range is asked for, unless ``ignore_range``.
-    headers: besides those that belong to the status.
-    body: instead of the file's bytes.
-    drop_after: bytes of the body after which the connection closes; the length was promised whole.
-    no_length: send no Content-Length; the end of the connection is the end of the body.
-    ignore_range: answer with the whole file whatever range is asked for.
-    shift: answer with a range that begins so many bytes later than asked for.
-    hang: seconds of silence in the middle of the body.
+    Attributes:
+        status: 200 becomes 206 where a range is asked for, unless ``ignore_range``.
+        headers: besides those that belong to the status.
+        body: instead of the file's bytes.
+        drop_after: bytes of the body after which the connection closes; the length was promised
+            whole.
+        no_length: send no Content-Length; the end of the connection is the end of the body.
+        ignore_range: answer with the whole file whatever range is asked for.
+        shift: answer with a range that begins so many bytes later than asked for.
+        hang: seconds of silence in the middle of the body.
     """
 
     status: int = 200
@@ -45,12 +45,11 @@ class Answer:
 class WeightServer:
     """What is served, what is to happen next, and what was asked for.
 
-    Parameters
-    ----------
-    url: where it is.
-    files: path without its leading slash -> content.
-    script: the next answers; a plain one where it is empty.
-    requests: path and range of every request so far.
+    Attributes:
+        url: where it is.
+        files: path without its leading slash -> content.
+        script: the next answers; a plain one where it is empty.
+        requests: path and range of every request so far.
     """
 
     url: str = ""

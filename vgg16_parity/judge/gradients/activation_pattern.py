@@ -30,10 +30,9 @@ from vgg16_spec.architecture import Configuration, Convolution, MaxPooling
 class ActivationPattern:
     """One piece of the piecewise linear network.
 
-    Parameters
-    ----------
-    taps: the name of every layer with a ReLU -> its values, (N, C, H, W) or (N, features), after
-        the ReLU or before.
+    Attributes:
+        taps: the name of every layer with a ReLU -> its values, (N, C, H, W) or (N, features),
+            after the ReLU or before.
     """
 
     taps: Mapping[str, NDArray[Any]]
@@ -85,13 +84,12 @@ def first_unexplained_flip(
 ) -> str:
     """The first layer where a runtime's branch is none that rounding allows; empty where all are.
 
-    Parameters
-    ----------
-    branch: the runtime's.
-    configuration: the network.
-    expectation: what the arbiter has of the taps, with their predicted errors.
-    mode: the numeric mode that predicts them.
-    limit: Z, how many predicted standard deviations the arbiter's value may lie from the kink.
+    Args:
+        branch: the runtime's.
+        configuration: the network.
+        expectation: what the arbiter has of the taps, with their predicted errors.
+        mode: the numeric mode that predicts them.
+        limit: Z, how many predicted standard deviations the arbiter's value may lie from the kink.
     """
     readers = {conv: pool for pool, conv in pooled_taps(configuration).items()}
     wanted = rectified(configuration)

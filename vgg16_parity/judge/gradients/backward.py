@@ -59,11 +59,10 @@ _SOFTMAX_ROUNDINGS: Final = 6
 class Block:
     """Rows of one gradient, counted along its first axis.
 
-    Parameters
-    ----------
-    tensor: a parameter's canonical name, or ``IMAGES``.
-    start: the first of the rows.
-    gradient: in canonical layout; (N, 3, H, W) for the images.
+    Attributes:
+        tensor: a parameter's canonical name, or ``IMAGES``.
+        start: the first of the rows.
+        gradient: in canonical layout; (N, 3, H, W) for the images.
     """
 
     tensor: str
@@ -85,13 +84,12 @@ def backward(
 ) -> Iterator[Block]:
     """Gradients of the mean cross-entropy, from the logits down; of each layer bias, then weight.
 
-    Parameters
-    ----------
-    checkpoint: with its classifier.
-    expectation: the arbiter's forward pass on the images, with every tap.
-    mode: the numeric mode to predict errors for; one that computes in float32.
-    branch: which way to go at every kink.
-    labels: the class of each image, (N,).
+    Args:
+        checkpoint: with its classifier.
+        expectation: the arbiter's forward pass on the images, with every tap.
+        mode: the numeric mode to predict errors for; one that computes in float32.
+        branch: which way to go at every kink.
+        labels: the class of each image, (N,).
 
     A dense layer's weight comes in blocks of rows. The images' gradient is last.
     """

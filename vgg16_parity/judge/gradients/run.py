@@ -33,14 +33,13 @@ def add_gradients(
 ) -> Row:
     """The row with the gradients' verdicts, its status and its reason changed where they break it.
 
-    Parameters
-    ----------
-    row: what the forward pass found; its own reason stays first.
-    job: the forward pass's job.
-    checkpoint: the job's.
-    expectation: the arbiter's forward pass on the job's first case, with every tap.
-    mode: the numeric mode to judge by.
-    timeout: as for ``vgg16_parity.runtimes.process.work``.
+    Args:
+        row: what the forward pass found; its own reason stays first.
+        job: the forward pass's job.
+        checkpoint: the job's.
+        expectation: the arbiter's forward pass on the job's first case, with every tap.
+        mode: the numeric mode to judge by.
+        timeout: as for ``vgg16_parity.runtimes.process.work``.
     """
     np.save(expectation.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expectation, mode))
     folder = f"{job.folder}-gradients"

@@ -83,12 +83,12 @@ Tensors = Mapping[str, Tensor]
 class Results:
     """What a runtime made of a case: tensors by canonical name, in canonical layout.
 
-    Parameters
-    ----------
-    taps: the values of every layer with a ReLU, in the pass that the gradients are of.
-    gradients: of every parameter, and of the images under ``vgg16_parity.judge.gradients.backward.IMAGES``.
-    parameters: after the step.
-    velocity: after the step.
+    Attributes:
+        taps: the values of every layer with a ReLU, in the pass that the gradients are of.
+        gradients: of every parameter, and of the images under
+            ``vgg16_parity.judge.gradients.backward.IMAGES``.
+        parameters: after the step.
+        velocity: after the step.
     """
 
     taps: Mapping[str, NDArray[Any]]

@@ -15,14 +15,13 @@ from typing import Final
 class Photograph:
     """One photograph and where it comes from.
 
-    Parameters
-    ----------
-    file: its name in this folder.
-    title: what it shows.
-    author: who took it.
-    licence: under which it may be used.
-    source: where it was taken from.
-    sha256: the file's digest in hexadecimal.
+    Attributes:
+        file: its name in this folder.
+        title: what it shows.
+        author: who took it.
+        licence: under which it may be used.
+        source: where it was taken from.
+        sha256: the file's digest in hexadecimal.
     """
 
     file: str
