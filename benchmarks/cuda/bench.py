@@ -41,7 +41,7 @@ from benchmarks.harness.measure import Limits, Outcome
 from vgg16_parity.records import Report, to_json
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES, Device, lane
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.process import ExportJob, RunJob
 from vgg16_parity.runtimes.registry import RUNTIMES, Runtime, runtime
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
@@ -203,14 +203,16 @@ class _Bench:
 
     def _worker(self, job: dict[str, Any], name: str, one: Runtime) -> Outcome:
         """One job in a process with the lane's environment."""
-        environment = process.environment(Job("run", one, name, self._device, "", ""))
+        environment = process.environment(RunJob(one, name, "", "", self._device, (), "logits"))
         limits = Limits(self._left(), self._limits.resident)
         job = {**job, "lane": name, "device": self._device}
         return measure.run(_WORKER, job, limits, environment, gpu=self._device == "cuda")
 
-    def _job(self, one: Runtime, name: str, checkpoint: Checkpoint, model: Path, at: str) -> Job:
+    def _job(
+        self, one: Runtime, name: str, checkpoint: Checkpoint, model: Path, at: str
+    ) -> ExportJob:
         file = str(checkpoint.file.resolve())
-        return Job("export", one, name, self._device, file, at, model=str(model))
+        return ExportJob(one, name, file, at, str(model))
 
     def _left(self) -> float:
         """The seconds that a process may still take; a few, where the time is nearly over."""

@@ -15,7 +15,7 @@ from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.records import Report, Row
 from vgg16_parity.run import Progress, Workspace
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
-from vgg16_parity.runtimes.process import STOPPED, Depth, Job, Record, peak_memory
+from vgg16_parity.runtimes.process import STOPPED, Depth, Record, RunJob, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -53,7 +53,8 @@ def run(
     }
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="vgg16-cuda-") as folder:
-        workspace = _InTime(checkpoint, Path(folder), device, None, progress, deadline=deadline)
+        created = Workspace.create(checkpoint, Path(folder), None, progress)
+        workspace = _InTime(**vars(created), deadline=deadline)
         start = time.perf_counter()
         expectations = workspace.expect([case], list(modes.values()), logits_only=False)
         seconds = time.perf_counter() - start
@@ -72,21 +73,22 @@ def run(
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _InTime(Workspace):
     """A workspace where what is not started, or not done, at the deadline was not run."""
 
     deadline: float = math.inf
 
     def run(
-        self, runtime: Runtime, lane: Lane, cases: Sequence[Path], depth: Depth
-    ) -> tuple[Job, Record]:
+        self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
+    ) -> tuple[RunJob, Record]:
         """As of every workspace."""
         over = Record(error=_OVER, unavailable=True)
-        self.timeout = self.deadline - time.monotonic()
-        if self.timeout <= 0:
-            return Job("run", runtime, lane.name, self.device, "", ""), over
-        job, record = super().run(runtime, lane, cases, depth)
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            return RunJob(runtime, lane.name, "", "", device, (), depth), over
+        limited = Workspace(self.checkpoint, self.folder, left, self.progress)
+        job, record = limited.run(runtime, lane, device, cases, depth)
         # Any other failure is the runtime's own, also this late.
         return job, over if record.error.startswith(STOPPED) else record
 

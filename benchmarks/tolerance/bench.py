@@ -112,14 +112,13 @@ def run(study: Study, seed: int) -> list[dict[str, Any]]:
         cases += [case for case in inputs.hard(checkpoint) if case.finite]
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="vgg16-tolerance-") as folder:
-        workspace = Workspace(checkpoint, Path(folder), "cpu", None, nullcontext)
+        workspace = Workspace.create(checkpoint, Path(folder), None, nullcontext)
         lanes = [LANES[name] for name in study.lanes]
-        modes = {lane.name: mode for lane in lanes if (mode := lane.mode("cpu")) is not None}
-        expected = workspace.expect(cases, list(modes.values()), logits_only=False)
+        modes = [mode for lane in lanes if (mode := lane.mode("cpu")) is not None]
+        expected = workspace.expect(cases, modes, logits_only=False)
         for runtime in RUNTIMES.values():
             for lane in lanes:
-                mode = modes[lane.name]
-                row = workspace.judge(runtime, lane, mode, expected, "layers")
+                (row,) = workspace.rows(runtime, lane, ["cpu"], expected, "layers")
                 found += _records(row)
     return found
 

@@ -75,7 +75,9 @@ def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[C
         reason = keras_graph.missing()
     else:
         installed = find_spec("matplotlib") is not None
-        reason = "" if installed else 'matplotlib is not installed: pip install -e ".[draw]"'
+        reason = (
+            "" if installed else 'matplotlib is not installed: pip install "vgg16-parity[draw]"'
+        )
     if reason:
         raise BadInput(f"--kind {wanted}", reason)
     return network, wanted

@@ -15,9 +15,9 @@ def missing() -> str:
     """What Keras's picture wants and does not find, with the remedy; empty where all is there."""
     absent = []
     if find_spec("keras") is None:
-        absent.append('keras is not installed: pip install -e ".[keras]"')
+        absent.append('keras is not installed: pip install "vgg16-parity[keras]"')
     if find_spec("pydot") is None:
-        absent.append('pydot is not installed: pip install -e ".[draw]"')
+        absent.append('pydot is not installed: pip install "vgg16-parity[draw]"')
     if shutil.which("dot") is None:
         absent.append(
             "Graphviz's program dot is not on the path: "

@@ -19,7 +19,7 @@ from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import BesideCpu, LayerVerdict, Row
 from vgg16_parity.runtimes.exchange import opened
-from vgg16_parity.runtimes.process import Job, Result
+from vgg16_parity.runtimes.process import Result, RunJob
 
 Taps = Mapping[str, NDArray[Any]]
 
@@ -28,7 +28,7 @@ Taps = Mapping[str, NDArray[Any]]
 class Run:
     """What a worker left, the mode that it is judged by, and whether it holds by itself."""
 
-    job: Job
+    job: RunJob
     mode: Mode
     holds: bool
 

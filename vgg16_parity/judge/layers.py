@@ -16,7 +16,7 @@ from vgg16_parity.judge.decisions import decide
 from vgg16_parity.network.expectations import ArbiterCase, ArbiterTap
 from vgg16_parity.records import CaseVerdict, Decision, LayerVerdict, Row, Status
 from vgg16_parity.runtimes.exchange import opened
-from vgg16_parity.runtimes.process import Job, Record
+from vgg16_parity.runtimes.process import Record, RunJob
 
 _MISSING: Final = "there is no such output"
 
@@ -26,7 +26,7 @@ def judge(
     lane: str,
     mode: Mode,
     expectations: Sequence[ArbiterCase],
-    job: Job,
+    job: RunJob,
     record: Record,
 ) -> Row:
     """Judge what a worker left of every case.

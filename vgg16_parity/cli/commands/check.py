@@ -17,9 +17,9 @@ def check(
     as_json: bool,
 ) -> int:
     """Whether an ONNX file is the checkpoint's network; 1 where it is not."""
-    from vgg16_parity.runtimes.registry import missing
+    from vgg16_parity.runtimes.requirements import CHECKING
 
-    if reason := missing(("onnx", "onnx_ir", "onnxruntime"), "torch,onnx"):
+    if reason := CHECKING.missing():
         raise BadInput("check", reason)
     require_file(model, "an ONNX model (.onnx)")
     from vgg16_parity.cli.options import resolve

@@ -13,7 +13,7 @@ from vgg16_parity.network import sgd_step
 from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import Row
 from vgg16_parity.runtimes.exchange import opened
-from vgg16_parity.runtimes.process import Job, Record, work
+from vgg16_parity.runtimes.process import GradientJob, Record, RunJob, work
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -25,7 +25,7 @@ def applies(runtime: Runtime, mode: Mode) -> bool:
 
 def add_gradients(
     row: Row,
-    job: Job,
+    job: RunJob,
     checkpoint: Checkpoint,
     expectation: ArbiterCase,
     mode: Mode,
@@ -43,20 +43,20 @@ def add_gradients(
     """
     np.save(expectation.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expectation, mode))
     folder = f"{job.folder}-gradients"
-    job = replace(job, task="gradients", folder=folder, cases=(str(expectation.folder),))
-    record = work(job, timeout=timeout)
+    case = str(expectation.folder)
+    backward = GradientJob(job.runtime, job.lane, job.checkpoint, folder, job.device, case)
+    record = work(backward, timeout=timeout)
     together = _together(row.record or Record(), record)
     if record.error:
         reason = row.reason or f"gradients: {record.error}"
         status = "failed" if row.status == "holds" else row.status
         return replace(row, status=status, reason=reason, record=together)
-    case = str(expectation.folder)
-    with opened(job.result(case, "branch")) as taps:
+    with opened(backward.result(case, "branch")) as taps:
         results = verdicts.Results(
             taps,
-            verdicts.from_file(job.result(case, "gradients")),
-            verdicts.from_file(job.result(case, "parameters")),
-            verdicts.from_file(job.result(case, "velocity")),
+            verdicts.from_file(backward.result(case, "gradients")),
+            verdicts.from_file(backward.result(case, "parameters")),
+            verdicts.from_file(backward.result(case, "velocity")),
         )
         found, first, reason = verdicts.judge(checkpoint, expectation, mode, results)
     shutil.rmtree(folder)

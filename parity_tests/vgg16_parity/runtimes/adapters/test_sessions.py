@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from vgg16_parity.runtimes.adapters.sessions import cuda_libraries, open_session
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.sessions import cuda_libraries, open_session
 from vgg16_parity.runtimes.settings import CUDA_PROVIDER, Unavailable, onnx_providers
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -69,7 +69,7 @@ class Runtime:
 
 def opened(runtime: Runtime, lane: str = "strict") -> Any:
     providers, _ = onnx_providers(LANES[lane], "cuda")
-    return open_session(runtime, "model.onnx", providers, strict=lane == "strict")
+    return open_session(runtime, "model.onnx", providers, deterministic=LANES[lane].deterministic)
 
 
 def test_a_graph_that_is_all_on_the_gpu_is_opened_once() -> None:
@@ -123,7 +123,7 @@ def test_an_older_module_that_cannot_tell_still_refuses(
 
 def test_a_build_without_cuda_is_unavailable_with_the_remedy() -> None:
     with pytest.raises(
-        Unavailable, match=r'no CUDAExecutionProvider, only CPUE.*"\.\[cuda\]" in p'
+        Unavailable, match=r'no CUDAExecutionProvider, only CPUE.*"vgg16-parity\[cuda\]"'
     ):
         opened(Runtime(offered=False))
 
