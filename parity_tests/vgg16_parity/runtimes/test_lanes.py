@@ -68,9 +68,9 @@ def test_on_a_cpu_the_default_is_the_strict_lane_and_no_other_two_are_one() -> N
 
 
 def test_gradients_of_tensorflow_are_the_exception() -> None:
-    on_tensorflow = {"computed_by": "keras on tensorflow"}
-    assert shared("cpu", **on_tensorflow)["default"] == "strict"
-    assert shared("cpu", gradients=True, **on_tensorflow)["default"] == "default"
+    tensorflow = "keras on tensorflow"
+    assert shared("cpu", computed_by=tensorflow)["default"] == "strict"
+    assert shared("cpu", gradients=True, computed_by=tensorflow)["default"] == "default"
     assert shared("cpu", gradients=True, computed_by="keras on jax")["default"] == "strict"
 
 

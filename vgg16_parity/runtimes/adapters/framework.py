@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -34,41 +35,34 @@ class Evaluator(Protocol):
 
 
 class FrameworkModel(ABC):
-    """An evaluator of one of this project's two implementations, whose functions are twins.
+    """One of this project's two implementations, whose functions are twins, with a model.
 
     Attributes:
         network: the framework's own model.
+        taps, layers: as :class:`Evaluator`.
+        gradients: images and labels -> the taps that a ReLU ends, and the gradients of the images
+            and of every parameter.
+        step: gradients, velocity and figures of SGD -> every parameter and its velocity after it.
     """
 
-    device: str
     threads: int
     flags: dict[str, str]
-    network: Any
-    _impl: Any
+
+    def __init__(self, implementation: Any, network: Any, device: str) -> None:
+        self.network = network
+        self.device = device
+        self.taps: Callable[[Values], Taps] = partial(implementation.run_with_taps, network)
+        self.layers: Callable[[Values, Taps], Taps] = partial(
+            implementation.run_layers_alone, network
+        )
+        self.gradients: Callable[[Values, Values], tuple[Taps, Taps]] = partial(
+            implementation.run_with_gradients, network
+        )
+        self.step: Callable[..., tuple[Taps, Taps]] = partial(implementation.sgd_step, network)
 
     @abstractmethod
     def logits(self, images: Values) -> Values:
         """As :class:`Evaluator`."""
-
-    def taps(self, images: Values) -> Taps:
-        """As :class:`Evaluator`."""
-        taps: Taps = self._impl.run_with_taps(self.network, images)
-        return taps
-
-    def layers(self, images: Values, given: Taps) -> Taps:
-        """As :class:`Evaluator`."""
-        layers: Taps = self._impl.run_layers_alone(self.network, images, given)
-        return layers
-
-    def gradients(self, images: Values, labels: Values) -> tuple[Taps, Taps]:
-        """The taps that a ReLU ends, and the gradients of the images and of every parameter."""
-        found: tuple[Taps, Taps] = self._impl.run_with_gradients(self.network, images, labels)
-        return found
-
-    def step(self, gradients: Taps, velocity: Taps, **figures: float) -> tuple[Taps, Taps]:
-        """Every parameter and its velocity after a step of SGD."""
-        found: tuple[Taps, Taps] = self._impl.sgd_step(self.network, gradients, velocity, **figures)
-        return found
 
 
 def cores() -> int:

@@ -33,15 +33,15 @@ class KerasModel(FrameworkModel):
         keras.config.set_dtype_policy(lane.precision)
         with stopwatch.stage("load"):
             checkpoint = open_checkpoint(job.checkpoint, check_values=False)
-            self.network = keras_impl.functional(
+            model = keras_impl.functional(
                 checkpoint.configuration.name,
                 classes=checkpoint.configuration.classes,
                 classifier_activation=None,
                 kernel_initializer="zeros",
             )
-            keras_impl.load_checkpoint(self.network, checkpoint)
-        self._impl = keras_impl
-        self.device = settings.keras_device(self.network.weights[0].value, job.device)
+            keras_impl.load_checkpoint(model, checkpoint)
+        device = settings.keras_device(model.weights[0].value, job.device)
+        super().__init__(keras_impl, model, device)
         self.threads = cores()
 
     def logits(self, images: Values) -> Values:

@@ -26,9 +26,9 @@ class TorchModel(FrameworkModel):
             with torch.device("meta"):
                 model = torch_impl.VGG(configuration.name, classes=configuration.classes)
             torch_impl.load_checkpoint(model, checkpoint)
-            self.network = model.to(job.device, getattr(torch, lane.precision)).eval()
-        self._impl = torch_impl
-        self.device = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
+            model = model.to(job.device, getattr(torch, lane.precision)).eval()
+        device = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
+        super().__init__(torch_impl, model, device)
         self.threads = torch.get_num_threads()
 
     def logits(self, images: Values) -> Values:
