@@ -8,21 +8,23 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
 from vgg16_parity.facts import case_facts, weights_facts
-from vgg16_parity.inputs import Case
-from vgg16_parity.judge import cpu_beside_gpu, layers
-from vgg16_parity.judge.cpu_beside_gpu import Run
+from vgg16_parity.judge import layers
+from vgg16_parity.judge.cpu_beside_gpu import Run, compare_with_cpu
 from vgg16_parity.judge.gradients import run as gradient_run
-from vgg16_parity.network.expectations import IMAGES, ArbiterCase, expect
-from vgg16_parity.records import Report, Row, Status
+from vgg16_parity.judge.row import Finding, to_row
+from vgg16_parity.network.prediction import expect
+from vgg16_parity.records import GradientVerdict, Report, Row, Status
 from vgg16_parity.runtimes.exchange import opened
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
@@ -186,20 +188,17 @@ class Workspace:
         depth: Depth,
     ) -> list[Row]:
         """Run a runtime in a lane on every device: a row each, compared with each other."""
-        rows, runs = [], dict[Device, Run]()
+        rows, runs = list[Row](), dict[Device, Run]()
         for self.device in devices:
             mode = lane.mode(self.device)
             if mode is None:
-                reason = f"there is no such lane on {self.device}"
-                row = Row(runtime.name, lane.name, "", "not run", reason, device=self.device)
+                finding = Finding(f"there is no such lane on {self.device}", status="not run")
+                row = to_row(runtime.name, lane.name, "", device=self.device, finding=finding)
             else:
-                row, job = self._judged(runtime, lane, mode, expectations, depth)
+                cpu = (runs["cpu"], rows[0]) if "cpu" in runs else None
+                row, job = self._judged(runtime, lane, mode, expectations, depth, cpu)
                 if job is not None:
-                    runs[self.device] = Run(job, mode, row.status == "holds")
-                if self.device == "cuda" and len(runs) == len(get_args(Device)):
-                    row = cpu_beside_gpu.add_cpu_comparison(
-                        row, runs["cuda"], runs["cpu"], expectations
-                    )
+                    runs[self.device] = Run(job, mode)
             rows.append(row)
         for run in runs.values():
             # Its taps take as much room as the network's activations.
@@ -227,24 +226,38 @@ class Workspace:
         mode: Mode,
         expectations: Sequence[ArbiterCase],
         depth: Depth,
+        cpu: tuple[Run, Row] | None = None,
     ) -> tuple[Row, Job | None]:
-        """The row, and the job whose folder has the results where it ran."""
-        row = Row(runtime.name, lane.name, mode.name, "not run", device=self.device)
+        """The row, and the job whose folder has the results where it ran.
+
+        ``cpu`` is the same run on the CPU, to compare with.
+        """
+        make_row = partial(to_row, runtime.name, lane.name, mode.name, device=self.device)
         if reason := runtime.missing(self.device):
-            return replace(row, reason=reason), None
+            return make_row(finding=Finding(reason, status="not run")), None
         folders = [expectation.folder for expectation in expectations]
         job, record = self.run(runtime, lane, folders, depth)
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
-            return replace(row, status=status, reason=record.error, record=record), None
-        with self.progress(f"{row.name}: judging"):
-            row = layers.judge(runtime.name, lane.name, mode, expectations, job, record)
-            row = replace(row, device=self.device)
+            return make_row(record=record, finding=Finding(record.error, status=status)), None
+        name, finding = make_row().name, None
+        gradients: tuple[GradientVerdict, ...] = ()
+        with self.progress(f"{name}: judging"):
+            cases = layers.judge_cases(expectations, mode, job)
+            compared = compare_with_cpu(Run(job, mode), cpu[0], expectations) if cpu else ()
         if self.gradients and gradient_run.applies(runtime, mode):
-            with self.progress(f"{row.name}: gradients"):
-                row = gradient_run.add_gradients(
-                    row, job, self.checkpoint, expectations[0], mode, self.timeout
+            with self.progress(f"{name}: gradients"):
+                record, gradients, finding = gradient_run.run_gradients(
+                    job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
+        row = make_row(
+            record=record,
+            cases=cases,
+            gradients=gradients,
+            finding=finding,
+            beside_cpu=compared,
+            cpu_holds=cpu is None or cpu[1].status == "holds",
+        )
         return row, job
 
     def run(

@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import machine
 from benchmarks.tolerance.report import markdown, plot
+from onnx_arbiter.expectations import Case
 from vgg16_parity import inputs
-from vgg16_parity.inputs import Case
 from vgg16_parity.records import Row
 from vgg16_parity.run import Workspace
 from vgg16_parity.runtimes.lanes import LANES

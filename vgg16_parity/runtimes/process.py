@@ -43,7 +43,7 @@ class Job:
         device: where to run.
         checkpoint: the canonical checkpoint.
         folder: where the worker leaves ``record.json`` and, for ``run``, its results.
-        cases: the folders of the cases, as ``vgg16_parity.network.expectations`` writes them; for
+        cases: the folders of the cases, as ``onnx_arbiter.expectations`` writes them; for
             ``run``.
         depth: what to give of each case.
         model: the exported folder, for a runtime that runs one.
