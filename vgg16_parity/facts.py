@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from onnx_arbiter.expectations import ArbiterCase
 from vgg16_parity import inputs
-from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_parity.records import CaseFacts, Image, Weights
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import is_seeded
@@ -33,8 +33,8 @@ def case_facts(expectation: ArbiterCase, files: Sequence[Path]) -> CaseFacts:
     """What a report says of a case; ``files`` are the pictures, for the case that has them."""
     case = expectation.case
     digests = [digest(path) for path in files] if case.name == inputs.PICTURES else []
-    logits = np.array(np.load(expectation.folder / "predictions.before.npy", mmap_mode="r"))
-    finite = np.isfinite(logits).all(axis=1)
+    logits = np.array(expectation.preactivation(expectation.last))
+    finite = [bool(np.isfinite(row).all()) for row in logits]
     first = top_classes(np.where(np.isfinite(logits), logits, 0), 5)
     return CaseFacts(
         case.name,

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vgg16_weights
+from onnx_arbiter import expectations
+from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.facts import case_facts, weights_facts
-from vgg16_parity.inputs import Case
-from vgg16_parity.judge.layers import judge_case, to_row
-from vgg16_parity.network import expectations
-from vgg16_parity.network.expectations import ArbiterCase
+from vgg16_parity.judge.layers import judge_case
+from vgg16_parity.judge.row import to_row
+from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import Report, Row, Weights
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_spec import architecture
@@ -162,9 +163,9 @@ class Arbiter:
             known,
             {tap: np.asarray(values) for tap, values in taps.items()},
             {tap: np.asarray(values) for tap, values in (layers or {}).items()},
-            some_taps=True,
+            taps_optional=True,
         )
-        return to_row(name, known.name, known, [case])
+        return to_row(name, known.name, known.name, cases=[case])
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""
@@ -186,7 +187,7 @@ class Arbiter:
     def _expect(self, mode: Mode) -> ArbiterCase:
         if mode.name not in self._expectations:
             start = time.perf_counter()
-            self._expectations[mode.name] = expectations.expect(
+            self._expectations[mode.name] = expect(
                 self.checkpoint, self._case, [mode], self._folder / mode.name
             )
             self._seconds += time.perf_counter() - start

@@ -8,32 +8,28 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Self, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
 from vgg16_parity.facts import case_facts, weights_facts
-from vgg16_parity.inputs import Case
-from vgg16_parity.judge import cpu_beside_gpu, layers
-from vgg16_parity.judge.cpu_beside_gpu import Run
+from vgg16_parity.judge import layers
+from vgg16_parity.judge.cpu_beside_gpu import Run, compare_with_cpu
 from vgg16_parity.judge.gradients import run as gradient_run
-from vgg16_parity.network.expectations import IMAGES, ArbiterCase, expect
-from vgg16_parity.records import Report, Row, Status
+from vgg16_parity.judge.row import Finding, to_row
+from vgg16_parity.network.prediction import expect
+from vgg16_parity.records import GradientVerdict, Report, Row, Status
 from vgg16_parity.runtimes.exchange import StoredTensors
-from vgg16_parity.runtimes.lanes import LANES, Device, Lane, run_in
-from vgg16_parity.runtimes.process import (
-    Depth,
-    ExportJob,
-    Record,
-    RunJob,
-    peak_memory,
-    work,
-)
+from vgg16_parity.runtimes.lanes import LANES, Device, Lane
+from vgg16_parity.runtimes.process import Depth, ExportJob, Record, RunJob, peak_memory, work
 from vgg16_parity.runtimes.registry import Runtime
+from vgg16_parity.shared_runs import rows_of_lanes
 from vgg16_spec.checkpoint import Checkpoint, write_checkpoint
 from vgg16_spec.errors import BadInput
 
@@ -92,19 +88,19 @@ def run_parity(
     if gradients and not any(judged):
         named = ", ".join(one.name for one in runtimes)
         raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
-    with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
-        workspace = Workspace.create(checkpoint, Path(folder), timeout, progress, gradients)
+    with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as temporary:
+        folder = Path(temporary)
+        checkpoint = in_file(checkpoint, folder, progress)
+        workspace = Workspace(checkpoint, folder, timeout, progress, gradients)
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         seconds = time.perf_counter() - start
         rows: list[Row] = []
         for runtime in runtimes:
-            finished: dict[str, list[Row]] = {}
-            for lane in lanes:
-                run = run_in(lane, lanes, devices, runtime.computed_by, gradients=gradients)
-                if run.name not in finished:
-                    finished[run.name] = workspace.rows(runtime, run, devices, expectations, depth)
-                rows += [_in_lane(row, lane) for row in finished[run.name]]
+            run = partial(
+                workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
+            )
+            rows += rows_of_lanes(run, runtime, lanes, devices, gradients=gradients)
         facts = tuple(case_facts(expectation, images) for expectation in expectations)
     with progress("digests"):
         weights = weights_facts(checkpoint)
@@ -117,18 +113,6 @@ def run_parity(
         all_required=all_required,
         rows=tuple(rows),
     )
-
-
-def _in_lane(row: Row, lane: Lane) -> Row:
-    """A run's row in a lane; if another lane was run for it, its first case says so."""
-    if row.lane == lane.name:
-        return row
-    record = row.record and replace(row.record, seconds={}, repeats="", differs_from="")
-    cases = row.cases
-    if cases:
-        note = f"taken from the {row.lane} lane, which computes the same bits here"
-        cases = (replace(cases[0], notes=(note, *cases[0].notes)), *cases[1:])
-    return replace(row, lane=lane.name, cases=cases, record=record)
 
 
 def run_logits(
@@ -147,7 +131,7 @@ def run_logits(
     case = inputs.pictures(checkpoint, images)
     with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as name:
         folder = Path(name)
-        workspace = Workspace.create(checkpoint, folder, None, progress)
+        workspace = Workspace(in_file(checkpoint, folder, progress), folder, None, progress)
         pictures = folder / "pictures"
         pictures.mkdir()
         np.save(pictures / f"{IMAGES}.npy", case.images)
@@ -155,10 +139,16 @@ def run_logits(
         if record.error:
             problem = f"did not run ({record.error})"
             raise BadInput(runtime.name, problem, "a runtime that works here")
-        logits: NDArray[np.float32] = StoredTensors(job.result(str(pictures), "accumulated"))[
-            "predictions"
-        ]
-    return logits
+        results = StoredTensors(job.result(str(pictures), "accumulated"))
+        return results["predictions"]
+
+
+def in_file(checkpoint: Checkpoint, folder: Path, progress: Progress) -> Checkpoint:
+    """The checkpoint, written into the folder if it is in no canonical file."""
+    if checkpoint.path is not None:
+        return checkpoint
+    with progress("canonical checkpoint"):
+        return write_checkpoint(checkpoint, folder / "checkpoint.safetensors")
 
 
 @dataclass(frozen=True)
@@ -179,33 +169,16 @@ class Workspace:
     progress: Progress
     gradients: bool = False
 
-    @classmethod
-    def create(
-        cls,
-        checkpoint: Checkpoint,
-        folder: Path,
-        timeout: float | None,
-        progress: Progress,
-        gradients: bool = False,
-    ) -> Self:
-        """A workspace in an empty folder; writes the checkpoint there if it is in no file."""
-        if checkpoint.path is None:
-            with progress("canonical checkpoint"):
-                checkpoint = write_checkpoint(checkpoint, folder / "checkpoint.safetensors")
-        return cls(checkpoint, folder, timeout, progress, gradients)
-
     def expect(
         self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
     ) -> list[ArbiterCase]:
         """Have the arbiter run every case."""
-        expectations = []
+        found = []
         for index, case in enumerate(cases):
             with self.progress(f"arbiter (NumPy, float64): {case.name}"):
                 folder = self.folder / f"case{index}"
-                expectations.append(
-                    expect(self.checkpoint, case, modes, folder, logits_only=logits_only)
-                )
-        return expectations
+                found.append(expect(self.checkpoint, case, modes, folder, logits_only=logits_only))
+        return found
 
     def rows(
         self,
@@ -216,20 +189,17 @@ class Workspace:
         depth: Depth,
     ) -> list[Row]:
         """Run a runtime in a lane on every device: a row each, compared with each other."""
-        rows, runs = [], dict[Device, Run]()
+        rows, runs = list[Row](), dict[Device, Run]()
         for device in devices:
             mode = lane.mode(device)
             if mode is None:
-                reason = f"there is no such lane on {device}"
-                row = Row(runtime.name, lane.name, "", "not run", reason, device=device)
-            else:
-                row, job = self._judged(runtime, lane, device, mode, expectations, depth)
-                if job is not None:
-                    runs[device] = Run(job, mode, row.status == "holds")
-                if device == "cuda" and len(runs) == len(get_args(Device)):
-                    row = cpu_beside_gpu.add_cpu_comparison(
-                        row, runs["cuda"], runs["cpu"], expectations
-                    )
+                finding = Finding(f"there is no such lane on {device}", status="not run")
+                rows.append(to_row(runtime.name, lane.name, "", device=device, finding=finding))
+                continue
+            cpu = (runs["cpu"], rows[0].status == "holds") if "cpu" in runs else None
+            row, job = self._judged(runtime, lane, device, mode, expectations, depth, cpu)
+            if job is not None:
+                runs[device] = Run(job, mode)
             rows.append(row)
         for run in runs.values():
             # Its taps are as large as the network's activations.
@@ -244,24 +214,38 @@ class Workspace:
         mode: Mode,
         expectations: Sequence[ArbiterCase],
         depth: Depth,
+        cpu: tuple[Run, bool] | None,
     ) -> tuple[Row, RunJob | None]:
-        """The row, and the job whose folder has the results where it ran."""
-        row = Row(runtime.name, lane.name, mode.name, "not run", device=device)
+        """The row, and the job whose folder has the results if it ran.
+
+        ``cpu`` is the same run on the CPU to compare with, and whether it holds.
+        """
+        make_row = partial(to_row, runtime.name, lane.name, mode.name, device=device)
         if reason := runtime.missing(device):
-            return replace(row, reason=reason), None
+            return make_row(finding=Finding(reason, status="not run")), None
         folders = [expectation.folder for expectation in expectations]
         job, record = self.run(runtime, lane, device, folders, depth)
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
-            return replace(row, status=status, reason=record.error, record=record), None
-        with self.progress(f"{row.name}: judging"):
-            row = layers.judge(runtime.name, lane.name, mode, expectations, job, record)
-            row = replace(row, device=device)
+            return make_row(record=record, finding=Finding(record.error, status=status)), None
+        name, finding = make_row().name, None
+        gradients: tuple[GradientVerdict, ...] = ()
+        with self.progress(f"{name}: judging"):
+            cases = layers.judge_cases(expectations, mode, job)
+            compared = compare_with_cpu(Run(job, mode), cpu[0], expectations) if cpu else ()
         if self.gradients and gradient_run.applies(runtime, mode):
-            with self.progress(f"{row.name}: gradients"):
-                row = gradient_run.add_gradients(
-                    row, job, self.checkpoint, expectations[0], mode, self.timeout
+            with self.progress(f"{name}: gradients"):
+                record, gradients, finding = gradient_run.run_gradients(
+                    job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
+        row = make_row(
+            record=record,
+            cases=cases,
+            gradients=gradients,
+            finding=finding,
+            beside_cpu=compared,
+            cpu_holds=cpu is None or cpu[1],
+        )
         return row, job
 
     def run(
@@ -283,11 +267,10 @@ class Workspace:
         )
         exported = Record()
         if runtime.onnx:
-            exporting = ExportJob(
-                runtime, lane.name, job.checkpoint, str(place / "export"), str(model)
-            )
+            folder = str(place / "export")
+            export = ExportJob(runtime, lane.name, job.checkpoint, folder, str(model))
             with self.progress(f"{label}: export"):
-                exported = work(exporting, timeout=self.timeout)
+                exported = work(export, timeout=self.timeout)
             if exported.error:
                 return job, exported
         with self.progress(label):

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from vgg16_parity import inputs
 from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.records import Report, Row
-from vgg16_parity.run import Progress, Workspace
+from vgg16_parity.run import Progress, Workspace, in_file
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
 from vgg16_parity.runtimes.process import STOPPED, Depth, Record, RunJob, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
@@ -53,8 +53,8 @@ def run(
     }
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="vgg16-cuda-") as folder:
-        created = Workspace.create(checkpoint, Path(folder), None, progress)
-        workspace = _InTime(**vars(created), deadline=deadline)
+        stored = in_file(checkpoint, Path(folder), progress)
+        workspace = _InTime(stored, Path(folder), None, progress, deadline=deadline)
         start = time.perf_counter()
         expectations = workspace.expect([case], list(modes.values()), logits_only=False)
         seconds = time.perf_counter() - start

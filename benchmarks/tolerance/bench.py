@@ -33,10 +33,10 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import machine
 from benchmarks.tolerance.report import markdown, plot
+from onnx_arbiter.expectations import Case
 from vgg16_parity import inputs
-from vgg16_parity.inputs import Case
 from vgg16_parity.records import Row
-from vgg16_parity.run import Workspace
+from vgg16_parity.run import Workspace, in_file
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.architecture import configuration
@@ -112,7 +112,9 @@ def run(study: Study, seed: int) -> list[dict[str, Any]]:
         cases += [case for case in inputs.hard(checkpoint) if case.finite]
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="vgg16-tolerance-") as folder:
-        workspace = Workspace.create(checkpoint, Path(folder), None, nullcontext)
+        workspace = Workspace(
+            in_file(checkpoint, Path(folder), nullcontext), Path(folder), None, nullcontext
+        )
         lanes = [LANES[name] for name in study.lanes]
         modes = [mode for lane in lanes if (mode := lane.mode("cpu")) is not None]
         expected = workspace.expect(cases, modes, logits_only=False)

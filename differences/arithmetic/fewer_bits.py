@@ -11,8 +11,9 @@ from differences.harness import tf32, tiny
 from differences.harness.experiment import Claim, Figure, Finding
 from differences.harness.frameworks import frameworks
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
+from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.numeric_modes import MODES
-from vgg16_parity.network.prediction import Prediction, predict
+from vgg16_parity.network.prediction import predict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -25,7 +26,7 @@ RULE: Final = (
 
 CUT: Final = "TF32, cut off"
 # TF32 as if it always rounded to the nearest.
-_NEAREST: Final = replace(MODES["tf32"], name="tf32 to the nearest", cut=0.0)
+_NEAREST: Final = replace(MODES["tf32"], name="tf32 to the nearest", truncation_bias=0.0)
 # What is run -> the numeric mode that predicts it.
 MODE_OF: Final = {
     "float32": "float32",
@@ -140,7 +141,7 @@ def _times(verdicts: dict[str, list[Verdict]], one: str, other: str) -> float:
 def _judged(prediction: Prediction, taps: dict[str, Any], mode: str) -> Verdict:
     return compare_with_arbiter(
         taps[prediction.tap],
-        prediction.before,
+        prediction.preactivation,
         prediction.accumulated[mode],
         relu=prediction.relu,
     )

@@ -102,7 +102,9 @@ def test_features_take_images_of_any_size(export: Export, tiny: Checkpoint, side
     *_, last = predict(tiny.without_top(), batch)
     (found,) = run(export(features=True), batch).values()
     assert found.shape == (2, 12, side // 32, (side - 5) // 32)
-    verdict = compare_with_arbiter(found, last.before, last.accumulated["float32"], relu=True)
+    verdict = compare_with_arbiter(
+        found, last.preactivation, last.accumulated["float32"], relu=True
+    )
     assert verdict.passed, verdict.reason
 
 

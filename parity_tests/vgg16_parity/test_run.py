@@ -109,7 +109,7 @@ def test_inputs_that_can_hurt_hold_and_what_becomes_of_nan_is_told(tiny: Checkpo
     assert not any(case.notes for case in torch.cases)
     # TensorFlow's ReLU on the CPU takes the larger of NaN and zero for zero.
     (note,) = next(case.notes for case in tensorflow.cases if case.case == "NaN")
-    assert note == "one NaN: nothing of it is left at block1_conv1, the logits are finite"
+    assert note == "one NaN: disappears at block1_conv1, the logits are finite"
     json.dumps(to_json(report), allow_nan=False)
 
 

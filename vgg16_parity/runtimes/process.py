@@ -58,7 +58,7 @@ class RunJob(Job):
 
     Attributes:
         device: where to run it.
-        cases: folders, as ``vgg16_parity.network.expectations`` writes them.
+        cases: folders, as ``onnx_arbiter.expectations`` writes them.
         depth: what to compute of each case.
         model: the folder of the exported graph, for a runtime that runs one.
     """

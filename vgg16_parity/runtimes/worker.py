@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from vgg16_parity.network import expectations, sgd_step
+from onnx_arbiter import expectations
+from vgg16_parity.network import sgd_step
 from vgg16_parity.runtimes.adapters import Evaluator, evaluator, framework_model
 from vgg16_parity.runtimes.devices import unusable
 from vgg16_parity.runtimes.exchange import StoredTensors

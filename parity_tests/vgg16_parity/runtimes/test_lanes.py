@@ -124,6 +124,21 @@ def test_a_row_that_was_not_run_again_says_so(
     assert rows["default"].cases[0].layers == rows["strict"].cases[0].layers
 
 
+def test_a_lane_that_fails_is_no_other_lanes_result(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
+) -> None:
+    def work(job: Any, **_: Any) -> process.Record:
+        return process.Record(error=f"no {job.lane}")
+
+    monkeypatch.setattr(run, "work", work)
+    lanes = [LANES["default"], LANES["strict"]]
+    report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, depth="logits")
+    assert [(row.lane, row.reason) for row in report.rows] == [
+        ("default", "no default"),
+        ("strict", "no strict"),
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_lanes_that_share_a_run_give_the_same_bits(
@@ -132,10 +147,10 @@ def test_lanes_that_share_a_run_give_the_same_bits(
     runtime = RUNTIMES[name]
     if reason := runtime.missing():
         pytest.skip(reason)
-    workspace = Workspace.create(tiny, tmp_path, None, lambda _: nullcontext())
+    workspace = Workspace(tiny, tmp_path, None, lambda _: nullcontext())
     case = inputs.pictures(tiny, PICTURES)
     (expected,) = workspace.expect([case], [MODES["float32"]], logits_only=False)
-    np.save(expected.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expected, MODES["float32"]))
+    np.save(expected.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expected))
     found = []
     for which in ("strict", "default"):
         job, record = workspace.run(runtime, LANES[which], "cpu", [expected.folder], "layers")

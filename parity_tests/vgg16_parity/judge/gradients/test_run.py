@@ -1,4 +1,4 @@
-"""Every framework's gradients and step of SGD, in processes of their own, against the arbiter."""
+"""Every framework's gradients and SGD step, each in its own process, compared with the arbiter."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_gradients_and_a_step_agree_on_tiny(tiny: Checkpoint, name: str) -> None
 
 @pytest.mark.full
 def test_gradients_and_a_step_agree_at_full_size(full: Checkpoint, tmp_path: Path) -> None:
-    # By the command, so that the process that judges holds no framework. One photograph: float64
-    # goes backwards once for every image and runtime, since each takes a branch of its own.
+    # By the command, so that the judging process imports no framework. One photograph: the float64
+    # backward pass runs for each image and runtime, because each has its own activation pattern.
     path = tmp_path / "report.json"
     command = [sys.executable, "-m", "vgg16_parity", "parity", "--gradients", "--lanes", "strict"]
     chosen = ["--runtimes", ",".join(FULL_SIZE), "--images", str(PICTURES[0])]
@@ -138,7 +138,7 @@ def test_the_model_is_left_as_it_was(tiny: Checkpoint) -> None:
     assert all(np.array_equal(taps[name], again[name]) for name in taps)
 
 
-# One row a pooling window, four values in it, row by row -> the gradient that each is given.
+# The four values of a pooling window in row-major order -> the gradient of each.
 TIES = (
     ((1.0, 3.0, 3.0, 2.0), (0.0, 1.0, 0.0, 0.0)),
     ((5.0, 5.0, 5.0, 5.0), (1.0, 0.0, 0.0, 0.0)),
@@ -147,11 +147,11 @@ TIES = (
 )
 
 KERAS_TIES = """
-import sys
+import json, sys
 import keras, numpy as np
 from keras_impl import gradients as impl
-from parity_tests.vgg16_parity.judge.gradients.test_run import TIES
 
+TIES = json.loads(sys.argv[1])
 maps = np.array([values for values, _ in TIES], np.float32).reshape(-1, 2, 2, 1)
 wanted = np.array([given for _, given in TIES]).reshape(maps.shape)
 images = keras.Input((2, 2, 1))
@@ -174,7 +174,7 @@ for inputs, outputs, given, expected in (
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_keras_goes_the_arbiters_way_at_exact_ties(backend: str) -> None:
     subprocess.run(
-        [sys.executable, "-c", KERAS_TIES],
+        [sys.executable, "-c", KERAS_TIES, json.dumps(TIES)],
         env=os.environ | {"KERAS_BACKEND": backend},
         cwd=Path(__file__).parents[4],
         check=True,

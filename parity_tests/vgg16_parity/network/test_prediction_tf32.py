@@ -1,4 +1,4 @@
-"""The error model of TF32 predicts what operands lose, whether they are rounded or cut off."""
+"""The predicted errors of TF32 are those of its operands, rounded to nearest or truncated."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import numpy as np
 import pytest
 
 from differences.harness import tf32
+from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import MODEL_FIT, ONE_TERM
 from vgg16_parity.network import reference
-from vgg16_parity.network.error_model import ErrorBias
-from vgg16_parity.network.prediction import Prediction, predict
-from vgg16_parity.network.reference import Step
+from vgg16_parity.network.prediction import predict
 from vgg16_spec.architecture import Convolution, Dense
-from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint import Checkpoint, Tensor
 
 Operands: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
-# TF32 of hardware that always rounds to the nearest.
-NEAREST = replace(MODES["tf32"], name="tf32 to the nearest", cut=0.0)
+# TF32 of hardware that always rounds to nearest.
+NEAREST = replace(MODES["tf32"], name="tf32 to the nearest", truncation_bias=0.0)
 
 
 def ratios(
@@ -34,7 +33,7 @@ def ratios(
     found = []
     for tap in predictions:
         deviation = getattr(tap, kind)[mode.name].astype(np.float64)
-        own = np.where((tap.before > 0) | (not tap.relu), deviation, 0)
+        own = np.where((tap.preactivation > 0) | (not tap.relu), deviation, 0)
         errors = taps[tap.tap] - tap.values
         found.append(float(np.sqrt(np.square(errors).mean() / np.square(own).mean())))
     return found
@@ -56,26 +55,29 @@ def test_tf32_predicts_what_its_operands_do(
 @pytest.mark.parametrize(
     ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.cut_off, MODES["tf32"])]
 )
-def test_tf32_predicts_what_the_operands_of_a_layer_alone_do(
+def test_tf32_predicts_what_the_operands_of_a_single_layer_do(
     tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
 ) -> None:
     images = batch(tiny)
-    alone = {}
-    for step in reference.walk(tiny, images):
-        if isinstance(step.layer, Convolution | Dense):
-            weight, bias = (tiny[f"{step.layer.name}.{kind}"] for kind in ("weight", "bias"))
-            given = rounded(step.inputs.astype(np.float32))
-            before = reference.multiply(step.layer, rounded(weight), given)
-            before += reference.for_channels(bias, before)
-            alone[step.layer.name] = reference.rectify(before) if step.relu else before
-    weighted = [tap for tap in predict(tiny, images, [mode]) if tap.tap in alone]
+    local = {}
+    for evaluated in reference.walk(tiny, images):
+        layer = evaluated.layer
+        if isinstance(layer, Convolution | Dense):
+            weight, bias = (tiny[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+            given = rounded(evaluated.inputs.astype(np.float32))
+            outputs = reference.multiply(layer, rounded(weight), given)
+            outputs += reference.for_channels(bias, outputs)
+            local[layer.name] = np.maximum(outputs, 0) if evaluated.relu else outputs
+    weighted = [tap for tap in predict(tiny, images, [mode]) if tap.tap in local]
     assert len(weighted) == len(tiny.configuration.taps) - 5
-    for ratio in ratios(weighted, alone, mode, "local"):
+    for ratio in ratios(weighted, local, mode, "local"):
         assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
 
 
-def test_what_is_cut_off_of_a_layers_outputs_is_predicted(tiny: Checkpoint, batch: Batch) -> None:
-    # Of the first layer, along the prediction: rounding's own noise is in all other directions.
+def test_the_mean_loss_of_a_layers_outputs_by_truncation_is_predicted(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    # In the first layer, along the prediction: the noise of rounding is in all other directions.
     images = batch(tiny)
     first = next(predict(tiny, images, [MODES["tf32"], NEAREST]))
     cut, rounded = (
@@ -87,32 +89,23 @@ def test_what_is_cut_off_of_a_layers_outputs_is_predicted(tiny: Checkpoint, batc
     assert isinstance(layer, Convolution)
     products = reference.multiply(layer, weight, tf32.cut_off(images))
     bias = reference.for_channels(tiny["block1_conv1.bias"], products)
-    nearer = -(products + bias - first.before) * np.sign(first.before - bias)
+    nearer = -(products + bias - first.preactivation) * np.sign(first.preactivation - bias)
     slope = float((nearer * predicted).sum() / np.square(predicted).sum())
     assert 1 / ONE_TERM.limit < slope < ONE_TERM.limit
 
 
-def test_of_a_bias_nothing_is_cut_off() -> None:
-    # Weights of zero leave the bias alone, which is added behind the products.
-    layer = Dense("fc1", 3, 2, relu=True)
-    drift = ErrorBias(0.1, np.ones((1, 3), np.float32))
-    before = np.array([[5.0, -7.0]])
-    weight, bias = np.zeros((2, 3), np.float32), np.array([5, -7], np.float32)
-    drift.multiply(Step(layer, np.ones((1, 3)), before, True, before), weight, bias)
-    assert drift.local.tolist() == drift.accumulated.tolist() == [[0, 0]]
+def test_a_bias_is_not_truncated(tiny: Checkpoint, batch: Batch) -> None:
+    # With weights of zero, outputs are the biases, which are added after the products.
+    tensors = {
+        name: Tensor.of(tiny[name] if name.endswith(".bias") else np.zeros_like(tiny[name]))
+        for name in tiny
+    }
+    biases = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    for tap in predict(biases, batch(tiny), [MODES["tf32"], NEAREST]):
+        assert np.array_equal(tap.local["tf32"], tap.local[NEAREST.name]), tap.tap
 
 
-@pytest.mark.parametrize(("third", "largest"), [(False, 3.0), (True, -5.0)])
-def test_pooling_takes_the_largest_drift_of_those_that_may_win(third: bool, largest: float) -> None:
-    drift = ErrorBias(0.1, np.ones((1, 1, 2, 2), np.float32))
-    drift.accumulated = np.array([[[[-1, 3], [-5, 2]]]], np.float32)
-    drift.pool(np.array([True, True, third, True]).reshape(1, 1, 1, 1, 4))
-    assert drift.accumulated.ravel().tolist() == [largest]
-    # What a pooling alone is given it passes on as it is.
-    assert drift.local.ravel().tolist() == [0]
-
-
-def test_tf32_passes_whether_operands_are_rounded_or_cut_off(
+def test_tf32_passes_whether_operands_are_rounded_or_truncated(
     tiny: Checkpoint, batch: Batch
 ) -> None:
     images = batch(tiny)
@@ -121,5 +114,5 @@ def test_tf32_passes_whether_operands_are_rounded_or_cut_off(
         tf32.run_with_operands(tiny, images, operands) for operands in (tf32.nearest, tf32.cut_off)
     )
     assert max(ratios(predictions, rounded, MODES["tf32"], "accumulated")) < LIMITS.ratio.limit
-    # What is cut off adds up: without the mean, the last layers would be called wrong.
+    # Truncation adds up: without the mean, the last layers would be called wrong.
     assert min(ratios(predictions, cut, NEAREST, "accumulated")[-3:]) > LIMITS.ratio.limit
