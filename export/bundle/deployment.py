@@ -1,7 +1,7 @@
-"""What stands beside the graph in a bundle: labels, metadata, test data, Triton's configuration.
+"""The files beside the graph in a bundle: labels, metadata, test data, Triton's configuration.
 
-The bundle is a model folder of Triton Inference Server's as it stands: ``config.pbtxt``, and the
-model in the folder of its version. Triton passes over the other files and folders.
+The bundle is a model folder of Triton Inference Server: ``config.pbtxt``, and the model in the
+folder of its version. Triton ignores the other files and folders.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ $preparation
 
 | file | is |
 |---|---|
-| `model.onnx` | the graph; it points into `1/weights.safetensors` |
-| `1/` | the same graph with the weights beside it: a folder that can be moved alone |
-| `config.pbtxt` | makes this folder a model of Triton Inference Server's |
+| `model.onnx` | the graph; its weights are in `1/weights.safetensors` |
+| `1/` | the same graph with the weights beside it; this folder can be moved on its own |
+| `config.pbtxt` | makes this folder a model of Triton Inference Server |
 $files| `metadata.json` | preprocessing, opset, digests, versions, licence: as in `model.onnx` |
 
 Weights: $origin. Licence: $licence.
@@ -65,9 +65,10 @@ Weights: $origin. Licence: $licence.
 
 
 def write(folder: Path, model: ir.Model, checkpoint: Checkpoint, options: Options) -> None:
-    """Put everything beside the graph into a bundle's folder, where the graph and weights are.
+    """Write the files beside the graph into a bundle's folder, which holds graph and weights.
 
-    Raises ``BadInput`` where test data are wanted and ONNX Runtime is not installed.
+    Raises:
+        BadInput: where test data are wanted and ONNX Runtime is not installed.
     """
     if checkpoint.configuration.include_top:
         classes = checkpoint.configuration.classes
@@ -104,7 +105,7 @@ def _write_json(path: Path, document: Any) -> None:
 def _write_test_data(
     folder: Path, model: ir.Model, checkpoint: Checkpoint, options: Options
 ) -> None:
-    """One input and the outputs that ONNX Runtime computes from it, as ONNX's own tests have it."""
+    """One input and ONNX Runtime's outputs for it, laid out as in ONNX's own tests."""
     from onnx import numpy_helper
 
     from export.session import open_session
@@ -125,7 +126,7 @@ def _write_test_data(
 
 
 def _triton(model: ir.Model, options: Options) -> str:
-    """Triton's model configuration; a free batch is Triton's own to put together."""
+    """Triton's model configuration; Triton assembles a free batch itself."""
     free_batch = options.batch is None
 
     def block(side: str, values: Any) -> str:
@@ -183,12 +184,12 @@ def _readme(model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
 def _more(options: Options) -> str:
     words = ", and every layer's output by the layer's name" if options.taps else ""
     if options.precision != "fp32":
-        words += f". It computes in {options.precision}; `accuracy.json` says what that costs"
+        words += f". It computes in {options.precision}; `accuracy.json` has the cost"
     return words
 
 
 def _preparation(checkpoint: Checkpoint, options: Options) -> str:
-    """How a picture becomes the graph's input, in words."""
+    """How a picture becomes the graph's input, as text for the README."""
     recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
     shorter = resized_side(recipe, size)
     sized = (

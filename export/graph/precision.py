@@ -1,13 +1,14 @@
-"""The canonical graph in fewer bits: float16, or int8 with scales chosen on pictures."""
+"""The canonical graph in float16, or in int8 with scales derived from pictures."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -26,11 +27,10 @@ _SUFFIX: Final = "_fp16"
 
 
 def lower(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
-    """The graph in the precision that the options name; the same one for ``fp32``.
+    """The graph in the options' precision; images and logits stay float32.
 
-    Its images stay float32 and its logits come out as float32.
-
-    Raises ``BadInput`` for weights that float16 cannot hold, and for pictures that cannot be read.
+    Raises:
+        BadInput: for weights that float16 cannot hold, and for pictures that cannot be read.
     """
     match options.precision:
         case "fp16":
@@ -76,26 +76,12 @@ def _read_as_float16(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
     return ir.Tensor(checkpoint[name].astype(np.float16), name=name)
 
 
-class _Pictures:
-    """What ONNX Runtime's calibration reads: one picture after the other, as the graph's input."""
-
-    def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
-        self._batches: Iterator[NDArray[np.float32]] = iter(
-            _prepared(options.calibrate, checkpoint, options.batch or 1)
-        )
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next input by name, or ``None`` after the last."""
-        batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
-
-
-def _prepared(
-    paths: Sequence[Path], checkpoint: Checkpoint, batch: int
-) -> Iterator[NDArray[np.float32]]:
+def _batches(checkpoint: Checkpoint, options: Options) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """The calibration pictures, one after the other, as the graph's input."""
     recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
-    for path in paths:
-        yield np.repeat(preprocess(read_image(path), recipe, size=size), batch, axis=0)
+    for path in options.calibrate:
+        images = preprocess(read_image(path), recipe, size=size)
+        yield {INPUT: np.repeat(images, options.batch or 1, axis=0)}
 
 
 def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
@@ -110,9 +96,8 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
         remedy = 'pip install -e ".[onnx]"'
         raise BadInput("--precision int8", "needs ONNX Runtime's quantizer", remedy) from error
 
-    for path in options.calibrate:
-        read_image(path)  # the picture's own error now, not the quantizer's later
-    reader: Any = _Pictures(checkpoint, options)
+    batches = _batches(checkpoint, options)
+    reader: Any = SimpleNamespace(get_next=partial(next, batches, None))
     with tempfile.TemporaryDirectory(prefix="vgg16-int8-") as folder:
         written = Path(folder) / "int8.onnx"
         with _without_advice():
@@ -133,7 +118,7 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """The quantiser advises, twice, to simplify a graph that is as simple as it gets."""
+    """Silence the quantiser's advice to simplify a graph that is as simple as it gets."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -1,6 +1,6 @@
-"""A graph's weights become references into a weights file: file, offset, length.
+"""Link a graph's weights to a weights file.
 
-ONNX's external data name a file, a first byte and a length. A canonical checkpoint keeps its
+ONNX's external data consist of a file, an offset and a length. A canonical checkpoint stores its
 tensors as ONNX's operators read them, so no byte is copied or moved.
 """
 
@@ -18,17 +18,18 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.header import read_header
 from vgg16_spec.errors import BadInput
 
-# Smaller constants (shapes, scales of a whole tensor) stay in the graph, where tools look for them.
+# Smaller constants (shapes, scales of a tensor) stay in the graph, where tools expect them.
 _SMALLEST: Final = 256
 
 
 def take_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
     """Turn the inputs of a canonical graph that are weights into initializers, in place.
 
-    They are in the checkpoint's order and read their values from it when they are written.
+    They are in the checkpoint's order and read its values when they are written.
 
-    Raises ``ValueError`` when the graph lacks a weight, has one of another shape, or has an input
-    besides the images and the weights.
+    Raises:
+        ValueError: when the graph lacks a weight, has one of another shape, or has an input that is
+            neither the images nor a weight.
     """
     graph = model.graph
     inputs = {str(value.name): value for value in graph.inputs[1:]}
@@ -55,7 +56,7 @@ def _read(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
 
 
 def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:
-    """Point a graph's weights at their bytes in a file, in place.
+    """Point a graph's weights to their bytes in a file, in place.
 
     Args:
         model: its initializers know their types and shapes.
@@ -78,12 +79,12 @@ def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> 
 
 
 def offsets_of(checkpoint: Checkpoint) -> dict[str, int]:
-    """Where a checkpoint's weights are in its file, those alone that its network has."""
+    """The offsets, in a checkpoint's file, of the weights that its network has."""
     return {name: checkpoint.offsets[name] for name in checkpoint}
 
 
 def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
-    """Write a graph's large initializers, of any type, as a safetensors file; their offsets."""
+    """Write a graph's large initializers, of any type, as safetensors; return their offsets."""
     large = {
         str(value.name): value.const_value.numpy()
         for value in model.graph.initializers.values()
@@ -95,10 +96,11 @@ def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
 
 
 def location_from(folder: Path, weights: Path) -> str:
-    """A weights file's path from the folder of an ONNX file that is to point into it.
+    """A weights file's path from the folder of an ONNX file that links to it.
 
-    Raises ``BadInput`` where ONNX would not follow it: outside the folder, a symbolic link, or a
-    file with more than one hard link.
+    Raises:
+        BadInput: where ONNX would not follow it: outside the folder, a symbolic link, a file with
+            more than one hard link, or a name with two dots in a row.
     """
     folder, real = folder.resolve(), weights.resolve()
     if not real.is_relative_to(folder):

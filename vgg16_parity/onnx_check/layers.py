@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from vgg16_parity.onnx_check.symbolic import (
-    NAMES,
+    MAPS,
     WEIGHTED,
     Constant,
     Step,
@@ -22,8 +22,6 @@ from vgg16_parity.onnx_check.symbolic import (
     label,
     words,
 )
-
-_MAPS: Final = tuple((name,) for name in NAMES)
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ class NodeContext:
 
 def _convolve(at: NodeContext) -> SymbolicTensor:
     x, weight, bias = at.x, at.required(1), at.constant(2)
-    if not x.is_maps or weight.array.ndim != 4:
-        raise UnsupportedNode(f"works along {words(x.axes)}, expected {words(_MAPS)}")
+    if x.axes != MAPS or weight.array.ndim != 4:
+        raise UnsupportedNode(f"works along {words(x.axes)}, expected {words(MAPS)}")
     kernel = weight.array.shape[2:]
     if (stated := at.integers("kernel_shape")) and stated != kernel:
         raise UnsupportedNode(f"says that its kernels are {stated}, they are {kernel}")
@@ -91,26 +89,12 @@ def _convolve(at: NodeContext) -> SymbolicTensor:
 
 
 def _pool(at: NodeContext) -> SymbolicTensor:
-    window = _window(at, at.integers("kernel_shape"))
+    window = _window(at, at.integers("kernel_shape") or at.x.maps[2:])
     if window["kernel"] == window["strides"] == (1, 1) and not any(window["pads"]):
         return at.x  # windows of one value: what adaptive pooling to the maps' own size becomes
-    kind = {"MaxPool": "max pooling", "AveragePool": "average pooling"}[at.node.op_type]
+    kind = "max pooling" if at.node.op_type == "MaxPool" else "average pooling"
     step = Step(kind, label(at.node), window=window)
-    return at.x.then(step, _maps_after(at.x, window), _named_axes(at.x))
-
-
-def _global_pool(at: NodeContext) -> SymbolicTensor:
-    x = at.x
-    if not x.is_maps:
-        raise UnsupportedNode(f"works along {words(x.axes)}, expected {words(_MAPS)}")
-    if x.maps[2:] == (1, 1):
-        return x
-    step = Step("average pooling", label(at.node), window={"kernel": x.maps[2:]})
-    return x.then(step, (*x.maps[:2], 1, 1))
-
-
-def _named_axes(x: SymbolicTensor) -> tuple[tuple[str, ...], ...]:
-    return _MAPS if x.is_maps else x.axes
+    return at.x.then(step, _maps_after(at.x, window), at.x.axes)
 
 
 def _window(at: NodeContext, kernel: Sequence[int]) -> dict[str, tuple[int, ...]]:
@@ -118,12 +102,12 @@ def _window(at: NodeContext, kernel: Sequence[int]) -> dict[str, tuple[int, ...]
 
     Raises ``UnsupportedNode`` where it takes in several images or channels.
     """
-    axes, shape = _named_axes(at.x)[2:], at.x.positions.shape[2:]
+    axes, shape = at.x.axes[2:], at.x.positions.shape[2:]
     count = len(axes)
     strides = at.integers("strides") or (1,) * count
     dilations = at.integers("dilations") or (1,) * count
     if not {("H",), ("W",)} <= set(axes) or len(kernel) != count:
-        raise UnsupportedNode(f"works along {words(at.x.axes)}, expected {words(_MAPS)}")
+        raise UnsupportedNode(f"works along {words(at.x.axes)}, expected {words(MAPS)}")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     first, last = _pads(at, shape, spans, strides)
     sizes = dict(zip(axes, zip(kernel, strides, dilations, first, last, strict=True), strict=True))
@@ -259,7 +243,7 @@ LAYERS: Final[Mapping[str, Callable[[NodeContext], SymbolicTensor]]] = MappingPr
         "Cast": _cast,
         "Conv": _convolve,
         "Dropout": _drop_out,
-        "GlobalAveragePool": _global_pool,
+        "GlobalAveragePool": _pool,
         "MaxPool": _pool,
         "Relu": lambda at: at.step("ReLU"),
         "Resize": _resize,

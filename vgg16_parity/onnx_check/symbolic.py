@@ -22,6 +22,7 @@ from vgg16_spec.architecture import Shape
 Axis: TypeAlias = tuple[str, ...]
 Window: TypeAlias = Mapping[str, tuple[int, ...]]
 
+MAPS: Final[tuple[Axis, ...]] = (("N",), ("C",), ("H",), ("W",))
 NAMES: Final = ("N", "C", "H", "W")
 WEIGHTED: Final = ("convolution", "dense layer")
 
@@ -92,6 +93,8 @@ class SymbolicTensor:
 
         Raises ``UnsupportedNode`` where no order of N, C, H, W explains the positions.
         """
+        if self.positions.shape == self.maps and np.array_equal(self.positions, arrange(self.maps)):
+            return MAPS
         ends = (slice(None), *(0,) * (self.positions.ndim - 1))
         lines = (np.moveaxis(self.positions, i, 0)[ends] for i in range(self.positions.ndim))
         found = tuple(_axis(line, self.maps) for line in lines)
@@ -99,22 +102,11 @@ class SymbolicTensor:
             raise UnsupportedNode("reads values in an order that no layer of the network uses")
         return found
 
-    @property
-    def is_maps(self) -> bool:
-        """Whether the axes are N, C, H, W."""
-        return self.positions.shape == self.maps and np.array_equal(
-            self.positions, arrange(self.maps)
-        )
-
-    def then(
-        self, step: Step, maps: Shape | None = None, axes: tuple[Axis, ...] | None = None
-    ) -> SymbolicTensor:
-        """The images after one more step, which may give new maps, with these axes."""
+    def then(self, step: Step, maps: Shape = (), axes: tuple[Axis, ...] = MAPS) -> SymbolicTensor:
+        """The images after one more step, which may make new maps, with these axes."""
+        positions = arrange(maps, axes) if maps else self.positions
         steps = (*self.steps, step)
-        if maps is None:
-            return replace(self, steps=steps)
-        positions = arrange(maps) if axes is None else arrange(maps, axes)
-        return replace(self, steps=steps, maps=maps, positions=positions)
+        return replace(self, steps=steps, maps=maps or self.maps, positions=positions)
 
     def move(self, positions: NDArray[np.int32]) -> SymbolicTensor:
         """The images after their values have moved.
@@ -144,11 +136,9 @@ class SymbolicTensor:
 Value: TypeAlias = SymbolicTensor | Constant | Untraceable
 
 
-def arrange(maps: Shape, axes: tuple[Axis, ...] | None = None) -> NDArray[np.int32]:
-    """The positions of whole maps (N, C, H, W), or with these axes."""
+def arrange(maps: Shape, axes: tuple[Axis, ...] = MAPS) -> NDArray[np.int32]:
+    """The positions of whole maps, with these axes."""
     positions = _positions(maps)
-    if axes is None:
-        return positions
     order = [NAMES.index(name) for axis in axes for name in axis]
     rest = [i for i in range(len(maps)) if i not in order]
     shape = [math.prod(maps[NAMES.index(name)] for name in axis) for axis in axes]

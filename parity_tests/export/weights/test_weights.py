@@ -135,10 +135,10 @@ def test_an_embedded_file_of_pictures_keeps_its_constants(
 def test_lengths_are_protobufs_own() -> None:
     from google.protobuf.internal.encoder import _VarintBytes
 
-    from export.weights.embed import _length
+    from export.weights.embed import _varint
 
     for value in (0, 1, 127, 128, 300, 16383, 16384, 411_041_792, 2**31 - 1, 2**40 + 5):
-        assert _length(value) == _VarintBytes(value)
+        assert _varint(value) == _VarintBytes(value)
 
 
 def test_the_three_forms_compute_the_same(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -57,6 +57,10 @@ def summary(configuration: str, frameworks: Sequence[str], as_json: bool) -> int
 
 def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[LayerSummary]]:
     """Every framework's layers. Raises ``BadInput``, with the remedy, where one is missing."""
+    if "onnx" in frameworks:
+        from vgg16_parity.shadowing import require_own_export
+
+        require_own_export()
     tracer = _first_installed("--framework onnx", _TRACERS) if "onnx" in frameworks else ""
     # TensorFlow and PyTorch stay out of each other's process.
     with_torch = "torch" in frameworks or tracer == "torch"
