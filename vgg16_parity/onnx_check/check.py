@@ -171,7 +171,7 @@ def check_model(
 
 def to_json(report: CheckReport) -> dict[str, Any]:
     """The report as a JSON document; numbers that JSON cannot hold are null."""
-    document = {"schema": SCHEMA, "matches": report.matches} | asdict(report)
+    document: dict[str, Any] = {"schema": SCHEMA, "matches": report.matches} | asdict(report)
     document["graph"]["passed"] = report.graph.passed
     document["numbers"]["passed"] = report.numbers.passed
     verdict = document["numbers"]["verdict"] or {}

@@ -24,6 +24,8 @@ Window: TypeAlias = Mapping[str, tuple[int, ...]]
 
 MAPS: Final[tuple[Axis, ...]] = (("N",), ("C",), ("H",), ("W",))
 NAMES: Final = ("N", "C", "H", "W")
+# Seven times as many as three images have in VGG16's largest maps: 256 MB.
+_MOST_POSITIONS: Final = 1 << 26
 WEIGHTED: Final = ("convolution", "dense layer")
 
 
@@ -95,8 +97,10 @@ class SymbolicTensor:
         """
         if self.positions.shape == self.maps and np.array_equal(self.positions, arrange(self.maps)):
             return MAPS
-        ends = (slice(None), *(0,) * (self.positions.ndim - 1))
-        lines = (np.moveaxis(self.positions, i, 0)[ends] for i in range(self.positions.ndim))
+        first = (0,) * self.positions.ndim
+        lines = [
+            self.positions[(*first[:i], slice(None), *first[i + 1 :])] for i in range(len(first))
+        ]
         found = tuple(_axis(line, self.maps) for line in lines)
         if not np.array_equal(arrange(self.maps, found), self.positions):
             raise UnsupportedNode("reads values in an order that no layer of the network uses")
@@ -149,6 +153,8 @@ def arrange(maps: Shape, axes: tuple[Axis, ...] = MAPS) -> NDArray[np.int32]:
 
 @lru_cache(maxsize=1)  # consecutive layers often have maps of the same sizes
 def _positions(maps: Shape) -> NDArray[np.int32]:
+    if math.prod(maps) > _MOST_POSITIONS:
+        raise UnsupportedNode(f"has maps of {' × '.join(map(str, maps))}, too large to follow")
     positions = np.arange(math.prod(maps), dtype=np.int32).reshape(maps)
     positions.flags.writeable = False
     return positions

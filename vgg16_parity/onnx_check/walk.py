@@ -7,7 +7,7 @@ and moves the images' positions as the graph moves the images (``symbolic``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -31,8 +31,9 @@ from vgg16_parity.onnx_check.symbolic import (
 from vgg16_spec.architecture import IMAGE_CHANNELS
 from vgg16_spec.images.preprocessing import Layout
 
-# Stands for any number of images: one that no exporter traces with, so none is written by chance.
-_ANY_BATCH: Final = 3
+# How many images are followed, unless the file is fixed to fewer: exporters trace with one or two,
+# so that this number is not in a file by chance.
+_IMAGES: Final = 3
 # The pixels that are followed through preprocessing: all 256 values, in each channel another first.
 LEVELS: Final = (np.arange(256)[:, np.newaxis] + (0, 85, 170)) % 256
 
@@ -105,8 +106,7 @@ def follow(model: ir.Model, size: int, resized: int, classes: int) -> TracedGrap
     side = resized if dtype == ir.DataType.UINT8 else size
     walks = []
     for layout in _layouts(shape):
-        values = _Walk(model, images, _begin(shape, layout, dtype, side)).values
-        output, end = _choose(graph.outputs, values, classes)
+        output, end = _follow(model, images, shape, layout, side, classes)
         walks.append(TracedGraph(layout, str(images.name), shape, dtype, output, end, extra))
     return next((walk for walk in walks if isinstance(walk.end, SymbolicTensor)), walks[0])
 
@@ -117,22 +117,28 @@ def _layouts(shape: tuple[int | None, ...]) -> tuple[Layout, ...]:
     return ("nchw", "nhwc")
 
 
-def _begin(
-    shape: tuple[int | None, ...], layout: Layout, dtype: ir.DataType, side: int
-) -> SymbolicTensor:
-    sizes = {"N": _ANY_BATCH, "C": IMAGE_CHANNELS, "H": side, "W": side}
-    if len(shape) == len(sizes):
-        sizes |= {name: given for name, given in zip(layout.upper(), shape, strict=True) if given}
-    maps = tuple(sizes[name] for name in NAMES)
-    positions = arrange(maps, tuple((name,) for name in layout.upper()))
-    return SymbolicTensor(positions, maps, dtype, LEVELS.astype(np.float32))
-
-
-def _choose(
-    outputs: Sequence[ir.Value], values: dict[ir.Value, Value], classes: int
+def _follow(
+    model: ir.Model,
+    images: ir.Value,
+    shape: tuple[int | None, ...],
+    layout: Layout,
+    side: int,
+    classes: int,
 ) -> tuple[str, SymbolicTensor | Untraceable]:
     """The last output with a value for each class, by name, or the last of all."""
-    found = [(str(output.name), values.get(output)) for output in outputs]
+    sizes = {"N": _IMAGES, "C": IMAGE_CHANNELS, "H": side, "W": side}
+    if len(shape) == len(sizes):
+        sizes |= {name: given for name, given in zip(layout.upper(), shape, strict=True) if given}
+    batch, *rest = (sizes[name] for name in NAMES)
+    maps = (min(batch, _IMAGES), *rest)
+    try:
+        positions = arrange(maps, tuple((name,) for name in layout.upper()))
+    except UnsupportedNode as error:
+        return str(model.graph.outputs[-1].name), Untraceable(f"the images: {error}")
+    dtype = images.dtype or ir.DataType.FLOAT
+    begin = SymbolicTensor(positions, maps, dtype, LEVELS.astype(np.float32))
+    walk = _Walk(model, images, begin, batch)
+    found = [(str(output.name), walk.values.get(output)) for output in model.graph.outputs]
     of_classes = [
         (name, value)
         for name, value in found
@@ -145,9 +151,15 @@ def _choose(
 
 
 class _Walk:
-    """One pass over a graph; ``values`` describes each value, as far as it can be followed."""
+    """One pass over a graph; ``values`` describes each value, as far as it can be followed.
 
-    def __init__(self, model: ir.Model, images: ir.Value, begin: SymbolicTensor) -> None:
+    ``batch`` is the number of images that the file is fixed to, which may be more than follow it.
+    """
+
+    def __init__(
+        self, model: ir.Model, images: ir.Value, begin: SymbolicTensor, batch: int
+    ) -> None:
+        self.batch = batch
         self.opset = model.opset_imports.get("", 1)
         self.values: dict[ir.Value, Value] = {images: begin}
         for node in model.graph:
@@ -184,42 +196,55 @@ class _Walk:
         if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
             raise UnsupportedNode("is a branch or a loop, where the network has none")
         if not signals:
-            return self._constant(node, [v for v in inputs if isinstance(v, Constant)])
+            return self._constant(node, inputs)
         (x,) = signals
+        if node.op_type in ("Reshape", "Resize"):
+            inputs = [self._followed_batch(value, x.maps[0]) for value in inputs]
         at = NodeContext(node, x, inputs, self.opset)
         if node.domain not in ("", "ai.onnx"):
             return at.other()
         if node.op_type in ("Shape", "Size"):
-            return Constant(self._evaluate(node), "")
+            return Constant(self._evaluate(node, inputs), "")
         try:
             if node.op_type in (*_MOVES, *_PICKS):
-                return x.move(self._evaluate(node))
+                if inputs[0] is not x:
+                    raise UnsupportedNode("reads sizes or indices that depend on the images")
+                return x.move(self._evaluate(node, inputs))
             handle = LAYERS.get(node.op_type)
             return at.other() if handle is None else handle(at)
         except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise UnsupportedNode(f"has attributes or inputs that do not fit ({error})") from error
 
-    def _constant(self, node: ir.Node, inputs: Sequence[Constant]) -> Constant:
-        """What a node makes of constants, called after the weight among them."""
+    def _followed_batch(self, value: Value | None, images: int) -> Value | None:
+        """A shape with the file's fixed batch in front as one of the images that are followed."""
+        if isinstance(value, Constant) and value.array.ndim == 1 and images != self.batch:
+            sizes = value.array.tolist()
+            first = next((i for i, size in enumerate(sizes) if size != 1), None)
+            if first is not None and sizes[first] == self.batch:
+                sizes[first] = images
+                return replace(value, array=np.array(sizes, value.array.dtype))
+        return value
+
+    def _constant(self, node: ir.Node, inputs: Sequence[Value | None]) -> Constant:
+        """What a node makes of constants, named after the weight among them."""
+        constants = [value for value in inputs if isinstance(value, Constant)]
         if node.op_type == "Constant" and "value" in node.attributes:
             return Constant(node.attributes["value"].as_tensor().numpy(), label(node))
         if node.op_type == "DequantizeLinear":
             raise UnsupportedNode("reads quantised weights, which are not the checkpoint's")
-        small = all(value.array.size <= _LARGEST_OPERAND for value in inputs)
+        small = all(value.array.size <= _LARGEST_OPERAND for value in constants)
         if node.op_type not in (*_MOVES, "Cast") and not (small and node.op_type in _ARITHMETIC):
             raise UnsupportedNode("computes with constants in a way that is not followed")
-        names = [value.name for value in inputs if value.array.dtype.kind == "f"]
-        return Constant(self._evaluate(node), names[0] if names else label(node))
+        names = [value.name for value in constants if value.array.dtype.kind == "f"]
+        return Constant(self._evaluate(node, inputs), names[0] if names else label(node))
 
-    def _evaluate(self, node: ir.Node) -> NDArray[Any]:
+    def _evaluate(self, node: ir.Node, inputs: Sequence[Value | None]) -> NDArray[Any]:
         """A node's result, in ONNX's reference evaluator, of constants or of positions."""
         arrays = {}
-        for value in filter(None, node.inputs):
-            known = self._value(value)
-            if isinstance(known, SymbolicTensor):
-                arrays[str(value.name)] = known.positions
-            elif isinstance(known, Constant):
-                arrays[str(value.name)] = known.array
+        for value, known in zip(node.inputs, inputs, strict=True):
+            if value is not None and isinstance(known, SymbolicTensor | Constant):
+                array = known.array if isinstance(known, Constant) else known.positions
+                arrays[str(value.name)] = array
         try:
             evaluator = ReferenceEvaluator(ir.to_proto(node), opsets={"": self.opset})
             (result,) = evaluator.run(None, arrays)

@@ -180,7 +180,7 @@ def test_no_axis_has_a_name_that_the_inferrer_counted(export: Export, tiny: Chec
 def test_the_metadata_state_the_sizes_of_the_network(tiny: Checkpoint, tmp_path: Path) -> None:
     inside = {"float32": "nothing", "uint8": "arithmetic", "resize": "resize, crop, arithmetic"}
     for kind, words in inside.items():
-        options: dict[str, object] = {} if kind == "float32" else {"input": "uint8"}
+        options: dict[str, Any] = {} if kind == "float32" else {"input": "uint8"}
         options |= {"resize": True} if kind == "resize" else {}
         export_onnx("keras", tiny, tmp_path / kind, test_data=False, **options)
         document = json.loads((tmp_path / kind / "metadata.json").read_text(encoding="utf-8"))

@@ -111,7 +111,7 @@ def exporters_own_warnings() -> Iterator[None]:
 def from_torch(checkpoint: Checkpoint, path: Path, *, dynamo: bool) -> None:
     model = torch_impl.VGG("tiny")
     torch_impl.load_checkpoint(model, checkpoint)
-    images = torch.zeros(2, 3, 64, 64)
+    images = torch.zeros(7, 3, 64, 64)  # a fixed batch, which the graph may state again
     with exporters_own_warnings():
         if dynamo:
             torch.onnx.export(model.eval(), (images,), path, dynamo=True, verbose=False)
@@ -243,3 +243,13 @@ def test_convolutions_in_place_of_the_dense_layers_match(planted: Planted) -> No
 
     report = planted(edit)
     assert report.matches, lines(report)
+
+
+def test_maps_that_no_memory_holds_are_reported(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        for size in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+            size.dim_value = 1_000_000
+
+    report = planted(edit)
+    assert "too large to follow" in report.graph.problems[-1]
+    assert not report.matches
