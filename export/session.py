@@ -16,7 +16,7 @@ def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
         BadInput: where ONNX Runtime is not installed.
     """
     if find_spec("onnxruntime") is None:
-        raise BadInput("onnxruntime", "is not installed", 'pip install -e ".[onnx]"')
+        raise BadInput("onnxruntime", "is not installed", 'pip install "vgg16-parity[onnx]"')
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

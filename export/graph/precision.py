@@ -18,6 +18,7 @@ from onnx_ir.tape import Tape
 
 from export.constants import INPUT
 from export.options import Options
+from export.weights.link import weight_tensor
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
@@ -48,12 +49,7 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
         raise BadInput(checkpoint.label, problem, "--precision fp32")
     for name in checkpoint:
         value = graph.initializers[name]
-        value.const_value = ir.LazyTensor(
-            partial(_read_as_float16, checkpoint, name),
-            ir.DataType.FLOAT16,
-            ir.Shape(checkpoint[name].shape),
-            name=name,
-        )
+        value.const_value = weight_tensor(checkpoint, name, ir.DataType.FLOAT16)
         value.type = ir.TensorType(ir.DataType.FLOAT16)
     for node in graph:
         for value in node.outputs:
@@ -70,10 +66,6 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
     after.op("Cast", [result], {"to": int(ir.DataType.FLOAT)}, name=last.name, output=last)
     graph.extend(after.nodes)
     graph.outputs[0] = last
-
-
-def _read_as_float16(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
-    return ir.Tensor(checkpoint[name].astype(np.float16), name=name)
 
 
 def _batches(checkpoint: Checkpoint, options: Options) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -93,7 +85,7 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
     try:
         from onnxruntime import quantization
     except ImportError as error:
-        remedy = 'pip install -e ".[onnx]"'
+        remedy = 'pip install "vgg16-parity[onnx]"'
         raise BadInput("--precision int8", "needs ONNX Runtime's quantizer", remedy) from error
 
     batches = _batches(checkpoint, options)

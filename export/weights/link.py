@@ -7,7 +7,6 @@ tensors as ONNX's operators read them, so no byte is copied or moved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -42,17 +41,20 @@ def take_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
             raise ValueError(f"the traced graph has no use for the weight {name}")
         if value.shape != shape:
             raise ValueError(f"the traced graph has {name} as {value.shape}, expected {shape}")
-        value.const_value = ir.LazyTensor(
-            partial(_read, checkpoint, name),
-            ir.DataType.FLOAT,
-            ir.Shape(shape),
-            name=name,
-        )
+        value.const_value = weight_tensor(checkpoint, name)
         graph.register_initializer(value)
 
 
-def _read(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
-    return ir.Tensor(checkpoint[name], name=name)
+def weight_tensor(
+    checkpoint: Checkpoint, name: str, dtype: ir.DataType = ir.DataType.FLOAT
+) -> ir.TensorProtocol:
+    """A checkpoint's tensor in another type of number, read when its values are asked for."""
+
+    def read() -> ir.TensorProtocol:
+        return ir.Tensor(checkpoint[name].astype(dtype.numpy(), copy=False), name=name)
+
+    shape = ir.Shape(checkpoint.configuration.weight_shapes[name])
+    return ir.LazyTensor(read, dtype, shape, name=name)
 
 
 def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:

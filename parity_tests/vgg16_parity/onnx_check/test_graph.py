@@ -103,6 +103,20 @@ def height_and_width_are_exchanged(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, turn)
 
 
+@mistake("Gemm fc1: reads values in an order that no layer of the network uses")
+def values_are_mixed_before_fc1(model: onnx.ModelProto) -> None:
+    flatten, make = node_of(model, "flatten"), onnx.helper.make_node
+    for name, sizes in (("mixing", [-1, 8, 6]), ("flat", [-1, 48])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), name))
+    index = list(model.graph.node).index(flatten)
+    mixed = make("Reshape", [flatten.input[0], "mixing"], ["mixed"], "mixed")
+    turned = make("Transpose", ["mixed"], ["turned"], "turned", perm=[0, 2, 1])
+    last = make("Reshape", ["turned", "flat"], [flatten.output[0]], "last")
+    model.graph.node.remove(flatten)
+    for node in (last, turned, mixed):
+        model.graph.node.insert(index, node)
+
+
 @mistake("Add shortcut: joins two paths, where the network has one")
 def there_is_a_shortcut(model: onnx.ModelProto) -> None:
     after = node_of(model, "block1_pool")
