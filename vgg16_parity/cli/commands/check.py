@@ -22,6 +22,9 @@ def check(
     if reason := CHECKING.missing():
         raise BadInput("check", reason)
     require_file(model, "an ONNX model (.onnx)")
+    from vgg16_parity.shadowing import require_own_export
+
+    require_own_export()
     from vgg16_parity.cli.options import resolve
     from vgg16_parity.cli.pictures import named_pictures
     from vgg16_parity.onnx_check.check import check_model, lines, to_json

@@ -26,16 +26,19 @@ def export(
     **options: Any,
 ) -> int:
     """An ONNX file or a bundle."""
-    from export import check_out, export_onnx
+    from vgg16_parity.shadowing import require_own_export
+
+    require_own_export()
+    from export import Options, check_out, write_export
     from export.constants import Framework
-    from export.options import Options
     from vgg16_parity.cli.options import resolve
 
     source = require_one_of("--framework", framework, get_args(Framework))
     options["batch"] = _batch(options["batch"])
     options["calibrate"] = _pictures(calibrate)
     # Refused before anything is waited for.
-    check_out(out, Options(**options))
+    chosen_options = Options(**options)
+    check_out(out, chosen_options)
     if source == "torch" and backend:
         raise BadInput("--backend", f"{backend} is Keras's", "--framework keras")
     chosen = require_one_of("--backend", backend or "tensorflow", BACKENDS)
@@ -47,7 +50,7 @@ def export(
     checkpoint = resolve(weights, configuration)
     os.environ |= settings.environment(chosen)
     with working(f"export from {tracer}"):
-        model = export_onnx(source, checkpoint, out, **options)
+        model = write_export(source, checkpoint, out, chosen_options)
     files = _sizes(out)
     accuracy = _accuracy(out)
     if as_json:

@@ -50,6 +50,9 @@ def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, lis
     """Every framework's layers. Raises ``BadInput``, with the remedy, where one is missing."""
     tracer: Backend | None = None
     if "onnx" in frameworks:
+        from vgg16_parity.shadowing import require_own_export
+
+        require_own_export()
         ways = _on_keras(EXPORTING, _TRACERS) | {"torch": EXPORTING["torch"]}
         tracer = _first_installed("--framework onnx", ways)
     # TensorFlow and PyTorch stay out of each other's process.

@@ -1,27 +1,25 @@
-"""A function of TensorFlow's to ONNX, by tf2onnx.
+"""TensorFlow to ONNX, by tf2onnx.
 
-Its converter is given the traced graph directly: the function holds no constant, so that nothing is
-there to freeze. Its optimiser is left out: it drops casts to float16 and back, which round.
+The converter gets the traced graph directly: without constants there is nothing to freeze. Its
+optimiser stays out: it drops casts to float16 and back, which round.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from export.constants import INPUT, OPSET, Stateless, output_name, symbolic_shape
+from export.constants import INPUT, OPSET, Stateless, symbolic_shape
 from vgg16_spec.architecture import Configuration
 
 
 def convert(network: Stateless, configuration: Configuration) -> ir.Model:
-    """The graph of a function of the images and of the weights; see ``from_keras.trace``."""
+    """The graph of a function of the images and the weights; see ``from_keras.trace``."""
     import tensorflow as tf
     from tf2onnx.tfonnx import process_tf_graph
 
     free = [size if isinstance(size, int) else None for size in symbolic_shape(configuration)]
-    signature = [tf.TensorSpec(free, tf.float32, name=INPUT)] + [
-        tf.TensorSpec(shape, tf.float32, name=name)
-        for name, shape in configuration.weight_shapes.items()
-    ]
+    shapes = {INPUT: free} | configuration.weight_shapes
+    signature = [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
     function = tf.function(network, autograph=False).get_concrete_function(*signature)
     graph = process_tf_graph(
         function.graph,
@@ -32,7 +30,4 @@ def convert(network: Stateless, configuration: Configuration) -> ir.Model:
     model: ir.Model = ir.from_proto(graph.make_model(INPUT))
     for value in model.graph.inputs:
         value.name = str(value.name).removesuffix(":0")
-    (output,) = model.graph.outputs
-    output.name = output_name(configuration)
-    model.graph.inputs[0].shape = ir.Shape(symbolic_shape(configuration))
     return model

@@ -9,10 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import pytest
 
 from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
 from export.constants import Framework
+from export.trace import from_keras
+from parity_tests.support import killing
 from parity_tests.support.graphs.exports import files, noise, run, structure, verdict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest, open_checkpoint
@@ -215,8 +218,6 @@ def test_a_checkpoint_without_its_classifier_is_refused(
 
 
 def test_a_graph_that_lacks_a_weight_is_refused(tiny: Checkpoint) -> None:
-    import onnx_ir as ir
-
     from export.weights.link import take_weights
 
     empty = ir.Model(ir.Graph([ir.val("images")], [], nodes=[]), ir_version=10)
@@ -227,3 +228,14 @@ def test_a_graph_that_lacks_a_weight_is_refused(tiny: Checkpoint) -> None:
     )
     with pytest.raises(ValueError, match="inputs that are no weights: surprise"):
         take_weights(strange, tiny)
+
+
+@pytest.mark.slow
+@killing.needs_fork
+def test_a_killed_export_leaves_a_whole_folder_or_none(tiny: Checkpoint, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.onnx"
+    onnx.save(ir.to_proto(from_keras.trace(tiny.configuration)), trace)
+    report = killing.report("graphs.killed_export", trace, tiny.file, tmp_path / "out")
+    assert len(report["found"]) == killing.ATTEMPTS
+    # The moments lie before, in and after the writing.
+    assert set(report["found"]) == {"whole", "absent"}

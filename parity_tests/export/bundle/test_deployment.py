@@ -10,6 +10,7 @@ import unittest
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,21 @@ def test_the_metadata_are_the_graphs_own(
     graph = structure(bundle / MODEL_FILE).graph
     for side, values in (("inputs", graph.input), ("outputs", graph.output)):
         assert [entry["name"] for entry in document[side]] == [value.name for value in values]
+
+
+def test_metadata_of_a_source_tree_that_is_not_installed_say_so(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def installed(package: str) -> str:
+        if package == "vgg16-parity":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr("export.bundle.metadata.version", installed)
+    model = structure(export_onnx("keras", tiny, tmp_path / "model.onnx"))
+    versions = {entry.key: entry.value for entry in model.metadata_props}["versions"]
+    assert model.producer_version == json.loads(versions)["vgg16-parity"] == "not installed"
+    assert json.loads(versions)["onnx"] == version("onnx")
 
 
 def test_labels_are_in_the_order_of_the_output(tmp_path: Path, tiny: Checkpoint) -> None:

@@ -1,23 +1,15 @@
-"""A function of JAX's to ONNX, by jax2onnx."""
+"""JAX to ONNX, by jax2onnx."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from export.constants import (
-    BATCH,
-    INPUT,
-    OPSET,
-    Stateless,
-    output_name,
-    symbolic_shape,
-    traced_shape,
-)
+from export.constants import BATCH, INPUT, OPSET, Stateless, traced_shape
 from vgg16_spec.architecture import Configuration
 
 
 def convert(network: Stateless, configuration: Configuration) -> ir.Model:
-    """The graph of a function of the images and of the weights; see ``from_keras.trace``."""
+    """The graph of a function of the images and the weights; see ``from_keras.trace``."""
     from jax2onnx import to_onnx
 
     weights = configuration.weight_shapes
@@ -29,7 +21,5 @@ def convert(network: Stateless, configuration: Configuration) -> ir.Model:
         opset=OPSET,
         return_mode="ir",
         input_names=[INPUT, *weights],
-        output_names=[output_name(configuration)],
     )
-    model.graph.inputs[0].shape = ir.Shape(symbolic_shape(configuration))
     return model
