@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
-from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.inputs import Case
 from vgg16_parity.judge import cpu_beside_gpu, layers
 from vgg16_parity.judge.cpu_beside_gpu import Run
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.network.expectations import IMAGES, ArbiterCase, expect
-from vgg16_parity.records import Report, Row, Status
+from vgg16_parity.records import CaseFacts, Report, Row, Status, Weights
 from vgg16_parity.runtimes.exchange import opened
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
@@ -95,9 +94,9 @@ def run_parity(
             for lane in lanes
             for row in workspace.rows(runtime, lane, devices, expectations, depth)
         ]
-        facts = tuple(case_facts(expectation, images) for expectation in expectations)
+        facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
     with progress("digests"):
-        weights = weights_facts(checkpoint)
+        weights = Weights.of(checkpoint)
     return Report(
         weights=weights,
         cases=facts,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
-from export.constants import Framework
 from vgg16_parity.runtimes.lanes import Device
 from vgg16_spec.errors import BadInput, require_file
+
+# Not imported from `export`: a user's own folder may have that name.
+Framework = Literal["keras", "torch"]
 
 # The two builds of ONNX Runtime exclude each other; JAX for CUDA comes beside what Keras needs.
 _ON_CUDA: Final = {"onnx": "cuda", "jax": "jax,cuda"}
