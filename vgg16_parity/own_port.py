@@ -22,11 +22,10 @@ from onnx_arbiter import expectations
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
-from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.row import to_row
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import Report, Row, Weights
+from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
@@ -172,7 +171,7 @@ class Arbiter:
         expectation = self._expect(MODES["float32"])
         return Report(
             weights=self._weights,
-            cases=(case_facts(expectation, self._files),),
+            cases=(CaseFacts.of(expectation, self._files),),
             device=_DEVICE,
             arbiter_seconds=self._seconds,
             peak_bytes=peak_memory(),
@@ -182,7 +181,7 @@ class Arbiter:
 
     @cached_property
     def _weights(self) -> Weights:
-        return weights_facts(self.checkpoint)
+        return Weights.of(self.checkpoint)
 
     def _expect(self, mode: Mode) -> ArbiterCase:
         if mode.name not in self._expectations:

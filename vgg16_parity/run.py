@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
-from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.judge import layers
 from vgg16_parity.judge.cpu_beside_gpu import Run, compare_with_cpu
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.row import Finding, to_row
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import GradientVerdict, Report, Row, Status
+from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
 from vgg16_parity.runtimes.exchange import StoredTensors
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
 from vgg16_parity.runtimes.process import Depth, ExportJob, Record, RunJob, peak_memory, work
@@ -101,9 +100,9 @@ def run_parity(
                 workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
             )
             rows += rows_of_lanes(run, runtime, lanes, devices, gradients=gradients)
-        facts = tuple(case_facts(expectation, images) for expectation in expectations)
+        facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
     with progress("digests"):
-        weights = weights_facts(checkpoint)
+        weights = Weights.of(checkpoint)
     return Report(
         weights=weights,
         cases=facts,

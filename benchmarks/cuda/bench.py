@@ -38,7 +38,8 @@ from benchmarks.cuda import report as cuda_report
 from benchmarks.cuda.report import Results, Throughput
 from benchmarks.harness import machine, measure
 from benchmarks.harness.measure import Limits, Outcome
-from vgg16_parity.records import Report, to_json
+from vgg16_parity.records import Report
+from vgg16_parity.report.json import to_json
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES, Device, lane
 from vgg16_parity.runtimes.process import ExportJob, RunJob

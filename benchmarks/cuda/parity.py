@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from vgg16_parity import inputs
-from vgg16_parity.facts import case_facts, weights_facts
-from vgg16_parity.records import Report, Row
+from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.run import Progress, Workspace, in_file
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
 from vgg16_parity.runtimes.process import STOPPED, Depth, Record, RunJob, peak_memory
@@ -60,10 +59,10 @@ def run(
         seconds = time.perf_counter() - start
         for runtime, lane, places in jobs:
             rows += workspace.rows(runtime, lane, places, expectations, "layers")
-        facts = tuple(case_facts(expectation, images) for expectation in expectations)
+        facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
     ran: Literal["cpu", "cuda", "both"] = "both" if device == "cuda" else "cpu"
     return Report(
-        weights=weights_facts(checkpoint),
+        weights=Weights.of(checkpoint),
         cases=facts,
         device=ran,
         arbiter_seconds=seconds,

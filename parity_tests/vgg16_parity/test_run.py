@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vgg16_parity import run
-from vgg16_parity.records import to_json
+from vgg16_parity.report.json import to_json
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port

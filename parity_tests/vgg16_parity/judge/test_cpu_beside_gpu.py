@@ -17,9 +17,10 @@ from parity_tests.support.reports import both, report, row
 from vgg16_parity import run
 from vgg16_parity.judge import layers
 from vgg16_parity.judge.gradients import run as gradients
-from vgg16_parity.records import CaseVerdict, Report, to_json
+from vgg16_parity.records import CaseVerdict, Report
 from vgg16_parity.report import html, schema
 from vgg16_parity.report.diff import diff_reports
+from vgg16_parity.report.json import Document, to_json
 from vgg16_parity.report.junit import junit
 from vgg16_parity.report.table import remarks, table
 from vgg16_parity.runtimes import process
@@ -190,8 +191,8 @@ def test_table_and_remarks_tell_the_devices_apart() -> None:
         ("torch", "holds", "strict, cuda"),
     ]
     assert remarks(both()) == [
-        "torch (strict, cuda): the same run twice gave other bits, from block3_conv2 on",
-        "torch (strict, cuda): beside the CPU, R 0.60 and Z 4.50 of what both may differ by",
+        "torch (strict, cuda): a second run gave other bits from block3_conv2 on",
+        "torch (strict, cuda): difference from the CPU: R 0.60 and Z 4.50 of what is predicted",
     ]
 
 
@@ -222,15 +223,16 @@ def test_a_report_of_both_tells_which_device_moved() -> None:
     older, newer = to_json(both()), to_json(both())
     newer["rows"][1]["cases"][0]["layers"][0]["accumulated"]["ratio"] *= 3
     newer["rows"][0]["record"]["repeats"] = "differs"
-    assert [str(move) for move in diff_reports(older, newer)] == [
+    moves = diff_reports(*(schema.decode(Document, each) for each in (older, newer)))
+    assert list(map(str, moves)) == [
         "torch (strict, cpu): repeats: equal → differs",
         "torch (strict, cuda): block1_conv1, accumulated ratio: 0.75 → 2.25",
     ]
 
 
 def test_a_report_of_the_gpu_can_be_held_against_one_of_the_cpu() -> None:
-    cpu, on_gpu = (to_json(report(row(device=device), device=device)) for device in ("cpu", "cuda"))
-    assert [str(move) for move in diff_reports(cpu, on_gpu)] == ["run: device: cpu → cuda"]
+    cpu, on_gpu = (Document.of(report(row(device=each), device=each)) for each in ("cpu", "cuda"))
+    assert list(map(str, diff_reports(cpu, on_gpu))) == ["run: device: cpu → cuda"]
 
 
 def test_the_command_line_takes_both(vgg16: Command) -> None:

@@ -73,7 +73,7 @@ def test_a_port_that_is_not_the_same_twice_is_told_by_its_first_tap(
     row = row_of(tiny, tmp_path, function)
     assert row.record is not None
     assert (row.record.repeats, row.record.differs_from) == (repeats, first)
-    said = f"mine:{function} (strict): the same run twice gave other bits, from {first} on"
+    said = f"mine:{function} (strict): a second run gave other bits from {first} on"
     assert (said in remarks(report(row))) is (repeats == "differs")
 
 

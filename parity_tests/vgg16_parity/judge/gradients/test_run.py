@@ -16,6 +16,7 @@ import torch_impl
 from mistakes.in_training import model_of
 from parity_tests.support.helpers import Command
 from vgg16_parity import records
+from vgg16_parity.report.json import to_json
 from vgg16_parity.run import run_parity
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
@@ -113,7 +114,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
     assert (row.status, row.first_wrong) == ("broken", "fc2.weight")
     assert row.reason.startswith("the gradient of fc2.weight: errors are ")
     assert not report.holds
-    document = records.to_json(report)["rows"][0]["gradients"]
+    document = to_json(report)["rows"][0]["gradients"]
     wrong_ones = [entry["tensor"] for entry in document if not entry["gradient"]["passed"]]
     assert wrong_ones == ["fc2.weight"]
 
