@@ -104,7 +104,8 @@ def compare_runs(
     """Compare two runs' values of one tap with each other.
 
     Args:
-        ours, theirs: the runs', of the arbiter's shape.
+        ours: one run's values, of the arbiter's shape.
+        theirs: the other run's, of the same shape.
         before: the arbiter's, before the ReLU.
         deviation: the predicted standard deviation of the difference at each element: the root of
             the sum of both runs' variances, whose errors are taken for independent.

@@ -6,7 +6,7 @@ gradients then differ with full right. So the arbiter differentiates the branch 
 took, after this file has found that it took no other than rounding allows.
 
 Every framework gives zero as the gradient of ReLU at zero, and gives a pooling window's gradient to
-the first of equal values, row by row (``docs/gradients.md``).
+the first of equal values, row by row (``docs/measured/gradients.md``).
 """
 
 from __future__ import annotations
