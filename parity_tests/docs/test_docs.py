@@ -25,7 +25,7 @@ from vgg16_parity.cli.app import app
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted({*DOCS.rglob("*.md"), *DOCS.glob("*.ipynb")})
-ALL = [*sorted(ROOT.glob("*.md")), ROOT / "vgg16" / "photographs" / "README.md", *PAGES]
+ALL = [*sorted(ROOT.glob("*.md")), ROOT / "vgg16_spec/images/photographs/README.md", *PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PHONE = 390
 

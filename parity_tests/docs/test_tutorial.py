@@ -156,7 +156,7 @@ def notebook_of(source: str, folder: Path) -> Path:
 @pytest.mark.slow
 def test_a_run_keeps_what_is_printed_and_drops_what_differs_between_runs(tmp_path: Path) -> None:
     source = (
-        "import sys, vgg16\n"
+        "import sys, vgg16_spec\n"
         "print('I0000 00:00 a log line of TensorFlow', file=sys.stderr)\n"
         "print('fact')\n"
     )
