@@ -1,7 +1,7 @@
 """Makes Markdown pages of the notebooks with nbconvert: a MkDocs hook.
 
-A page of Markdown gets what every other page has: links that MkDocs checks, the theme's code blocks,
-formulas without a script. No cell is run: a page shows the outputs that the notebook holds.
+Markdown gets what every other page has: links that MkDocs checks, the theme's code blocks, formulas
+without a script. No cell is run: a page shows the outputs that are in the notebook.
 """
 
 from __future__ import annotations

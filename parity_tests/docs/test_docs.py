@@ -1,7 +1,8 @@
-"""The pages lead somewhere, their commands exist, and the site is whole and loads nothing."""
+"""The pages' links and commands work; the site is complete and loads nothing from other hosts."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -16,9 +17,11 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from typer.main import get_command
 
+import keras_impl
 from parity_tests.support import chromium
 from vgg16_parity.cli.app import app
 
@@ -27,7 +30,12 @@ DOCS = ROOT / "docs"
 PAGES = sorted({*DOCS.rglob("*.md"), *DOCS.glob("*.ipynb")})
 ALL = [*sorted(ROOT.glob("*.md")), ROOT / "vgg16_spec/images/photographs/README.md", *PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-PHONE = 390
+# Widths of screens in pixels; scripts for the width of a page, and for its parts that are cut off.
+PHONE, LAPTOP = 390, 1280
+WIDTH = "document.documentElement.scrollWidth"
+TABLES = ".md-typeset__scrollwrap"
+CUT = """parts => [...document.querySelectorAll(parts)]
+    .filter(part => part.scrollWidth > part.clientWidth + 1).map(part => part.innerText)"""
 
 
 def named(path: Path) -> str:
@@ -64,7 +72,7 @@ def commands(path: Path) -> Iterator[list[str]]:
 
 
 def loaded(name: str) -> ModuleType:
-    """A module of what makes the site, which is no package."""
+    """A hook of the site; the hooks are not a package."""
     spec = spec_from_file_location(f"site_{name}", DOCS / "site" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -117,39 +125,28 @@ def test_every_command_of_a_page_is_one_that_the_command_line_takes(path: Path) 
         command.make_context(name, words)
 
 
-def test_a_notebook_becomes_a_page_with_its_outputs_and_figures() -> None:
-    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+def test_a_notebook_becomes_a_page_with_its_outputs_and_figures(tmp_path: Path) -> None:
+    mkdocs = pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    printed = [nbformat.v4.new_output("stream", text=text) for text in ("printed\n", "more\n")]
+    figure = nbformat.v4.new_output("display_data", {"image/png": "UE5H", "text/plain": "x"})
+    result = nbformat.v4.new_output("execute_result", {"text/plain": "2"})
     cells = [
-        {"cell_type": "markdown", "source": ["# Title\n", "Words."]},
-        {
-            "cell_type": "code",
-            "source": ["1 + 1"],
-            "outputs": [
-                {"output_type": "stream", "text": ["said\n"]},
-                {"output_type": "stream", "text": "more\n"},
-                {"output_type": "display_data", "data": {"image/png": "UE5H", "text/plain": "x"}},
-                {"output_type": "execute_result", "data": {"text/plain": ["2"]}},
-            ],
-        },
+        nbformat.v4.new_markdown_cell("# Title\nWords."),
+        nbformat.v4.new_code_cell("1 + 1", outputs=[*printed, figure, result]),
     ]
-    text, pictures = loaded("notebooks").page({"cells": cells}, "a/tutorial.zh")
-    assert pictures == {"a/tutorial.zh-1.png": b"PNG"}
-    blocks = ["python\n1 + 1", "text\nsaid\nmore", "text\n2"]
-    code, said, result = (f"`````{block}\n`````" for block in blocks)
-    figure = "![](tutorial.zh-1.png)"
-    assert text == "\n\n".join(["# Title\nWords.", code, said, figure, result]) + "\n"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "tutorial.zh.ipynb")
+    config = mkdocs.config.load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(tmp_path))
+    files = config.plugins.on_files(mkdocs.structure.files.get_files(config), config=config)
 
-
-def test_the_reference_has_every_parameter_and_what_follows_them() -> None:
-    pytest.importorskip("griffe", reason="the extra docs is not installed")
-    before = "Does :meth:`this`.\n\nParameters\n----------\n"
-    parameters = (
-        "one: the first,\n    on two lines.\ntwo: the second: last.\n\nRaises ``BadInput``."
-    )
-    assert loaded("docstrings").restated(before + parameters) == (
-        "Does `this`.\n\nRaises ``BadInput``.\n\nParameters\n----------\n"
-        "one\n    the first,\n    on two lines.\ntwo\n    the second: last."
-    )
+    page = files.get_file_from_path("tutorial.zh.ipynb")
+    assert page.is_documentation_page()
+    blocks = [block for block in re.split(r"\n\n+", page.content_string.rstrip("\n")) if block]
+    shown = "![Figure](tutorial.zh-figures/figure_1_1.png)"
+    assert [block.strip() for block in blocks] == [
+        *("# Title\nWords.", "```python\n1 + 1\n```", "printed\n    more", shown, "2"),
+    ]
+    drawn = files.get_file_from_path("tutorial.zh-figures/figure_1_1.png")
+    assert drawn.content_bytes == b"PNG"
 
 
 def test_formulas_are_drawn_without_a_script() -> None:
@@ -207,12 +204,34 @@ def test_the_site_loads_nothing_from_elsewhere_and_its_links_lead_somewhere(site
 
 
 @pytest.mark.slow
-def test_no_page_is_wider_than_a_phone(site: Path) -> None:
+def test_the_reference_shows_every_parameter_and_no_markup(site: Path) -> None:
+    pages = list((site / "reference").rglob("*.html"))
+    assert len(pages) == len(list((DOCS / "reference").glob("*.md")))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        left = re.findall(r"\b(?:Args|Attributes|Returns|Raises):\n|:(?:class|func|meth):", text)
+        assert not left, f"{page}: {left}"
+    page = (site / "reference/keras_impl/index.html").read_text(encoding="utf-8")
+    section = page.partition('id="keras_impl.load_checkpoint"')[2].partition("<h2")[0]
+    for name in inspect.signature(keras_impl.load_checkpoint).parameters:
+        assert re.search(rf"<li[^>]*>.*?<code>{name}</code>", section, re.DOTALL), name
+
+
+@pytest.mark.slow
+def test_in_a_browser_tables_and_code_fit_and_no_other_host_is_asked(site: Path) -> None:
     if reason := chromium.missing():
         chromium.skip(reason)
     with chromium.browser() as browser:
-        page = browser.new_page(viewport={"width": PHONE, "height": 844})
+        page = browser.new_page()
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
         for path in sorted(site.rglob("*.html")):
             page.goto(path.as_uri())
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= PHONE, path.relative_to(site)
+            page.set_viewport_size({"width": PHONE, "height": 844})
+            assert page.evaluate(WIDTH) <= PHONE, path.relative_to(site)
+            page.set_viewport_size({"width": LAPTOP, "height": 844})
+            # Messages of a program may be longer than any screen; tables and our own code are not.
+            parts = TABLES if "tutorial" not in path.as_posix() else f"{TABLES}, pre > code"
+            assert page.evaluate(CUT, parts) == [], path.relative_to(site)
+    assert requested
+    assert {urlsplit(url).scheme for url in requested} <= {"file", "data"}, requested

@@ -48,7 +48,7 @@ def test_what_the_wrong_recipe_does_was_measured() -> None:
     assert "Seeded weights of configuration D, 2 photographs" in measured
     row = next(row for row in rows(measured) if row[:2] == ["caffe", "torchvision"])
     _, _, logits, likeliest, top5 = row
-    assert f"change the logits by {logits} of their own size" in PAGE
+    assert f"changes the logits by {logits} of their own size" in PAGE
     assert likeliest == "0 of 2"
     assert "the top class changes for both" in PAGE
     assert f"of the top five classes {top5} remain on average" in PAGE
