@@ -21,7 +21,7 @@ import nbformat
 import pytest
 from typer.main import get_command
 
-import keras_impl
+import vgg16_weights
 from parity_tests.support import chromium
 from vgg16_parity.cli.app import app
 
@@ -126,7 +126,9 @@ def test_every_command_of_a_page_is_one_that_the_command_line_takes(path: Path) 
 
 
 def test_a_notebook_becomes_a_page_with_its_outputs_and_figures(tmp_path: Path) -> None:
-    mkdocs = pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    mkdocs = pytest.importorskip("mkdocs.config", reason="the extra docs is not installed")
+    from mkdocs.structure.files import get_files
+
     printed = [nbformat.v4.new_output("stream", text=text) for text in ("printed\n", "more\n")]
     figure = nbformat.v4.new_output("display_data", {"image/png": "UE5H", "text/plain": "x"})
     result = nbformat.v4.new_output("execute_result", {"text/plain": "2"})
@@ -134,18 +136,21 @@ def test_a_notebook_becomes_a_page_with_its_outputs_and_figures(tmp_path: Path) 
         nbformat.v4.new_markdown_cell("# Title\nWords."),
         nbformat.v4.new_code_cell("1 + 1", outputs=[*printed, figure, result]),
     ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "tutorial.zh.ipynb")
-    config = mkdocs.config.load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(tmp_path))
-    files = config.plugins.on_files(mkdocs.structure.files.get_files(config), config=config)
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    nbformat.write(notebook, tmp_path / "tutorial.zh.ipynb")
+    config = mkdocs.load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(tmp_path))
+    files = config.plugins.on_files(get_files(config), config=config)
 
     page = files.get_file_from_path("tutorial.zh.ipynb")
+    assert page is not None
     assert page.is_documentation_page()
     blocks = [block for block in re.split(r"\n\n+", page.content_string.rstrip("\n")) if block]
-    shown = "![Figure](tutorial.zh-figures/figure_1_1.png)"
+    shown = "![Figure](tutorial.zh-figures/figure_1_2.png)"
     assert [block.strip() for block in blocks] == [
         *("# Title\nWords.", "```python\n1 + 1\n```", "printed\n    more", shown, "2"),
     ]
-    drawn = files.get_file_from_path("tutorial.zh-figures/figure_1_1.png")
+    drawn = files.get_file_from_path("tutorial.zh-figures/figure_1_2.png")
+    assert drawn is not None
     assert drawn.content_bytes == b"PNG"
 
 
@@ -207,13 +212,13 @@ def test_the_site_loads_nothing_from_elsewhere_and_its_links_lead_somewhere(site
 def test_the_reference_shows_every_parameter_and_no_markup(site: Path) -> None:
     pages = list((site / "reference").rglob("*.html"))
     assert len(pages) == len(list((DOCS / "reference").glob("*.md")))
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
         left = re.findall(r"\b(?:Args|Attributes|Returns|Raises):\n|:(?:class|func|meth):", text)
-        assert not left, f"{page}: {left}"
-    page = (site / "reference/keras_impl/index.html").read_text(encoding="utf-8")
-    section = page.partition('id="keras_impl.load_checkpoint"')[2].partition("<h2")[0]
-    for name in inspect.signature(keras_impl.load_checkpoint).parameters:
+        assert not left, f"{path}: {left}"
+    page = (site / "reference" / "vgg16_weights" / "index.html").read_text(encoding="utf-8")
+    section = page.partition('id="vgg16_weights.open_weights"')[2].partition("<h2")[0]
+    for name in inspect.signature(vgg16_weights.open_weights).parameters:
         assert re.search(rf"<li[^>]*>.*?<code>{name}</code>", section, re.DOTALL), name
 
 
