@@ -43,7 +43,7 @@ class JudgedPort:
 
     @classmethod
     def of_text(cls, text: str) -> JudgedPort:
-        """The inverse of :meth:`to_text`."""
+        """The inverse of `to_text`."""
         return _rebuilt(cls, json.loads(text))
 
 

@@ -1,6 +1,6 @@
 """For pytest: judge your own port of VGG16 in your own tests, and report what was judged.
 
-The fixture ``vgg16_parity`` is a :class:`Judge`; ``pytest --parity-report DIR`` writes
+The fixture ``vgg16_parity`` is a `Judge`; ``pytest --parity-report DIR`` writes
 ``report.json``, ``report.html`` and ``junit.xml`` of everything that the run judged, with and
 without pytest-xdist. pytest imports this file wherever the project is installed, so that nothing
 but pytest is imported before a test asks for the fixture.
@@ -72,14 +72,14 @@ class Judge:
         layers: Mapping[str, NDArray[Any]] | None = None,
         mode: str = "float32",
     ) -> Row:
-        """Judge what a port computed of :meth:`images`; the row says by how much it holds.
+        """Judge what a port computed of `images`; the row says by how much it holds.
 
         Args:
             name: what the report calls the port.
             computed: logits (N, classes), or taps by name in which ``predictions`` are the logits.
             weights: what the port computed with.
             configuration: which network.
-            layers: what each layer made of :meth:`given`, under the names of ``computed``.
+            layers: what each layer made of `given`, under the names of ``computed``.
             mode: ``float32``, ``tf32``, ``bfloat16`` or ``float16``: what the port computes in.
 
         Raises ``AssertionError`` that names the first wrong layer where the port does not hold, and
@@ -113,7 +113,7 @@ class Judge:
 
     @property
     def waiting(self) -> bool:
-        """Whether something was judged since :meth:`taken`."""
+        """Whether something was judged since `taken`."""
         return bool(self._rows)
 
     def _arbiter(self, weights: Checkpoint | str | Path, configuration: str | None) -> Arbiter:

@@ -119,7 +119,7 @@ def run_logits(
 ) -> NDArray[np.float32]:
     """The logits (images, classes) of picture files in one runtime, in the strict lane.
 
-    Raises ``BadInput`` as :func:`run_parity` does, and where the runtime fails.
+    Raises ``BadInput`` as `run_parity` does, and where the runtime fails.
     """
     case = inputs.pictures(checkpoint, images)
     with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as name:

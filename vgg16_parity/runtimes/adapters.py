@@ -51,7 +51,7 @@ class Evaluator(Protocol):
 
 
 def trainer(job: Job, stopwatch: Stopwatch) -> Implemented:
-    """The job's runtime, one of a framework, loaded; raises what :func:`evaluator` does."""
+    """The job's runtime, one of a framework, loaded; raises what `evaluator` does."""
     return _implemented(job, stopwatch)
 
 
