@@ -24,11 +24,11 @@ class _Notebook(File):
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Replace each notebook by a page at the same address, and add the figures of its outputs."""
     # What a cell prints in pieces is one block of text.
-    exporter = MarkdownExporter(preprocessors=[CoalesceStreamsPreprocessor(enabled=True)])
+    exporter = MarkdownExporter(preprocessors=[CoalesceStreamsPreprocessor])  # type: ignore[no-untyped-call]
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
         figures = f"{file.src_uri.removesuffix('.ipynb')}-figures"
         resources: dict[str, Any] = {"unique_key": "figure", "output_files_dir": figures}
-        text, resources = exporter.from_filename(file.abs_src_path, resources)
+        text, resources = exporter.from_filename(str(file.abs_src_path), resources)
         files.remove(file)
         page = text.replace("![png](", "![Figure](")
         files.append(_Notebook.generated(config, file.src_uri, content=page))

@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import nbformat
 import pytest
 from typer.main import get_command
 
@@ -129,15 +128,20 @@ def test_a_notebook_becomes_a_page_with_its_outputs_and_figures(tmp_path: Path) 
     mkdocs = pytest.importorskip("mkdocs.config", reason="the extra docs is not installed")
     from mkdocs.structure.files import get_files
 
-    printed = [nbformat.v4.new_output("stream", text=text) for text in ("printed\n", "more\n")]
-    figure = nbformat.v4.new_output("display_data", {"image/png": "UE5H", "text/plain": "x"})
-    result = nbformat.v4.new_output("execute_result", {"text/plain": "2"})
-    cells = [
-        nbformat.v4.new_markdown_cell("# Title\nWords."),
-        nbformat.v4.new_code_cell("1 + 1", outputs=[*printed, figure, result]),
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": ["printed\n"]},
+        {"output_type": "stream", "name": "stdout", "text": ["more\n"]},
+        {"output_type": "display_data", "metadata": {}, "data": {"image/png": "UE5H"}},
+        {"output_type": "display_data", "metadata": {}, "data": {"text/plain": ["2"]}},
     ]
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
-    nbformat.write(notebook, tmp_path / "tutorial.zh.ipynb")
+    code = {"cell_type": "code", "id": "b", "metadata": {}, "execution_count": 1}
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": ["# Title\n", "Words."]},
+        code | {"source": ["1 + 1"], "outputs": outputs},
+    ]
+    metadata = {"language_info": {"name": "python"}}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
+    (tmp_path / "tutorial.zh.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     config = mkdocs.load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(tmp_path))
     files = config.plugins.on_files(get_files(config), config=config)
 
