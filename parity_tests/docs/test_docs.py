@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.util import module_from_spec, spec_from_file_location
@@ -103,6 +104,19 @@ def test_every_relative_link_and_picture_is_there(path: Path) -> None:
             assert target.is_relative_to(DOCS), f"{link} is not on the site"
         if parts.fragment:
             assert parts.fragment in anchors(target), link
+
+
+def test_every_page_that_the_code_names_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    sources = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    pages = {
+        page
+        for path in sources
+        for page in re.findall(r"\bdocs/[\w/.-]+\.(?:ipynb|md|png)", path.read_text("utf-8"))
+    }
+    assert "docs/measured/tolerance.md" in pages
+    assert all((ROOT / page).is_file() for page in pages), pages
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
