@@ -35,8 +35,8 @@ LIMITS: Final = Limits(
             "rms(error) / rms(predicted) of one image at one layer. VGG16 stayed below 0.83 on 20 "
             "seeds in six runtimes. Images of one colour and checkerboards have few distinct "
             "errors, which do not average out: the tiny network reached 2.2 on 20 seeds "
-            "(docs/tolerance.md); the limit is about twice that. Adding 0.001 to one bias of VGG16 "
-            "gives 58, storing one layer's weights in float16 gives 263 (docs/mistakes.md)."
+            "(docs/measured/tolerance.md); the limit is about twice that. Adding 0.001 to one bias of VGG16 "
+            "gives 58, storing one layer's weights in float16 gives 263 (docs/measured/mistakes.md)."
         ),
     ),
     deviations=Tolerance(
@@ -44,8 +44,8 @@ LIMITS: Final = Limits(
         reason=(
             "The largest of up to 6.4 million errors, in predicted standard deviations: 5.3 would "
             "be expected of normal errors, more of short sums, which are not normal. The largest "
-            "of 5,000 layers was 8.2 (docs/tolerance.md); the limit is twice that. Adding 0.001 to "
-            "one bias gives 4,700, storing weights in float16 gives 1,500 (docs/mistakes.md)."
+            "of 5,000 layers was 8.2 (docs/measured/tolerance.md); the limit is twice that. Adding 0.001 to "
+            "one bias gives 4,700, storing weights in float16 gives 1,500 (docs/measured/mistakes.md)."
         ),
     ),
 )

@@ -40,7 +40,7 @@ class JudgedPort:
 
     @classmethod
     def of_text(cls, text: str) -> JudgedPort:
-        """The inverse of :meth:`to_text`."""
+        """The inverse of `to_text`."""
         return decode(cls, json.loads(text))
 
 

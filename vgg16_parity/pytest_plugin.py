@@ -1,6 +1,6 @@
 """For pytest: judge your own port of VGG16 in your own tests, and report what was judged.
 
-The fixture ``vgg16_parity`` is a :class:`Judge`; ``pytest --parity-report DIR`` writes
+The fixture ``vgg16_parity`` is a `Judge`; ``pytest --parity-report DIR`` writes
 ``report.json``, ``report.html`` and ``junit.xml`` of every judged port, with and without
 pytest-xdist. pytest imports this file wherever the project is installed, so it imports nothing but
 pytest until a test asks for the fixture.
@@ -68,14 +68,14 @@ class Judge:
         layers: Mapping[str, NDArray[Any]] | None = None,
         mode: str = "float32",
     ) -> Row:
-        """Judge what a port computed of :meth:`images`.
+        """Judge what a port computed of `images`.
 
         Args:
             name: the port's name in the report.
             computed: logits (N, classes), or taps by name; the tap ``predictions`` is the logits.
             weights: the weights that the port computed with.
             configuration: their network.
-            layers: what each layer computed of :meth:`given`, under the names of ``computed``.
+            layers: what each layer computed of `given`, under the names of ``computed``.
             mode: the port's arithmetic: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
 
         Returns:

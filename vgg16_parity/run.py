@@ -125,7 +125,7 @@ def run_logits(
     """The logits (images, classes) of picture files in one runtime, in the strict lane.
 
     Raises:
-        BadInput: as for :func:`run_parity`, or the runtime fails.
+        BadInput: as for `run_parity`, or the runtime fails.
     """
     case = inputs.pictures(checkpoint, images)
     with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as name:

@@ -1,6 +1,6 @@
 """Everything that is measured on an NVIDIA GPU, in one command and about eight minutes.
 
-    python -m benchmarks.cuda --out build/cuda --markdown docs/cuda.md
+    python -m benchmarks.cuda --out build/cuda --markdown docs/measured/cuda.md
 
 - *Parity*: every runtime in every lane on the GPU, the strict lane on the CPU too and both beside
   each other: ``report.json`` and ``report.html`` in the folder, as ``vgg16 parity`` writes them.

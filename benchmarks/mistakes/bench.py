@@ -1,4 +1,4 @@
-"""What planted mistakes look like: ``python -m benchmarks.mistakes --markdown docs/mistakes.md``.
+"""What planted mistakes look like: ``python -m benchmarks.mistakes --markdown docs/measured/mistakes.md``.
 
 Plants every mistake of ``mistakes/catalogue.py`` in the PyTorch and in the Keras model (on
 TensorFlow), on the tiny network with both photographs and on VGG16 with the first, and tells which
@@ -121,7 +121,7 @@ def _page(measured: dict[str, Findings], facts: dict[str, str]) -> str:
         "no layer is wrong. Figures are PyTorch / Keras on TensorFlow. The tests "
         "(`parity_tests/mistakes/test_mistakes.py`) hold the deviations to those stated in "
         "`mistakes/catalogue.py`. This page is written by",
-        "```sh\npython -m benchmarks.mistakes --markdown docs/mistakes.md\n```",
+        "```sh\npython -m benchmarks.mistakes --markdown docs/measured/mistakes.md\n```",
         "on this machine:",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
     ]

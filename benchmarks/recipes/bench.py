@@ -150,7 +150,7 @@ def _page(
             for row in changes
         ),
         "",
-        f"Made by `python -m benchmarks.recipes{asked} --markdown docs/recipes.md` on "
+        f"Made by `python -m benchmarks.recipes{asked} --markdown docs/measured/recipes.md` on "
         + ", ".join(f"{name} {value}" for name, value in facts.items())
         + ".",
     ]

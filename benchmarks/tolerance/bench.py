@@ -8,7 +8,7 @@ predicted standard deviations, layer by layer, accumulated and alone. Three stud
 - ``fewer bits``: the same in bfloat16 and float16, 2 seeds;
 - ``hard inputs``: the tiny network, 20 seeds, on the inputs that can hurt.
 
-    python -m benchmarks.tolerance --json build/tolerance.json --markdown docs/tolerance.md
+    python -m benchmarks.tolerance --json build/tolerance.json --markdown docs/measured/tolerance.md
 
 takes about an hour on 2 cores; with ``--json`` it goes on where it was stopped. ``--studies``
 runs some of them.

@@ -27,7 +27,7 @@ def markdown(results: Results, facts: Mapping[str, str], picture: str) -> str:
         "(`vgg16_parity/network/prediction.py`). Here it is held against what every runtime did. Made by",
         "",
         "```sh",
-        "python -m benchmarks.tolerance --json build/tolerance.json --markdown docs/tolerance.md",
+        "python -m benchmarks.tolerance --json build/tolerance.json --markdown docs/measured/tolerance.md",
         "```",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),

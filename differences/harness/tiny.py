@@ -52,7 +52,7 @@ def keras_model() -> Any:
 
 
 def keras_deviations(model: Any) -> float:
-    """As :func:`deviations`, of what a Keras model makes of the photographs."""
+    """As `deviations`, of what a Keras model makes of the photographs."""
     return deviations(np.asarray(model(contiguous(nchw_to_nhwc(images())), training=False)))
 
 
@@ -60,8 +60,8 @@ def deviations(logits: NDArray[np.floating[Any]], weights: Checkpoint | None = N
     """The largest error of any logit, in predicted standard deviations of float32 rounding.
 
     Args:
-        logits: (N, 1000), what a port makes of :func:`images`.
-        weights: what the arbiter runs, unless it is :func:`checkpoint`.
+        logits: (N, 1000), what a port makes of `images`.
+        weights: what the arbiter runs, unless it is `checkpoint`.
     """
     right, deviation = _predicted() if weights is None else predict_logits(weights, images())
     return float(np.max(np.abs(logits - right) / deviation))

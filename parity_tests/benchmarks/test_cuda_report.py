@@ -177,5 +177,5 @@ def test_only_the_measured_part_of_the_page_is_replaced(tmp_path: Path) -> None:
 
 
 def test_the_documentation_has_the_place() -> None:
-    page = Path(__file__).parents[2] / "docs" / "cuda.md"
+    page = Path(__file__).parents[2] / "docs" / "measured" / "cuda.md"
     assert "\nnew\n" in cuda_report.inserted(page, "new")

@@ -58,9 +58,9 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
 
 
 def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[Configuration, Kind]:
-    """The network and the kind of a picture that can be drawn: what :func:`draw` finds out first.
+    """The network and the kind of a picture that can be drawn: what `draw` finds out first.
 
-    Raises ``BadInput`` where :func:`draw` would.
+    Raises ``BadInput`` where `draw` would.
     """
     path = Path(out)
     network = architecture.configuration(configuration)

@@ -29,7 +29,7 @@ def missing() -> str:
 def write(network: Configuration, out: Path) -> None:
     """What ``keras.utils.plot_model`` draws of the functional model, as SVG or PNG by ``out``.
 
-    The model is built without a value in it. Wants what :func:`missing` looks for; raises
+    The model is built without a value in it. Wants what `missing` looks for; raises
     ``BadInput`` where the file cannot be written.
     """
     import keras

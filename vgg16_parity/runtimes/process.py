@@ -90,7 +90,7 @@ _TASKS: Final = {kind.__name__: kind for kind in (RunJob, ExportJob, GradientJob
 
 
 def write_job(job: AnyJob, path: Path) -> None:
-    """Write a job to a file for :func:`read_job`."""
+    """Write a job to a file for `read_job`."""
     path.write_text(json.dumps({"task": type(job).__name__} | asdict(job)), encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ elements of its gradients then legitimately differ. The arbiter therefore differ
 runtime's own activation pattern, once this file has found that rounding explains the pattern.
 
 All frameworks define the gradient of ReLU at zero as zero, and give a pooling window's gradient to
-the first of equal values in row-major order (``docs/gradients.md``).
+the first of equal values in row-major order (``docs/measured/gradients.md``).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def evaluator(job: RunJob, stopwatch: Stopwatch) -> Evaluator:
 
 
 def framework_model(job: RunJob | GradientJob, stopwatch: Stopwatch) -> FrameworkModel:
-    """The job's framework, loaded, which also computes gradients; raises as :func:`evaluator`."""
+    """The job's framework, loaded, which also computes gradients; raises as `evaluator`."""
     if job.runtime.framework == "torch":
         from vgg16_parity.runtimes.adapters.torch import TorchModel
 

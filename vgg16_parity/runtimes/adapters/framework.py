@@ -39,7 +39,7 @@ class FrameworkModel(ABC):
 
     Attributes:
         network: the framework's own model.
-        taps, layers: as :class:`Evaluator`.
+        taps, layers: as `Evaluator`.
         gradients: images and labels -> the taps that a ReLU ends, and the gradients of the images
             and of every parameter.
         step: gradients, velocity and figures of SGD -> every parameter and its velocity after it.
@@ -62,7 +62,7 @@ class FrameworkModel(ABC):
 
     @abstractmethod
     def logits(self, images: Values) -> Values:
-        """As :class:`Evaluator`."""
+        """As `Evaluator`."""
 
 
 def cores() -> int:

@@ -45,6 +45,6 @@ class KerasModel(FrameworkModel):
         self.threads = cores()
 
     def logits(self, images: Values) -> Values:
-        """As :class:`Evaluator`."""
+        """As `Evaluator`."""
         batch = layouts.contiguous(layouts.nchw_to_nhwc(images))
         return np.asarray(self.network.predict_on_batch(batch)).astype(np.float32)

@@ -48,15 +48,15 @@ class OnnxGraph:
         self.threads = cores()
 
     def logits(self, images: Values) -> Values:
-        """As :class:`Evaluator`."""
+        """As `Evaluator`."""
         return self._run("logits", [images])["predictions"]
 
     def taps(self, images: Values) -> Taps:
-        """As :class:`Evaluator`."""
+        """As `Evaluator`."""
         return self._run("taps", [images])
 
     def layers(self, images: Values, given: Taps) -> Taps:
-        """As :class:`Evaluator`."""
+        """As `Evaluator`."""
         return self._run("layers", [images, *given.values()])
 
     def _run(self, kind: Depth, inputs: list[Values]) -> Taps:

@@ -43,11 +43,11 @@ class OwnPort:
         self.flags: dict[str, str] = {}
 
     def logits(self, images: Values) -> Values:
-        """As :class:`Evaluator`."""
+        """As `Evaluator`."""
         return self.taps(images)["predictions"]
 
     def taps(self, images: Values) -> Taps:
-        """As :class:`Evaluator`, for the taps that the function returns."""
+        """As `Evaluator`, for the taps that the function returns."""
         found = self._function(np.array(images), self._checkpoint)
         taps = found if isinstance(found, Mapping) else {"predictions": found}
         if "predictions" not in taps:

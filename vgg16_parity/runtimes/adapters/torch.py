@@ -32,7 +32,7 @@ class TorchModel(FrameworkModel):
         self.threads = torch.get_num_threads()
 
     def logits(self, images: Values) -> Values:
-        """As :class:`Evaluator`."""
+        """As `Evaluator`."""
         import torch
 
         like = next(self.network.parameters())
