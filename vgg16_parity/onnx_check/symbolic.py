@@ -97,11 +97,11 @@ class SymbolicTensor:
         """
         if self.positions.shape == self.maps and np.array_equal(self.positions, arrange(self.maps)):
             return MAPS
-        first = (0,) * self.positions.ndim
-        lines = [
-            self.positions[(*first[:i], slice(None), *first[i + 1 :])] for i in range(len(first))
+        count = self.positions.ndim
+        lines: list[tuple[Any, ...]] = [
+            (*(0,) * i, slice(None), *(0,) * (count - i - 1)) for i in range(count)
         ]
-        found = tuple(_axis(line, self.maps) for line in lines)
+        found = tuple(_axis(self.positions[line], self.maps) for line in lines)
         if not np.array_equal(arrange(self.maps, found), self.positions):
             raise UnsupportedNode("reads values in an order that no layer of the network uses")
         return found

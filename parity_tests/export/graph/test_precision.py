@@ -13,7 +13,6 @@ import onnx_ir as ir
 import pytest
 
 from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
-from export.graph import precision
 from export.weights.link import weight_tensor
 from parity_tests.support.graphs.exports import remembered_traces, run, structure
 from parity_tests.support.helpers import Batch, Command
@@ -118,7 +117,7 @@ def test_a_wrong_scale_shows_in_the_layer_that_has_it(
             checkpoint = changed(checkpoint, name, 1.05)
         return weight_tensor(checkpoint, name, dtype)
 
-    monkeypatch.setattr(precision, "weight_tensor", scaled)
+    monkeypatch.setattr("export.graph.precision.weight_tensor", scaled)
     export_onnx("keras", tiny, tmp_path / "out", precision="fp16")
     ratios = json.loads((tmp_path / "out" / "accuracy.json").read_text())["sqnr_db"]
     layers = list(ratios)

@@ -143,10 +143,11 @@ def test_the_weights_are_compared_past_a_difference_of_the_graph(planted: Plante
 
 
 def test_another_configuration_is_told(exported: Path) -> None:
-    narrow = replace(configuration("A", classes=10), hidden_units=32, input_size=96)
+    column = ("3-5", "3-6", "3-8 3-8", "3-12 3-12", "3-12 3-12")  # A, as narrow as tiny
+    narrow = replace(configuration("tiny", classes=10), name="A", column=column, input_size=96)
     report = check(exported, generate(narrow))
     assert report.graph.problems[0] == "the images are (any, 3, 64, 64), expected (any, 3, 96, 96)"
-    assert "Conv block1_conv1: 4 outputs, expected 64 (block1_conv1)" in report.graph.problems
+    assert "Conv block1_conv1: 4 outputs, expected 5 (block1_conv1)" in report.graph.problems
     assert report.numbers.verdict is None
     assert report.numbers.reason.startswith("ONNX Runtime does not run it (")
 

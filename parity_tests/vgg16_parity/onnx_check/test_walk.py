@@ -82,7 +82,7 @@ def test_our_own_exports_match(kind: str, tiny: Checkpoint, tmp_path: Path) -> N
 
 
 def test_a_bundle_and_a_file_beside_its_checkpoint_match(tiny: Checkpoint, tmp_path: Path) -> None:
-    bundle = export_onnx("torch", tiny, tmp_path / "bundle", test_data=False)
+    bundle = export_onnx("keras", tiny, tmp_path / "bundle", test_data=False)
     assert check(bundle, tiny).matches
     assert check(bundle.parent / "1" / bundle.name, tiny).matches
 
