@@ -70,7 +70,9 @@ def walk(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> Iterator[
         inputs = activate(preactivation, relu)
         match layer:
             case Convolution() | Dense():
-                preactivation = _affine(layer, checkpoint, inputs)
+                weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+                preactivation = multiply(layer, weight, inputs)
+                preactivation += for_channels(bias.astype(np.float64), preactivation)
                 relu = isinstance(layer, Convolution) or layer.relu
             case MaxPooling():
                 preactivation = windows(preactivation).max(axis=-1)
@@ -157,12 +159,6 @@ def window_views(maps: NDArray[_Any]) -> NDArray[_Any]:
     size = (POOLING_SIZE, POOLING_SIZE)
     views = sliding_window_view(maps, size, axis=(2, 3), writeable=True)
     return views[:, :, ::POOLING_SIZE, ::POOLING_SIZE]
-
-
-def _affine(layer: WeightedLayer, checkpoint: Checkpoint, inputs: Float64) -> Float64:
-    outputs = multiply(layer, checkpoint[f"{layer.name}.weight"], inputs)
-    outputs += for_channels(checkpoint[f"{layer.name}.bias"].astype(np.float64), outputs)
-    return outputs
 
 
 def _convolve(image: NDArray[_Real], kernels: NDArray[_Real]) -> NDArray[_Real]:
