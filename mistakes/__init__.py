@@ -1,1 +1,1 @@
-"""Mistakes that people make when they port VGG16, planted one at a time."""
+"""Common mistakes in ports of VGG16, planted one at a time."""

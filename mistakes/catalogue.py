@@ -1,7 +1,7 @@
-"""Mistakes that people make when they port VGG16, and what the project must say of each.
+"""Common mistakes in ports of VGG16, and what a report must say about each.
 
-Those in the weights and in the pictures are planted here; those in what is computed, in
-``torch_mistakes.py`` and ``keras_mistakes.py``, under the same names.
+Mistakes in the weights and in the preprocessing are planted here. Mistakes in the computation are
+planted in ``in_torch.py`` and ``in_keras.py``, under the same names.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.images.preprocessing import RECIPES, Recipe, preprocess, read_image
 
 Values: TypeAlias = NDArray[Any]
-# A tensor's name, its values and the last map's (C, H, W) -> other values, or the same.
+# (tensor's name, its values, (C, H, W) of the last map) -> the values to use instead.
 Reweight: TypeAlias = Callable[[str, Values, tuple[int, ...]], Values]
-# A configuration -> how many predicted standard deviations a mistake lands at.
+# Configuration -> the largest error that a mistake causes, in predicted standard deviations.
 Deviations: TypeAlias = dict[str, float]
 
 FRAMEWORKS: Final = ("torch", "keras")
@@ -32,17 +32,17 @@ FRAMEWORKS: Final = ("torch", "keras")
 DEVIATIONS: Final = Tolerance(
     limit=1.5,
     reason=(
-        "The factor between the deviations that a planted mistake lands at and those stated for "
-        "it. Networks, pictures and mistakes are fixed, and a mistake is larger than all rounding "
-        "by orders of magnitude, so that its size moves by what a decoder of JPEG leaves open: a "
-        "level of 255 in some pixels. A mistake planted elsewhere is off by several times."
+        "The factor between the measured deviations of a planted mistake and those stated for it. "
+        "Networks, pictures and mistakes are fixed, and a mistake exceeds rounding by orders of "
+        "magnitude, so its size depends only on JPEG decoders, which differ by one level of 255 in "
+        "some pixels. A mistake planted in another place is off by several times."
     ),
 )
 MASKED: Final = Tolerance(
     limit=4.0,
     reason=(
-        "The same where dropout draws the mask: it is from the framework's own generator, whose "
-        "stream may be another in another version."
+        "The same with a dropout mask, which comes from the framework's own random generator: its "
+        "stream may change between versions."
     ),
 )
 
@@ -52,16 +52,15 @@ class Mistake:
     """One mistake.
 
     Attributes:
-        name: what tests and reports call it.
-        what: what is done wrong.
-        layer: the first layer that is wrong by itself; empty where every layer alone is right.
-        shown: the first tap that is wrong, which is what is named where no layer is.
-        deviations: configuration -> the most predicted standard deviations that an element of what
-            is named is off by, in either framework: of the layer alone, or of the tap where every
-            layer is right. On the tiny network with both photographs, on VGG16 with the first
-            alone.
-        reweight: plants it in the weights.
-        recipe: plants it in the recipe.
+        name: its name in tests and reports.
+        what: what is wrong.
+        layer: the first layer that is wrong locally; empty if every layer is right locally.
+        shown: the first wrong tap, which the report names if no layer is wrong locally.
+        deviations: configuration -> largest error of what the report names, in predicted standard
+            deviations, in either framework: the local error of the layer, or the accumulated error
+            of the tap. The tiny network runs on both photographs, VGG16 on the first.
+        reweight: plants the mistake in the weights.
+        recipe: plants the mistake in the recipe.
         tolerance: how well the deviations must agree.
     """
 
@@ -76,28 +75,28 @@ class Mistake:
 
     @property
     def named(self) -> str:
-        """What the report must name."""
+        """The layer or tap that the report must name."""
         return self.layer or self.shown
 
 
 class Port(Protocol):
-    """A framework's model, into which mistakes are planted; everything in and out is NumPy."""
-
-    def plant(self, name: str) -> None:
-        """Have the model compute the mistake of that name, where it is one of computing."""
+    """A framework's model, in which mistakes are planted; all arrays are NumPy's."""
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Give the model these weights."""
+        """Load weights, and remove a planted mistake."""
+
+    def plant(self, name: str) -> None:
+        """Plant the mistake of that name, if it is one in the computation."""
 
     def taps(self, images: Values) -> dict[str, Values]:
         """Every tap by name."""
 
     def layers(self, images: Values, given: dict[str, NDArray[np.float32]]) -> dict[str, Values]:
-        """What each layer makes of what it is given."""
+        """Every layer's output for the given inputs: tap -> input of the layer after it."""
 
 
 def judged(arbiter: Arbiter, port: Port, mistake: Mistake | None, pictures: Sequence[Path]) -> Row:
-    """Plant a mistake, or none, in a port and judge it."""
+    """Plant a mistake, or none, in a port, and judge it."""
     checkpoint, images = arbiter.checkpoint, arbiter.images
     name = "no mistake" if mistake is None else mistake.name
     if mistake is not None:
@@ -110,7 +109,7 @@ def judged(arbiter: Arbiter, port: Port, mistake: Mistake | None, pictures: Sequ
 
 
 def changed(checkpoint: Checkpoint, mistake: Mistake) -> Checkpoint:
-    """The weights with the mistake in them, in no file; each is read when it is asked for."""
+    """The weights with the mistake, in no file; each tensor is read when it is used."""
     reweight = mistake.reweight
     if reweight is None:
         return checkpoint
@@ -131,7 +130,7 @@ def changed(checkpoint: Checkpoint, mistake: Mistake) -> Checkpoint:
 def prepared(
     checkpoint: Checkpoint, mistake: Mistake, pictures: Sequence[Path]
 ) -> NDArray[np.float32]:
-    """The pictures, by the checkpoint's recipe or the mistake's."""
+    """The pictures, preprocessed by the checkpoint's recipe or the mistake's."""
     recipe = RECIPES[checkpoint.metadata.recipe]
     if mistake.recipe is not None:
         recipe = mistake.recipe(recipe)
@@ -143,7 +142,7 @@ def _unpermuted(name: str, values: Values, features: tuple[int, ...]) -> Values:
     if name != "fc1.weight":
         return values
     channels, height, width = features
-    # (out, C * H * W) taken for (out, H * W * C)
+    # (out, C * H * W) mistaken for (out, H * W * C)
     wrong = values.reshape(-1, height, width, channels)
     return wrong.transpose(0, 3, 1, 2).reshape(values.shape)
 
@@ -154,7 +153,7 @@ def _transposed(name: str, values: Values, features: tuple[int, ...]) -> Values:
 
 
 def _swapped(layer: str, first: int, second: int) -> Reweight:
-    """Outputs of a layer change places, and what reads them does not follow."""
+    """Swap two outputs of a layer, but not the inputs of the next layer."""
 
     def reweight(name: str, values: Values, features: tuple[int, ...]) -> Values:
         del features
@@ -196,7 +195,7 @@ MISTAKES: Final = MappingProxyType(
         for mistake in (
             Mistake(
                 "fc1 not permuted",
-                "fc1's inputs are taken in the order height, width, channel",
+                "fc1 reads its inputs in the order height, width, channel",
                 layer="fc1",
                 shown="fc1",
                 deviations={"tiny": 9.91e6, "D": 1.30e6},
@@ -204,7 +203,7 @@ MISTAKES: Final = MappingProxyType(
             ),
             Mistake(
                 "kernels transposed",
-                "every kernel has its height and width changed round",
+                "every kernel has its height and width swapped",
                 layer="block1_conv1",
                 shown="block1_conv1",
                 deviations={"tiny": 2.46e7, "D": 4.77e7},
@@ -219,14 +218,14 @@ MISTAKES: Final = MappingProxyType(
             ),
             Mistake(
                 "average pooling",
-                "every pooling takes the average instead of the maximum",
+                "every pooling layer takes the average instead of the maximum",
                 layer="block1_pool",
                 shown="block1_pool",
                 deviations={"tiny": 2.18e7, "D": 2.18e7},
             ),
             Mistake(
                 "classes swapped",
-                "classes 3 and 7 have changed places",
+                "classes 3 and 7 are swapped",
                 layer="predictions",
                 shown="predictions",
                 deviations={"tiny": 1.30e7, "D": 6.28e5},
@@ -234,7 +233,7 @@ MISTAKES: Final = MappingProxyType(
             ),
             Mistake(
                 "channels swapped",
-                "channels 2 and 5 of block4_conv2 have changed places, and what reads them has not",
+                "channels 2 and 5 of block4_conv2 are swapped, but not those of the next layer",
                 layer="block4_conv2",
                 shown="block4_conv2",
                 deviations={"tiny": 1.73e7, "D": 2.46e6},
@@ -242,14 +241,14 @@ MISTAKES: Final = MappingProxyType(
             ),
             Mistake(
                 "softmax",
-                "probabilities are given as logits",
+                "the port returns probabilities instead of logits",
                 layer="predictions",
                 shown="predictions",
                 deviations={"tiny": 8.46e6, "D": 7.64e5},
             ),
             Mistake(
                 "BGR",
-                "blue, green, red where the weights want red, green, blue",
+                "channels are blue, green, red; the weights expect red, green, blue",
                 layer="",
                 shown="block1_conv1",
                 deviations={"tiny": 5.86e7, "D": 1.12e8},
@@ -273,7 +272,7 @@ MISTAKES: Final = MappingProxyType(
             ),
             Mistake(
                 "weights in float16",
-                "block2_conv2's weights were stored in float16 once",
+                "block2_conv2's weights were once stored in float16",
                 layer="block2_conv2",
                 shown="block2_conv2",
                 deviations={"tiny": 4.95e3, "D": 1.49e3},
@@ -281,14 +280,14 @@ MISTAKES: Final = MappingProxyType(
             ),
             Mistake(
                 "padding on one side",
-                "block2_conv1 is padded by two below and to the right instead of by one all round",
+                "block2_conv1 is padded by two at the bottom and right, not by one on each side",
                 layer="block2_conv1",
                 shown="block2_conv1",
                 deviations={"tiny": 1.28e8, "D": 1.29e7},
             ),
             Mistake(
                 "dropout left on",
-                "dropout works as in training",
+                "dropout is active, as in training",
                 layer="fc2",
                 shown="fc2",
                 deviations={"tiny": 1.66e7, "D": 3.69e6},

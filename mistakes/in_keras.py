@@ -1,4 +1,4 @@
-"""Mistakes planted in the Keras model; those in its weights and pictures are mistakes.py's."""
+"""Mistakes planted in the computation of the Keras model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vgg16_spec.checkpoint import Checkpoint
 
 
 class Port:
-    """The project's own model; what is planted is gone when weights are loaded."""
+    """The project's own model, as ``mistakes.catalogue.Port`` describes it."""
 
     def __init__(self, configuration: str) -> None:
         self.model = keras_impl.functional(
@@ -25,18 +25,22 @@ class Port:
         self._calls = {layer.name: layer.call for layer in self.model.layers}
 
     def load(self, checkpoint: Checkpoint) -> None:
+        """Load weights, and remove a planted mistake."""
         for layer in self.model.layers:
             layer.call = self._calls[layer.name]
         keras_impl.load_checkpoint(self.model, checkpoint)
 
     def plant(self, name: str) -> None:
+        """Plant the mistake of that name, if it is one in the computation."""
         if name in CHANGES:
             CHANGES[name](self.model)
 
     def taps(self, images: Values) -> dict[str, Values]:
+        """Every tap by name."""
         return keras_impl.run_with_taps(self.model, images)
 
     def layers(self, images: Values, given: dict[str, NDArray[np.float32]]) -> dict[str, Values]:
+        """Every layer's output for the given inputs."""
         return keras_impl.run_layers_alone(self.model, images, given)
 
 

@@ -1,4 +1,4 @@
-"""Mistakes planted in an exported network, by editing its file."""
+"""Mistakes planted in an exported graph by editing it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ Edit: TypeAlias = Callable[[onnx.ModelProto], None]
 
 
 def node_of(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    """The node of that name."""
     found: onnx.NodeProto = next(node for node in model.graph.node if node.name == name)
     return found
 
 
 def remove(model: onnx.ModelProto, name: str) -> None:
-    """Take a node out; what read it reads what it read."""
+    """Remove a node; its readers read its input instead."""
     node = node_of(model, name)
     for other in model.graph.node:
         other.input[:] = [node.input[0] if i == node.output[0] else i for i in other.input]
@@ -26,12 +27,14 @@ def remove(model: onnx.ModelProto, name: str) -> None:
 
 
 def append(model: onnx.ModelProto, *nodes: onnx.NodeProto) -> None:
-    """Put nodes behind the last one, whose output is then theirs."""
+    """Append nodes to the graph; the last one's output becomes the graph's."""
     model.graph.node.extend(nodes)
     model.graph.output[0].name = nodes[-1].output[0]
 
 
 def change_weight(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
+    """An edit that applies a function to a copy of an initializer's values."""
+
     def edit(model: onnx.ModelProto) -> None:
         tensor = next(t for t in model.graph.initializer if t.name == name)
         values = np.ascontiguousarray(change(numpy_helper.to_array(tensor).copy()))

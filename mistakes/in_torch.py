@@ -1,4 +1,4 @@
-"""Mistakes planted in the PyTorch model; those in its weights and pictures are mistakes.py's."""
+"""Mistakes planted in the computation of the PyTorch model."""
 
 from __future__ import annotations
 
@@ -20,36 +20,40 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Port:
-    """The project's own model; what is planted is gone when weights are loaded."""
+    """The project's own model, as ``mistakes.catalogue.Port`` describes it."""
 
     def __init__(self, configuration: str) -> None:
         with torch.device("meta"):
             self.model = torch_impl.VGG(configuration)
 
     def load(self, checkpoint: Checkpoint) -> None:
+        """Load weights, and remove a planted mistake."""
         for module in self.model.modules():
             vars(module).pop("forward", None)
         torch_impl.load_checkpoint(self.model, checkpoint)
 
     def plant(self, name: str) -> None:
+        """Plant the mistake of that name, if it is one in the computation."""
         if name in CHANGES:
             CHANGES[name](self.model)
 
     def taps(self, images: Values) -> dict[str, Values]:
+        """Every tap by name."""
         return torch_impl.run_with_taps(self.model, images)
 
     def layers(self, images: Values, given: dict[str, NDArray[np.float32]]) -> dict[str, Values]:
+        """Every layer's output for the given inputs."""
         return torch_impl.run_layers_alone(self.model, images, given)
 
 
-def layer_of(model: torch_impl.VGG, name: str) -> Any:
-    """The module that has the layer's weights."""
+def _layer(model: torch_impl.VGG, name: str) -> Any:
+    """The module with a layer's weights."""
     key = torchvision_keys(model.configuration)[f"{name}.weight"]
     return model.get_submodule(key.rpartition(".")[0])
 
 
 def _replace(module: Any, forward: Forward) -> None:
-    # On the instance: the module's place, its name and its weights stay.
+    # On the instance: the module keeps its place, its name and its weights.
     module.forward = forward
 
 
@@ -64,7 +68,7 @@ def _average(model: torch_impl.VGG) -> None:
 
 
 def _softmax(model: torch_impl.VGG) -> None:
-    layer = layer_of(model, "predictions")
+    layer = _layer(model, "predictions")
     _replace(
         layer,
         lambda values: functional.softmax(functional.linear(values, layer.weight, layer.bias), 1),
@@ -72,7 +76,7 @@ def _softmax(model: torch_impl.VGG) -> None:
 
 
 def _one_side(model: torch_impl.VGG) -> None:
-    layer = layer_of(model, "block2_conv1")
+    layer = _layer(model, "block2_conv1")
     _replace(
         layer,
         lambda values: functional.conv2d(

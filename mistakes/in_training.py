@@ -27,6 +27,7 @@ FIGURES: Mapping[str, float] = {
 
 
 def model_of(checkpoint: Checkpoint) -> torch_impl.VGG:
+    """A PyTorch model with the checkpoint's weights."""
     model = torch_impl.VGG(checkpoint.configuration.name)
     torch_impl.load_checkpoint(model, checkpoint)
     return model
@@ -41,7 +42,16 @@ def trained(
     figures: Mapping[str, float] = FIGURES,
     changes: Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> Results:
-    """What PyTorch makes of a case; ``changes`` are made to the gradients that they name."""
+    """PyTorch's results of a case.
+
+    Args:
+        checkpoint: the weights.
+        images: (N, 3, H, W), preprocessed.
+        labels: the class of each image, (N,).
+        model: the model to train; one with the checkpoint's weights by default.
+        figures: the step's hyperparameters.
+        changes: parameter's name -> a function that changes its gradient before the step.
+    """
     model = model or model_of(checkpoint)
     taps, gradients = torch_impl.run_with_gradients(model, images, labels)
     for name, change in (changes or {}).items():
@@ -53,30 +63,33 @@ def trained(
 
 
 class DropoutOn(torch.nn.Module):
-    """Dropout that evaluation mode does not turn off."""
+    """Dropout that is active in evaluation mode too."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The module's output."""
         torch.manual_seed(0)
         return torch.nn.functional.dropout(values, 0.5, training=True)
 
 
 class ReluWithoutMask(torch.nn.Module):
-    """ReLU that lets every gradient through."""
+    """ReLU that passes every gradient on."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The module's output."""
         return values + (torch.relu(values) - values).detach()
 
 
 class PoolToTheFirst(torch.nn.Module):
-    """Max pooling that gives its gradient to the first element of each window."""
+    """Max pooling whose gradient goes to the first element of each window."""
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """The module's output."""
         first = maps[:, :, ::2, ::2]
         return first + (torch.nn.functional.max_pool2d(maps, 2) - first).detach()
 
 
 def exchanged(model: torch_impl.VGG, key: str, module: torch.nn.Module) -> torch_impl.VGG:
-    """The model with another module at a key of ``tap_modules``' kind."""
+    """Replace the submodule at a key of ``tap_modules``; returns the model."""
     owner, _, name = key.rpartition(".")
     setattr(model.get_submodule(owner), name, module)
     return model
@@ -85,7 +98,17 @@ def exchanged(model: torch_impl.VGG, key: str, module: torch.nn.Module) -> torch
 def keras_step(
     tiny: Checkpoint, gradients: Any, *, scaled: bool, decay: str
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """A step of Keras's SGD with all of the bridge, or without a part of it."""
+    """A step of Keras's SGD, with or without the parts that make it equal to the paper's.
+
+    Args:
+        tiny: the weights.
+        gradients: parameter's name -> its gradient, in canonical layout.
+        scaled: whether to convert the velocity, which includes the learning rate in Keras.
+        decay: ``gradient`` adds weight decay to the gradient, ``keras`` uses Keras's own.
+
+    Returns:
+        Parameters and velocity after the step, in canonical layout.
+    """
     model = keras_impl.functional("tiny", classifier_activation=None)
     keras_impl.load_checkpoint(model, tiny)
     shape = tiny.configuration.feature_shape

@@ -89,19 +89,10 @@ def compare_runs(
     relu: bool = False,
     limits: Limits = LIMITS,
 ) -> Verdict:
-    """Compare two runs' values of one tap with each other.
+    """Compare two runs' values of one tap with each other, as :func:`compare_with_arbiter` does.
 
-    Args:
-        ours: the values of one run.
-        theirs: the values of the other run.
-        preactivation: the arbiter's values before the ReLU.
-        deviation: predicted standard deviation of the difference at each element: the root of the
-            sum of both runs' variances, whose errors are assumed independent.
-        relu: whether a ReLU follows ``preactivation``.
-        limits: R and Z.
-
-    Returns:
-        The verdict, under the same rules.
+    ``deviation`` is that of their difference: the root of the sum of both runs' variances, whose
+    errors are assumed independent.
     """
     values = {"its": ours, "the other run's": theirs}
     return _compare(values, preactivation, deviation, relu, limits)

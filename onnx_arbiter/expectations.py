@@ -123,13 +123,9 @@ class ArbiterCase:
 def write_case(
     case: Case, predictions: Iterable[Prediction], folder: Path, *, only: str = ""
 ) -> ArbiterCase:
-    """Write the arbiter's answers for a case into a new folder.
+    """Write the arbiter's answers, every tap in the network's order, into a new folder.
 
-    Args:
-        case: the images.
-        predictions: every tap, in the network's order.
-        folder: created here.
-        only: the one tap to write, without the input of a next layer; all if empty.
+    With ``only``, write that tap alone, without the input of a next layer.
     """
     folder.mkdir()
     np.save(folder / f"{IMAGES}.npy", case.images)

@@ -12,9 +12,9 @@ from parity_tests.support.helpers import Command
 
 pytestmark = pytest.mark.slow
 
-# A model by the project's own code with a mistake of the table in it.
+# The project's own model with a mistake of the catalogue.
 PLANTED: Final = """
-from parity_tests.{framework}_mistakes import Port
+from mistakes.in_{framework} import Port
 from mistakes.catalogue import MISTAKES, changed
 from vgg16_spec.checkpoint.checkpoint import open_checkpoint
 
@@ -27,7 +27,7 @@ def port(images, weights):
     model.plant(mistake.name)
     return model.taps(images)
 """
-# Models as a user has them: what comes out of them is all that is judged.
+# Models as users have them: only their outputs are judged.
 TORCH: Final = """
 import torch
 import torch_impl
@@ -51,7 +51,7 @@ def port(images, weights):
     return model.predict_on_batch(images.transpose(0, 2, 3, 1))
 """
 
-# What the port is, the layer that is named, and what the last lines say.
+# Name -> the port's source, and the layer that the report names.
 BROKEN: Final = {
     "torch, fc1 not permuted": (
         PLANTED.format(framework="torch", mistake="fc1 not permuted"),

@@ -176,7 +176,7 @@ def test_two_runs_are_compared_with_each_other_and_not_with_the_arbiter(
 
 def test_a_difference_that_a_relu_hides_counts() -> None:
     preactivation = np.array([[-0.5, 0.25, -3.0, -0.5]])
-    ours, theirs = np.array([[0.125, 0.25, 0.0, 0.2]]), np.array([[0.0, 0.5, 0.0, 0.1]])
+    ours, theirs = np.array([[0.125, 0.25, 0.0, 0.9]]), np.array([[0.0, 0.5, 0.0, 0.5]])
     deviation = np.full((1, 4), 0.25)
     verdict = compare_runs(ours, theirs, preactivation, deviation, relu=True)
     # 0.125 is visible and at least 0.5 below zero is not; where both are positive, all is visible.

@@ -19,13 +19,9 @@ def decide(
     deviation: NDArray[np.floating[Any]],
     limits: Limits = LIMITS,
 ) -> tuple[Decision, ...]:
-    """Compare the top classes of each image.
+    """Compare the top classes of each image; all arrays are (N, classes).
 
-    Args:
-        logits: the runtime's, (N, classes).
-        arbiter: the arbiter's, (N, classes).
-        deviation: the predicted standard deviation of each logit's error, (N, classes).
-        limits: Z decides how far errors may move a logit.
+    Z decides how many predicted standard deviations an error may move a logit.
     """
     decisions = []
     # Sorting negates logits, which would wrap unsigned numbers around.

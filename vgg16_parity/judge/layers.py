@@ -82,23 +82,16 @@ def judge_case(
     if verdicts and verdicts[-1].tap == last and math.isfinite(verdicts[-1].accumulated.max_error):
         expected = expectation.tap(last, mode)
         decisions = decide(taps[last], expected.preactivation, expected.accumulated)
-    named = list(zip(expectation.case.labels, decisions, strict=True)) if decisions else []
-    reasons += [
-        f"{label}: the top classes differ by more than rounding allows"
-        for label, decision in named
-        if decision.outcome == "flipped"
-    ]
-    notes = tuple(
-        f"{label}: classes changed places whose logits differ by less than the allowed error"
-        for label, decision in named
-        if decision.outcome == "inside"
-    )
+    flipped, inside = (_images(expectation, decisions, kind) for kind in ("flipped", "inside"))
+    if flipped:
+        reasons.append(f"top classes differ by more than rounding allows: {flipped}")
+    note = f"top classes changed places within the allowed error: {inside}"
     return CaseVerdict(
         case=name,
         layers=tuple(verdicts),
         decisions=decisions,
         reason="; ".join(reasons),
-        notes=notes,
+        notes=(note,) if inside else (),
     )
 
 
@@ -128,6 +121,12 @@ def judge_not_finite(expectation: ArbiterCase, taps: Taps) -> CaseVerdict:
     return CaseVerdict(
         case=expectation.case.name, layers=(), decisions=(), reason=reason, notes=tuple(notes)
     )
+
+
+def _images(expectation: ArbiterCase, decisions: Sequence[Decision], outcome: str) -> str:
+    """The labels of the images with an outcome."""
+    labels = zip(expectation.case.labels, decisions, strict=True) if decisions else ()
+    return ", ".join(label for label, decision in labels if decision.outcome == outcome)
 
 
 def _verdict(

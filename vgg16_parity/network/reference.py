@@ -29,7 +29,7 @@ from vgg16_spec.architecture import (
 )
 from vgg16_spec.checkpoint import Checkpoint
 
-_Any = TypeVar("_Any", bound=np.generic)
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 _ROWS: Final = 256
@@ -70,7 +70,9 @@ def walk(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> Iterator[
         inputs = activate(preactivation, relu)
         match layer:
             case Convolution() | Dense():
-                preactivation = _affine(layer, checkpoint, inputs)
+                weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+                preactivation = multiply(layer, weight, inputs)
+                preactivation += for_channels(bias.astype(np.float64), preactivation)
                 relu = isinstance(layer, Convolution) or layer.relu
             case MaxPooling():
                 preactivation = windows(preactivation).max(axis=-1)
@@ -138,12 +140,12 @@ def for_channels(bias: NDArray[_Real], outputs: NDArray[Any]) -> NDArray[_Real]:
     return bias.reshape(1, -1, *[1] * (outputs.ndim - 2))
 
 
-def flatten(maps: NDArray[_Any]) -> NDArray[_Any]:
+def flatten(maps: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """(N, C, H, W) -> (N, C * H * W)"""
     return maps.reshape(len(maps), -1)
 
 
-def windows(maps: NDArray[_Any]) -> NDArray[_Any]:
+def windows(maps: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """The four values of every pooling window: (N, C, H, W) -> (N, C, H // 2, W // 2, 4).
 
     Values are in row-major order; an odd last row or column is dropped.
@@ -152,17 +154,11 @@ def windows(maps: NDArray[_Any]) -> NDArray[_Any]:
     return views.reshape(*views.shape[:4], -1)
 
 
-def window_views(maps: NDArray[_Any]) -> NDArray[_Any]:
+def window_views(maps: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """Writable views of the pooling windows: (N, C, H, W) -> (N, C, H // 2, W // 2, 2, 2)"""
     size = (POOLING_SIZE, POOLING_SIZE)
     views = sliding_window_view(maps, size, axis=(2, 3), writeable=True)
     return views[:, :, ::POOLING_SIZE, ::POOLING_SIZE]
-
-
-def _affine(layer: WeightedLayer, checkpoint: Checkpoint, inputs: Float64) -> Float64:
-    outputs = multiply(layer, checkpoint[f"{layer.name}.weight"], inputs)
-    outputs += for_channels(checkpoint[f"{layer.name}.bias"].astype(np.float64), outputs)
-    return outputs
 
 
 def _convolve(image: NDArray[_Real], kernels: NDArray[_Real]) -> NDArray[_Real]:

@@ -58,12 +58,6 @@ def step(
 
     The variance covers every operation, in either order that frameworks use (the learning rate
     inside the velocity or not), and the rounding of the three hyperparameters to float32.
-
-    Args:
-        weight: the parameter, or rows of it.
-        gradient: its gradient.
-        velocity: its velocity before the step.
-        mode: the numeric mode.
     """
     unit = mode.unit_variance
     w, g, b = (array.astype(np.float64) for array in (weight, gradient, velocity))

@@ -1,10 +1,11 @@
-"""Judging layers: no false alarm on fifty networks and batches in both frameworks."""
+"""Judging layers: every kind of verdict, and no false alarm on fifty networks and batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ import torch
 
 from mistakes import in_keras, in_torch
 from mistakes.catalogue import FRAMEWORKS, Port
-from onnx_arbiter.expectations import Case
+from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
+from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
+from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.own_port import Arbiter, explain
+from vgg16_parity.records import CaseVerdict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.photographs import PHOTOGRAPHS
-
-pytestmark = pytest.mark.slow
 
 SEEDS: Final = range(50)
 # Rounding in fewer bits: a tenth of the seeds, which is what their time allows.
@@ -55,6 +57,7 @@ def ports() -> Mapping[str, Port]:
     return {"torch": in_torch.Port("tiny"), "keras": in_keras.Port("tiny")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_float32_raises_no_false_alarm(
@@ -68,6 +71,7 @@ def test_float32_raises_no_false_alarm(
     assert all(row.worst(kind) for kind in ("accumulated", "local"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", HALVES)
 @pytest.mark.parametrize("seed", FEW_SEEDS)
 def test_fewer_bits_raise_no_false_alarm(arbiters: Arbiters, mode: str, seed: int) -> None:
@@ -79,3 +83,76 @@ def test_fewer_bits_raise_no_false_alarm(arbiters: Arbiters, mode: str, seed: in
     assert row.status == "holds", explain(row)
     # Judged as float32, the same values are wrong.
     assert arbiter.judge(mode, taps, layers=layers).first_wrong == "block1_conv1"
+
+
+# A network of two taps on two images; predicted errors are 0.01 everywhere.
+HIDDEN: Final = np.array([[1.0, -1.0, 2.0], [3.0, 0.5, -2.0]])
+LOGITS: Final = np.array([[9.0, 8.0, 7.0], [5.0, 4.9, 1.0]])
+RIGHT: Final = {"hidden": np.maximum(HIDDEN, 0), "logits": LOGITS}
+
+
+def small_case(folder: Path, *, extreme: bool = False, scale: float = 1.0) -> ArbiterCase:
+    sizes = {mode: np.full((2, 3), 0.01, np.float32) for mode in MODES}
+    predictions = (
+        Prediction("hidden", HIDDEN * scale, True, sizes, sizes),
+        Prediction("logits", LOGITS, False, sizes, sizes),
+    )
+    images = np.ones((2, 3, 4, 4), np.float32)
+    case = Case("small", images, ("one.png", "two.png"), extreme=extreme)
+    return write_case(case, predictions, folder / "case")
+
+
+def verdict_on(folder: Path, taps: Mapping[str, Any], **options: Any) -> CaseVerdict:
+    return judge_case(small_case(folder), MODES["float32"], taps, {}, **options)
+
+
+def test_taps_are_judged_in_the_networks_order(tmp_path: Path) -> None:
+    verdict = verdict_on(tmp_path, dict(reversed(RIGHT.items())))
+    assert [layer.tap for layer in verdict.layers] == ["hidden", "logits"]
+    assert all(layer.accumulated.passed and layer.local is None for layer in verdict.layers)
+    assert (verdict.reason, verdict.notes, len(verdict.decisions)) == ("", (), 2)
+
+
+def test_a_missing_tap_fails_unless_it_may_be_missing(tmp_path: Path) -> None:
+    logits = {"logits": LOGITS}
+    expectation = small_case(tmp_path)
+    hidden, _ = judge_case(expectation, MODES["float32"], logits, {}).layers
+    assert hidden.accumulated.reason == "there is no such output"
+    verdict = judge_case(expectation, MODES["float32"], logits, {}, taps_optional=True)
+    assert [layer.tap for layer in verdict.layers] == ["logits"]
+    # With local outputs, one of them may not be missing.
+    local = judge_case(expectation, MODES["float32"], RIGHT, logits)
+    assert [layer.local.passed for layer in local.layers if layer.local] == [False, True]
+
+
+def test_an_unknown_tap_and_nothing_to_compare_fail(tmp_path: Path) -> None:
+    verdict = verdict_on(tmp_path, {"conv9": HIDDEN}, taps_optional=True)
+    assert verdict.reason == "no layer is called conv9; nothing was compared"
+
+
+def test_classes_that_rounding_cannot_swap_fail_and_name_their_image(tmp_path: Path) -> None:
+    swapped = {"hidden": RIGHT["hidden"], "logits": LOGITS[:, [1, 0, 2]]}
+    verdict = verdict_on(tmp_path, swapped)
+    # 0.1 apart in the second image: each logit may be off by 0.16.
+    assert verdict.reason == "top classes differ by more than rounding allows: one.png"
+    assert verdict.notes == ("top classes changed places within the allowed error: two.png",)
+
+
+@pytest.mark.parametrize("extreme", [False, True])
+def test_a_case_beyond_the_mode_fails_unless_it_is_extreme(tmp_path: Path, extreme: bool) -> None:
+    expectation = small_case(tmp_path, extreme=extreme, scale=1e5)
+    verdict = judge_case(expectation, MODES["float16"], RIGHT, {})
+    message = "the arbiter's hidden reaches 3e+05, beyond float16: not compared"
+    assert (verdict.reason, verdict.notes) == (("", (message,)) if extreme else (message, ()))
+
+
+def test_what_is_not_finite_is_noted_where_it_disappears(tmp_path: Path) -> None:
+    expectation = small_case(tmp_path, scale=np.nan)
+    assert judge_not_finite(expectation, {"hidden": HIDDEN * np.nan}).notes == ()
+    verdict = judge_not_finite(expectation, RIGHT)
+    assert verdict.notes == ("one.png: disappears at hidden", "two.png: disappears at hidden")
+    assert verdict.reason == ""
+    for taps in ({"hidden": HIDDEN[:1]}, {"hidden": HIDDEN, "other": HIDDEN}):
+        name = list(taps)[-1]
+        wrong = judge_not_finite(expectation, taps)
+        assert wrong.reason == f"no outputs of the network's shape: {name}"
