@@ -92,7 +92,7 @@ class Implemented:
 
     def layers(self, images: Values, given: Taps) -> Taps:
         """As of every evaluator."""
-        layers: Taps = self._impl.run_layers_alone(self._model, images, given)
+        layers: Taps = self._impl.run_layers_locally(self._model, images, given)
         return layers
 
     def gradients(self, images: Values, labels: Values) -> tuple[Taps, Taps]:
