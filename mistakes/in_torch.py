@@ -39,7 +39,7 @@ class Port:
         return torch_impl.run_with_taps(self.model, images)
 
     def layers(self, images: Values, given: dict[str, NDArray[np.float32]]) -> dict[str, Values]:
-        return torch_impl.run_layers_alone(self.model, images, given)
+        return torch_impl.run_layers_locally(self.model, images, given)
 
 
 def layer_of(model: torch_impl.VGG, name: str) -> Any:
