@@ -113,8 +113,9 @@ def export(
     from export import Options, write_export
 
     with working(f"export from {tracer}"):
-        source = "torch" if tracer == "torch" else "keras"
-        model = write_export(source, checkpoint, out, Options(**options))
+        model = write_export(
+            "torch" if tracer == "torch" else "keras", checkpoint, out, Options(**options)
+        )
     files = [out] if out.is_file() else sorted(path for path in out.rglob("*") if path.is_file())
     sizes = {str(path): path.stat().st_size for path in files}
     record = out / "accuracy.json"

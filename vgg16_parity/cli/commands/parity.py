@@ -20,7 +20,7 @@ from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
     from vgg16_parity.records import Report
-    from vgg16_parity.report.diff import Change
+    from vgg16_parity.report.json import Change
     from vgg16_parity.runtimes.registry import Runtime
 
 
