@@ -14,7 +14,7 @@ from vgg16_spec.architecture import Configuration
 from vgg16_spec.layer_summary import LayerSummary
 
 
-def describe(configuration: Configuration, framework: Framework) -> list[LayerSummary]:
+def layer_summaries(configuration: Configuration, framework: Framework) -> list[LayerSummary]:
     """Every layer of the graph that the framework's exporter leaves once it is canonical, in order.
 
     Outputs are (N, C, H, W), weights (out, in, kH, kW) and (out, in). A layer is called as the node

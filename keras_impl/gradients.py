@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_impl.weights import configuration_of, variables
+from keras_impl.weights import configuration_of, parameters
 from vgg16_spec import layouts
 from vgg16_spec.architecture import Convolution
 
-Arrays = dict[str, NDArray[Any]]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 # (model, images, labels) -> its outputs, and the gradients of the images and of its variables.
 _Differentiate = Callable[[keras.Model, Any, Any], tuple[dict[str, Any], list[Any]]]
 
@@ -21,19 +21,20 @@ _Differentiate = Callable[[keras.Model, Any, Any], tuple[dict[str, Any], list[An
 def run_with_gradients(
     model: keras.Model, images: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
 ) -> tuple[Arrays, Arrays]:
-    """The taps that a ReLU ends, and the gradients of the mean cross-entropy of the logits.
+    """Run a model forward and backward through the mean cross-entropy of its logits.
 
     Args:
-        model: of either form, with a classifier that ends in logits, in float32; it is run in
+        model: of either form, with a classifier that ends in logits, in float32. It runs in
             inference mode, without dropout.
         images: (N, 3, H, W), preprocessed.
         labels: the class of each image, (N,).
 
-    The taps are those of this very pass, maps as (N, C, H, W). The gradients are named ``images``,
-    (N, 3, H, W), and as the parameters, in canonical names and layout.
+    Returns:
+        The taps of this very pass that are outputs of a ReLU, maps as (N, C, H, W); and the
+        gradients of ``images``, (N, 3, H, W), and of the parameters, in canonical names and layout.
 
-    Raises ``ValueError`` for images of a size that the network does not take, and for a model that
-    ends in anything but logits.
+    Raises:
+        ValueError: the network does not take images of that size, or does not end in logits.
     """
     configuration = configuration_of(model)
     configuration.check_input(images.shape[1:])
@@ -46,17 +47,19 @@ def run_with_gradients(
     ]
     names = [*rectified, "predictions"]
     tapped = keras.Model(model.inputs[0], {name: model.get_layer(name).output for name in names})
+    # (N, C, H, W) -> (N, H, W, C)
     read = keras.ops.convert_to_tensor(layouts.contiguous(layouts.nchw_to_nhwc(images)))
     taps, found = _DIFFERENTIATE[keras.backend.backend()](
         tapped, read, keras.ops.convert_to_tensor(labels)
     )
     found.reverse()
     gradients = {"images": layouts.nhwc_to_nchw(keras.ops.convert_to_numpy(found.pop()))}
-    for name in variables(tapped):
-        # Popped, so that none is held twice.
+    for name in parameters(tapped):
+        # Popped, so that no gradient is held twice.
         values = keras.ops.convert_to_numpy(found.pop())
         gradients[name] = layouts.keras_to_canonical(name, values, configuration.feature_shape)
     arrays = {name: keras.ops.convert_to_numpy(taps[name]) for name in rectified}
+    # (N, H, W, C) -> (N, C, H, W)
     return {n: layouts.nhwc_to_nchw(v) if v.ndim == 4 else v for n, v in arrays.items()}, gradients
 
 
@@ -69,43 +72,47 @@ def sgd_step(
     momentum: float,
     weight_decay: float,
 ) -> tuple[Arrays, Arrays]:
-    """One step of ``keras.optimizers.SGD``: the parameters and the velocity after it.
+    """Take one step of ``keras.optimizers.SGD``, by PyTorch's definition.
+
+    With b the velocity and w a parameter, the step is
+    b = momentum · b + gradient + weight_decay · w, then w = w - learning_rate · b. Keras defines
+    both otherwise: its velocity is -learning_rate · b, and its ``weight_decay`` shrinks w directly
+    and leaves b alone. So the velocity is scaled on its way in and out, and the decay is added to
+    the gradient here.
 
     Args:
         model: its parameters are changed.
-        gradients: canonical name -> the loss's gradient, for every parameter.
-        velocity: canonical name -> the velocity before the step, for every parameter.
-        learning_rate: what the velocity is multiplied with.
-        momentum: how much of the velocity stays.
-        weight_decay: how much of a parameter is added to its gradient.
+        gradients: canonical name -> gradient of the loss, for every parameter, in canonical layout.
+        velocity: canonical name -> velocity before the step, likewise.
+        learning_rate: factor of the velocity.
+        momentum: the share of the velocity that stays.
+        weight_decay: the share of a parameter that is added to its gradient.
 
-    Everything is in canonical layout. The step is b = momentum · b + gradient + weight_decay · w,
-    then w = w - learning_rate · b. Keras's own is another: its velocity is m = -learning_rate · b,
-    and its ``weight_decay`` shrinks the parameter beside the velocity, so that no decay is left in
-    b. So the velocity is scaled on the way in and out, and the decay is added to the gradient here.
+    Returns:
+        The parameters and the velocity after the step, in canonical names and layout.
     """
-    parameters = variables(model)
+    variables = parameters(model)
     feature_shape = configuration_of(model).feature_shape
     optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
-    optimizer.build(list(parameters.values()))
-    slots = dict(zip(parameters, optimizer.momentums, strict=True))
+    optimizer.build(list(variables.values()))
+    slots = dict(zip(variables, optimizer.momentums, strict=True))
 
-    def taken(name: str, values: NDArray[Any]) -> Any:
-        moved = layouts.canonical_to_keras(name, values, feature_shape)
-        return keras.ops.convert_to_tensor(layouts.contiguous(moved))
+    def to_keras(name: str, values: NDArray[Any]) -> Any:
+        values = layouts.canonical_to_keras(name, values, feature_shape)
+        return keras.ops.convert_to_tensor(layouts.contiguous(values))
 
-    def given(name: str, variable: keras.Variable) -> NDArray[Any]:
+    def to_canonical(name: str, variable: keras.Variable) -> NDArray[Any]:
         values = keras.ops.convert_to_numpy(variable)
         return layouts.keras_to_canonical(name, values, feature_shape)
 
-    # One tensor at a time, and nothing of it kept: eagerly, fc1's step takes several times 411 MB.
-    for name, parameter in parameters.items():
-        slots[name].assign(-learning_rate * taken(name, velocity[name]))
-        move = taken(name, gradients[name]) + weight_decay * parameter
-        optimizer.apply([move], [parameter])
-        del move
-    moved = {name: given(name, slot) / -learning_rate for name, slot in slots.items()}
-    return {name: given(name, parameter) for name, parameter in parameters.items()}, moved
+    # One tensor at a time, and none kept: eagerly, fc1's step takes several times 411 MB.
+    for name, variable in variables.items():
+        slots[name].assign(-learning_rate * to_keras(name, velocity[name]))
+        decayed = to_keras(name, gradients[name]) + weight_decay * variable
+        optimizer.apply([decayed], [variable])
+        del decayed
+    moved = {name: to_canonical(name, slot) / -learning_rate for name, slot in slots.items()}
+    return {name: to_canonical(name, variable) for name, variable in variables.items()}, moved
 
 
 def _loss(outputs: Mapping[str, Any], labels: Any) -> Any:

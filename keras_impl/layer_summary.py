@@ -1,4 +1,4 @@
-"""The network's layers in Keras's words, read from the model itself."""
+"""The network's layers as Keras has them, read from the model itself."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vgg16_spec.layer_summary import LayerSummary
 from vgg16_spec.names import names
 
 
-def describe(configuration: Configuration) -> list[LayerSummary]:
+def layer_summaries(configuration: Configuration) -> list[LayerSummary]:
     """Every layer of the functional model that computes or moves values, in order.
 
     Outputs are (N, H, W, C), kernels (kH, kW, in, out) and (in, out). Input and dropout are left
-    out; an activation is told in the kind. The model is built without a value in it.
+    out; a layer's activation is part of its kind. The model is built without values.
     """
     canonical = {row.keras: row.canonical for row in names(configuration).values()}
     with keras.StatelessScope(initialize_variables=False):

@@ -28,34 +28,36 @@ def sequential(
     kernel_initializer: str = "glorot_uniform",
     weights: Weights | None = None,
 ) -> keras.Sequential:
-    """One configuration of Simonyan & Zisserman (2014) as a ``keras.Sequential``.
+    """Build one configuration of Simonyan & Zisserman (2014) as a ``keras.Sequential``.
 
     Args:
         configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
-        include_top: whether the classifier belongs to the network.
+        include_top: whether to include the classifier.
         classes: the number of outputs of the classifier.
         classifier_activation: ``softmax`` for probabilities, ``None`` for logits.
-        dropout: the fraction of fc1's and fc2's activations that training drops; at 0 the layers
-            ``fc1_dropout`` and ``fc2_dropout`` are left out.
-        input_shape: (H, W, 3) of one image. With the classifier only the configuration's own;
-            without, ``None`` stands for any height or width of at least 32, which is the default.
-        kernel_initializer: of every weight, Keras's default unless given; ``zeros`` where the
-            weights are loaded next, since random numbers for a network of this size take seconds.
+        dropout: the fraction of fc1's and fc2's activations that training drops; at 0 there are no
+            layers ``fc1_dropout`` and ``fc2_dropout``.
+        input_shape: (H, W, 3) of one image. With the classifier, only the configuration's own;
+            without, ``None`` stands for any height or width of at least 32, and is the default.
+        kernel_initializer: of every weight. Pass ``zeros`` if you load weights next: random numbers
+            for a network of this size take seconds.
         weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
-            checkpoint; its classifier is left out where ``include_top`` is false. Its images are
-            prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
+            checkpoint. Its classifier is left out if ``include_top`` is false. Prepare images by
+            its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
 
-    The model takes (N, H, W, 3) and returns (N, classes), or without the classifier the last maps
-    (N, H // 32, W // 32, C).
+    Returns:
+        A model from (N, H, W, 3) to (N, classes), or without the classifier to the last maps,
+        (N, H // 32, W // 32, C).
 
-    Raises ``ValueError`` for an unknown configuration, and for an input shape that the network does
-    not take, when it is built and when it is called; ``BadInput``, a ``ValueError`` too, for
-    weights that are not those of this network.
+    Raises:
+        ValueError: the configuration is unknown, or the network does not take the input shape. The
+            model raises the same when it is called with such images.
+        BadInput: the weights are not those of this network; also a ``ValueError``.
     """
     network, shape = _resolve(configuration, include_top, classes, input_shape)
     checkpoint, initializer = _opened(weights, network, kernel_initializer)
     layers = _layers(network, classifier_activation, dropout, initializer)
-    model = keras.Sequential([keras.Input(shape), *layers], name=_model_name(network))
+    model = keras.Sequential([keras.Input(shape), *layers], name=f"vgg_{network.name.lower()}")
     return _finished(model, network, checkpoint)
 
 
@@ -70,13 +72,13 @@ def functional(
     kernel_initializer: str = "glorot_uniform",
     weights: Weights | None = None,
 ) -> keras.Model:
-    """The same network as `sequential`, by Keras's functional interface."""
+    """Build the network of `sequential`, from the same arguments, by the functional API."""
     network, shape = _resolve(configuration, include_top, classes, input_shape)
     checkpoint, initializer = _opened(weights, network, kernel_initializer)
     inputs = outputs = keras.Input(shape)
     for layer in _layers(network, classifier_activation, dropout, initializer):
         outputs = layer(outputs)
-    model = keras.Model(inputs, outputs, name=_model_name(network))
+    model = keras.Model(inputs, outputs, name=f"vgg_{network.name.lower()}")
     return _finished(model, network, checkpoint)
 
 
@@ -136,29 +138,21 @@ def _resolve(
 def _opened(
     weights: Weights | None, network: Configuration, initializer: str
 ) -> tuple[Checkpoint | None, str]:
-    """The weights' checkpoint, if there are any, and what to fill the layers with before."""
+    """The checkpoint to load, if any, and the initializer to build the layers with."""
     if weights is None:
         return None, initializer
     return checkpoint_for(weights, network), "zeros"
 
 
 def _finished(model: Any, network: Configuration, checkpoint: Checkpoint | None) -> Any:
+    """The model with its weights, and with a check of its input's size at every call.
+
+    Without the check, what happens depends on the backend: on JAX, the features of a 3-pixel image
+    are an empty array. It overrides ``call`` on the instance: a subclass would make a saved model
+    depend on this project.
+    """
     if checkpoint is not None:
         load_checkpoint(model, checkpoint)
-    return _check_calls(model, network)
-
-
-def _model_name(network: Configuration) -> str:
-    return f"vgg_{network.name.lower()}"
-
-
-def _check_calls(model: Any, network: Configuration) -> Any:
-    """Have the model refuse wrong input sizes itself.
-
-    What Keras does on its own depends on the backend: on JAX, features of a 3-pixel image are an
-    empty array. An override on the instance, not a subclass: a saved model stays an ordinary one,
-    which loads without this project.
-    """
     call = model.call
 
     def checked_call(inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -14,41 +14,45 @@ from vgg16_spec import layouts
 
 
 def run_with_taps(model: keras.Model, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[Any]]:
-    """The output of every tap by name, in order; the last, ``predictions``, are the logits.
+    """Run a model and return the output of every layer.
 
     Args:
-        model: of either form; one that ends in a softmax gives its logits here all the same.
-        images: (N, 3, H, W), preprocessed; cast to the model's own float type.
+        model: of either form. It runs as ``predict_on_batch`` runs it: compiled by the backend, in
+            inference mode.
+        images: (N, 3, H, W), preprocessed; cast to the model's float type.
 
-    Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes). The model is run as
-    ``predict_on_batch`` runs it: compiled by the backend, in inference mode.
+    Returns:
+        Tap name -> output, in order: maps (N, C, H, W), fc1 and fc2 (N, units), and
+        ``predictions``, the logits (N, classes), also of a model that ends in a softmax.
 
-    Raises ``ValueError`` for images of a size that the network does not take.
+    Raises:
+        ValueError: the network does not take images of that size.
     """
     configuration_of(model).check_input(images.shape[1:])
     outputs = {
         layer.name: _before_softmax(layer, layer.input, layer.output) for layer in _tapped(model)
     }
-    return _run(keras.Model(model.inputs[0], outputs), _taken(model, images))
+    return _run(keras.Model(model.inputs[0], outputs), _to_keras(model, images))
 
 
-def run_layers_alone(
+def run_layers_locally(
     model: keras.Model, images: NDArray[np.floating[Any]], given: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """What every layer makes of a given input, by the layer's name, in order.
+    """Run every layer on an input of its own.
 
     Args:
         model: as for `run_with_taps`.
-        images: what the first layer reads, (N, 3, H, W).
-        given: the name of every tap but the last -> what the layer after it reads instead of it, in
-            the tap's shape; cast to the model's own float type.
+        images: the input of the first layer, (N, 3, H, W).
+        given: tap name -> what the next layer reads instead of that tap, in the tap's shape; cast
+            to the model's float type.
 
-    The outputs have the taps' names and shapes.
+    Returns:
+        The layers' outputs, with the names and shapes of the taps.
     """
     configuration_of(model).check_input(images.shape[1:])
     tapped = [layer.name for layer in _tapped(model)]
     values = keras.Input(images.shape[2:] + images.shape[1:2], dtype=model.compute_dtype)
-    inputs, read, outputs = [values], [_taken(model, images)], {}
+    inputs, read, outputs = [values], [_to_keras(model, images)], {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
@@ -60,7 +64,7 @@ def run_layers_alone(
         if layer.name in given:
             values = keras.Input(result.shape[1:], dtype=model.compute_dtype)
             inputs.append(values)
-            read.append(_taken(model, given[layer.name]))
+            read.append(_to_keras(model, given[layer.name]))
     return _run(keras.Model(inputs, outputs), read)
 
 
@@ -69,20 +73,23 @@ def _tapped(model: keras.Model) -> list[keras.Layer]:
     return [layer for layer in model.layers if not isinstance(layer, skipped)]
 
 
-def _taken(model: keras.Model, values: NDArray[Any]) -> Any:
-    """Values as the model's layers read them: channels last, in the model's own float type."""
+def _to_keras(model: keras.Model, values: NDArray[Any]) -> Any:
+    """Values as the model's layers read them: channels last, in the model's float type."""
     if values.ndim == 4:
-        values = layouts.contiguous(layouts.nchw_to_nhwc(values))
-    # Keras's conversion: NumPy alone has no bfloat16.
+        values = layouts.contiguous(layouts.nchw_to_nhwc(values))  # (N, C, H, W) -> (N, H, W, C)
+    # Converted by Keras, because NumPy has no bfloat16.
     return keras.ops.convert_to_tensor(values, dtype=model.compute_dtype)
 
 
 def _run(model: keras.Model, inputs: Any) -> dict[str, NDArray[Any]]:
-    results = model.predict_on_batch(inputs)
-    taps = {name: np.asarray(values) for name, values in results.items()}
-    # What NumPy does not know (bfloat16) is exact in float32.
-    taps = {n: v if v.dtype.kind == "f" else v.astype(np.float32) for n, v in taps.items()}
-    return {n: layouts.nhwc_to_nchw(v) if v.ndim == 4 else v for n, v in taps.items()}
+    taps = {}
+    for name, output in model.predict_on_batch(inputs).items():
+        values = np.asarray(output)
+        if values.dtype.kind != "f":
+            values = values.astype(np.float32)  # exact for bfloat16, which NumPy does not have
+        # (N, H, W, C) -> (N, C, H, W)
+        taps[name] = layouts.nhwc_to_nchw(values) if values.ndim == 4 else values
+    return taps
 
 
 def _before_softmax(layer: keras.Layer, inputs: Any, outputs: Any) -> Any:

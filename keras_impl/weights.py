@@ -11,28 +11,37 @@ from vgg16_spec.checkpoint.matching import fitting
 
 
 def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, drop_head: bool = False) -> None:
-    """Give the model the checkpoint's weights; every value is kept exactly in a float32 model.
+    """Copy a checkpoint's weights into a model; a float32 model holds them exactly.
 
-    Layers are found by name. With ``drop_head`` the model keeps its own ``predictions``, as it was
-    built, of any number of classes; everything else is loaded.
+    Args:
+        model: of either form. Its layers are found by name.
+        checkpoint: the weights.
+        drop_head: keep the model's own ``predictions``, with any number of classes.
 
-    Raises ``BadInput`` that lists every tensor that the other side lacks or has in another shape;
-    the model is then unchanged.
+    Raises:
+        BadInput: tensors are missing, unexpected or misshapen, all of them listed. The model is
+            unchanged.
     """
     expected = f"the weights of {model.name}"
     names = fitting(checkpoint, _shapes(model), expected, drop_head=drop_head)
     feature_shape = checkpoint.configuration.feature_shape
-    held = variables(model)
+    variables = parameters(model)
     for name in names:
-        held[name].assign(layouts.canonical_to_keras(name, checkpoint[name], feature_shape))
+        # (out, in, kH, kW) -> (kH, kW, in, out); (out, in) -> (in, out); fc1 from CHW to HWC
+        values = layouts.canonical_to_keras(name, checkpoint[name], feature_shape)
+        variables[name].assign(values)
 
 
 def to_checkpoint(model: keras.Model, metadata: Metadata | None = None) -> Checkpoint:
-    """The model's weights as a checkpoint; each is read from the model when asked for.
+    """A model's weights as a checkpoint; each tensor is read from the model when asked for.
 
-    Without ``metadata`` the recipe is that of Keras's own weights, ``caffe``.
+    Args:
+        model: of either form, in float32.
+        metadata: what the checkpoint says about itself. By default its recipe is that of Keras's
+            own weights, ``caffe``.
 
-    Raises ``BadInput`` when the model is none of the configurations, or not float32.
+    Raises:
+        BadInput: the weights are those of no configuration, or not float32.
     """
     metadata = metadata or Metadata(recipe="caffe", source="a Keras model")
     configuration = configuration_of(model)
@@ -41,24 +50,17 @@ def to_checkpoint(model: keras.Model, metadata: Metadata | None = None) -> Check
         return Tensor(
             _shape(variable),
             str(variable.dtype),
+            # (kH, kW, in, out) -> (out, in, kH, kW); (in, out) -> (out, in); fc1 from HWC to CHW
             lambda: layouts.keras_to_canonical(
                 name, keras.ops.convert_to_numpy(variable), configuration.feature_shape
             ),
         )
 
-    tensors = {name: tensor(name, variable) for name, variable in variables(model).items()}
+    tensors = {name: tensor(name, variable) for name, variable in parameters(model).items()}
     return Checkpoint(configuration, metadata, tensors)
 
 
-def configuration_of(model: keras.Model) -> Configuration:
-    """The configuration that the model's weights are those of.
-
-    Raises ``BadInput`` when they are those of none.
-    """
-    return checkpoint.configuration_of(_shapes(model), model.name)
-
-
-def variables(model: keras.Model) -> dict[str, keras.Variable]:
+def parameters(model: keras.Model) -> dict[str, keras.Variable]:
     """Canonical tensor name -> the model's variable, in the order of the model's layers."""
     return {
         f"{layer.name}.{'weight' if variable.name == 'kernel' else variable.name}": variable
@@ -67,8 +69,13 @@ def variables(model: keras.Model) -> dict[str, keras.Variable]:
     }
 
 
+def configuration_of(model: keras.Model) -> Configuration:
+    """The configuration whose weights a model has. Raises ``BadInput`` if there is none."""
+    return checkpoint.configuration_of(_shapes(model), model.name)
+
+
 def _shapes(model: keras.Model) -> dict[str, Shape]:
-    return {name: _shape(variable) for name, variable in variables(model).items()}
+    return {name: _shape(variable) for name, variable in parameters(model).items()}
 
 
 def _shape(variable: keras.Variable) -> Shape:

@@ -40,8 +40,8 @@ class Port:
         return keras_impl.run_with_taps(self.model, images)
 
     def layers(self, images: Values, given: dict[str, NDArray[np.float32]]) -> dict[str, Values]:
-        """Every layer's output for the given inputs."""
-        return keras_impl.run_layers_alone(self.model, images, given)
+        """Return every layer's output for the given inputs."""
+        return keras_impl.run_layers_locally(self.model, images, given)
 
 
 def _convolved(layer: Any, values: Any, padding: str) -> Any:

@@ -42,8 +42,8 @@ class Port:
         return torch_impl.run_with_taps(self.model, images)
 
     def layers(self, images: Values, given: dict[str, NDArray[np.float32]]) -> dict[str, Values]:
-        """Every layer's output for the given inputs."""
-        return torch_impl.run_layers_alone(self.model, images, given)
+        """Return every layer's output for the given inputs."""
+        return torch_impl.run_layers_locally(self.model, images, given)
 
 
 def _layer(model: torch_impl.VGG, name: str) -> Any:

@@ -89,7 +89,7 @@ def compare_runs(
     relu: bool = False,
     limits: Limits = LIMITS,
 ) -> Verdict:
-    """Compare two runs' values of one tap with each other, as :func:`compare_with_arbiter` does.
+    """Compare two runs' values of one tap with each other, as `compare_with_arbiter` does.
 
     ``deviation`` is that of their difference: the root of the sum of both runs' variances, whose
     errors are assumed independent.

@@ -3,60 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from torch_impl.model import VGG
-from vgg16_spec.names import torchvision_keys
+from torch_impl.taps import tapped
+from torch_impl.weights import parameters
 
-Arrays = dict[str, NDArray[Any]]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run_with_gradients(
     model: VGG, images: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
 ) -> tuple[Arrays, Arrays]:
-    """The taps that a ReLU ends, and the gradients of the mean cross-entropy of the logits.
+    """Run a model forward and backward through the mean cross-entropy of its logits.
 
     Args:
-        model: with its classifier, on any device; it is run in evaluation mode, without dropout,
-            and left in the mode it was in.
-        images: (N, 3, H, W), preprocessed; cast to the model's own float type.
+        model: with its classifier, on any device. It runs in evaluation mode, without dropout, and
+            is left in the mode it was in.
+        images: (N, 3, H, W), preprocessed; cast to the model's float type.
         labels: the class of each image, (N,).
 
-    The taps are those of this very pass, maps as (N, C, H, W). The gradients are named ``images``,
-    (N, 3, H, W), and as the parameters, in canonical names and layout.
+    Returns:
+        The taps of this very pass that are outputs of a ReLU, maps as (N, C, H, W); and the
+        gradients of ``images``, (N, 3, H, W), and of the parameters, in canonical names and layout.
 
-    Raises ``ValueError`` for images of a size that the network does not take.
+    Raises:
+        ValueError: the network does not take images of that size.
     """
-    parameters = _parameters(model)
-    device = next(iter(parameters.values())).device
-    dtype = next(iter(parameters.values())).dtype
-    read = torch.tensor(images, dtype=dtype, device=device, requires_grad=True)
-    rectified = [
-        (name, submodule)
-        for name, key in model.tap_modules.items()
-        if isinstance(submodule := model.get_submodule(key), torch.nn.ReLU)
-    ]
+    variables = parameters(model)
+    one = next(iter(variables.values()))
+    read = torch.tensor(images, dtype=one.dtype, device=one.device, requires_grad=True)
     taps: dict[str, torch.Tensor] = {}
-    training = model.training
-    hooks = [
-        submodule.register_forward_hook(partial(_keep, taps, name)) for name, submodule in rectified
-    ]
-    try:
-        model.eval()
+    with tapped(model, lambda name, output: taps.update({name: output})):
         logits = model(read)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        model.train(training)
-    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels, device=device))
-    found = torch.autograd.grad(loss, [read, *parameters.values()])
-    gradients = dict(zip(["images", *parameters], found, strict=True))
-    return _arrays(taps), _arrays(gradients)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels, device=one.device))
+    found = torch.autograd.grad(loss, [read, *variables.values()])
+    gradients = dict(zip(["images", *variables], found, strict=True))
+    rectified = {
+        name: taps[name]
+        for name, module in model.tap_modules.items()
+        if isinstance(model.get_submodule(module), torch.nn.ReLU)
+    }
+    return _arrays(rectified), _arrays(gradients)
 
 
 def sgd_step(
@@ -68,51 +60,34 @@ def sgd_step(
     momentum: float,
     weight_decay: float,
 ) -> tuple[Arrays, Arrays]:
-    """One step of ``torch.optim.SGD``: the parameters and the velocity after it.
+    """Take one step of ``torch.optim.SGD``.
+
+    With b the velocity and w a parameter, the step is
+    b = momentum · b + gradient + weight_decay · w, then w = w - learning_rate · b. This is
+    PyTorch's own definition: the velocity excludes the learning rate and includes the decay.
 
     Args:
         model: its parameters are changed.
-        gradients: canonical name -> the loss's gradient, for every parameter.
-        velocity: canonical name -> the velocity before the step, for every parameter.
-        learning_rate: what the velocity is multiplied with.
-        momentum: how much of the velocity stays.
-        weight_decay: how much of a parameter is added to its gradient.
+        gradients: canonical name -> gradient of the loss, for every parameter, in canonical layout.
+        velocity: canonical name -> velocity before the step, likewise.
+        learning_rate: factor of the velocity.
+        momentum: the share of the velocity that stays.
+        weight_decay: the share of a parameter that is added to its gradient.
 
-    Everything is in canonical layout. The step is b = momentum · b + gradient + weight_decay · w,
-    then w = w - learning_rate · b, which is PyTorch's own definition: the velocity is without the
-    learning rate, and the decay goes through it.
+    Returns:
+        The parameters and the velocity after the step, in canonical names and layout.
     """
-    parameters = _parameters(model)
+    variables = parameters(model)
     optimizer = torch.optim.SGD(
-        parameters.values(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+        variables.values(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
     )
-    for name, parameter in parameters.items():
+    for name, parameter in variables.items():
         parameter.grad = _like(parameter, gradients[name])
         optimizer.state[parameter]["momentum_buffer"] = _like(parameter, velocity[name])
     optimizer.step()
-    moved = {
-        name: optimizer.state[parameter]["momentum_buffer"]
-        for name, parameter in parameters.items()
-    }
-    for parameter in parameters.values():
-        parameter.grad = None
-    return _arrays(parameters), _arrays(moved)
-
-
-def _parameters(model: VGG) -> dict[str, torch.nn.Parameter]:
-    """Canonical tensor name -> the model's parameter, in canonical order."""
-    parameters = dict(model.named_parameters())
-    return {name: parameters[key] for name, key in torchvision_keys(model.configuration).items()}
-
-
-def _keep(
-    taps: dict[str, torch.Tensor],
-    name: str,
-    _module: torch.nn.Module,
-    _inputs: tuple[torch.Tensor, ...],
-    output: torch.Tensor,
-) -> None:
-    taps[name] = output
+    optimizer.zero_grad()
+    buffers = {name: optimizer.state[p]["momentum_buffer"] for name, p in variables.items()}
+    return _arrays(variables), _arrays(buffers)
 
 
 def _like(parameter: torch.nn.Parameter, values: NDArray[Any]) -> torch.Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from torch_impl.assign import assign
 from vgg16_spec import architecture
 from vgg16_spec.names import torchvision_keys
 from vgg16_weights.open import Weights, checkpoint_for
@@ -15,20 +18,21 @@ class VGG(nn.Module):
     """One configuration of Simonyan & Zisserman (2014), section 2.1 and Table 1.
 
     The keys of ``state_dict()`` are those of torchvision's ``vgg11``, ``vgg13``, ``vgg16`` and
-    ``vgg19`` for A, B, D and E. Initial weights are Glorot uniform and biases zero, which the paper
-    (section 3.1) found to do as well as its own pre-training, and which is Keras's default.
+    ``vgg19`` for A, B, D and E. Without ``weights``, weights are Glorot uniform and biases zero:
+    Keras's default, which the paper (section 3.1) found as good as its own pre-training.
 
     Args:
         configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
-        include_top: whether the classifier belongs to the network.
+        include_top: whether to include the classifier.
         classes: the number of outputs of the classifier.
         dropout: the probability that training drops an activation of fc1 and fc2.
         weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
-            checkpoint; its classifier is left out where ``include_top`` is false. Its images are
-            prepared by its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
+            checkpoint. Its classifier is left out if ``include_top`` is false. Prepare images by
+            its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
 
-    Raises ``ValueError`` for an unknown configuration; ``BadInput``, a ``ValueError`` too, for
-    weights that are not those of this network.
+    Raises:
+        ValueError: the configuration is unknown.
+        BadInput: the weights are not those of this network; also a ``ValueError``.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class VGG(nn.Module):
             configuration, include_top=include_top, classes=classes
         )
         checkpoint = None if weights is None else checkpoint_for(weights, self.configuration)
-        # Which module's output each tap is: the ReLU of a layer that has one.
+        # Tap -> the module whose output it is: a layer's ReLU, if it has one.
         self.tap_modules: dict[str, str] = {}
         features: list[nn.Module] = []
         classifier: list[nn.Module] = []
@@ -71,7 +75,7 @@ class VGG(nn.Module):
                         classifier.append(nn.ReLU())
                     self.tap_modules[layer.name] = f"classifier.{len(classifier) - 1}"
                     if layer.relu:
-                        # There with dropout 0 too: torchvision's keys count it.
+                        # Even if dropout is 0: torchvision's keys count it.
                         classifier.append(nn.Dropout(dropout))
         self.features = nn.Sequential(*features)
         if include_top:
@@ -79,12 +83,13 @@ class VGG(nn.Module):
         if checkpoint is None:
             self.apply(_initialise)
         else:
-            assign(self, checkpoint, torchvision_keys(self.configuration))
+            assign_parameters(self, checkpoint, torchvision_keys(self.configuration))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes) of images (N, 3, H, W); without the classifier, the last maps.
 
-        Raises ``ValueError`` for images of a size that the network does not take.
+        Raises:
+            ValueError: the network does not take images of that size.
         """
         self.configuration.check_input(images.shape[1:])
         maps: torch.Tensor = self.features(images)  # (N, C, H, W)
@@ -99,3 +104,23 @@ def _initialise(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def assign_parameters(
+    model: nn.Module, values: Mapping[str, NDArray[np.float32]], keys: Mapping[str, str]
+) -> None:
+    """Copy values into parameters; a float32 model holds them exactly.
+
+    A parameter on the ``meta`` device gets its memory here, on the CPU.
+
+    Args:
+        model: has parameters of the values' shapes.
+        values: canonical tensor name -> value.
+        keys: canonical tensor name -> parameter name, for those to assign.
+    """
+    parameters = dict(model.named_parameters())
+    # One tensor at a time: a checkpoint reads each when asked for it.
+    for name, key in keys.items():
+        # NumPy's copy, because PyTorch does not take read-only memory.
+        state = {key: torch.from_numpy(np.array(values[name]))}
+        model.load_state_dict(state, strict=False, assign=parameters[key].is_meta)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,72 +14,74 @@ from torch_impl.model import VGG
 
 
 def run_with_taps(model: VGG, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[Any]]:
-    """The output of every tap by name, in order; the last, ``predictions``, are the logits.
+    """Run a model and return the output of every layer.
 
     Args:
-        model: on any device; it is run in evaluation mode, and left in the mode it was in.
-        images: (N, 3, H, W), preprocessed; cast to the model's own float type.
+        model: on any device. It runs in evaluation mode, and is left in the mode it was in.
+        images: (N, 3, H, W), preprocessed; cast to the model's float type.
 
-    Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes).
+    Returns:
+        Tap name -> output, in order: maps (N, C, H, W), fc1 and fc2 (N, units), and
+        ``predictions``, the logits (N, classes).
 
-    Raises ``ValueError`` for images of a size that the network does not take.
+    Raises:
+        ValueError: the network does not take images of that size.
     """
-    return _run(model, images, {})
+    return run_layers_locally(model, images, {})
 
 
-def run_layers_alone(
+def run_layers_locally(
     model: VGG, images: NDArray[np.floating[Any]], given: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """What every layer makes of a given input, by the layer's name, in order.
+    """Run every layer on an input of its own.
 
     Args:
         model: as for `run_with_taps`.
-        images: what the first layer reads, (N, 3, H, W).
-        given: the name of every tap but the last -> what the layer after it reads instead of it, in
-            the tap's shape; cast to the model's own float type.
+        images: the input of the first layer, (N, 3, H, W).
+        given: tap name -> what the next layer reads instead of that tap, in the tap's shape; cast
+            to the model's float type.
 
-    The outputs have the taps' names and shapes.
+    Returns:
+        The layers' outputs, with the names and shapes of the taps.
     """
-    return _run(model, images, given)
-
-
-def _run(
-    model: VGG, images: NDArray[np.floating[Any]], given: Mapping[str, NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
     parameter = next(model.parameters())
 
     def tensor(values: NDArray[Any]) -> torch.Tensor:
         return torch.tensor(values, dtype=parameter.dtype, device=parameter.device)
 
     taps: dict[str, NDArray[Any]] = {}
+
+    def keep(name: str, output: torch.Tensor) -> torch.Tensor | None:
+        # NumPy has no bfloat16; float32 holds its values exactly.
+        values = output.float() if output.dtype == torch.bfloat16 else output
+        taps[name] = values.cpu().numpy()
+        return tensor(given[name]) if name in given else None
+
+    with tapped(model, keep), torch.inference_mode():
+        model(tensor(images))
+    return taps
+
+
+@contextmanager
+def tapped(
+    model: VGG, on_tap: Callable[[str, torch.Tensor], torch.Tensor | None]
+) -> Iterator[None]:
+    """Put a model into evaluation mode and pass the name and value of every tap to ``on_tap``.
+
+    The next module reads what ``on_tap`` returns, or the tap itself if it returns ``None``. In the
+    end the model has no hooks left and is in the mode it was in.
+    """
     training = model.training
     hooks = [
         model.get_submodule(module).register_forward_hook(
-            partial(_keep, taps, name, partial(tensor, given[name]) if name in given else None)
+            lambda _module, _inputs, output, name=name: on_tap(name, output)
         )
         for name, module in model.tap_modules.items()
     ]
     try:
         model.eval()
-        with torch.inference_mode():
-            model(tensor(images))
+        yield
     finally:
         for hook in hooks:
             hook.remove()
         model.train(training)
-    return taps
-
-
-def _keep(
-    taps: dict[str, NDArray[Any]],
-    name: str,
-    replacement: Callable[[], torch.Tensor] | None,
-    _module: torch.nn.Module,
-    _inputs: tuple[torch.Tensor, ...],
-    output: torch.Tensor,
-) -> torch.Tensor | None:
-    # NumPy has no bfloat16; float32 holds its values exactly.
-    values = output.float() if output.dtype == torch.bfloat16 else output
-    taps[name] = values.cpu().numpy()
-    # A hook's result, where there is one, is what the next module reads.
-    return None if replacement is None else replacement()

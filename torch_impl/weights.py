@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from torch_impl.assign import assign
-from torch_impl.model import VGG
+import torch
+
+from torch_impl.model import VGG, assign_parameters
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.matching import fitting
 from vgg16_spec.errors import BadInput
@@ -11,47 +12,50 @@ from vgg16_spec.names import torchvision_keys
 
 
 def load_checkpoint(model: VGG, checkpoint: Checkpoint, *, drop_head: bool = False) -> None:
-    """Give the model the checkpoint's weights; every value is kept exactly in a float32 model.
+    """Copy a checkpoint's weights into a model; a float32 model holds them exactly.
 
-    A model built on the ``meta`` device gets its memory here, on the CPU. With ``drop_head`` the
-    model keeps its own ``predictions``, as it was built, of any number of classes; everything else
-    is loaded.
+    Args:
+        model: on any device. Parameters on ``meta`` get their memory here, on the CPU.
+        checkpoint: the weights.
+        drop_head: keep the model's own ``predictions``, with any number of classes.
 
-    Raises ``BadInput`` that lists every tensor that the other side lacks or has in another shape,
-    and for ``drop_head`` with a model whose predictions are on ``meta`` and so have no values; the
-    model is then unchanged.
+    Raises:
+        BadInput: tensors are missing, unexpected or misshapen, all of them listed; or
+            ``drop_head`` would keep predictions on ``meta``, which have no values. The model is
+            unchanged.
     """
     expected = model.configuration.weight_shapes
-    names = fitting(checkpoint, expected, _described(model), drop_head=drop_head)
-    keys = torchvision_keys(model.configuration)
-    parameters = dict(model.named_parameters())
-    if any(parameters[key].is_meta for name, key in keys.items() if name not in names):
+    top = "" if model.configuration.include_top else " without its classifier"
+    described = f"configuration {model.configuration.name}{top}"
+    names = fitting(checkpoint, expected, described, drop_head=drop_head)
+    kept = [parameter for name, parameter in parameters(model).items() if name not in names]
+    if any(parameter.is_meta for parameter in kept):
         raise BadInput("drop_head", "predictions are on the meta device", "a model with values")
-    assign(model, checkpoint, {name: keys[name] for name in names})
+    keys = torchvision_keys(model.configuration)
+    assign_parameters(model, checkpoint, {name: keys[name] for name in names})
 
 
 def to_checkpoint(model: VGG, metadata: Metadata | None = None) -> Checkpoint:
-    """The model's weights as a checkpoint; each is read from the model when asked for.
+    """A model's weights as a checkpoint; each tensor is read from the model when asked for.
 
-    Without ``metadata`` the recipe is torchvision's.
+    Args:
+        model: in float32, on any device.
+        metadata: what the checkpoint says about itself. By default its recipe is torchvision's.
 
-    Raises ``BadInput`` when a parameter is missing, misshapen or not float32.
+    Raises:
+        BadInput: a parameter is missing, unexpected, misshapen or not float32.
     """
     metadata = metadata or Metadata(recipe="torchvision", source="a PyTorch model")
-    keys = torchvision_keys(model.configuration)
-    parameters = dict(model.named_parameters())
-    canonical = {key: name for name, key in keys.items()}
-    tensors = {
-        canonical.get(key, key): Tensor(
-            tuple(parameter.shape),
-            str(parameter.dtype).removeprefix("torch."),
-            lambda parameter=parameter: parameter.detach().cpu().numpy(),  # type: ignore[misc]
-        )
-        for key, parameter in parameters.items()
-    }
+
+    def tensor(parameter: torch.nn.Parameter) -> Tensor:
+        dtype = str(parameter.dtype).removeprefix("torch.")
+        return Tensor(tuple(parameter.shape), dtype, lambda: parameter.detach().cpu().numpy())
+
+    tensors = {name: tensor(parameter) for name, parameter in parameters(model).items()}
     return Checkpoint(model.configuration, metadata, tensors)
 
 
-def _described(model: VGG) -> str:
-    top = "" if model.configuration.include_top else " without its classifier"
-    return f"configuration {model.configuration.name}{top}"
+def parameters(model: VGG) -> dict[str, torch.nn.Parameter]:
+    """Canonical tensor name -> the model's parameter, in the order of the model's layers."""
+    canonical = {key: name for name, key in torchvision_keys(model.configuration).items()}
+    return {canonical.get(key, key): parameter for key, parameter in model.named_parameters()}

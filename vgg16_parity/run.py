@@ -89,8 +89,8 @@ def run_parity(
         raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as temporary:
         folder = Path(temporary)
-        checkpoint = in_file(checkpoint, folder, progress)
-        workspace = Workspace(checkpoint, folder, timeout, progress, gradients)
+        stored = in_file(checkpoint, folder, progress)
+        workspace = Workspace(stored, folder, timeout, progress, gradients)
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         seconds = time.perf_counter() - start

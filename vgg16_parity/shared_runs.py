@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from vgg16_parity.records import Row
-from vgg16_parity.runtimes.lanes import Device, Lane, run_in
+from vgg16_parity.runtimes.lanes import LANES, Device, Lane, run_in
 from vgg16_parity.runtimes.registry import Runtime
 
 
@@ -27,23 +28,20 @@ def rows_of_lanes(
         devices: where each lane runs.
         gradients: whether gradients are computed too.
     """
-    finished: dict[str, list[Row]] = {}
+
+    @cache
+    def rows(name: str) -> list[Row]:
+        return run(LANES[name])
+
     for lane in lanes:
-        source = run_in(lane, lanes, devices, runtime.computed_by, gradients=gradients)
-        for which in dict.fromkeys((source.name, lane.name)):
-            if which not in finished:
-                finished[which] = run(source if which == source.name else lane)
-            # What fails in one lane may work in another.
-            if not any(row.status == "failed" for row in finished[which]):
-                break
-        yield from (_taken(row, lane) for row in finished[which])
+        source = run_in(lane, lanes, devices, runtime.computed_by, gradients=gradients).name
+        # What fails in one lane may work in another.
+        failed = any(row.status == "failed" for row in rows(source))
+        yield from (_taken(row, lane) for row in rows(lane.name if failed else source))
 
 
 def _taken(row: Row, lane: Lane) -> Row:
-    """A row of the lane, which another lane was run for if its name differs.
-
-    The first case says so, and the cost is the other lane's.
-    """
+    """The row in this lane; if another lane was run for it, without its cost and with a note."""
     if row.lane == lane.name:
         return row
     note = f"taken from the {row.lane} lane, which computes the same bits here"

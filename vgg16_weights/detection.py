@@ -65,12 +65,16 @@ def write(
     Raises ``BadInput`` for a format that is not written, a value that is not finite, or a file that
     cannot be written.
     """
-    path = Path(path)
-    name = _by_ending(path) if file_format is None else file_format
-    chosen = module(name)
-    if not chosen.FORMAT.writable:
+    name = format_to_write(path, file_format)
+    module(name).write(checkpoint, Path(path))
+    return name
+
+
+def format_to_write(path: str | os.PathLike[str], file_format: str | None = None) -> str:
+    """The format in which `write` would write a file; raises ``BadInput`` as it does."""
+    name = _by_ending(Path(path)) if file_format is None else file_format
+    if not module(name).FORMAT.writable:
         raise BadInput("format", f"{name} is only read", f"one of {', '.join(writable())}")
-    chosen.write(checkpoint, path)
     return name
 
 

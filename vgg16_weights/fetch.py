@@ -118,7 +118,7 @@ def _in_hub_cache(record: Published) -> Path | None:
 def _from_hub(record: Published) -> Path:
     if find_spec("huggingface_hub") is None:
         problem = "needs huggingface_hub, which is not installed"
-        raise BadInput(record.name, problem, 'pip install -e ".[hub]"')
+        raise BadInput(record.name, problem, 'pip install "vgg16-parity[hub]"')
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 

@@ -17,7 +17,7 @@ from vgg16_spec.images.preprocessing import recipe_named
 from vgg16_spec.layouts import Array
 
 # What errors advise where a library is missing that only such files need.
-PIP_LINE: Final = 'pip install -e ".[formats]"'
+PIP_LINE: Final = 'pip install "vgg16-parity[formats]"'
 FIRST_KERNEL: Final = "block1_conv1.weight"
 
 _DENSE: Final = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}

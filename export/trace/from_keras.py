@@ -74,7 +74,7 @@ def _stateless(configuration: Configuration) -> Stateless:
     from keras import ops
 
     from keras_impl import functional
-    from keras_impl.weights import variables
+    from keras_impl.weights import parameters
 
     model = functional(
         configuration.name,
@@ -83,7 +83,7 @@ def _stateless(configuration: Configuration) -> Stateless:
         classifier_activation=None,
         dropout=0,
     )
-    order = {variable.path: name for name, variable in variables(model).items()}
+    order = {variable.path: name for name, variable in parameters(model).items()}
 
     def network(images: Any, *weights: Any) -> Any:
         given = dict(zip(configuration.weight_shapes, weights, strict=True))

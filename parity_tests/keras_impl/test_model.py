@@ -14,8 +14,8 @@ import pytest
 
 import keras_impl
 from parity_tests.support import keras_checks
+from parity_tests.support.architecture import VGG16_LAYERS
 from parity_tests.support.helpers import Builder, Check
-from parity_tests.vgg16_spec.test_architecture import VGG16_LAYERS
 from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate

@@ -71,7 +71,7 @@ def each_layer_alone_is_right_and_reads_what_it_is_given(tiny: Checkpoint) -> No
     batch = pictures(tiny.configuration)[:1]
     model = built(keras_impl.functional, tiny)
     assert_layers_stand_alone(
-        tiny, batch, lambda given: keras_impl.run_layers_alone(model, batch, given)
+        tiny, batch, lambda given: keras_impl.run_layers_locally(model, batch, given)
     )
 
 

@@ -107,7 +107,7 @@ def test_each_layer_alone_is_right_and_reads_what_it_is_given(
 ) -> None:
     images, model = batch(tiny), built(tiny)
     assert_layers_stand_alone(
-        tiny, images, lambda given: torch_impl.run_layers_alone(model, images, given)
+        tiny, images, lambda given: torch_impl.run_layers_locally(model, images, given)
     )
 
 

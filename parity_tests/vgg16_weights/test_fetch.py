@@ -253,7 +253,9 @@ def test_a_wrong_digest_from_the_hub_is_refused(server: WeightServer, tmp_path: 
 def test_without_huggingface_hub_the_error_is_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VGG16_MIRROR", "")
     monkeypatch.setattr(fetching, "find_spec", lambda _: None)
-    with pytest.raises(BadInput, match=r"needs huggingface_hub, .* pip install -e \"\.\[hub\]\""):
+    with pytest.raises(
+        BadInput, match=r"needs huggingface_hub, .* pip install \"vgg16-parity\[hub\]\""
+    ):
         fetch(PUBLISHED["timm-tv-in1k"])
 
 

@@ -242,7 +242,7 @@ def test_fetch_prints_the_path_and_says_how_far_it_is(
     ("arguments", "message"),
     [
         (["fetch"], "weights fetch: no name is given; expected keras-imagenet, "),
-        (["fetch", "keras-imagenet", "--all"], "weights fetch: names are given besides --all; "),
+        (["fetch", "keras-imagenet", "--all"], "weights fetch: names and --all are both given; "),
         (["fetch", "keras-imagenet", "nonsense"], "weights: 'nonsense' is unknown; expected one"),
     ],
 )

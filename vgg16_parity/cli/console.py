@@ -1,7 +1,7 @@
-"""What reaches the terminal: results on stdout, everything else on stderr.
+"""Output of the commands: results on stdout, everything else on stderr.
 
-On a terminal tables are coloured and progress is animated by Rich; elsewhere both are plain lines,
-so that a log stays readable.
+On a terminal, Rich colours tables and animates progress; elsewhere both are plain lines, so that
+logs stay readable.
 """
 
 from __future__ import annotations
@@ -13,77 +13,74 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-# The colour of a row by what stands in its second column.
+# Colour of a row by the text in its second column.
 _STYLES: Final = {"holds": "green", "broken": "bold red", "failed": "bold red", "not run": "dim"}
 
 
 def say(message: str) -> None:
-    """One line for people, on stderr."""
+    """Print one line for people, on stderr."""
     print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def working(stage: str) -> Iterator[None]:
-    """Show that a stage is under way, and how long it took."""
-    start = time.perf_counter()
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            progress.add_task(stage, total=None)
-            yield
-    else:
-        say(f"{stage} …")
+    """Show that a stage is running, and then how long it took."""
+    with _shown(stage, ("SpinnerColumn", "TimeElapsedColumn")):
         yield
-    say(f"{stage}: {time.perf_counter() - start:.1f} s")
 
 
 @contextmanager
 def receiving(stage: str) -> Iterator[Callable[[int, int | None], None]]:
-    """The same for a stage that may fetch a file; yields what is told the bytes so far and in all.
+    """The same for a stage that may fetch a file.
 
-    On a terminal they move a bar, elsewhere every tenth is a line.
+    Yields a function to call with the bytes received so far and in total. It moves a bar on a
+    terminal; elsewhere it prints a line at every tenth.
     """
+    columns = ("BarColumn", "DownloadColumn", "TransferSpeedColumn", "TimeRemainingColumn")
+    with _shown(stage, columns) as update:
+        yield update
+
+
+@contextmanager
+def _shown(stage: str, columns: Sequence[str]) -> Iterator[Callable[[int, int | None], None]]:
     start = time.perf_counter()
     if sys.stderr.isatty():
-        from rich import progress as rich
+        from rich import progress
         from rich.console import Console
 
-        columns = (
-            rich.TextColumn("{task.description}"),
-            rich.BarColumn(),
-            rich.DownloadColumn(),
-            rich.TransferSpeedColumn(),
-            rich.TimeRemainingColumn(),
-        )
-        with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        text = progress.TextColumn("{task.description}")
+        made = [getattr(progress, column)() for column in columns]
+        with progress.Progress(text, *made, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(stage, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
     else:
         say(f"{stage} …")
-        said = 0
+        printed = 0
 
-        def line(done: int, total: int | None) -> None:
-            nonlocal said
-            if total and (tenth := 10 * done // total) > said:
-                said = tenth
+        def print_tenth(done: int, total: int | None) -> None:
+            nonlocal printed
+            if total and (tenth := 10 * done // total) > printed:
+                printed = tenth
                 say(f"{stage}: {10 * tenth} % of {total / 1e6:,.1f} MB")
 
-        yield line
+        yield print_tenth
     say(f"{stage}: {time.perf_counter() - start:.1f} s")
 
 
+def shape_text(shape: Sequence[int | None]) -> str:
+    """A shape with × between the axes; an axis of any size, the batch, is N."""
+    return "×".join("N" if size is None else str(size) for size in shape)
+
+
 def print_json(document: dict[str, Any]) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int
 ) -> None:
-    """A table on stdout; the first ``text_columns`` are aligned left, the others right."""
+    """Print a table on stdout, its first ``text_columns`` aligned left and the others right."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     lines = [
         "  ".join(
@@ -96,7 +93,7 @@ def print_table(
         from rich.console import Console
         from rich.text import Text
 
-        # No cell is ever cut: on a narrow terminal a line wraps.
+        # Wrap lines on a narrow terminal; never cut a cell.
         console = Console(soft_wrap=True)
         console.print(Text(lines[0], style="bold"))
         for row, line in zip(rows, lines[1:], strict=True):

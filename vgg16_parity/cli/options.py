@@ -1,30 +1,62 @@
-"""Which checkpoint the command line names."""
+"""Options that several commands share, and the weights and pictures that they name."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from vgg16_parity.cli.console import receiving, working
-from vgg16_spec import architecture
-from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, require_file
+
+if TYPE_CHECKING:
+    from vgg16_spec.checkpoint import Checkpoint
+
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|NAME",
+        help="Weights file, published name, or seeded[:N]. Default: seeded.",
+    ),
+]
+ConfigurationOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A|B|C|D|E|tiny",
+        help="Column of the paper's Table 1. Default: D, or what --weights holds.",
+    ),
+]
+NetworkOption = Annotated[
+    str, typer.Option(metavar="A|B|C|D|E|tiny", help="Column of the paper's Table 1.")
+]
+ImagesOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="Picture; repeat for more. Default: two photographs."),
+]
+DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def resolve(weights: str | None, configuration: str | None) -> Checkpoint:
-    """The checkpoint that ``--weights`` and ``--configuration`` name.
+def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint:
+    """Open the checkpoint that ``--weights`` and ``--configuration`` name.
 
-    ``weights`` is a file of any format, a published set's name, or ``seeded`` or ``seeded:N`` for
-    the seeded checkpoint of seed 0 or N, which is the default. ``configuration`` is D unless given;
-    of a file or a published set it must be what that holds.
+    Args:
+        weights: a file of any format, a published set's name, or ``seeded[:N]``, the seeded
+            checkpoint of seed N. ``None`` stands for ``seeded``, which stands for ``seeded:0``.
+        configuration: a column of Table 1. ``None`` stands for whatever ``weights`` holds, and for
+            D if they are seeded.
 
-    Raises ``BadInput`` where there is no such checkpoint.
+    Raises:
+        BadInput: the file is unusable, the name unknown, or the configuration another.
     """
+    from vgg16_spec import architecture
+
     if configuration is not None:
         architecture.configuration(configuration)  # refuses an unknown name
-    if weights is None:
-        return _seeded(configuration or "D", "0")
-    name, _, seed = weights.partition(":")
-    if name == "seeded" and not Path(weights).exists():
+    name, _, seed = (weights or "").partition(":")
+    if weights is None or (name == "seeded" and not Path(weights).exists()):
         return _seeded(configuration or "D", seed or "0")
     checkpoint = _opened(weights)
     if configuration not in (None, checkpoint.configuration.name):
@@ -34,10 +66,6 @@ def resolve(weights: str | None, configuration: str | None) -> Checkpoint:
 
 
 def _opened(weights: str) -> Checkpoint:
-    """A file of any format or a published set of weights, fetched where it is not in the cache.
-
-    Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
-    """
     from vgg16_weights.open import open_weights, published_record
 
     if published_record(weights) is None:
@@ -54,3 +82,17 @@ def _seeded(configuration: str, seed: str) -> Checkpoint:
         raise BadInput("--weights", f"the seed is {seed!r}", "a whole number, as in seeded:3")
     with working(f"seeded checkpoint {configuration}"):
         return seeded_checkpoint(configuration, int(seed))
+
+
+def named_pictures(images: Sequence[Path] | None) -> list[Path]:
+    """The pictures given, or the two photographs that come with the project.
+
+    Raises:
+        BadInput: one is not a file; commands call this before any slow work.
+    """
+    from vgg16_spec.images.photographs import PHOTOGRAPHS
+    from vgg16_spec.images.preprocessing import PICTURE
+
+    if not images:
+        return [photograph.path for photograph in PHOTOGRAPHS]
+    return [require_file(path, PICTURE) for path in images]

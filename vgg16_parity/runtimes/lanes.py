@@ -132,5 +132,5 @@ def run_in(
     def settings(lane: Lane) -> list[dict[str, object]]:
         return [lane.settings(device, computed_by, gradients=gradients) for device in devices]
 
-    same = [other for other in lanes if settings(other) == settings(wanted)]
-    return min(same, key=list(LANES.values()).index)
+    asked = [lane for lane in LANES.values() if lane in lanes]
+    return next(lane for lane in asked if settings(lane) == settings(wanted))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from types import MappingProxyType
 from typing import Final, Literal
 
 from vgg16_parity.runtimes.lanes import Device
@@ -49,27 +48,18 @@ def pip_install(extras: Iterable[str]) -> str:
     return f'pip install "vgg16-parity[{",".join(extras)}]"'
 
 
-_GRAPHS: Final = Requirement(("onnx", "onnx_ir", "onnxscript"))
-
-# The one table: a framework -> what computing with it needs, and what exporting from it needs.
-COMPUTING: Final = MappingProxyType(
-    {
-        "torch": Requirement(("torch",), ("torch",)),
-        "keras on tensorflow": Requirement(("keras", "tensorflow"), ("keras",)),
-        "keras on jax": Requirement(("keras", "jax"), ("jax",)),
-        "keras on torch": Requirement(("keras", "torch"), ("keras", "torch")),
-    }
-)
-EXPORTING: Final = MappingProxyType(
-    {
-        "torch": COMPUTING["torch"] | _GRAPHS,
-        "keras on tensorflow": (
-            COMPUTING["keras on tensorflow"] | Requirement(("tf2onnx",)) | _GRAPHS
-        ),
-        "keras on jax": COMPUTING["keras on jax"] | Requirement(("jax2onnx",)) | _GRAPHS,
-        "keras on torch": COMPUTING["keras on torch"] | _GRAPHS,
-    }
-)
+# The one table: a framework -> what it needs to compute, and to be exported.
+COMPUTING: Final = {
+    "torch": Requirement(("torch",), ("torch",)),
+    "keras on tensorflow": Requirement(("keras", "tensorflow"), ("keras",)),
+    "keras on jax": Requirement(("keras", "jax"), ("jax",)),
+    "keras on torch": Requirement(("keras", "torch"), ("keras", "torch")),
+}
+_EXPORTERS: Final = {"keras on tensorflow": ("tf2onnx",), "keras on jax": ("jax2onnx",)}
+EXPORTING: Final = {
+    name: needed | Requirement((*_EXPORTERS.get(name, ()), "onnx", "onnx_ir", "onnxscript"))
+    for name, needed in COMPUTING.items()
+}
 ONNX_RUNTIME: Final = Requirement(("onnxruntime",), ("onnx",))
 CHECKING: Final = Requirement(("onnx", "onnx_ir", "onnxruntime"), ("torch", "onnx"))
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +170,9 @@ def _export(job: ExportJob, stopwatch: Stopwatch) -> Record:
     checkpoint = open_checkpoint(job.checkpoint, check_values=False)
     with stopwatch.stage("import"):
         __import__(job.runtime.keras_backend or "torch")
-    precision = "fp16" if LANES[job.lane].precision == "float16" else "fp32"
+    precision: Literal["fp16", "fp32"] = (
+        "fp16" if LANES[job.lane].precision == "float16" else "fp32"
+    )
     with stopwatch.stage("trace"):
         export_onnx(
             job.runtime.framework, checkpoint, job.model, precision=precision, test_data=False

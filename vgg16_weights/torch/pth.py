@@ -193,7 +193,9 @@ def _check_members(path: Path) -> None:
 
 def _need_pytorch(path: Path) -> None:
     if find_spec("torch") is None:
-        raise BadInput(path, "needs PyTorch, which is not installed", 'pip install -e ".[torch]"')
+        raise BadInput(
+            path, "needs PyTorch, which is not installed", 'pip install "vgg16-parity[torch]"'
+        )
 
 
 def _manifest(path: Path) -> Metadata | None:

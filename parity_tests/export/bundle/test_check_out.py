@@ -128,7 +128,7 @@ def test_a_backend_of_keras_is_not_for_pytorch(vgg16: Command, tmp_path: Path) -
     out = tmp_path / "x"
     done = vgg16("export", "--framework", "torch", "--backend", "jax", "--out", out)
     assert done.status == 2
-    assert "--backend: jax is Keras's; expected --framework keras" in done.err
+    assert "--backend: jax is for Keras; expected --framework keras" in done.err
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_weight_is_made(

@@ -163,19 +163,6 @@ def test_predict_says_nothing_of_seeds_for_other_weights(
     )
 
 
-def test_summary_is_the_table_of_the_architecture(vgg16: Command) -> None:
-    done = vgg16("summary", "--json")
-    document = json.loads(done.out)
-    assert document["parameters"] == 138_357_544
-    assert document["multiply_adds"] == 15_470_264_320
-    first = document["layers"][0]
-    assert first["name"] == "block1_conv1"
-    assert first["output_shape"] == [64, 224, 224]
-    plain = vgg16("summary").out.splitlines()
-    assert any(line.split()[:3] == ["block5_conv3", "features.28", "512×14×14"] for line in plain)
-    assert plain[-1].split() == ["total", "138,357,544", "15,470,264,320"]
-
-
 @pytest.mark.slow
 def test_runtimes_may_be_spaced_and_each_is_run_once(vgg16: Command) -> None:
     chosen = ["--runtimes", "torch, torch", "--images", CAT]

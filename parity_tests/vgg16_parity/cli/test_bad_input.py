@@ -259,6 +259,7 @@ def test_a_pth_file_without_pytorch_is_one_line_with_the_remedy(
         done = vgg16("port", source, tmp_path / destination)
         assert done.status == 2
         assert (
-            'needs PyTorch, which is not installed; expected pip install -e ".[torch]"' in done.err
+            'needs PyTorch, which is not installed; expected pip install "vgg16-parity[torch]"'
+            in done.err
         )
         assert not (tmp_path / destination).exists()

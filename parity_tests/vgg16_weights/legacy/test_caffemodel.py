@@ -241,5 +241,5 @@ def test_without_protobuf_the_error_says_what_to_install(
     path = saved(net(tiny, v1=True), tmp_path / "w")
     monkeypatch.setattr(caffemodel, "find_spec", lambda _: None)
     assert refusal(path).endswith(
-        'needs protobuf, which is not installed; expected pip install -e ".[formats]"'
+        'needs protobuf, which is not installed; expected pip install "vgg16-parity[formats]"'
     )

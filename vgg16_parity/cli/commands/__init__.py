@@ -1,1 +1,1 @@
-"""One module a command."""
+"""One file per command: its options and what it does."""

@@ -1,22 +1,38 @@
-"""What ``vgg16 check`` does, once its options are read."""
+"""``vgg16 check``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.options import (
+    ConfigurationOption,
+    ImagesOption,
+    JsonOption,
+    WeightsOption,
+    named_pictures,
+    resolve,
+)
 from vgg16_spec.errors import BadInput, require_file
 
 
 def check(
-    model: Path,
-    configuration: str | None,
-    weights: str | None,
-    images: Sequence[Path],
-    as_json: bool,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL.onnx", help="ONNX file from any exporter.")
+    ],
+    *,
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    images: ImagesOption = None,
+    as_json: JsonOption = False,
 ) -> int:
-    """Whether an ONNX file is the checkpoint's network; 1 where it is not."""
+    """Check whether an ONNX file is the network of a checkpoint, and report where it is not.
+
+    The exit status is 1 if it is not.
+    """
     from vgg16_parity.runtimes.requirements import CHECKING
 
     if reason := CHECKING.missing():
@@ -25,17 +41,11 @@ def check(
     from vgg16_parity.shadowing import require_own_export
 
     require_own_export()
-    from vgg16_parity.cli.options import resolve
-    from vgg16_parity.cli.pictures import named_pictures
     from vgg16_parity.onnx_check.check import check_model, lines, to_json
 
     pictures = named_pictures(images)
-    report = check_model(
-        model,
-        resolve(weights, configuration),
-        pictures,
-        progress=working,
-    )
+    checkpoint = resolve(weights, configuration)
+    report = check_model(model, checkpoint, pictures, progress=working)
     if as_json:
         print_json(to_json(report))
     else:

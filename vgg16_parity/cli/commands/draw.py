@@ -1,23 +1,38 @@
-"""What ``vgg16 draw`` does, once its options are read."""
+"""``vgg16 draw``."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.options import JsonOption, NetworkOption
 
 
-def draw(out: Path, configuration: str, kind: str, as_json: bool) -> int:
-    """A picture of a configuration."""
-    from vgg16_parity.drawing import check, draw
+def draw(
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE.svg|FILE.png", help="Picture to write.")],
+    configuration: NetworkOption = "D",
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="volumes|table|keras",
+            help="Feature maps to scale, the paper's Table 1, or Keras's own graph (by Graphviz).",
+        ),
+    ] = "volumes",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the network as SVG or PNG."""
+    from vgg16_parity import drawing
+    from vgg16_parity.cli.frameworks import first_keras, use_keras
 
-    _, wanted = check(out, configuration, kind)
+    _, wanted = drawing.check(out, configuration, kind)
     if wanted == "keras":
-        from vgg16_parity.cli.commands.summary import quiet_keras
-
-        quiet_keras()
+        use_keras(first_keras("--kind keras"))
     with working(f"draw {wanted}"):
-        draw(out, configuration, kind=wanted)
+        drawing.draw(out, configuration, kind=wanted)
     size = out.stat().st_size
     if as_json:
         print_json(
@@ -25,4 +40,3 @@ def draw(out: Path, configuration: str, kind: str, as_json: bool) -> int:
         )
     else:
         print(f"{out}  {size:,} bytes")
-    return 0

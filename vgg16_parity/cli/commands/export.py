@@ -1,78 +1,174 @@
-"""What ``vgg16 export`` does, once its options are read."""
+"""``vgg16 export``."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
+
+import typer
 
 from vgg16_parity.cli.console import print_json, working
-from vgg16_parity.runtimes import settings
-from vgg16_parity.runtimes.requirements import BACKENDS, EXPORTING
+from vgg16_parity.cli.options import ConfigurationOption, JsonOption, WeightsOption, resolve
 from vgg16_spec.errors import BadInput, require_one_of
 
-_LONGEST_NUMBER: Final = 10
+_MOST_DIGITS: Final = 9
 
 
 def export(
-    framework: str,
-    out: Path,
-    configuration: str | None,
-    weights: str | None,
-    backend: str,
-    calibrate: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> int:
-    """An ONNX file or a bundle."""
+    *,
+    framework: Annotated[
+        str, typer.Option(metavar="keras|torch", help="Framework that traces the graph.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR|FILE.onnx", help="A bundle for deployment, or one file."),
+    ],
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    weights_file: Annotated[
+        str,
+        typer.Option(
+            metavar="separate|embedded|shared",
+            help="Copy weights into the bundle, put them into FILE.onnx, or point to --weights.",
+            show_default="separate for DIR, embedded for FILE.onnx",
+        ),
+    ] = "",
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="tensorflow|jax|torch",
+            help="Keras backend used for tracing.",
+            show_default="tensorflow",
+        ),
+    ] = "",
+    opset: Annotated[int, typer.Option(metavar="N", help="ONNX operator set, 13 or newer.")] = 18,
+    batch: Annotated[
+        str, typer.Option(metavar="dynamic|N", help="Number of images per run.")
+    ] = "dynamic",
+    layout: Annotated[
+        str,
+        typer.Option(metavar="nchw|nhwc", help="Axes of float images.", show_default="nchw"),
+    ] = "",
+    output: Annotated[
+        str, typer.Option(metavar="logits|probabilities", help="Output of the graph.")
+    ] = "logits",
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features", help="Leave out the classifier; images of any size from 32 × 32."
+        ),
+    ] = False,
+    taps: Annotated[
+        bool, typer.Option("--taps", help="Also output the result of every layer.")
+    ] = False,
+    input_type: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="float32|uint8",
+            help="Preprocessed images, or raw RGB pixels that the graph preprocesses.",
+        ),
+    ] = "float32",
+    resize: Annotated[
+        bool, typer.Option("--resize", help="With uint8: take pictures of any size (opset 18).")
+    ] = False,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="fp32|fp16|int8",
+            help="Precision of weights and arithmetic; fp16 and int8 need DIR.",
+        ),
+    ] = "fp32",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Pictures from which int8 derives its scales."),
+    ] = None,
+    test_data: Annotated[
+        bool,
+        typer.Option(
+            "--test-data/--no-test-data",
+            help="Add test_data_set_0 to the bundle, computed by ONNX Runtime.",
+        ),
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Export the network to ONNX: the same graph from either framework."""
+    options: dict[str, Any] = {
+        "weights_file": weights_file,
+        "opset": opset,
+        "batch": _batch(batch),
+        "layout": layout,
+        "output": output,
+        "features": features,
+        "taps": taps,
+        "input": input_type,
+        "resize": resize,
+        "precision": precision,
+        "calibrate": _pictures(calibrate),
+        "test_data": test_data,
+    }
+    tracer = _checked_tracer(framework, backend, out, options)
+    checkpoint = resolve(weights, configuration)
+    from export import Options, write_export
+
+    with working(f"export from {tracer}"):
+        model = write_export(
+            "torch" if tracer == "torch" else "keras", checkpoint, out, Options(**options)
+        )
+    files = [out] if out.is_file() else sorted(path for path in out.rglob("*") if path.is_file())
+    sizes = {str(path): path.stat().st_size for path in files}
+    record = out / "accuracy.json"
+    accuracy = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    if as_json:
+        print_json({"model": str(model), "files": sizes, "accuracy": accuracy})
+        return
+    for name, size in sizes.items():
+        print(f"{name}  {size:,} bytes")
+    if accuracy is not None:
+        print(_accuracy_line(accuracy))
+
+
+def _checked_tracer(framework: str, backend: str, out: Path, options: dict[str, Any]) -> str:
+    """The framework that traces the graph, set up, as the table of requirements names it.
+
+    Raises:
+        BadInput: an option, ``out`` or what is installed rules the export out. Found here, before
+            weights are read or a framework is imported.
+    """
     from vgg16_parity.shadowing import require_own_export
 
     require_own_export()
-    from export import Options, check_out, write_export
+    from export import Options, check_out
     from export.constants import Framework
-    from vgg16_parity.cli.options import resolve
+    from vgg16_parity.cli.frameworks import use_keras
+    from vgg16_parity.runtimes.requirements import BACKENDS, EXPORTING
 
     source = require_one_of("--framework", framework, get_args(Framework))
-    options["batch"] = _batch(options["batch"])
-    options["calibrate"] = _pictures(calibrate)
-    # Refused before anything is waited for.
-    chosen_options = Options(**options)
-    check_out(out, chosen_options)
+    check_out(out, Options(**options))
     if source == "torch" and backend:
-        raise BadInput("--backend", f"{backend} is Keras's", "--framework keras")
+        raise BadInput("--backend", f"{backend} is for Keras", "--framework keras")
     chosen = require_one_of("--backend", backend or "tensorflow", BACKENDS)
     tracer = f"keras on {chosen}" if source == "keras" else "torch"
-    _check_installed(tracer)
+    if reason := EXPORTING[tracer].missing():
+        raise BadInput(f"--framework {tracer}", reason)
     from export.graph.opset import check_opset
 
     check_opset(options["opset"])
-    checkpoint = resolve(weights, configuration)
-    os.environ |= settings.environment(chosen)
-    with working(f"export from {tracer}"):
-        model = write_export(source, checkpoint, out, chosen_options)
-    files = _sizes(out)
-    accuracy = _accuracy(out)
-    if as_json:
-        print_json({"model": str(model), "files": files, "accuracy": accuracy})
-    else:
-        for name, size in files.items():
-            print(f"{name}  {size:,} bytes")
-        if accuracy is not None:
-            print(_in_words(accuracy))
-    return 0
+    use_keras(chosen)
+    return tracer
 
 
 def _batch(text: str) -> int | None:
     if text == "dynamic":
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise BadInput("--batch", f"is {text[:40]!r}", "dynamic or a whole number")
     return int(text)
 
 
 def _pictures(folder: Path | None) -> tuple[Path, ...]:
-    """The files of a folder, sorted, so that the same pictures give the same scales."""
+    """A folder's files, sorted: the same pictures give the same scales."""
     if folder is None:
         return ()
     if not folder.is_dir():
@@ -83,37 +179,17 @@ def _pictures(folder: Path | None) -> tuple[Path, ...]:
     return found
 
 
-def _check_installed(tracer: str) -> None:
-    """Raise ``BadInput``, with the remedy, where something that the export needs is missing."""
-    if reason := EXPORTING[tracer].missing():
-        raise BadInput(f"--framework {tracer}", reason)
-
-
-def _accuracy(out: Path) -> dict[str, Any] | None:
-    """The accuracy record of a bundle in fewer bits."""
-    record = out / "accuracy.json"
-    if not record.is_file():
-        return None
-    document: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-    return document
-
-
-def _in_words(accuracy: dict[str, Any]) -> str:
-    """The record in one line."""
+def _accuracy_line(accuracy: dict[str, Any]) -> str:
+    """A bundle's accuracy record in one line."""
     *_, (last, ratio) = accuracy["sqnr_db"].items()
     smaller = accuracy["bytes"]["fp32"] / accuracy["bytes"][accuracy["precision"]]
-    words = [f"{accuracy['precision']} against fp32: {last} {ratio} dB over the noise"]
+    parts = [f"{accuracy['precision']} against fp32: {last} {ratio} dB over the noise"]
     if images := accuracy.get("images"):
         for name in ("top1", "top5"):
             same = sum(image[f"{name}_agrees"] for image in images)
-            words.append(f"{name[:3]}-{name[3:]} the same on {same} of {len(images)}")
+            parts.append(f"{name[:3]}-{name[3:]} the same on {same} of {len(images)}")
         error = max(image["largest_error"] for image in images)
         margin = min(image["margin"] for image in images)
-        words.append(f"largest error of a logit {error:.2g}, smallest margin {margin:.2g}")
-    words.append(f"weights {smaller:.1f} times smaller, {accuracy['speed_up']} times as fast here")
-    return "; ".join(words)
-
-
-def _sizes(out: Path) -> dict[str, int]:
-    files = [out] if out.is_file() else sorted(path for path in out.rglob("*") if path.is_file())
-    return {str(path): path.stat().st_size for path in files}
+        parts.append(f"largest error of a logit {error:.2g}, smallest margin {margin:.2g}")
+    parts.append(f"weights {smaller:.1f} times smaller, {accuracy['speed_up']} times as fast here")
+    return "; ".join(parts)

@@ -1,55 +1,104 @@
-"""``vgg16 parity``: the main job."""
+"""``vgg16 parity``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from vgg16_parity.cli.console import print_json, print_table, say, working
-from vgg16_parity.report.files import ReportFiles
+from vgg16_parity.cli.options import (
+    ConfigurationOption,
+    ImagesOption,
+    JsonOption,
+    WeightsOption,
+    named_pictures,
+    resolve,
+)
 from vgg16_spec.errors import BadInput, require_one_of
+
+if TYPE_CHECKING:
+    from vgg16_parity.records import Report
+    from vgg16_parity.report.json import Change
+    from vgg16_parity.runtimes.registry import Runtime
 
 
 def parity(
-    configuration: str | None,
-    weights: str | None,
-    images: Sequence[Path],
-    runtimes: str | None,
-    lanes: str | None,
-    device: str,
-    port: str | None,
-    hard: bool,
-    quick: bool,
-    gradients: bool,
-    timeout: float | None,
-    files: ReportFiles,
-    as_json: bool,
+    *,
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    images: ImagesOption = None,
+    runtimes: Annotated[
+        str | None,
+        typer.Option(metavar="a,b,…", help="Default: all; a missing one is only reported."),
+    ] = None,
+    lanes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="a,b,…",
+            help="Any of strict, default, tf32, bfloat16, float16. Default: strict,default.",
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(metavar="cpu|cuda|both", help="Where to run; both also compares the two."),
+    ] = "cpu",
+    port: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION", help="Your own port: images and weights in, logits out."
+        ),
+    ] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="Also run stress inputs (constants, NaN, …).")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Compare only logits, in the strict lane.")
+    ] = False,
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Also compare gradients and one step of SGD.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop a runtime that takes longer.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as a web page.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as JUnit XML for CI.")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD.json", help="Show what changed since an older --report."),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> int:
-    """Run and judge; 1 where parity is broken or nothing was compared."""
-    from vgg16_parity.cli.options import resolve
-    from vgg16_parity.cli.pictures import named_pictures
+    """Run every runtime on the same images and judge each layer by a float64 arbiter.
+
+    The exit status is 1 if parity is broken or nothing was compared.
+    """
     from vgg16_parity.report.diff import diff_reports
+    from vgg16_parity.report.files import ReportFiles
     from vgg16_parity.report.json import Document, to_json
-    from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
     from vgg16_parity.run import DEVICES, run_parity
     from vgg16_parity.runtimes.lanes import lane
-    from vgg16_parity.runtimes.registry import RUNTIMES, own_port, runtime
 
-    chosen = [] if port is None else [own_port(port)]
-    if runtimes is not None or port is None:
-        named = RUNTIMES if runtimes is None else _listed(runtimes)
-        chosen += [runtime(name) for name in named]
-    wanted = _listed(("strict" if quick else "strict,default") if lanes is None else lanes)
+    chosen = _runtimes(runtimes, port)
     if quick and gradients:
         raise BadInput("--quick", "excludes --gradients", "one of the two")
     place = require_one_of("--device", device, DEVICES)
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
     pictures = named_pictures(images)
-    chosen_lanes = [lane(name) for name in wanted]
+    chosen_lanes = [lane(name) for name in _split(lanes, "strict" if quick else "strict,default")]
+    files = ReportFiles(json=report, html=html, junit=junit, against=against)
     given = [weights, None if port is None else port.rpartition(":")[0]]
     older = files.check([*pictures, *(Path(name) for name in given if name)])
-    report = run_parity(
+    result = run_parity(
         resolve(weights, configuration),
         pictures,
         chosen,
@@ -62,22 +111,40 @@ def parity(
         timeout=timeout,
         progress=working,
     )
-    moves = None if older is None else diff_reports(older, Document.of(report))
-    for path in files.write(report, pictures, moves):
+    changes = None if older is None else diff_reports(older, Document.of(result))
+    for path in files.write(result, pictures, changes):
         say(f"report: {path}")
     if as_json:
-        print_json(to_json(report, moves))
+        print_json(to_json(result, changes))
     else:
-        print_table(COLUMNS, table(report), text_columns=TEXT_COLUMNS)
-        for line in remarks(report):
-            print(line)
-        print(report.summary)
-        if moves is not None:
-            print(f"Since {files.against}: {'' if moves else 'nothing moved.'}".rstrip())
-            for move in moves:
-                print(f"  {move}")
-    return 0 if report.holds else 1
+        _print(result, changes, against)
+    return 0 if result.holds else 1
 
 
-def _listed(names: str) -> list[str]:
-    return list(dict.fromkeys(map(str.strip, names.split(","))))
+def _runtimes(names: str | None, port: str | None) -> list[Runtime]:
+    """The user's own port, if any, and the runtimes named; without either, all."""
+    from vgg16_parity.runtimes.registry import RUNTIMES, own_port, runtime
+
+    chosen = [] if port is None else [own_port(port)]
+    if names is not None or port is None:
+        chosen += map(runtime, _split(names, ",".join(RUNTIMES)))
+    return chosen
+
+
+def _split(names: str | None, default: str) -> list[str]:
+    """Names between commas, each once."""
+    text = default if names is None else names
+    return list(dict.fromkeys(map(str.strip, text.split(","))))
+
+
+def _print(report: Report, changes: list[Change] | None, older: Path | None) -> None:
+    from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
+
+    print_table(COLUMNS, table(report), text_columns=TEXT_COLUMNS)
+    for line in remarks(report):
+        print(line)
+    print(report.summary)
+    if changes is not None:
+        print(f"Since {older}: {'' if changes else 'nothing moved.'}".rstrip())
+        for change in changes:
+            print(f"  {change}")

@@ -1,14 +1,15 @@
-"""What ``vgg16 summary --framework`` does: the network in each framework's own words."""
+"""``vgg16 summary``: the architecture's table, and each framework's own view of it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Final
 
-from vgg16_parity.cli.console import print_json, print_table, working
-from vgg16_parity.runtimes import settings
-from vgg16_parity.runtimes.requirements import BACKENDS, COMPUTING, EXPORTING, Backend, Requirement
+import typer
+
+from vgg16_parity.cli.console import print_json, print_table, shape_text, working
+from vgg16_parity.cli.options import JsonOption, NetworkOption
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
@@ -17,113 +18,132 @@ if TYPE_CHECKING:
 
 FRAMEWORKS: Final = ("keras", "torch", "onnx")
 _ALL: Final = "all"
-# Who traces the graph, in order of preference.
-_TRACERS: Final[tuple[Backend, ...]] = ("torch", "tensorflow", "jax")
 
 
-def chosen(frameworks: Sequence[str]) -> tuple[str, ...]:
-    """The frameworks asked for, each once and in one order. Raises ``BadInput`` for another."""
+def summary(
+    *,
+    configuration: NetworkOption = "D",
+    frameworks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--framework",
+            metavar="keras|torch|onnx|all",
+            help="Show a framework's own names and layouts; repeat to see several side by side.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a configuration's layers: output shapes, parameters, multiply-adds, names."""
+    from vgg16_spec import architecture
+
+    network = architecture.configuration(configuration)
+    if not frameworks:
+        _print_architecture(network, as_json=as_json)
+        return
+    summaries = _summaries(network, selected(frameworks))
+    if as_json:
+        print_json(_document(network, summaries))
+        return
+    print(f"Configuration {network.name}; N is the number of images")
+    if len(summaries) == 1:
+        _print_one(*next(iter(summaries.items())))
+    else:
+        _print_side_by_side(network, summaries)
+    if "keras" in summaries and network.include_top:
+        print("Keras's fc1 reads its inputs as height, width, channels; the others channels first.")
+
+
+def selected(frameworks: Sequence[str]) -> tuple[str, ...]:
+    """The frameworks asked for, each once, in a fixed order. Raises ``BadInput`` for another."""
     asked = {require_one_of("--framework", name, (*FRAMEWORKS, _ALL)) for name in frameworks}
     return tuple(name for name in FRAMEWORKS if name in asked or _ALL in asked)
 
 
-def summary(configuration: str, frameworks: Sequence[str], as_json: bool) -> int:
-    """A configuration's layers as the frameworks have them."""
-    from vgg16_spec import architecture
+def _print_architecture(network: Configuration, *, as_json: bool) -> None:
+    from vgg16_spec.names import names
 
-    network = architecture.configuration(configuration)
-    described = describe(network, chosen(frameworks))
+    table = names(network)
+    shapes = network.output_shapes()
+    layers = [
+        {
+            "name": layer.name,
+            "output_shape": list(shapes[layer.name]),
+            "parameters": network.parameters(layer.name),
+            "multiply_adds": network.multiply_adds(layer.name),
+            "torchvision": table[layer.name].torchvision if layer.name in table else "",
+        }
+        for layer in network.layers
+    ]
+    totals = {"parameters": network.parameters(), "multiply_adds": network.multiply_adds()}
     if as_json:
-        print_json(_document(network, described))
-        return 0
-    print(f"Configuration {network.name}; N is the number of images")
-    if len(described) == 1:
-        _print_one(*next(iter(described.items())))
-    else:
-        _print_beside(network, described)
-    if "keras" in described and "fc1" in {entry.layer for entry in described["keras"]}:
-        print("fc1 reads rows, columns, channels in this order in Keras; channels first elsewhere.")
-    return 0
+        input_shape = list(network.input_shape)
+        facts = {"configuration": network.name, "input_shape": input_shape, **totals}
+        print_json({**facts, "layers": layers})
+        return
+    print(f"Configuration {network.name}, input {shape_text(network.input_shape)} (channels first)")
+    rows: list[tuple[str, ...]] = [
+        (
+            str(layer["name"]),
+            str(layer["torchvision"]),
+            shape_text(shapes[str(layer["name"])]),
+            f"{layer['parameters']:,}",
+            f"{layer['multiply_adds']:,}",
+        )
+        for layer in layers
+    ]
+    rows.append(("total", "", "", *(f"{total:,}" for total in totals.values())))
+    columns = ("layer", "torchvision", "output", "parameters", "multiply-adds")
+    print_table(columns, rows, text_columns=2)
 
 
-def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[LayerSummary]]:
-    """Every framework's layers. Raises ``BadInput``, with the remedy, where one is missing."""
-    tracer: Backend | None = None
+def _summaries(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[LayerSummary]]:
+    """Every framework's layers. Raises ``BadInput``, with the remedy, if one is not installed."""
+    from vgg16_parity.cli.frameworks import first_complete, first_keras, use_keras
+    from vgg16_parity.runtimes.requirements import BACKENDS, COMPUTING, EXPORTING, Backend
+
+    tracer = "torch"
     if "onnx" in frameworks:
         from vgg16_parity.shadowing import require_own_export
 
         require_own_export()
-        ways = _on_keras(EXPORTING, _TRACERS) | {"torch": EXPORTING["torch"]}
-        tracer = _first_installed("--framework onnx", ways)
-    # TensorFlow and PyTorch stay out of each other's process.
-    with_torch = "torch" in frameworks or tracer == "torch"
-    backends: Sequence[Backend] = ("torch",) if with_torch else BACKENDS
-    if tracer in ("tensorflow", "jax"):
-        backends = (tracer,)
-    if "torch" in frameworks:
-        _first_installed("--framework torch", {"torch": COMPUTING["torch"]})
-    quiet_keras(
-        _first_installed("--framework keras", _on_keras(COMPUTING, backends))
-        if "keras" in frameworks
-        else tracer or "torch"
-    )
-    described: dict[str, list[LayerSummary]] = {}
-    for framework in frameworks:
-        with working(f"ask {framework}"):
-            described[framework] = _ask(framework, network, tracer)
-    return described
+        candidates = ("torch", "keras on tensorflow", "keras on jax")
+        tracer = first_complete("--framework onnx", {name: EXPORTING[name] for name in candidates})
+    if "torch" in frameworks and (reason := COMPUTING["torch"].missing()):
+        raise BadInput("--framework torch", reason)
+    # One process cannot hold both TensorFlow and PyTorch: Keras joins the framework already there.
+    backends: tuple[Backend, ...] = BACKENDS
+    if tracer != "torch":
+        backends = tuple(each for each in BACKENDS if tracer.endswith(each))
+    elif "torch" in frameworks or "onnx" in frameworks:
+        backends = ("torch",)
+    use_keras(first_keras("--framework keras", backends) if "keras" in frameworks else backends[0])
+    summaries: dict[str, list[LayerSummary]] = {}
+    for name in frameworks:
+        with working(f"ask {name}"):
+            if name == "keras":
+                from keras_impl.layer_summary import layer_summaries as keras_summaries
 
+                summaries[name] = keras_summaries(network)
+            elif name == "torch":
+                from torch_impl.layer_summary import layer_summaries as torch_summaries
 
-def quiet_keras(backend: Backend | None = None) -> None:
-    """Set which backend Keras will have, the first that is installed unless given.
+                summaries[name] = torch_summaries(network)
+            else:
+                from export.layer_summary import layer_summaries as onnx_summaries
 
-    This process is ours alone, and nothing is computed in it: a GPU would only be held.
-    """
-    chosen = backend or _first_installed("keras", _on_keras(COMPUTING, BACKENDS))
-    os.environ |= settings.environment(chosen)
-
-
-def _on_keras(
-    table: Mapping[str, Requirement], backends: Sequence[Backend]
-) -> dict[Backend, Requirement]:
-    return {backend: table[f"keras on {backend}"] for backend in backends}
-
-
-def _ask(framework: str, network: Configuration, tracer: Backend | None) -> list[LayerSummary]:
-    if framework == "keras":
-        from keras_impl.layer_summary import describe as keras_describe
-
-        return keras_describe(network)
-    if framework == "torch":
-        from torch_impl.layer_summary import describe as torch_describe
-
-        return torch_describe(network)
-    from export.layer_summary import describe as onnx_describe
-
-    return onnx_describe(network, "torch" if tracer == "torch" else "keras")
-
-
-def _first_installed(option: str, ways: Mapping[Backend, Requirement]) -> Backend:
-    """The first way for which everything is there; where none is, the first one's remedy."""
-    reasons = {way: needed.missing() for way, needed in ways.items()}
-    for way, reason in reasons.items():
-        if not reason:
-            return way
-    raise BadInput(option, next(iter(reasons.values())))
+                summaries[name] = onnx_summaries(network, "torch" if tracer == "torch" else "keras")
+    return summaries
 
 
 def _document(
-    network: Configuration, described: dict[str, list[LayerSummary]]
+    network: Configuration, summaries: dict[str, list[LayerSummary]]
 ) -> dict[str, object]:
     return {
         "configuration": network.name,
         "parameters": network.parameters(),
         "layers": [
             {"name": layer.name}
-            | {
-                framework: _entry(_of(layer.name, layers))
-                for framework, layers in described.items()
-            }
+            | {name: _entry(_named(layer.name, found)) for name, found in summaries.items()}
             for layer in network.layers
         ],
     }
@@ -141,54 +161,40 @@ def _entry(layer: LayerSummary | None) -> dict[str, object] | None:
     }
 
 
-def _of(name: str, layers: list[LayerSummary]) -> LayerSummary | None:
-    return next((layer for layer in layers if layer.layer == name), None)
+def _named(canonical: str, layers: list[LayerSummary]) -> LayerSummary | None:
+    return next((layer for layer in layers if layer.layer == canonical), None)
+
+
+_CELLS: Final[Mapping[str, Callable[[LayerSummary], str]]] = MappingProxyType(
+    {
+        "names": lambda layer: layer.name,
+        "computed by": lambda layer: layer.kind,
+        "outputs": lambda layer: shape_text(layer.output),
+        "weights": lambda layer: ", ".join(map(shape_text, layer.weights.values())),
+        "parameters": lambda layer: f"{layer.parameters:,}",
+    }
+)
 
 
 def _print_one(framework: str, layers: list[LayerSummary]) -> None:
-    rows = [
-        (
-            layer.layer,
-            layer.name,
-            layer.kind,
-            _shape(layer.output),
-            _weights(layer),
-            f"{layer.parameters:,}",
-        )
-        for layer in layers
-    ]
-    total = ("total", "", "", "", "", f"{sum(layer.parameters for layer in layers):,}")
+    rows = [(layer.layer, *(cell(layer) for cell in _CELLS.values())) for layer in layers]
+    rows.append(("total", "", "", "", "", _total(layers)))
     columns = ("layer", framework, "kind", "output", "weights", "parameters")
-    print_table(columns, [*rows, total], text_columns=5)
+    print_table(columns, rows, text_columns=5)
 
 
-def _print_beside(network: Configuration, described: dict[str, list[LayerSummary]]) -> None:
-    """A table each of the names, the outputs and so on, a column for each framework."""
-    for what, told in _TOLD.items():
+def _print_side_by_side(network: Configuration, summaries: dict[str, list[LayerSummary]]) -> None:
+    """One table each for names, output shapes and so on, with a column per framework."""
+    for title, cell in _CELLS.items():
         rows = []
         for layer in network.layers:
-            found = [_of(layer.name, layers) for layers in described.values()]
-            rows.append((layer.name, *("missing" if one is None else told(one) for one in found)))
-        if what == "parameters":
-            totals = (sum(one.parameters for one in layers) for layers in described.values())
-            rows.append(("total", *(f"{total:,}" for total in totals)))
+            found = [_named(layer.name, layers) for layers in summaries.values()]
+            rows.append((layer.name, *("missing" if one is None else cell(one) for one in found)))
+        if title == "parameters":
+            rows.append(("total", *map(_total, summaries.values())))
         print()
-        print_table((what, *described), rows, text_columns=1 + len(described))
+        print_table((title, *summaries), rows, text_columns=1 + len(summaries))
 
 
-def _weights(layer: LayerSummary) -> str:
-    """Shapes of the weight and of the bias."""
-    return ", ".join(map(_shape, layer.weights.values()))
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return "×".join("N" if size is None else str(size) for size in shape)
-
-
-_TOLD: Final[dict[str, Callable[[LayerSummary], str]]] = {
-    "names": lambda layer: layer.name,
-    "computed by": lambda layer: layer.kind,
-    "outputs": lambda layer: _shape(layer.output),
-    "weights": _weights,
-    "parameters": lambda layer: f"{layer.parameters:,}",
-}
+def _total(layers: list[LayerSummary]) -> str:
+    return f"{sum(layer.parameters for layer in layers):,}"

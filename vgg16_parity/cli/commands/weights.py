@@ -1,49 +1,185 @@
-"""``vgg16 weights``: what weights there are, and whether two files hold the same."""
+"""``vgg16 weights list``, ``fetch`` and ``verify``."""
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Weights: published ones by name, files compared.")
+from vgg16_parity.cli.console import print_json, print_table, receiving, shape_text, working
+from vgg16_parity.cli.options import JsonOption, resolve
+from vgg16_spec.errors import BadInput
 
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+if TYPE_CHECKING:
+    from vgg16_spec.checkpoint import Checkpoint
+
+app = typer.Typer(no_args_is_help=True, help="List and fetch published weights; compare files.")
+
+_LIST_COLUMNS: Final = (
+    "weights",
+    "network",
+    "recipe",
+    "licence",
+    "cached",
+    "MB",
+    "top-1 %",
+    "top-5 %",
+)
+# Hexadecimal digits of a digest in tables, enough to tell tensors apart; --json prints all 64.
+_SHOWN: Final = 16
 
 
 @app.command("list")
-def list_weights(as_json: JsonOption = False) -> int:
-    """List the published weights: network, preprocessing, licence, accuracy, whether cached."""
-    from vgg16_parity.cli.commands.published import list_published
+def list_weights(*, as_json: JsonOption = False) -> None:
+    """List the published weights: network, preprocessing, licence, accuracy, cached or not."""
+    from vgg16_weights.fetch import is_cached, location
+    from vgg16_weights.pretrained import PUBLISHED
 
-    return list_published(as_json)
+    records = PUBLISHED.values()
+    if as_json:
+        facts = [
+            asdict(record) | {"path": str(location(record)), "cached": is_cached(record)}
+            for record in records
+        ]
+        print_json({"weights": facts})
+        return
+    rows = [
+        (
+            record.name,
+            record.configuration + (" features" if record.features_only else ""),
+            record.recipe,
+            record.licence,
+            "yes" if is_cached(record) else "no",
+            f"{record.size / 1e6:.0f}",
+            "" if record.top1 is None else f"{record.top1:g}",
+            "" if record.top5 is None else f"{record.top5:g}",
+        )
+        for record in records
+    ]
+    print_table(_LIST_COLUMNS, rows, text_columns=5)
+    for record in records:
+        if record.features_only:
+            print(f"{record.name}: features only, because {record.features_only}.")
 
 
 @app.command()
 def fetch(
     names: Annotated[
-        Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Argument(metavar="NAME...", help="What `vgg16 weights list` shows."),
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Names that `vgg16 weights list` shows."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch all of them.")] = False,
     as_json: JsonOption = False,
-) -> int:
-    """Fetch published weights into the cache folder and print where they are."""
-    from vgg16_parity.cli.commands.published import fetch_published
+) -> None:
+    """Fetch published weights into the cache folder and print their paths."""
+    from vgg16_weights.fetch import fetch
+    from vgg16_weights.pretrained import PUBLISHED, published
 
-    return fetch_published(names or [], everything, as_json)
+    if not (names or everything):
+        raise BadInput("weights fetch", "no name is given", f"{', '.join(PUBLISHED)}, or --all")
+    if names and everything:
+        raise BadInput("weights fetch", "names and --all are both given", "one of the two")
+    # Look up every name before the first fetch.
+    records = [published(name) for name in dict.fromkeys(names or PUBLISHED)]
+    paths: dict[str, str] = {}
+    for record in records:
+        with receiving(f"fetch {record.name}") as progress:
+            paths[record.name] = str(fetch(record, progress))
+        if not as_json:
+            print(paths[record.name])
+    if as_json:
+        print_json({"files": paths})
 
 
 @app.command()
 def verify(
-    ours: Annotated[str, typer.Argument(metavar="A", help="A file, a name, or seeded[:N].")],
+    ours: Annotated[
+        str, typer.Argument(metavar="A", help="Weights file, published name, or seeded[:N].")
+    ],
     theirs: Annotated[
-        Optional[str],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Argument(metavar="[B]", help="Another, of any format; without it, A's digests."),
+        str | None,
+        typer.Argument(
+            metavar="[B]", help="Another, of any format. Without it, print A's digests."
+        ),
     ] = None,
+    *,
     as_json: JsonOption = False,
 ) -> int:
-    """Compare two weights files tensor by tensor; exit status 1 where they differ."""
-    from vgg16_parity.cli.commands.verify import verify
+    """Compare two weights files tensor by tensor; the exit status is 1 if they differ."""
+    if theirs is None:
+        _print_digests(ours, resolve(ours), as_json=as_json)
+        return 0
+    files = {"A": (ours, resolve(ours)), "B": (theirs, resolve(theirs))}
+    return _compare(files, as_json=as_json)
 
-    return verify(ours, theirs, as_json)
+
+def _print_digests(name: str, checkpoint: Checkpoint, *, as_json: bool) -> None:
+    from vgg16_weights.verify import digests
+
+    with working(f"digest {name}"):
+        found = digests(checkpoint)
+    shapes = checkpoint.configuration.weight_shapes
+    if as_json:
+        tensors = [
+            {"tensor": tensor, "shape": list(shapes[tensor]), "sha256": sha256}
+            for tensor, sha256 in found.items()
+        ]
+        print_json({"file": _facts(name, checkpoint), "tensors": tensors})
+        return
+    rows = [
+        (tensor, shape_text(shapes[tensor]), sha256[:_SHOWN]) for tensor, sha256 in found.items()
+    ]
+    print_table(("tensor", "shape", "sha256"), rows, text_columns=3)
+    print(_line(name, checkpoint))
+
+
+def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
+    """Print the digests of both files' tensors; 1 if a tensor differs or one side lacks it."""
+    from vgg16_weights.verify import compare
+
+    (ours, left), (theirs, right) = files.values()
+    with working(f"compare {ours} with {theirs}"):
+        compared = compare(left, right)
+    equal = sum(row.verdict == "equal" for row in compared)
+    if as_json:
+        tensors = [
+            {
+                "tensor": row.tensor,
+                "shape": list(row.shape),
+                "verdict": row.verdict,
+                "sha256": [row.ours or None, row.theirs or None],
+            }
+            for row in compared
+        ]
+        described = [_facts(*file) for file in files.values()]
+        print_json({"files": described, "equal": equal == len(compared), "tensors": tensors})
+    else:
+        rows = [
+            (row.tensor, row.verdict, shape_text(row.shape), row.ours[:_SHOWN], row.theirs[:_SHOWN])
+            for row in compared
+        ]
+        columns = ("tensor", "verdict", "shape", "sha256 of A", "sha256 of B")
+        print_table(columns, rows, text_columns=5)
+        for letter, file in files.items():
+            print(f"{letter}: {_line(*file)}")
+        print(f"{equal} of {len(compared)} tensors are equal, bit for bit.")
+    return 0 if equal == len(compared) else 1
+
+
+def _facts(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "name": name,
+        "configuration": checkpoint.configuration.name,
+        "recipe": checkpoint.metadata.recipe,
+        "source": checkpoint.metadata.source,
+        "source_sha256": checkpoint.metadata.source_sha256,
+        "licence": checkpoint.metadata.licence,
+    }
+
+
+def _line(name: str, checkpoint: Checkpoint) -> str:
+    facts = _facts(name, checkpoint)
+    shown = ("configuration", "recipe", "source", "licence")
+    return ", ".join([name, *(f"{key} {facts[key]}" for key in shown)])

@@ -53,7 +53,7 @@ class FrameworkModel(ABC):
         self.device = device
         self.taps: Callable[[Values], Taps] = partial(implementation.run_with_taps, network)
         self.layers: Callable[[Values, Taps], Taps] = partial(
-            implementation.run_layers_alone, network
+            implementation.run_layers_locally, network
         )
         self.gradients: Callable[[Values, Values], tuple[Taps, Taps]] = partial(
             implementation.run_with_gradients, network

@@ -1,0 +1,89 @@
+"""``vgg16 predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+
+import typer
+
+from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.options import (
+    ConfigurationOption,
+    DeviceOption,
+    JsonOption,
+    WeightsOption,
+    named_pictures,
+    resolve,
+)
+from vgg16_spec.errors import BadInput, require_one_of
+
+if TYPE_CHECKING:
+    from vgg16_parity.runtimes.registry import Runtime
+
+_TOP: Final = 5
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
+    *,
+    configuration: ConfigurationOption = None,
+    weights: WeightsOption = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Default: the first that is installed."),
+    ] = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Name the five likeliest classes of each picture."""
+    from vgg16_parity.run import run_logits
+    from vgg16_parity.runtimes.lanes import Device
+    from vgg16_spec.checkpoint.seeded import is_seeded
+    from vgg16_spec.labels import class_name
+    from vgg16_spec.logits import softmax, top
+
+    place = require_one_of("--device", device, get_args(Device))
+    chosen = _runtime(runtime)
+    pictures = named_pictures(images)
+    checkpoint = resolve(weights, configuration)
+    logits = run_logits(checkpoint, pictures, chosen, device=place, progress=working)
+    results: list[dict[str, Any]] = [
+        {
+            "file": str(path),
+            "top5": [
+                {
+                    "class": int(index),
+                    "name": class_name(int(index), len(row)),
+                    "probability": float(row[index]),
+                }
+                for index in order
+            ],
+        }
+        for path, row, order in zip(pictures, softmax(logits), top(logits, _TOP), strict=True)
+    ]
+    seeded = is_seeded(checkpoint)
+    if as_json:
+        print_json({"runtime": chosen.name, "seeded": seeded, "images": results})
+        return
+    for result in results:
+        print(result["file"])
+        for entry in result["top5"]:
+            print(f"  {entry['probability']:7.2%}  {entry['name']}")
+    if seeded:
+        print("These weights are seeded, never trained: the names mean nothing.")
+
+
+def _runtime(name: str | None) -> Runtime:
+    """The runtime of that name, or the first that is installed."""
+    from vgg16_parity.runtimes.registry import installed, runtime
+    from vgg16_parity.runtimes.requirements import pip_install
+
+    if name is None:
+        if not (available := installed()):
+            raise BadInput("runtime", "none is installed", f"{pip_install(['torch'])} or another")
+        return available[0]
+    chosen = runtime(name)
+    if reason := chosen.missing():
+        raise BadInput(name, reason)
+    return chosen

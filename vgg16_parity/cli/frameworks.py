@@ -1,0 +1,33 @@
+"""Which framework a command uses in its own process: what is installed, and the set-up of Keras."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.requirements import BACKENDS, COMPUTING, Backend, Requirement
+from vgg16_spec.errors import BadInput
+
+
+def first_complete(option: str, requirements: Mapping[str, Requirement]) -> str:
+    """The first name whose requirement is met. Raises ``BadInput`` with the first one's remedy."""
+    reasons = {name: needed.missing() for name, needed in requirements.items()}
+    for name, reason in reasons.items():
+        if not reason:
+            return name
+    raise BadInput(option, next(iter(reasons.values())))
+
+
+def first_keras(option: str, backends: Sequence[Backend] = BACKENDS) -> Backend:
+    """The first of Keras's backends that is installed. Raises ``BadInput`` with the remedy."""
+    found = first_complete(option, {name: COMPUTING[f"keras on {name}"] for name in backends})
+    return next(backend for backend in backends if backend == found)
+
+
+def use_keras(backend: Backend) -> None:
+    """Have Keras run on ``backend``, on the CPU: call it before anything imports Keras.
+
+    The command computes next to nothing itself, and would only hold a GPU that others could use.
+    """
+    os.environ |= settings.environment(backend)
