@@ -41,7 +41,6 @@ KILLED = {
 }
 
 
-
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     with whole_file(tmp_path / "f") as temporary:
         temporary.write_text("whole")
