@@ -156,7 +156,8 @@ def _cells(value: Any) -> list[Any]:
 
 def _fields(value: Any) -> dict[str, Any]:
     """The fields of a single structure. Raises ``ValueError`` for anything else."""
-    structure = value.item() if isinstance(value, np.ndarray) and value.size == 1 else None
+    single = isinstance(value, np.ndarray) and value.size == 1
+    structure: Any = value.item() if single else None
     if not hasattr(structure, "_fieldnames"):
         raise ValueError("an array is no single structure")
     return {name: getattr(structure, name) for name in structure._fieldnames}

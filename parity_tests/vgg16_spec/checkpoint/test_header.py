@@ -11,7 +11,7 @@ import vgg16_weights
 from vgg16_spec.checkpoint import Checkpoint, header
 
 
-@pytest.mark.parametrize("name", ["safetensors", "timm", "torchvision-safetensors"])
+@pytest.mark.parametrize("name", ["timm", "torchvision-safetensors"])
 def test_a_file_is_parsed_once_to_be_recognised_and_read(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
