@@ -14,85 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from vgg16_spec.errors import BadInput
-
-Shape: TypeAlias = tuple[int, ...]
+from vgg16_spec.layers import POOLING_SIZE as POOLING_SIZE
+from vgg16_spec.layers import Convolution as Convolution
+from vgg16_spec.layers import Dense as Dense
+from vgg16_spec.layers import Flatten as Flatten
+from vgg16_spec.layers import Layer as Layer
+from vgg16_spec.layers import MaxPooling as MaxPooling
+from vgg16_spec.layers import Shape as Shape
+from vgg16_spec.layers import WeightedLayer as WeightedLayer
 
 IMAGE_CHANNELS: Final = 3
-POOLING_SIZE: Final = 2
 IMAGENET_CLASSES: Final = 1000
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution of stride 1 that keeps the resolution, followed by ReLU."""
-
-    name: str
-    in_channels: int
-    out_channels: int
-    kernel_size: int
-
-    @property
-    def padding(self) -> int:
-        """Pixels of zero on each side (section 2.1: the resolution is preserved)."""
-        return self.kernel_size // 2
-
-    @property
-    def weight_shape(self) -> Shape:
-        """(out, in, kernel height, kernel width)"""
-        return (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """(in, H, W) -> (out, H, W)"""
-        return (self.out_channels, *input_shape[1:])
-
-
-@dataclass(frozen=True)
-class MaxPooling:
-    """Max pooling over 2x2 windows with stride 2; an odd last row or column is dropped."""
-
-    name: str
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """(C, H, W) -> (C, H // 2, W // 2)"""
-        channels, *spatial = input_shape
-        return (channels, *(size // POOLING_SIZE for size in spatial))
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """The feature maps as one vector."""
-
-    name: str
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """(C, H, W) -> (C * H * W,)"""
-        return (math.prod(input_shape),)
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer; the hidden ones are followed by ReLU."""
-
-    name: str
-    in_features: int
-    out_features: int
-    relu: bool
-
-    @property
-    def weight_shape(self) -> Shape:
-        """(out, in)"""
-        return (self.out_features, self.in_features)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """(in,) -> (out,)"""
-        return (*input_shape[:-1], self.out_features)
-
-
-Layer: TypeAlias = Convolution | MaxPooling | Flatten | Dense
-WeightedLayer: TypeAlias = Convolution | Dense
 
 
 @dataclass(frozen=True)
@@ -254,24 +189,28 @@ def _literal(shape: Sequence[int | str | None]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
-# Table 1: a column's blocks, each a list of "kernel size-channels". "tiny" has D's topology; its
-# input is 64 pixels so that the last feature map is 2x2: on a 1x1 map (32 pixels) the orders CHW
-# and HWC are the same, and a port that forgets fc1's permutation would pass.
+# Table 1: blocks are separated by slashes.
 _COLUMNS: Final = {
-    "A": "3-64 | 3-128 | 3-256 3-256 | 3-512 3-512 | 3-512 3-512",
-    "B": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 | 3-512 3-512 | 3-512 3-512",
-    "C": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 1-256 | 3-512 3-512 1-512 | 3-512 3-512 1-512",
-    "D": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 3-256 | 3-512 3-512 3-512 | 3-512 3-512 3-512",
-    "E": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 3-256 3-256 | 3-512 3-512 3-512 3-512 | "
-    "3-512 3-512 3-512 3-512",
-    "tiny": "3-4 3-4 | 3-6 3-6 | 3-8 3-8 3-8 | 3-12 3-12 3-12 | 3-12 3-12 3-12",
+    "A": "3-64 / 3-128 / 3-256 3-256 / 3-512 3-512 / 3-512 3-512",
+    "B": "3-64 3-64 / 3-128 3-128 / 3-256 3-256 / 3-512 3-512 / 3-512 3-512",
+    "C": "3-64 3-64 / 3-128 3-128 / 3-256 3-256 1-256 / 3-512 3-512 1-512 / 3-512 3-512 1-512",
+    "D": "3-64 3-64 / 3-128 3-128 / 3-256 3-256 3-256 / 3-512 3-512 3-512 / 3-512 3-512 3-512",
+    "E": (
+        "3-64 3-64 / 3-128 3-128 / 3-256 3-256 3-256 3-256"
+        " / 3-512 3-512 3-512 3-512 / 3-512 3-512 3-512 3-512"
+    ),
 }
-_SIZES: Final[dict[str, dict[str, int]]] = {"tiny": {"hidden_units": 32, "input_size": 64}}
+# D's topology, small. The input is 64 pixels so that the last feature map is 2x2: on a 1x1 map (32
+# pixels) the orders CHW and HWC are the same, and a port that forgets fc1's permutation would pass.
+_TINY: Final = Configuration(
+    "tiny",
+    ("3-4 3-4", "3-6 3-6", "3-8 3-8 3-8", "3-12 3-12 3-12", "3-12 3-12 3-12"),
+    hidden_units=32,
+    input_size=64,
+)
 CONFIGURATIONS: Final = MappingProxyType(
-    {
-        name: Configuration(name, tuple(column.split(" | ")), **_SIZES.get(name, {}))
-        for name, column in _COLUMNS.items()
-    }
+    {name: Configuration(name, tuple(column.split(" / "))) for name, column in _COLUMNS.items()}
+    | {_TINY.name: _TINY}
 )
 
 

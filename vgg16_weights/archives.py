@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ _IN_THE_OTHER_FORM: Final = (1 << 32) - 1
 _PADDING: Final = b"FB"
 # The oldest time that the format knows: the same values give the same bytes.
 _TIME: Final = (1980, 1, 1, 0, 0, 0)
+_PIECE: Final = 1 << 22
 
 
 class ArchiveWriter:
@@ -114,6 +116,15 @@ def stored_at(path: Path, member: zipfile.ZipInfo) -> int | None:
     if encrypted or member.file_size != member.compress_size or start + member.file_size > size:
         raise ValueError(f"{member.filename} is not all there")
     return int(start)
+
+
+def check_sum(member: zipfile.ZipInfo, content: Array) -> None:
+    """Raise ``ValueError`` unless the bytes of a mapped member have the checksum that it states."""
+    found = 0
+    for start in range(0, len(content), _PIECE):
+        found = zlib.crc32(content[start : start + _PIECE].data, found)
+    if found != member.CRC:
+        raise ValueError(f"{member.filename} is damaged: its checksum does not fit")
 
 
 def comment(path: Path) -> Metadata | None:

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.cache import cache_folder, ensure_folder
 from vgg16_weights.pretrained import Published
 
-if TYPE_CHECKING:
-    from vgg16_weights.downloads import Progress
+# Bytes so far and, where the server states it, in all.
+Progress: TypeAlias = Callable[[int, int | None], None]
 
 _NO: Final = frozenset({"", "0", "false", "no", "off"})
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_RETRIES: Final = 3
+_CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_PIECE: Final = 1 << 18
 
 
 def location(record: Published) -> Path:
@@ -35,10 +41,11 @@ def is_cached(record: Published) -> bool:
 def fetch(record: Published, progress: Progress | None = None) -> Path:
     """The file, with the digest of the record; from the network where it is not in the cache.
 
-    The digest is looked at every time: reading 0.55 GB takes a second, and a file that was changed
+    The digest is computed every time: reading 0.55 GB takes a second, and a file that was changed
     or damaged since never becomes a result. Of several processes one fetches, the others wait.
 
-    Raises ``BadInput`` where there is no such file to be had, or its digest is another.
+    Raises:
+        BadInput: The file cannot be had, or has another digest.
     """
     path = location(record)
     found = record.digest.of(path) if path.is_file() else ""
@@ -51,7 +58,7 @@ def fetch(record: Published, progress: Progress | None = None) -> Path:
         raise BadInput(record.name, f"{problem}, and VGG16_OFFLINE is set", by_hand(record))
     if _by_hub(record):
         return _checked(record, _from_hub(record))
-    return _fetched(record, path, progress)
+    return _download(record, path, progress)
 
 
 def by_hand(record: Published) -> str:
@@ -64,29 +71,89 @@ def offline() -> bool:
     return os.environ.get("VGG16_OFFLINE", "").lower() not in _NO
 
 
-def _fetched(record: Published, path: Path, progress: Progress | None) -> Path:
+def _download(record: Published, path: Path, progress: Progress | None) -> Path:
+    import pooch
     from filelock import FileLock
-
-    from vgg16_weights.downloads import Order, check_url, download
 
     url, mirror = record.url, os.environ.get("VGG16_MIRROR", "")
     if mirror:
         url = f"{mirror.rstrip('/')}/{record.file}"
-        check_url("VGG16_MIRROR", url)
+        _check_mirror(url)
     ensure_folder(path.parent)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    # Of some files only the first digits are published: these are looked at below alone.
+    known = str(record.digest).replace(" ", ":") if record.digest.is_whole else None
+    files = pooch.create(
+        path=path.parent,
+        base_url="",
+        registry={record.file: known},
+        urls={record.file: url},
+        retry_if_failed=_RETRIES,
+    )
+    downloader = pooch.HTTPDownloader(
+        progressbar=_Bar(progress),
+        chunk_size=_PIECE,
+        timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+    )
     try:
-        lock.acquire()
-    except OSError as error:
-        problem = f"cannot be written ({error.strerror})"
-        raise BadInput(path.parent, problem, "a writable folder in VGG16_CACHE") from error
-    try:
-        # Another process may have been faster.
-        if not (path.is_file() and record.digest.matches(record.digest.of(path))):
-            download(Order(url, path, record.digest, record.size_limit, by_hand(record)), progress)
-    finally:
-        lock.release()
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if path.is_file() and not record.digest.matches(record.digest.of(path)):
+                path.unlink()
+            files.fetch(record.file, downloader=downloader)
+            path.chmod(0o666 & ~_umask())  # pooch's temporary files are their owner's alone
+    except (OSError, ValueError) as error:  # those of requests are OSErrors too
+        raise BadInput(url, f"cannot be fetched ({error})", by_hand(record)) from error
+    if not record.digest.matches(found := record.digest.of(path)):
+        path.unlink()
+        raise BadInput(url, f"its {record.digest.algorithm} is {found}", str(record.digest))
     return path
+
+
+def _umask() -> int:
+    """The permissions that new files lack; reading them sets them, for a moment."""
+    os.umask(mask := os.umask(0o077))
+    return mask
+
+
+class _Bar:
+    """A progress bar as pooch moves one, for a function that takes the bytes so far."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._done = self._total = 0
+
+    @property
+    def total(self) -> int:
+        """The bytes of the file; pooch sets it at the start of each try."""
+        return self._total
+
+    @total.setter
+    def total(self, total: int) -> None:
+        self._total, self._done = total, 0
+
+    def update(self, more: int) -> None:
+        """Count bytes; the last piece may be shorter than pooch says."""
+        self._done = min(self._done + more, self._total or self._done + more)
+        if self._progress is not None and more:
+            self._progress(self._done, self._total or None)
+
+    def reset(self) -> None:
+        """Begin again, as pooch does before it states the total at the end."""
+        self._done = 0
+
+    def close(self) -> None:
+        """Do nothing: whoever made the bar ends it."""
+
+
+def _check_mirror(url: str) -> None:
+    """Raise ``BadInput`` unless the URL is of scheme https, or of http on this computer."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise BadInput("VGG16_MIRROR", f"{url!r} is no URL ({error})", "https://…") from error
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _LOCAL)):
+        problem = f"{url!r} is refused"
+        raise BadInput("VGG16_MIRROR", problem, "https://…, or http:// on localhost")
 
 
 def _checked(record: Published, path: Path) -> Path:

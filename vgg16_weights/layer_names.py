@@ -13,7 +13,7 @@ from typing import Final
 
 from vgg16_spec.architecture import Configuration, Shape
 from vgg16_spec.checkpoint import configuration_of
-from vgg16_spec.images.preprocessing import recipe_named
+from vgg16_spec.images.recipes import recipe_named
 from vgg16_spec.layouts import Array
 
 # What errors advise where a library is missing that only such files need.

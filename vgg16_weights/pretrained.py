@@ -45,11 +45,13 @@ class Digest:
         """Whether a whole digest is this one, as far as this one is known."""
         return found.startswith(self.value)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its digits are known."""
+        return len(self.value) == _DIGITS[self.algorithm]
+
     def __str__(self) -> str:
-        whole = (
-            len(self.value) == 2 * hashlib.new(self.algorithm, usedforsecurity=False).digest_size
-        )
-        return f"{self.algorithm} {self.value}{'' if whole else '…'}"
+        return f"{self.algorithm} {self.value}{'' if self.is_whole else '…'}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Published:
         size: of the file in bytes, or about.
         file_format: what ``vgg16_weights`` calls its format.
         recipe: the preprocessing that the weights expect
-            (``vgg16_spec.images.preprocessing.RECIPES``).
+            (``vgg16_spec.images.recipes.RECIPES``).
         licence: as far as the publisher states one.
         configuration: the network they belong to.
         features_only: why there is no classifier to use; empty where there is one.

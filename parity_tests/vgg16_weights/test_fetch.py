@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -126,14 +127,56 @@ def test_offline_names_the_file_its_digest_and_where_to_put_it(
     assert server.requests == []
 
 
-def test_what_the_server_refuses_says_where_to_put_the_file(server: WeightServer) -> None:
+def test_what_the_server_refuses_says_where_to_put_the_file(
+    server: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.script = [Answer(status=403)]
-    with pytest.raises(BadInput, match=r"answers 403 Forbidden; expected the file weights\.h5"):
+    monkeypatch.setattr(fetching, "_RETRIES", 0)
+    with pytest.raises(BadInput, match=r"403 .*; expected the file weights\.h5"):
         fetch(RECORD)
     assert not location(RECORD).exists()
 
 
-@pytest.mark.parametrize("mirror", ["http://example.org/w", "ftp://localhost", "weights"])
+@pytest.mark.parametrize("known", [64, 8])
+def test_a_wrong_file_is_refused_and_nothing_is_kept(
+    server: WeightServer, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    monkeypatch.setattr(fetching, "_RETRIES", 0)
+    server.files["weights.h5"] = CONTENT[::-1]
+    record = replace(RECORD, digest=Digest("sha256", RECORD.digest.value[:known]))
+    with pytest.raises(BadInput, match=r"weights\.h5: ") as error:
+        fetch(record)
+    assert record.digest.value in str(error.value)
+    assert hashlib.sha256(CONTENT[::-1]).hexdigest() in str(error.value)
+    assert not location(RECORD).exists()
+
+
+def test_what_fails_at_first_is_tried_again(server: WeightServer) -> None:
+    server.script = [Answer(status=503), Answer(drop_after=100_000)]
+    seen: list[tuple[int, int | None]] = []
+    assert fetch(RECORD, lambda *at: seen.append(at)).read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert seen.count(seen[-1]) <= 2  # once before pooch states the total again
+    assert len(server.requests) == 3
+
+
+def test_a_fetched_file_has_the_usual_permissions(server: WeightServer) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    assert fetch(RECORD).stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_disk_that_fills_up_is_one_line(server: WeightServer) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(BadInput, match="No space left on device"):
+        fetch(RECORD, full)
+
+
+@pytest.mark.parametrize(
+    "mirror", ["http://example.org/w", "ftp://localhost", "weights", "http://localhost.example.org"]
+)
 def test_a_mirror_that_is_not_private_is_refused(
     monkeypatch: pytest.MonkeyPatch, mirror: str
 ) -> None:

@@ -12,7 +12,7 @@ class Metadata:
 
     Attributes:
         recipe: the preprocessing recipe that the weights were trained with
-            (``vgg16_spec.images.preprocessing.RECIPES``).
+            (``vgg16_spec.images.recipes.RECIPES``).
         source: the file or the procedure that the values came from.
         source_format: that file's format.
         source_sha256: that file's digest in hexadecimal; empty where there is no file.

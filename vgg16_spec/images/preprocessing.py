@@ -1,4 +1,4 @@
-"""From a picture to the network's input: recipes as records, and one function.
+"""From a picture to the network's input, by a recipe.
 
 Resizing and cropping are done on 8-bit pixels by Pillow, as in both published recipes, and the
 arithmetic in float32, in the order that the published code has it.
@@ -7,8 +7,6 @@ arithmetic in float32, in the order that the published code has it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -16,6 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.images.recipes import RECIPES as RECIPES
+from vgg16_spec.images.recipes import Recipe as Recipe
+from vgg16_spec.images.recipes import recipe_named as recipe_named
+from vgg16_spec.images.recipes import resized_side as resized_side
 from vgg16_spec.layouts import contiguous, nhwc_to_nchw
 
 Layout = Literal["nchw", "nhwc"]
@@ -24,82 +26,6 @@ Layout = Literal["nchw", "nhwc"]
 _LONGEST_SIDES: Final = 100
 # What a message expects where a picture is missing or none.
 PICTURE: Final = "a picture (JPEG, PNG, WebP, …)"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the pictures were prepared that a set of weights was trained and measured with.
-
-    Attributes:
-        name: what a checkpoint's metadata call it.
-        resize: the shorter side after resizing, in pixels, for a crop of ``crop`` pixels.
-        crop: the side of the square cut from the centre, in pixels.
-        resample: Pillow's name of the resampling filter.
-        channels: the order of the channels in the input.
-        scale: what 0..255 pixel values are divided by, before the mean is subtracted.
-        mean: subtracted from each channel, in the order of ``channels``.
-        std: what each channel is divided by at the end, in the order of ``channels``.
-    """
-
-    name: str
-    resize: int
-    crop: int
-    resample: str
-    channels: Literal["RGB", "BGR"]
-    scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-RECIPES: Final = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            # torchvision: VGG16_Weights.IMAGENET1K_V1.transforms()
-            Recipe(
-                name="torchvision",
-                resize=256,
-                crop=224,
-                resample="BILINEAR",
-                channels="RGB",
-                scale=255.0,
-                mean=(0.485, 0.456, 0.406),
-                std=(0.229, 0.224, 0.225),
-            ),
-            # torchvision: VGG16_Weights.IMAGENET1K_FEATURES.transforms()
-            Recipe(
-                name="torchvision-features",
-                resize=256,
-                crop=224,
-                resample="BILINEAR",
-                channels="RGB",
-                scale=255.0,
-                mean=(0.48235, 0.45882, 0.40784),
-                std=(1 / 255, 1 / 255, 1 / 255),
-            ),
-            # Keras: keras.applications.vgg16.preprocess_input, which is the authors' Caffe model's
-            # arithmetic. It leaves the size to its caller; 256 and 224 are section 3.2 of the paper
-            # (Q = 256) with a single centre crop.
-            Recipe(
-                name="caffe",
-                resize=256,
-                crop=224,
-                resample="BILINEAR",
-                channels="BGR",
-                scale=1.0,
-                mean=(103.939, 116.779, 123.68),
-                std=(1.0, 1.0, 1.0),
-            ),
-        )
-    }
-)
-
-
-def recipe_named(name: str, label: str) -> Recipe:
-    """The recipe of that name, which is that of ``label``. Raises ``BadInput`` for another name."""
-    if name not in RECIPES:
-        raise BadInput(label, f"its recipe is {name!r}", f"one of {', '.join(RECIPES)}")
-    return RECIPES[name]
 
 
 def preprocess(
@@ -146,11 +72,6 @@ def pixels(
     size = size or recipe.crop
     resized = _resize(image.convert("RGB"), resized_side(recipe, size), recipe.resample)
     return np.asarray(_centre_crop(resized, size) if crop else resized)[np.newaxis]
-
-
-def resized_side(recipe: Recipe, size: int) -> int:
-    """A picture's shorter side in pixels before a crop of ``size`` pixels is cut out of it."""
-    return recipe.resize * size // recipe.crop
 
 
 def normalise(

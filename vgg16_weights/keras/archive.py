@@ -27,8 +27,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.layouts import keras_view
-from vgg16_weights.archives import ArchiveWriter, comment, is_archive, stored_at
-from vgg16_weights.checksums import check_sum
+from vgg16_weights.archives import ArchiveWriter, check_sum, comment, is_archive, stored_at
 from vgg16_weights.formats import Format
 from vgg16_weights.keras import hdf5
 from vgg16_weights.keras.config import INPUT, has_dropout, model_config, model_name

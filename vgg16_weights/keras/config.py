@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vgg16_spec.architecture import (
-    IMAGE_CHANNELS,
     POOLING_SIZE,
     Configuration,
     Convolution,
@@ -18,6 +17,7 @@ from vgg16_spec.architecture import (
     Flatten,
     Layer,
     MaxPooling,
+    Shape,
 )
 
 Config = dict[str, Any]
@@ -34,15 +34,16 @@ _CLASSES: Final[Mapping[type[Layer], str]] = {
 
 def model_config(configuration: Configuration) -> Config:
     """The content of ``config.json``: the model that ``keras_impl.functional`` builds."""
-    size = configuration.input_size if configuration.include_top else None
-    shape: list[int | None] = [None, size, size, IMAGE_CHANNELS]
+    shapes = configuration.output_shapes()
+    shape = _shape(configuration.input_shape, configuration.include_top)
     settings = {"batch_shape": shape, "dtype": "float32", "sparse": False, "name": INPUT}
     layers: list[Config] = [_object("keras.layers", "InputLayer", settings, INPUT)]
     layers[0]["inbound_nodes"] = []
     below = INPUT
     for layer in configuration.layers:
         layers.append(_layer(_CLASSES[type(layer)], layer.name, _settings(layer), below, shape))
-        below, shape = layer.name, _output_shape(layer, shape)
+        below = layer.name
+        shape = _shape(shapes[layer.name], configuration.include_top)
         if has_dropout(layer):
             name = f"{layer.name}_dropout"
             settings = {"rate": _DROPOUT, "seed": None, "noise_shape": None}
@@ -124,18 +125,9 @@ def _object(module: str, kind: str, settings: Config, name: str | None = None) -
     return made if name is None else made | {"name": name}
 
 
-def _output_shape(layer: Layer, shape: list[int | None]) -> list[int | None]:
-    """(N, H, W, C) -> the same after a layer; ``None`` for a size that is not fixed."""
-    match layer:
-        case Convolution():
-            return [*shape[:-1], layer.out_channels]
-        case MaxPooling():
-            batch, *sides, channels = shape
-            return [batch, *(side and side // POOLING_SIZE for side in sides), channels]
-        case Flatten():
-            total = 1
-            for side in shape[1:]:
-                total *= side or 1
-            return [shape[0], total]
-        case Dense():
-            return [shape[0], layer.out_features]
+def _shape(shape: Shape, include_top: bool) -> list[int | None]:
+    """(C, H, W) -> (N, H, W, C), (features,) -> (N, features); ``None`` for a size that is open."""
+    if len(shape) == 1:
+        return [None, *shape]
+    channels, *sides = shape
+    return [None, *(sides if include_top else [None, None]), channels]

@@ -17,14 +17,15 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Metadata, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
 from vgg16_spec.layouts import canonical_view, keras_shape_to_canonical
-from vgg16_weights.keras.hdf5_chunks import chunk_places, joined
-from vgg16_weights.keras.hdf5_heaps import check_survivable
+from vgg16_weights.first_reading import check_readable
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 # Our own attribute of the file's root, which no library looks at.
 MANIFEST: Final = "vgg16"
 # More than it ever takes.
 _MANIFEST_LIMIT: Final = 1 << 16
+# More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
+_MOST_BYTES: Final = 1 << 29
 
 
 def keras_tensor(
@@ -39,7 +40,7 @@ def keras_tensor(
         feature_shape: the last map's (C, H, W).
         base: the byte of the file at which the HDF5 file in it begins.
 
-    A contiguous dataset is mapped; one in chunks is put together, each time.
+    A contiguous dataset is mapped; one in chunks is read by HDF5, each time.
     """
     read = reader(path, dataset, base)
     return Tensor(
@@ -52,27 +53,39 @@ def keras_tensor(
 def reader(path: Path, dataset: h5py.Dataset, base: int = 0) -> Callable[[], Array]:
     """What gives a dataset's array later: a view into the mapped file where it can be one.
 
-    Raises ``ValueError`` for values that are not there or in another file, and for those that a
-    filter stands before: a few bytes could take all memory, since HDF5 inflates whatever a chunk
-    holds.
+    Raises ``ValueError`` for values that are missing, in another file, or too many.
     """
     name = str(dataset.name)
     if dataset.is_virtual or dataset.external is not None:
         raise ValueError(f"{name} lies in another file")
-    if dataset.id.get_create_plist().get_nfilters():
-        raise ValueError(f"{name} is compressed or filtered")
     if dataset.dtype != FLOAT32:
         return partial(_refuse, f"{name} is {dataset.dtype}")
-    mapped = np.memmap(path, np.uint8, mode="r")
     if dataset.chunks is not None:
-        places = chunk_places(dataset, len(mapped) - base)
-        return partial(joined, mapped, base, places, dataset.shape, dataset.chunks)
+        _check_chunks(dataset)
+        return partial(_read_by_hdf5, path, base, name)
+    mapped = np.memmap(path, np.uint8, mode="r")
     offset = dataset.id.get_offset()
     if offset is None:
         raise ValueError(f"{name} has no values")
     if base + offset + size(dataset.shape) > len(mapped):
         raise ValueError(f"{name} is not all there")
     return partial(mapped_view, mapped, base + offset, dataset.shape)
+
+
+def _check_chunks(dataset: h5py.Dataset) -> None:
+    """Raise ``ValueError`` for a dataset that is too large, or lacks a chunk: HDF5 gives zeros."""
+    chunk = math.prod(dataset.chunks)
+    if size(dataset.shape) > _MOST_BYTES or FLOAT32.itemsize * chunk > _MOST_BYTES:
+        raise ValueError(f"{dataset.name} has more than {_MOST_BYTES} bytes")
+    steps = zip(dataset.shape, dataset.chunks, strict=True)
+    if dataset.id.get_num_chunks() != math.prod(-(-length // step) for length, step in steps):
+        raise ValueError(f"the chunks of {dataset.name} are not all there")
+
+
+def _read_by_hdf5(path: Path, base: int, name: str) -> Array:
+    with opened(path, base) as file:
+        values: Array = file[name][()]
+        return values
 
 
 def _refuse(problem: str) -> Array:
@@ -92,18 +105,34 @@ def child(group: h5py.Group, name: str) -> Any:
 
 @contextmanager
 def opened(path: Path, base: int = 0) -> Iterator[h5py.File]:
-    """Open the HDF5 file that begins at a byte of a file.
+    """Open the HDF5 file that begins at a byte of a file, after another process has read it.
 
-    Raises what h5py does for a file that is damaged or none of HDF5's, and ``ValueError`` for one
-    that HDF5 itself does not survive.
+    Raises what h5py does for a file that is damaged or of another kind, and ``ValueError`` for one
+    that ends the other process.
     """
-    check_survivable(path, base)
-    if not base:
-        with h5py.File(path) as file:
-            yield file
-    else:
-        with path.open("rb") as outer, h5py.File(_Inner(outer, base)) as file:
-            yield file
+    check_readable(read_through, path, base)
+    with _opened(path, base) as file:
+        yield file
+
+
+@contextmanager
+def _opened(path: Path, base: int) -> Iterator[h5py.File]:
+    with path.open("rb") as outer, h5py.File(_Inner(outer, base) if base else path) as file:
+        yield file
+
+
+def read_through(path: Path, base: int) -> None:
+    """Read what `opened` gives access to: groups, attributes and values in chunks."""
+
+    def read(_: str, item: h5py.HLObject) -> None:
+        dict(item.attrs)
+        if isinstance(item, h5py.Dataset) and item.chunks and item.dtype == FLOAT32:
+            _check_chunks(item)
+            item[()]
+
+    with _opened(path, base) as file:
+        read("", file)
+        file.visititems(read)
 
 
 class _Inner:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,16 +23,16 @@ from vgg16_spec.architecture import IMAGE_CHANNELS, Configuration, Shape
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.errors import BadInput, require_file
-from vgg16_spec.images.preprocessing import RECIPES
+from vgg16_spec.images.recipes import RECIPES
+from vgg16_weights.first_reading import check_readable
 from vgg16_weights.formats import Format, stated_or_default
 from vgg16_weights.layer_names import (
     FIRST_KERNEL,
+    PIP_LINE,
     canonical_name,
     configuration_named,
     swap_rgb_bgr,
 )
-from vgg16_weights.legacy import matlab
-from vgg16_weights.legacy.matlab import Matrix
 
 FORMAT: Final = Format(
     name="matconvnet",
@@ -40,7 +41,9 @@ FORMAT: Final = Format(
     writable=False,
 )
 
-_LAYERS, _WEIGHTS, _NORMALIZATION = "layers", "weights", "normalization"
+_SIGNATURE: Final = b"MATLAB 5.0 MAT-file"
+_SIGNATURE_OF_HDF5: Final = b"MATLAB 7.3 MAT-file"
+_LAYERS, _WEIGHTS, _META, _NORMALIZATION = "layers", "weights", "meta", "normalization"
 # Means of the same pixels differ in their last printed digit; of other data, by whole numbers.
 _CLOSE: Final = 0.01
 _OLDER: Final = ("filters", "biases")
@@ -49,94 +52,132 @@ _PARTS: Final = ("weight", "bias")
 
 def recognises(path: Path, start: bytes, members: frozenset[str]) -> bool:  # noqa: ARG001
     """Whether the file begins as MATLAB's do, of any version since 5."""
-    return start.startswith((matlab.SIGNATURE, matlab.SIGNATURE_OF_HDF5))
+    return start.startswith((_SIGNATURE, _SIGNATURE_OF_HDF5))
 
 
 def read(path: Path) -> Checkpoint:
-    """A SimpleNN's weights as a checkpoint; tensors are views of the mapped file.
+    """A SimpleNN's weights as a checkpoint, held in memory.
 
-    Where MATLAB has compressed them, of a temporary file that they are inflated into.
-
-    Raises ``BadInput`` for a file that is missing, truncated, damaged or of another kind, in the
-    form of MATLAB 7.3, or a DagNN, for means that are not the authors', and that lists every tensor
-    that does not fit.
+    Raises:
+        BadInput: The file is missing, truncated, damaged or of another kind, in the form of MATLAB
+            7.3, or a DagNN; its means are not the authors'; or tensors do not fit, each of which is
+            listed.
     """
     require_file(path, FORMAT.title)
+    if find_spec("scipy") is None:
+        raise BadInput(path, "needs SciPy, which is not installed", PIP_LINE)
     try:
         with path.open("rb") as file:
-            start = file.read(len(matlab.SIGNATURE))
-        if start == matlab.SIGNATURE_OF_HDF5:
+            start = file.read(len(_SIGNATURE))
+        if start == _SIGNATURE_OF_HDF5:
             raise BadInput(path, "is in the form of MATLAB 7.3", "one saved with -v7")
-        if start != matlab.SIGNATURE:
+        if start != _SIGNATURE:
             raise ValueError("it does not begin as MATLAB's files do")
-        variables = {variable.name: variable for variable in matlab.variables(path)}
+        check_readable(load, path)
+        variables = load(path)
         stored = dict(_arrays(variables))
         _check_mean(path, variables)
-        axes = {name: _axes(name, matrix.shape) for name, matrix in stored.items()}
+        axes = {name: _axes(name, array.shape) for name, array in stored.items()}
         configuration = configuration_named(axes, str(path))
     except BadInput:
         raise
     except Exception as error:  # whatever a damaged file leads to
         raise BadInput(path, f"cannot be used ({error})", FORMAT.title) from error
     tensors = {
-        name: _tensor(name, matrix, axes[name], configuration) for name, matrix in stored.items()
+        name: _tensor(name, array, axes[name], configuration) for name, array in stored.items()
     }
     metadata = stated_or_default(None, path, FORMAT, "caffe")
     return Checkpoint(configuration, metadata, tensors, label=str(path))
 
 
-def _check_mean(path: Path, variables: Mapping[str, Matrix]) -> None:
+def load(path: Path) -> dict[str, Any]:
+    """The variables of a file that matter here, as SciPy reads them."""
+    from scipy.io import loadmat
+
+    variables: dict[str, Any] = loadmat(
+        str(path),
+        appendmat=False,
+        mat_dtype=True,  # MATLAB stores whole numbers as integers, whatever their class
+        struct_as_record=False,
+        variable_names=[_LAYERS, _META, _NORMALIZATION],
+    )
+    return variables
+
+
+def _check_mean(path: Path, variables: Mapping[str, Any]) -> None:
     """Raise ``BadInput`` for a network whose image, where it has one, has other means.
 
-    MatConvNet trained some by itself, with means of its own: no recipe is theirs.
+    MatConvNet trained some itself, with means of its own: no recipe has them.
     """
-    meta = variables.get("meta")
-    holder = meta.fields().get(_NORMALIZATION) if meta else variables.get(_NORMALIZATION)
-    image = holder.fields().get("averageImage") if holder else None
-    if image is None or len(image.shape) != 3 or image.shape[2] != IMAGE_CHANNELS:
+    meta = variables.get(_META)
+    holder = variables.get(_NORMALIZATION) if meta is None else _fields(meta).get(_NORMALIZATION)
+    image = None if holder is None else _fields(holder).get("averageImage")
+    if image is None or np.ndim(image) != 3 or image.shape[2] != IMAGE_CHANNELS:
         return
-    found = image.reversed().mean(axis=(1, 2), dtype=np.float64)  # (RGB, width, height)
+    found = image.mean(axis=(0, 1), dtype=np.float64)  # RGB
     expected = np.array(RECIPES["caffe"].mean[::-1])
     if not (np.abs(found - expected) < _CLOSE).all():
         problem = f"subtracts the means {tuple(found.round(3).tolist())}, which no recipe has"
         raise BadInput(path, problem, f"the authors', {tuple(expected.tolist())}")
 
 
-def _arrays(variables: Mapping[str, Matrix]) -> Iterator[tuple[str, Matrix]]:
+def _arrays(variables: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
     """Canonical tensor name and array, of every layer that has some."""
-    network = variables.get(_LAYERS)
-    if network is None:
+    if _LAYERS not in variables:
         raise ValueError(f"it has no variable {_LAYERS!r}")
-    if network.kind != matlab.CELL:
-        raise ValueError(f"its {_LAYERS!r} is no cell, as that of a SimpleNN is")
     found: set[str] = set()
-    for layer in network.cells():
-        fields = layer.fields()
+    for layer in _cells(variables[_LAYERS]):
+        fields = _fields(layer)
         if _WEIGHTS in fields:
-            arrays = fields[_WEIGHTS].cells() if math.prod(fields[_WEIGHTS].shape) else []
+            arrays = _cells(fields[_WEIGHTS]) if fields[_WEIGHTS].size else []
         else:
             arrays = [fields[name] for name in _OLDER if name in fields]
-        label = canonical_name(fields["name"].text()) if arrays else ""
+        label = canonical_name(_text(fields.get("name"))) if arrays else ""
         for number, array in enumerate(arrays):
             part = _PARTS[number] if number < len(_PARTS) else f"array {number}"
             name = f"{label}.{part}"
             if name in found:
                 raise ValueError(f"{name} is there twice")
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "fciu":
+                raise ValueError(f"{name} is no array of numbers")
             found.add(name)
-            array.check()
             yield name, array
+
+
+def _cells(value: Any) -> list[Any]:
+    """The arrays in a cell. Raises ``ValueError`` for anything else."""
+    cells = value.ravel().tolist() if isinstance(value, np.ndarray) else [None]
+    if value.dtype != object or any(hasattr(cell, "_fieldnames") for cell in cells):
+        raise ValueError(
+            f"its {_LAYERS!r} or their weights are no cell, as those of a SimpleNN are"
+        )
+    return cells
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a single structure. Raises ``ValueError`` for anything else."""
+    single = isinstance(value, np.ndarray) and value.size == 1
+    structure: Any = value.item() if single else None
+    if not hasattr(structure, "_fieldnames"):
+        raise ValueError("an array is no single structure")
+    return {name: getattr(structure, name) for name in structure._fieldnames}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "U" or value.size != 1:
+        raise ValueError("a layer's name is no text")
+    return str(value.item())
 
 
 def _axes(name: str, shape: Shape) -> Shape:
     """(height, width, in, out) -> (out, in, height, width); biases without their axes of one."""
     if not name.endswith(".weight"):
-        longer = tuple(size for size in shape if size != 1)
-        return longer or (1,)
+        return tuple(size for size in shape if size != 1) or (1,)
     height, width, inputs, outputs, *more = (*shape, 1, 1)[: max(4, len(shape))]
     return (outputs, inputs, height, width, *more)
 
 
-def _tensor(name: str, matrix: Matrix, axes: Shape, configuration: Configuration) -> Tensor:
+def _tensor(name: str, array: Array, axes: Shape, configuration: Configuration) -> Tensor:
     expected = configuration.weight_shapes.get(name, axes)
     shape = axes
     if len(axes) == 4 and len(expected) == 2:
@@ -146,10 +187,10 @@ def _tensor(name: str, matrix: Matrix, axes: Shape, configuration: Configuration
             shape = (outputs, math.prod(inputs))
 
     def view() -> Array:
-        values = matrix.reversed()  # (out, in, width, height)
         if len(axes) != 4:
-            return values.reshape(axes)
-        values = values.reshape(axes[0], axes[1], axes[3], axes[2]).transpose(0, 1, 3, 2)
+            return array.reshape(axes)
+        # (height, width, in, out) -> (out, in, height, width)
+        values = array.reshape(axes[2], axes[3], axes[1], axes[0], order="F").transpose(3, 2, 0, 1)
         return swap_rgb_bgr(values) if name == FIRST_KERNEL else values
 
-    return Tensor(shape, matrix.dtype(), view)
+    return Tensor(shape, str(array.dtype), view)

@@ -31,8 +31,7 @@ from vgg16_spec.checkpoint.tensors import mapped_view
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.layouts import canonical_view, keras_shape, keras_shape_to_canonical, keras_view
-from vgg16_weights.archives import ArchiveWriter, comment, is_archive, stored_at
-from vgg16_weights.checksums import check_sum
+from vgg16_weights.archives import ArchiveWriter, check_sum, comment, is_archive, stored_at
 from vgg16_weights.formats import Format, stated_or_default
 from vgg16_weights.layer_names import (
     FIRST_KERNEL,

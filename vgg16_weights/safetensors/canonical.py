@@ -27,5 +27,5 @@ def read(path: Path) -> Checkpoint:
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a canonical checkpoint, as `vgg16_spec.checkpoint.checkpoint.write_checkpoint` does."""
+    """Write a canonical checkpoint. Raises ``BadInput`` as ``write_checkpoint`` does."""
     write_checkpoint(checkpoint, path)

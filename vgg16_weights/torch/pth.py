@@ -18,8 +18,14 @@ from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata, Tensor, configu
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.names import torchvision_keys
-from vgg16_weights.archives import MANIFEST, ArchiveWriter, is_archive, manifest, stored_at
-from vgg16_weights.checksums import check_sum
+from vgg16_weights.archives import (
+    MANIFEST,
+    ArchiveWriter,
+    check_sum,
+    is_archive,
+    manifest,
+    stored_at,
+)
 from vgg16_weights.formats import Format, stated_or_default
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,24 +20,14 @@ class Answer:
     """How one request is answered.
 
     Attributes:
-        status: 200 becomes 206 where a range is asked for, unless ``ignore_range``.
-        headers: besides those that belong to the status.
-        body: instead of the file's bytes.
+        status: of the answer.
         drop_after: bytes of the body after which the connection closes; the length was promised
             whole.
-        no_length: send no Content-Length; the end of the connection is the end of the body.
-        ignore_range: answer with the whole file whatever range is asked for.
-        shift: answer with a range that begins so many bytes later than asked for.
         hang: seconds of silence in the middle of the body.
     """
 
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
     drop_after: int | None = None
-    no_length: bool = False
-    ignore_range: bool = False
-    shift: int = 0
     hang: float = 0.0
 
 
@@ -57,11 +47,6 @@ class WeightServer:
     script: list[Answer] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
-    @property
-    def ranges(self) -> list[str]:
-        """The range of every request, empty where none was asked for."""
-        return [wanted for _, wanted in self.requests]
-
 
 class _Handler(BaseHTTPRequestHandler):
     served: WeightServer
@@ -80,21 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
         served, wanted = self.served, self.headers.get("Range", "")
         served.requests.append((self.path, wanted))
         answer = served.script.pop(0) if served.script else Answer()
-        whole = served.files.get(self.path.lstrip("/")) if answer.body is None else answer.body
-        status, headers = answer.status, dict(answer.headers)
-        if whole is None:
-            status, whole = 404, b"no such file"
-        start = 0
-        if status == 200 and wanted and not answer.ignore_range:
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) + answer.shift
-            status = 206 if start < len(whole) else 416
-            headers["Content-Range"] = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
-        body = whole[start:] if status in (200, 206) else b"an error page"
+        whole = served.files.get(self.path.lstrip("/"))
+        status = 404 if whole is None else answer.status
+        body = whole if whole is not None and status == 200 else b"an error page"
         self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if not answer.no_length:
-            self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self._send(body, answer)
         self.close_connection = True

@@ -242,7 +242,7 @@ def test_truncated_files_are_refused(tiny: Checkpoint, tmp_path: Path, kept: flo
 def test_damaged_files_are_refused_or_hold_the_same(tiny: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "w.keras"
     archive.write(tiny, path)
-    survive_damage(archive, path.read_bytes(), path, seed=3)
+    survive_damage(archive, path.read_bytes(), path, seed=3, mutants=100)
 
 
 def test_a_model_is_told_by_its_members(tiny: Checkpoint, tmp_path: Path) -> None:

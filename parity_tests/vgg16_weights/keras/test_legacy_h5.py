@@ -243,9 +243,9 @@ def test_strange_files_are_refused(tiny: Checkpoint, tmp_path: Path, kind: str) 
     assert STRANGE[kind] in refusal(legacy_h5, path)
 
 
-def test_compressed_arrays_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:
+def test_compressed_arrays_are_read(tiny: Checkpoint, tmp_path: Path) -> None:
     path = published(tiny, tmp_path / "w.h5", compression="gzip")
-    assert "is compressed or filtered" in refusal(legacy_h5, path)
+    assert same(legacy_h5.read(path), tiny)
 
 
 def test_an_array_of_terabytes_that_is_not_there_is_refused(
@@ -256,8 +256,7 @@ def test_an_array_of_terabytes_that_is_not_there_is_refused(
         del file["fc2/fc2_W_1:0"]
         shape = (1 << 20, 1 << 20)
         file["fc2"].create_dataset("fc2_W_1:0", shape, np.float32, chunks=(1 << 14, 1 << 14))
-    problem = "the chunks of /fc2/fc2_W_1:0 are not all there"
-    assert problem in refusal(legacy_h5, path)
+    assert "has more than 536870912 bytes" in refusal(legacy_h5, path)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
@@ -272,7 +271,7 @@ def test_damaged_files_are_refused_or_are_whole_checkpoints(
 ) -> None:
     legacy_h5.write(tiny, tmp_path / "w.h5")
     whole = (tmp_path / "w.h5").read_bytes()
-    assert survive_damage(legacy_h5, whole, tmp_path / "w.h5", seed=1)
+    assert survive_damage(legacy_h5, whole, tmp_path / "w.h5", seed=1, mutants=40)
 
 
 def test_keras_3s_own_weights_are_not_taken_for_older_ones(

@@ -88,10 +88,11 @@ def replaced(path: Path, kind: str) -> None:
                 layout = h5py.VirtualLayout(values.shape, "f4")
                 layout[:] = h5py.VirtualSource("other.h5", "x", values.shape)
                 file.create_virtual_dataset(FC1, layout)
-            case "compressed":
-                file.create_dataset(FC1, data=np.zeros_like(values), compression="gzip")
             case "huge chunks":
-                file.create_dataset(FC1, data=values, chunks=(1 << 20, 64), maxshape=(None, 64))
+                file.create_dataset(FC1, data=values, chunks=(1 << 22, 64), maxshape=(None, 64))
+            case "a missing chunk":
+                dataset = file.create_dataset(FC1, values.shape, "f4", chunks=(16, 8))
+                dataset[16:] = values[16:]
 
 
 ELSEWHERE = {
@@ -99,8 +100,8 @@ ELSEWHERE = {
     "an external link": "/0 is a link",
     "external storage": "lies in another file",
     "a virtual dataset": "lies in another file",
-    "compressed": "is compressed or filtered",
-    "huge chunks": "is in chunks larger than itself",
+    "huge chunks": "has more than 536870912 bytes",
+    "a missing chunk": "the chunks of /layers/dense/vars/0 are not all there",
 }
 
 
@@ -112,11 +113,12 @@ def test_values_that_are_not_simply_there_are_refused(written: Path, kind: str) 
     assert "\n" not in str(refusal.value)
 
 
-def test_chunks_without_a_filter_are_read(written: Path, tiny: Checkpoint) -> None:
+@pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
+def test_chunks_are_read(written: Path, tiny: Checkpoint, compression: str | None) -> None:
     with h5py.File(written, "r+") as file:
         values = file[FC1][()]
         del file[FC1]
-        file.create_dataset(FC1, data=values, chunks=(16, 8))
+        file.create_dataset(FC1, data=values, chunks=(16, 8), compression=compression)
     assert same(weights_h5.read(written), tiny)
 
 

@@ -19,7 +19,7 @@ from parity_tests.support.weights.refusals import refusal, survive_damage
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_weights.legacy import matconvnet, matlab
+from vgg16_weights.legacy import matconvnet
 
 Layer = dict[str, Any]
 
@@ -165,18 +165,14 @@ def test_other_files_of_matlabs_are_refused(tiny: Checkpoint, tmp_path: Path) ->
     scipy.io.savemat(path, {"x": np.ones(3)})
     assert "it has no variable 'layers'" in refusal(matconvnet, path)
     scipy.io.savemat(path, {"layers": {"name": "conv1_1"}, "params": np.ones(3)})
-    assert "its 'layers' is no cell, as that of a SimpleNN is" in refusal(matconvnet, path)
+    assert "are no cell, as those of a SimpleNN are" in refusal(matconvnet, path)
     scipy.io.savemat(path, {"layers": np.array([1.0, "a"], object)})
     assert "an array is no single structure" in refusal(matconvnet, path)
     found = layers(tiny)
     found[2]["name"] = found[0]["name"]
     assert "block1_conv1.weight is there twice" in refusal(matconvnet, saved(path, found))
     found[2]["name"] = 5.0
-    assert "an array is no text" in refusal(matconvnet, saved(path, found))
-    stored = bytearray(saved(path, layers(tiny)).read_bytes())
-    stored[126:128] = b"MI"
-    path.write_bytes(stored)
-    assert "it is not in little-endian order" in refusal(matconvnet, path)
+    assert "name is no text" in refusal(matconvnet, saved(path, found))
 
 
 @pytest.mark.parametrize("place", ["normalization", "meta"])
@@ -199,7 +195,7 @@ def nested(depth: int) -> bytes:
     inner, heads, size = b"", [], 0
     for level in range(depth):
         name = b"layers" if level == depth - 1 else b""
-        head = struct.pack("<IIII", 6, 8, matlab.CELL, 0) + struct.pack("<IIii", 5, 8, 1, 1)
+        head = struct.pack("<IIII", 6, 8, 1, 0) + struct.pack("<IIii", 5, 8, 1, 1)
         head += struct.pack("<II", 1, len(name)) + name + bytes(-len(name) % 8)
         size += len(head)
         heads.append(struct.pack("<II", 14, size) + head)
@@ -210,47 +206,7 @@ def nested(depth: int) -> bytes:
 def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     """SciPy's reader crashes its process on such a file."""
     (tmp_path / "w.mat").write_bytes(nested(100_000))
-    assert "an array is no single structure" in refusal(matconvnet, tmp_path / "w.mat")
-
-
-def test_a_bomb_is_refused_before_it_fills_the_disk(
-    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matlab, "_MOST_BYTES", 1 << 22)
-    found = layers(tiny)
-    found[0]["weights"][0, 0] = np.zeros((1 << 21,), np.float32)
-    path = saved(tmp_path / "w.mat", found, do_compression=True)
-    assert path.stat().st_size < 1 << 19
-    assert "it inflates to more than 4194304 bytes" in refusal(matconvnet, path)
-    many = {f"x{number}": np.zeros(1 << 17, np.float32) for number in range(9)}
-    scipy.io.savemat(path, many, do_compression=True)
-    assert "it inflates to more than 4194304 bytes" in refusal(matconvnet, path)
-
-
-def test_values_whose_checksum_is_cut_off_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:
-    network = {"layers": np.array(layers(tiny), object).reshape(1, -1)}
-    path = tmp_path / "w.mat"
-    scipy.io.savemat(path, network, do_compression=True)
-    stored = bytearray(path.read_bytes()[:-4])
-    struct.pack_into("<I", stored, 132, len(stored) - 136)
-    path.write_bytes(stored)
-    assert "a compressed variable is not all there" in refusal(matconvnet, path)
-
-
-def test_the_temporary_file_ends_with_the_checkpoint(tiny: Checkpoint, tmp_path: Path) -> None:
-    path = saved(tmp_path / "w.mat", layers(tiny), do_compression=True)
-    before = descriptors()
-    read = matconvnet.read(path)
-    assert same(read, tiny)
-    del read
-    assert list(tmp_path.iterdir()) == [path]
-    assert descriptors() <= before
-
-
-def descriptors() -> int:
-    """How many files this process has open, where the system tells."""
-    listed = Path("/proc/self/fd")
-    return len(list(listed.iterdir())) if listed.is_dir() else 0
+    assert "cannot be used (" in refusal(matconvnet, tmp_path / "w.mat")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.0001, 0.01, 0.5, 0.9])
@@ -269,7 +225,7 @@ def test_damaged_files_are_refused_or_are_whole_checkpoints(
 ) -> None:
     """Such files crash SciPy's reader."""
     path = saved(tmp_path / "w.mat", layers(tiny), do_compression=compressed)
-    survive_damage(matconvnet, path.read_bytes(), path, seed=4)
+    survive_damage(matconvnet, path.read_bytes(), path, seed=4, mutants=10)
 
 
 def test_matlabs_files_are_told_by_how_they_begin(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -284,6 +240,16 @@ def test_no_framework_is_imported(tiny: Checkpoint, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from vgg16_weights.legacy import matconvnet\n"
         f"matconvnet.read(Path({str(path)!r}))['fc1.weight']\n"
-        "assert not {'scipy', 'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules)"
+        "assert not {'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_scipy_the_error_says_what_to_install(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "w.mat", layers(tiny))
+    monkeypatch.setattr(matconvnet, "find_spec", lambda _: None)
+    assert refusal(matconvnet, path).endswith(
+        'needs SciPy, which is not installed; expected pip install -e ".[formats]"'
+    )
