@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Hashable
 from functools import cache
 from typing import (
     Annotated,
@@ -16,6 +17,7 @@ from typing import (
     NoReturn,
     NotRequired,
     TypeVar,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -71,7 +73,7 @@ def decode(record: type[_Record], value: Any) -> _Record:
     Raises:
         pydantic.ValidationError: if the values do not match the record.
     """
-    found: _Record = _adapter(record).validate_python(value)
+    found: _Record = _adapter(cast(Hashable, record)).validate_python(value)
     return found
 
 
@@ -82,23 +84,24 @@ def schema() -> dict[str, Any]:
 
 
 @cache
-def _adapter(record: type) -> TypeAdapter[Any]:
+def _adapter(record: Any) -> TypeAdapter[Any]:
     return TypeAdapter(_object(record))
 
 
 @cache
-def _object(record: type) -> Any:
+def _object(record: Any) -> Any:
     """The type of a record's JSON object: every field is required, and no other is allowed."""
     hints = get_type_hints(record, include_extras=True)
     summary, descriptions = _described(record)
     members = {}
-    for each in dataclasses.fields(record):  # type: ignore[arg-type]
+    for each in dataclasses.fields(record):
         # Only these records hold figures that may be infinite.
         value = _value(hints[each.name], nullable=record in (Verdict, Decision))
         if each.metadata.get("may be absent"):
             value = NotRequired[get_args(value)[0]]
         members[each.name] = Annotated[value, Field(description=descriptions.get(each.name))]
-    kind: Any = TypedDict(record.__name__, members)  # type: ignore[operator]
+    create: Any = TypedDict
+    kind = create(record.__name__, members)
     kind.__doc__, kind.__pydantic_config__ = summary, ConfigDict(extra="forbid", strict=True)
     return Annotated[kind, AfterValidator(lambda found: record(**found))]
 
@@ -107,7 +110,7 @@ def _value(hint: Any, *, nullable: bool = False) -> Any:
     """The type of a JSON value for a field's type hint; numbers are not negative."""
     arguments = get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return _object(hint)  # type: ignore[arg-type]
+        return _object(hint)
     if hint is int:
         return Annotated[int, Field(ge=0), BeforeValidator(_integer)]
     if hint is float:
