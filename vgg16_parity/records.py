@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from vgg16_spec.checkpoint.seeded import is_seeded
 from vgg16_spec.logits import top
 
 Status = Literal["holds", "broken", "failed", "not run"]
-# What a verdict compares: a tap; a tap on the GPU with the CPU's; a tensor of the backward pass.
 Kind = Literal[
     "accumulated", "local", "beside cpu", "alone beside cpu", "gradient", "parameter", "velocity"
 ]
@@ -53,9 +52,9 @@ class Weights:
     def of(cls, checkpoint: Checkpoint) -> Weights:
         """The facts of a checkpoint; reads the whole file for its digest."""
         network, file = checkpoint.configuration, checkpoint.path
-        path, sha256 = (file.name, digest(file)) if file else ("", "")
-        facts = (network.name, network.parameters(), is_seeded(checkpoint), path, sha256)
-        return cls(*facts, checkpoint.metadata, network.classes)
+        facts = (network.name, network.parameters(), is_seeded(checkpoint))
+        where = (file.name, digest(file)) if file else ("", "")
+        return cls(*facts, *where, checkpoint.metadata, network.classes)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,8 @@ class CaseFacts:
         logits = np.array(expectation.preactivation(expectation.last))
         finite = [top(each[np.newaxis], 5)[0] if np.isfinite(each).all() else () for each in logits]
         facts = zip(case.labels, digests, finite, strict=True)
-        return cls(case.name, tuple(Image(*each, tuple(map(int, top5))) for *each, top5 in facts))
+        images = (Image(label, sha256, tuple(map(int, top5))) for label, sha256, top5 in facts)
+        return cls(case.name, tuple(images))
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ class Decision:
         arbiter_top5: the arbiter's five top classes, in order.
         margin: the arbiter's first logit minus its second; null if there is no second.
         largest_error: the largest |error| of the runtime's logits.
-        outcome: ``agrees`` if the top class and the set of five are the same; if classes changed
-            places, ``inside`` if the allowed error explains it, else ``flipped``.
+        outcome: ``agrees`` if top class and set of five are the same; otherwise ``inside`` if the
+            allowed error explains it, ``flipped`` if not.
     """
 
     top1: int
@@ -240,6 +240,7 @@ class Row:
 
 def iter_verdicts(row: Row, kind: Kind) -> Iterator[tuple[str, str, Verdict]]:
     """The case, the tap or tensor, and the verdict of every comparison of a kind."""
+    compared: list[tuple[str, str, Any]]
     if kind in ("gradient", "parameter", "velocity"):
         compared = [(kind, each.tensor, getattr(each, kind)) for each in row.gradients]
     else:
@@ -255,8 +256,7 @@ class Report:
     """A whole run.
 
     Attributes:
-        weights: the checkpoint.
-        cases: the inputs.
+        weights, cases: what the runtimes computed, and with what.
         device: where the runtimes ran: ``cpu``, ``cuda`` or ``both``.
         arbiter_seconds: the arbiter's time, error prediction included.
         peak_bytes: peak memory of this process, which runs the arbiter and judges.

@@ -8,27 +8,13 @@ import json
 import math
 import os
 import re
+import typing
+from collections.abc import Hashable
 from functools import cache
-from typing import (
-    Annotated,
-    Any,
-    Final,
-    NoReturn,
-    NotRequired,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Final, NoReturn, NotRequired, TypeVar, cast
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from onnx_arbiter.compare import Verdict
@@ -59,7 +45,7 @@ def read(path: str | os.PathLike[str]) -> Document:
         raise BadInput(path, problem, _EXPECTED)
     try:
         return decode(Document, document)
-    except ValidationError as refusal:
+    except pydantic.ValidationError as refusal:
         first = refusal.errors(include_url=False)[0]
         place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in first["loc"])
         raise BadInput(path, f"is damaged at ${place}: {first['msg']}", _EXPECTED) from refusal
@@ -71,7 +57,7 @@ def decode(record: type[_Record], value: Any) -> _Record:
     Raises:
         pydantic.ValidationError: if the values do not match the record.
     """
-    found: _Record = _adapter(record).validate_python(value)
+    found: _Record = _adapter(cast(Hashable, record)).validate_python(value)
     return found
 
 
@@ -82,42 +68,44 @@ def schema() -> dict[str, Any]:
 
 
 @cache
-def _adapter(record: type) -> TypeAdapter[Any]:
-    return TypeAdapter(_object(record))
+def _adapter(record: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(_object(record))
 
 
 @cache
-def _object(record: type) -> Any:
+def _object(record: Any) -> Any:
     """The type of a record's JSON object: every field is required, and no other is allowed."""
-    hints = get_type_hints(record, include_extras=True)
+    hints = typing.get_type_hints(record, include_extras=True)
     summary, descriptions = _described(record)
     members = {}
-    for each in dataclasses.fields(record):  # type: ignore[arg-type]
+    for each in dataclasses.fields(record):
         # Only these records hold figures that may be infinite.
         value = _value(hints[each.name], nullable=record in (Verdict, Decision))
         if each.metadata.get("may be absent"):
-            value = NotRequired[get_args(value)[0]]
+            value = NotRequired[typing.get_args(value)[0]]
         members[each.name] = Annotated[value, Field(description=descriptions.get(each.name))]
-    kind: Any = TypedDict(record.__name__, members)  # type: ignore[operator]
-    kind.__doc__, kind.__pydantic_config__ = summary, ConfigDict(extra="forbid", strict=True)
+    create: Any = TypedDict
+    kind = create(record.__name__, members)
+    kind.__doc__ = summary
+    kind.__pydantic_config__ = pydantic.ConfigDict(extra="forbid", strict=True)
     return Annotated[kind, AfterValidator(lambda found: record(**found))]
 
 
 def _value(hint: Any, *, nullable: bool = False) -> Any:
     """The type of a JSON value for a field's type hint; numbers are not negative."""
-    arguments = get_args(hint)
+    arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return _object(hint)  # type: ignore[arg-type]
+        return _object(cast(Any, hint))
     if hint is int:
         return Annotated[int, Field(ge=0), BeforeValidator(_integer)]
     if hint is float:
         figure = Annotated[float, Field(ge=0)]
         return Annotated[figure | None, AfterValidator(_figure)] if nullable else figure
-    if get_origin(hint) is Annotated:
+    if typing.get_origin(hint) is Annotated:
         return Annotated[hint, BeforeValidator(_integer)]
-    if get_origin(hint) is tuple:
+    if typing.get_origin(hint) is tuple:
         return Annotated[list[_value(arguments[0])], AfterValidator(tuple)]  # type: ignore[misc]
-    if get_origin(hint) is dict:
+    if typing.get_origin(hint) is dict:
         return dict[str, _value(arguments[1])]  # type: ignore[misc]
     if type(None) in arguments:
         return _value(arguments[0]) | None

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from parity_tests.support import report_page
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import decision, everything, report, row, verdict
-from vgg16_parity.records import BesideCpu, GradientVerdict, Report
+from vgg16_parity.records import BesideCpu, GradientVerdict, LayerVerdict, Report
 from vgg16_parity.report import schema
 from vgg16_parity.report.json import Change, Document, encode, to_json
 from vgg16_parity.report.table import COLUMNS, remarks, table
@@ -171,12 +171,12 @@ def accepts(document: dict[str, Any]) -> bool:
 
 
 def test_what_the_released_schema_accepts_and_refuses_is_as_before() -> None:
-    layer = row().cases[0].layers[0]
+    judged = dataclasses.replace(verdict(), histogram=(1,))
+    layer = LayerVerdict("fc1", judged, judged)
     case = dataclasses.replace(row().cases[0], layers=(layer,), notes=("a note",))
-    gradient = GradientVerdict("fc2.weight", verdict(), verdict(), verdict())
-    one_of_each = row(
-        cases=(case,), gradients=(gradient,), beside_cpu=(BesideCpu("photographs", (layer,)),)
-    )
+    gradient = GradientVerdict("fc2.weight", judged)
+    beside = BesideCpu("photographs", (LayerVerdict("fc1", judged),))
+    one_of_each = row(cases=(case,), gradients=(gradient,), beside_cpu=(beside,))
     document = to_json(report(one_of_each), [Change("run", "device", "cpu", "cuda")])
     released = Draft202012Validator(RELEASED)
     assert released.is_valid(document)
