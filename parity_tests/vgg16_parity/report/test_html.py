@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS[:1]]
+RUNS = "document.querySelector('#runs .scroll')"
 HOSTILE = "<script>alert(1)</script>\"'&<img src=http://example.org/x.png>"
 
 
@@ -232,12 +233,14 @@ def complaints(browser: Browser, file: Path, width: int, scheme: str) -> list[st
     page_width = tab.evaluate("document.documentElement.scrollWidth")
     if page_width > width:
         found.append(f"{page_width} pixels wide on a screen of {width}")
-    for cell in tab.locator(
-        "#runs tbody tr > :is(:nth-child(1), :nth-child(2), :nth-child(4), :nth-child(5))"
-    ).all():
-        box = cell.bounding_box()
-        if box is not None and not 0 <= box["x"] <= box["x"] + box["width"] <= width:
-            found.append(f"{cell.inner_text()!r} of a run is outside the screen")
+    if tab.evaluate(f"(each => each.scrollWidth > each.clientWidth)({RUNS})"):
+        found.append("the table of runs scrolls sideways")
+    # The runtime, its verdict, R and Z.
+    for column in (1, 2, 4, 5):
+        for cell in tab.locator(f"#runs tbody tr > :nth-child({column})").all():
+            box = cell.bounding_box()
+            if box is not None and not 0 <= box["x"] <= box["x"] + box["width"] <= width:
+                found.append(f"{cell.inner_text()!r} of a run is outside the screen")
     for name in ("img", "svg", ".cell.wrong"):
         if not tab.locator(name).first.is_visible():
             found.append(f"no {name} can be seen")
