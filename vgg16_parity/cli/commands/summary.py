@@ -81,7 +81,7 @@ def _print_architecture(network: Configuration, *, as_json: bool) -> None:
         print_json({**facts, "layers": layers})
         return
     print(f"Configuration {network.name}, input {shape_text(network.input_shape)} (channels first)")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             str(layer["name"]),
             str(layer["torchvision"]),
