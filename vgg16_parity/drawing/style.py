@@ -127,8 +127,16 @@ def add_rectangle(
     """Add a rectangle; ``edge`` is the colour of its edge, 2 pixels wide."""
     from matplotlib.patches import Rectangle
 
-    style = {"facecolor": colour, "edgecolor": edge, "linewidth": points(2)}
-    figure.axes[0].add_patch(Rectangle(corner, *size, **style, zorder=zorder, gid=gid))
+    patch = Rectangle(
+        corner,
+        *size,
+        facecolor=colour,
+        edgecolor=edge,
+        linewidth=points(2),
+        zorder=zorder,
+        gid=gid,
+    )
+    figure.axes[0].add_patch(patch)
 
 
 def add_line(
@@ -144,8 +152,8 @@ def add_line(
     """Add a line of ``width`` pixels through points."""
     from matplotlib.lines import Line2D
 
-    style = {"color": colour, "linewidth": points(width)}
-    figure.axes[0].add_line(Line2D(xs, ys, **style, solid_capstyle=cap, gid=gid))
+    line = Line2D(xs, ys, color=colour, linewidth=points(width), solid_capstyle=cap, gid=gid)
+    figure.axes[0].add_line(line)
 
 
 def points(pixels: float) -> float:

@@ -110,3 +110,18 @@ def test_an_interrupted_run_is_exit_status_130(
 
     monkeypatch.setattr(app, "app", interrupted)
     assert vgg16("summary") == (130, "", "vgg16: interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_reader_that_has_left_ends_the_run_in_silence() -> None:
+    command = [sys.executable, "-m", "vgg16_parity", "summary"]
+    # Unbuffered, Typer would meet the broken pipe first, and end with 1.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate()
+    assert (process.returncode, err) == (128 + signal.SIGPIPE, "")
