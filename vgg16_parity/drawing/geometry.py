@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
+from vgg16_parity.drawing.style import Point
 from vgg16_spec.architecture import (
     Configuration,
     Convolution,
@@ -24,7 +25,6 @@ from vgg16_spec.architecture import (
 )
 
 Kind = Literal["input", "convolution", "pointwise", "pooling", "flatten", "dense", "softmax"]
-Point: TypeAlias = tuple[float, float]
 Polygon: TypeAlias = tuple[Point, ...]
 
 WIDTH: Final = 800.0

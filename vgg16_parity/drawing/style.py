@@ -1,23 +1,26 @@
-"""What every drawing has in common: colours, letters, and files that are the same bytes twice."""
+"""What every drawing shares: colours, fonts, shapes, and files whose bytes are repeatable."""
 
 from __future__ import annotations
 
 import colorsys
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vgg16_spec.files.atomic import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
+    from matplotlib.typing import CapStyleType
+
+Point: TypeAlias = tuple[float, float]
 
 PAPER: Final = "#ffffff"
 INK: Final = "#1d2733"
 QUIET: Final = "#566270"
 RULE: Final = "#c9d0d8"
-# By what computes a map; told apart in grey and by people who do not see red or green, too.
+# By kind of layer; distinct in grey and for red-green colour blindness, too.
 COLOURS: Final = {
     "input": "#aeb7c2",
     "convolution": "#3f7fc1",
@@ -28,28 +31,28 @@ COLOURS: Final = {
     "softmax": "#7a5aa6",
 }
 
-# Widths were measured with the first, which comes with matplotlib and is the widest.
+# Layouts are measured with the first font, which comes with matplotlib and is the widest.
 _FONT: Final = "DejaVu Sans"
 _FONTS: Final = "'DejaVu Sans', Verdana, Helvetica, Arial, sans-serif"
 _POINTS_PER_PIXEL: Final = 0.75  # 96 pixels an inch, 72 points
-# Two pixels of a PNG for one of the picture.
+# Two pixels of the PNG for each pixel of the picture.
 _PNG_DPI: Final = 192
 
 
 def settings() -> Any:
-    """What matplotlib is set to while a picture is drawn and written, for ``rc_context``."""
+    """Matplotlib's settings for drawing and writing a picture, for ``rc_context``."""
     return {
         "font.family": _FONT,
         "figure.dpi": 96,
-        "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
-        "svg.hashsalt": "vgg16",  # or its identifiers would be other ones each time
+        "svg.fonttype": "none",  # text that can be searched, selected and read aloud
+        "svg.hashsalt": "vgg16",  # the same identifiers each time
         "path.simplify": False,
         "text.parse_math": False,
     }
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty picture of that many pixels, whose one pair of axes counts them from below left."""
+    """An empty picture; its one pair of axes counts pixels from the lower left corner."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -61,10 +64,10 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def write(figure: Figure, out: Path, title: str) -> None:
-    """Write a picture as SVG or PNG, whichever ``out`` ends in; whole or not at all.
+    """Write a picture as SVG or PNG, by the ending of ``out``, whole or not at all.
 
-    ``title`` is what programs that read pictures aloud say. Neither date nor version is written.
-    Raises ``BadInput`` where the file cannot be written.
+    Screen readers say ``title``. Neither a date nor a version is written. Raises ``BadInput`` if
+    the file cannot be written.
     """
     with whole_file(out) as temporary:
         if out.suffix.lower() == ".svg":
@@ -78,7 +81,7 @@ def write(figure: Figure, out: Path, title: str) -> None:
 
 
 def _write_png(figure: Figure, path: Path, title: str) -> None:
-    """A third of matplotlib's own file: few colours, of which a palette holds all that matter."""
+    """A palette of 256 colours makes the file a third of the size of matplotlib's own."""
     from PIL import Image, PngImagePlugin
 
     pixels = io.BytesIO()
@@ -89,24 +92,21 @@ def _write_png(figure: Figure, path: Path, title: str) -> None:
     few.save(path, "PNG", optimize=True, pnginfo=about, dpi=(_PNG_DPI, _PNG_DPI))
 
 
-def say(
+def add_text(
     figure: Figure,
-    at: tuple[float, float],
+    at: Point,
     text: str,
     *,
     size: float = 10,
     colour: str = INK,
     bold: bool = False,
     align: str = "left",
-) -> Text:
-    """Put text on a picture: ``at`` is the baseline's left end, middle or right end.
-
-    ``size`` is in pixels.
-    """
-    return figure.axes[0].text(
+) -> None:
+    """Add text of ``size`` pixels; ``at`` is the left end, middle or right end of its baseline."""
+    figure.axes[0].text(
         *at,
         text,
-        fontsize=size * _POINTS_PER_PIXEL,
+        fontsize=points(size),
         color=colour,
         fontweight="bold" if bold else "normal",
         ha=align,
@@ -114,13 +114,55 @@ def say(
     )
 
 
+def add_rectangle(
+    figure: Figure,
+    corner: Point,
+    size: Point,
+    colour: str,
+    *,
+    edge: str = "none",
+    zorder: float = 1,
+    gid: str | None = None,
+) -> None:
+    """Add a rectangle; ``edge`` is the colour of its edge, 2 pixels wide."""
+    from matplotlib.patches import Rectangle
+
+    patch = Rectangle(
+        corner,
+        *size,
+        facecolor=colour,
+        edgecolor=edge,
+        linewidth=points(2),
+        zorder=zorder,
+        gid=gid,
+    )
+    figure.axes[0].add_patch(patch)
+
+
+def add_line(
+    figure: Figure,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    colour: str,
+    *,
+    width: float = 1,
+    cap: CapStyleType = "butt",
+    gid: str | None = None,
+) -> None:
+    """Add a line of ``width`` pixels through points."""
+    from matplotlib.lines import Line2D
+
+    line = Line2D(xs, ys, color=colour, linewidth=points(width), solid_capstyle=cap, gid=gid)
+    figure.axes[0].add_line(line)
+
+
 def points(pixels: float) -> float:
-    """A length in matplotlib's points."""
+    """A length in points, matplotlib's unit of fonts and lines."""
     return pixels * _POINTS_PER_PIXEL
 
 
 def shade(colour: str, change: float) -> str:
-    """A colour made lighter, up to 1 for white, or darker, down to -1 for black."""
+    """A lighter colour, up to 1 for white, or a darker one, down to -1 for black."""
     red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     lightness += change * (1 - lightness if change > 0 else lightness)

@@ -7,7 +7,18 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from vgg16_parity.drawing.geometry import MARGIN, WIDTH
-from vgg16_parity.drawing.style import COLOURS, INK, QUIET, RULE, canvas, points, say, shade
+from vgg16_parity.drawing.style import (
+    COLOURS,
+    INK,
+    QUIET,
+    RULE,
+    Point,
+    add_line,
+    add_rectangle,
+    add_text,
+    canvas,
+    shade,
+)
 from vgg16_spec.architecture import CONFIGURATIONS, POOLING_SIZE, Configuration, Dense
 
 if TYPE_CHECKING:
@@ -22,7 +33,7 @@ PAPERS: Final = ("A", "B", "C", "D", "E")
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of the table.
 
     Attributes:
@@ -62,24 +73,26 @@ def columns(chosen: Configuration) -> tuple[Configuration, ...]:
     return tuple(CONFIGURATIONS[name] for name in shown)
 
 
-def rows(shown: tuple[Configuration, ...]) -> list[Row]:
+def rows(shown: tuple[Configuration, ...]) -> list[TableRow]:
     """The table from top to bottom, in the paper's words."""
     found = [
-        Row("column", tuple((n.name, f"{len(n.weighted_layers)} weight layers") for n in shown)),
-        Row("input", tuple((f"{n.input_size}×{n.input_size} RGB image",) for n in shown)),
+        TableRow(
+            "column", tuple((n.name, f"{len(n.weighted_layers)} weight layers") for n in shown)
+        ),
+        TableRow("input", tuple((f"{n.input_size}×{n.input_size} RGB image",) for n in shown)),
     ]
     pooling = (f"max pooling {POOLING_SIZE}×{POOLING_SIZE}",)
     for block in range(len(shown[0].column)):
         cells = tuple(tuple(f"conv{c}" for c in n.column[block].split()) for n in shown)
-        found.append(Row(f"block{block + 1}", cells))
-        found.append(Row(f"pool{block + 1}", (pooling,) * len(shown), COLOURS["pooling"]))
+        found.append(TableRow(f"block{block + 1}", cells))
+        found.append(TableRow(f"pool{block + 1}", (pooling,) * len(shown), COLOURS["pooling"]))
     dense = [[x for x in n.layers if isinstance(x, Dense)] for n in shown]
     for layers in zip(*dense, strict=True):
         cells = tuple((f"FC-{layer.out_features}",) for layer in layers)
-        found.append(Row(layers[0].name, cells, COLOURS["dense"]))
-    found.append(Row("softmax", (("soft-max",),) * len(shown), COLOURS["softmax"]))
+        found.append(TableRow(layers[0].name, cells, COLOURS["dense"]))
+    found.append(TableRow("softmax", (("soft-max",),) * len(shown), COLOURS["softmax"]))
     parameters = tuple((f"{n.parameters():,}", "parameters") for n in shown)
-    return [*found, Row("parameters", parameters)]
+    return [*found, TableRow("parameters", parameters)]
 
 
 def added(cell: tuple[str, ...], left: tuple[str, ...]) -> list[bool]:
@@ -99,13 +112,13 @@ def table(chosen: Configuration) -> Figure:
     found = rows(shown)
     height = _HEAD + sum(row.height for row in found) + MARGIN
     figure = canvas(WIDTH, height)
-    say(figure, (MARGIN, height - 32), title(chosen), size=17, bold=True)
+    add_text(figure, (MARGIN, height - 32), title(chosen), size=17, bold=True)
     fact = "Simonyan & Zisserman (2014) · in bold, what the column on the left does not have"
-    say(figure, (MARGIN, height - 50), fact, size=11, colour=QUIET)
+    add_text(figure, (MARGIN, height - 50), fact, size=11, colour=QUIET)
     step = (WIDTH - 2 * MARGIN) / len(shown)
     marked = MARGIN + shown.index(CONFIGURATIONS[chosen.name]) * step
     top = height - _HEAD
-    _box(figure, (marked, MARGIN), (step, top - MARGIN), shade(_MARK, 0.82))
+    add_rectangle(figure, (marked, MARGIN), (step, top - MARGIN), shade(_MARK, 0.82), zorder=0.5)
     y = top
     for row, below in zip(found, [*found[1:], found[-1]], strict=True):
         y -= row.height
@@ -114,17 +127,19 @@ def table(chosen: Configuration) -> Figure:
         if not (row.colour or below.colour):
             _rule(figure, y)
     _rule(figure, top)
-    _box(figure, (marked, MARGIN), (step, top - MARGIN), "none", edge=_MARK, gid="marked")
+    add_rectangle(
+        figure, (marked, MARGIN), (step, top - MARGIN), "none", edge=_MARK, zorder=3, gid="marked"
+    )
     return figure
 
 
-def _cell(figure: Figure, row: Row, first: int, corner: tuple[float, float], width: float) -> None:
+def _cell(figure: Figure, row: TableRow, first: int, corner: Point, width: float) -> None:
     x, y = corner
     lines = row.cells[first]
     if row.colour:
         # Pale, so that the letters stand out.
         inset = (x + 3, y + 3), (width - 6, row.height - 6)
-        _box(figure, *inset, shade(row.colour, 0.72))
+        add_rectangle(figure, *inset, shade(row.colour, 0.72), zorder=0.5)
     block = row.name.startswith("block")
     left = row.cells[first - 1] if first and first < len(PAPERS) else lines
     bold = added(lines, left) if block else [row.name == "column", False]
@@ -132,7 +147,7 @@ def _cell(figure: Figure, row: Row, first: int, corner: tuple[float, float], wid
     for index, line in enumerate(lines):
         heading = row.name == "column" and index == 0
         quiet = row.name in ("column", "parameters") and not heading
-        say(
+        add_text(
             figure,
             (x + width / 2, at - index * _LINE),
             line,
@@ -144,29 +159,4 @@ def _cell(figure: Figure, row: Row, first: int, corner: tuple[float, float], wid
 
 
 def _rule(figure: Figure, y: float) -> None:
-    from matplotlib.lines import Line2D
-
-    line = Line2D((MARGIN, WIDTH - MARGIN), (y, y), color=RULE, linewidth=points(0.8))
-    figure.axes[0].add_line(line)
-
-
-def _box(
-    figure: Figure,
-    corner: tuple[float, float],
-    size: tuple[float, float],
-    colour: str,
-    edge: str = "",
-    gid: str | None = None,
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    patch = Rectangle(
-        corner,
-        *size,
-        facecolor=colour,
-        edgecolor=edge or "none",
-        linewidth=points(2) if edge else 0,
-        zorder=3 if edge else 0.5,
-        gid=gid,
-    )
-    figure.axes[0].add_patch(patch)
+    add_line(figure, (MARGIN, WIDTH - MARGIN), (y, y), RULE, width=0.8, cap="projecting")

@@ -19,7 +19,20 @@ from vgg16_parity.drawing.geometry import (
     kind_of,
     scene,
 )
-from vgg16_parity.drawing.style import COLOURS, INK, PAPER, QUIET, RULE, canvas, points, say, shade
+from vgg16_parity.drawing.style import (
+    COLOURS,
+    INK,
+    PAPER,
+    QUIET,
+    RULE,
+    Point,
+    add_line,
+    add_rectangle,
+    add_text,
+    canvas,
+    points,
+    shade,
+)
 from vgg16_spec.architecture import Configuration, Shape
 
 if TYPE_CHECKING:
@@ -73,13 +86,13 @@ def words(shape: Shape) -> str:
 
 
 def _title(figure: Figure, network: Configuration, height: float) -> None:
-    say(figure, (MARGIN, height - 32), title(network), size=17, bold=True)
+    add_text(figure, (MARGIN, height - 32), title(network), size=17, bold=True)
     facts = (
         f"{len(network.weighted_layers)} layers with weights · "
         f"{network.parameters():,} parameters · "
         f"{network.multiply_adds():,} multiply-adds for one image"
     )
-    say(figure, (MARGIN, height - 50), facts, size=11, colour=QUIET)
+    add_text(figure, (MARGIN, height - 50), facts, size=11, colour=QUIET)
 
 
 def _boxes(figure: Figure, placed: Scene) -> None:
@@ -114,7 +127,7 @@ def _colours(figure: Figure, placed: Scene, top: float) -> None:
     for index, kind in enumerate(shown):
         at = (_LEGEND[0], top - _LINE * index)
         _swatch(figure, at, COLOURS[kind])
-        say(figure, (at[0] + _INDENT, at[1]), _KINDS[kind])
+        add_text(figure, (at[0] + _INDENT, at[1]), _KINDS[kind])
 
 
 def _scales(figure: Figure, placed: Scene, top: float) -> None:
@@ -128,17 +141,14 @@ def _scales(figure: Figure, placed: Scene, top: float) -> None:
         count = 2 ** math.floor(math.log2(_LONGEST_BAR / scale))
         x, y = _LEGEND[1], top - _LINE * index
         middle, end = y + _SWATCH / 2, x + count * scale
-        _line(figure, (x, end), (middle, middle), INK, f"scale-{what}")
+        add_line(figure, (x, end), (middle, middle), INK, gid=f"scale-{what}")
         for tick in (x, end):
-            _line(figure, (tick, tick), (y, y + _SWATCH), INK)
-        say(figure, (x + _LONGEST_BAR + 8, y), f"{count} {what}")
+            add_line(figure, (tick, tick), (y, y + _SWATCH), INK)
+        add_text(figure, (x + _LONGEST_BAR + 8, y), f"{count} {what}")
 
 
-def _swatch(figure: Figure, at: tuple[float, float], colour: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    patch = Rectangle(at, _SWATCH, _SWATCH, facecolor=colour, edgecolor="none")
-    figure.axes[0].add_patch(patch)
+def _swatch(figure: Figure, at: Point, colour: str) -> None:
+    add_rectangle(figure, at, (_SWATCH, _SWATCH), colour)
 
 
 def _labels(network: Configuration) -> list[list[Label]]:
@@ -171,32 +181,19 @@ def _columns(figure: Figure, placed: Scene, columns: list[list[Label]], top: flo
         _lead(figure, placed.of(index), (x, x + step - 2 * _INDENT), top + 6)
         for shape, labels in _groups(column):
             y -= _LINE
-            say(figure, (x, y), words(shape), bold=True, colour=QUIET)
+            add_text(figure, (x, y), words(shape), bold=True, colour=QUIET)
             for name, kind, _ in labels:
                 y -= _LINE
                 _swatch(figure, (x, y), COLOURS[kind])
-                say(figure, (x + _INDENT, y), name)
+                add_text(figure, (x + _INDENT, y), name)
             y -= _BETWEEN_GROUPS
 
 
-def _lead(
-    figure: Figure, volumes: tuple[Volume, ...], rule: tuple[float, float], height: float
-) -> None:
+def _lead(figure: Figure, volumes: tuple[Volume, ...], rule: Point, height: float) -> None:
     """A line over a column of labels, and one from its volumes down to it."""
     corners = [corner for volume in volumes for corner in (*volume.front, *volume.side)]
     left, right = (end(x for x, _ in corners) for end in (min, max))
     bottom = min(y for _, y in corners) - 5
     middle, target = (left + right) / 2, sum(rule) / 2
-    _line(figure, rule, (height, height), RULE)
-    _line(figure, (middle, middle, target), (bottom, height + _LEADERS - 24, height), RULE)
-
-
-def _line(
-    figure: Figure, xs: tuple[float, ...], ys: tuple[float, ...], colour: str, gid: str = ""
-) -> None:
-    from matplotlib.lines import Line2D
-
-    line = Line2D(xs, ys, color=colour, linewidth=points(1), solid_capstyle="butt")
-    if gid:
-        line.set_gid(gid)
-    figure.axes[0].add_line(line)
+    add_line(figure, rule, (height, height), RULE)
+    add_line(figure, (middle, middle, target), (bottom, height + _LEADERS - 24, height), RULE)

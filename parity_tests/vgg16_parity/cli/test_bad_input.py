@@ -216,14 +216,6 @@ def test_a_checkpoint_of_another_configuration_is_one_line(
     )
 
 
-def test_a_destination_whose_name_tells_nothing_is_one_line(
-    vgg16: Command, tiny: Checkpoint, tmp_path: Path
-) -> None:
-    done = vgg16("port", tiny.file, tmp_path / "weights.bin")
-    assert done.status == 2
-    assert "its name does not tell the format; expected one that ends in .safetensors" in done.err
-
-
 def test_an_export_into_a_used_folder_is_one_line(vgg16: Command, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     done = vgg16("export", "--framework", "torch", "--configuration", "tiny", "--out", tmp_path)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onnx_arbiter.limits import LIMITS
-from parity_tests.support.helpers import Command
+from parity_tests.support.helpers import Command, same
+from vgg16_parity.cli.options import resolve
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 CAT, ROCKET = (str(photograph.path) for photograph in PHOTOGRAPHS)
@@ -173,3 +176,36 @@ def test_no_report_replaces_a_port_or_the_older_report(vgg16: Command, tmp_path:
         assert done.status == 2
         assert "a file of its own" in done.err
     assert (mine.read_text(), old.read_text()) == (WRONG, "{}")
+
+
+@pytest.mark.slow
+def test_weights_of_every_format_are_taken(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    for name in ("w.pth", "w.weights.h5", "w.safetensors"):
+        assert vgg16("port", tiny.file, tmp_path / name).status == 0
+        assert same(resolve(str(tmp_path / name), "tiny"), tiny)
+    one = ["--weights", tmp_path / "w.weights.h5", "--runtimes", "torch", "--images", CAT]
+    done = vgg16("parity", *one, "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["weights"]["metadata"]["source"] == tiny.metadata.source
+
+
+@pytest.mark.slow
+def test_runtimes_may_be_spaced_and_each_is_run_once(vgg16: Command) -> None:
+    chosen = ["--runtimes", "torch, torch", "--images", CAT]
+    done = vgg16("parity", "--configuration", "tiny", *chosen, "--json")
+    assert done.status == 0, done.err
+    assert [row["runtime"] for row in json.loads(done.out)["rows"]] == ["torch", "torch"]
+
+
+@pytest.mark.slow
+def test_a_runtime_that_was_asked_for_and_is_missing_is_exit_status_1(
+    vgg16: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vgg16_parity.runtimes import registry
+
+    monkeypatch.setattr(registry, "find_spec", lambda n: None if n == "jax" else find_spec(n))
+    done = vgg16("parity", "--configuration", "tiny", "--runtimes", "torch,keras-jax")
+    assert done.status == 1
+    assert "Parity is not shown: keras-jax (strict), keras-jax (default) did not run." in done.out

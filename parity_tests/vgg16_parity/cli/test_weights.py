@@ -1,4 +1,4 @@
-"""``vgg16 port`` between all formats, and ``vgg16 weights verify``."""
+"""``vgg16 weights verify``."""
 
 from __future__ import annotations
 
@@ -7,32 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import vgg16_weights
-from parity_tests.support.helpers import Command, same
+from parity_tests.support.helpers import Command
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.checkpoint.seeded import generate
-
-
-@pytest.mark.parametrize("name", vgg16_weights.writable())
-def test_port_takes_every_format_by_name(
-    vgg16: Command, tiny: Checkpoint, tmp_path: Path, name: str
-) -> None:
-    done = vgg16("port", tiny.file, tmp_path / "w", "--to", name, "--json")
-    assert json.loads(done.out)["format"] == name
-    done = vgg16("port", tmp_path / "w", tmp_path / "back.safetensors", "--from", name)
-    assert done.status == 0, done.err
-    assert same(vgg16_weights.read(tmp_path / "back.safetensors"), tiny)
-
-
-def test_port_leaves_the_classifier_out_when_asked(
-    vgg16: Command, tiny: Checkpoint, tmp_path: Path
-) -> None:
-    assert vgg16("port", tiny.file, tmp_path / "w.pth", "--no-top").status == 0
-    read = vgg16_weights.read(tmp_path / "w.pth")
-    assert not read.configuration.include_top
-    assert same(read, tiny.without_top())
 
 
 def test_verify_shows_each_tensors_digest(vgg16: Command, tiny: Checkpoint) -> None:
