@@ -1,4 +1,4 @@
-"""What the plots of the benchmarks share: panels, a runtime's colour, the file."""
+"""The panels, colours and files of the benchmarks' plots."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that stay apart for colour-blind eyes (Okabe and Ito).
+# The palette of Okabe and Ito, which colour-blind readers can tell apart.
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 def panels(titles: Iterable[str], height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a title, one below the other, each ``height`` inches high."""
+    """A figure with one panel per title, stacked, each ``height`` inches high."""
     from matplotlib.figure import Figure
 
     named = list(titles)
@@ -32,16 +32,16 @@ def panels(titles: Iterable[str], height: float) -> tuple[Figure, list[Axes]]:
 
 
 def colours(runtimes: Iterable[str]) -> dict[str, str]:
-    """A runtime -> its colour, in the order in which they are first named."""
+    """Runtime -> its colour, in order of first appearance."""
     return dict(zip(dict.fromkeys(runtimes), itertools.cycle(_COLOURS), strict=False))
 
 
 def name_layers(panel: Axes) -> None:
-    """Make room for the taps' names below a panel."""
+    """Turn the names of the taps below a panel so that they fit."""
     panel.tick_params(axis="x", rotation=60, labelsize=8)
 
 
 def write(figure: Figure, path: Path) -> None:
-    """As PNG, with the same bytes each time."""
+    """Write a figure as PNG, with the same bytes each time."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})

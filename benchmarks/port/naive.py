@@ -1,7 +1,7 @@
-"""How weights are ported without this project: load everything, build the other model, save it.
+"""Porting weights without this project: load everything, build the other model, save it.
 
-Keras runs on PyTorch here (``KERAS_BACKEND=torch``), so that no TensorFlow is needed beside it.
-Neither framework is imported before a port is made: they do not belong into the other workers.
+Keras runs on PyTorch (``KERAS_BACKEND=torch``). Frameworks are imported inside the functions, so
+that the workers of other tasks do not load them.
 """
 
 from __future__ import annotations
@@ -84,9 +84,10 @@ def _keras_model(network: Configuration) -> Any:
 
 
 def _torch_model(network: Configuration) -> Callable[[], torch.nn.Module]:
-    """What makes a model of torchvision's where it has one, with the values that it draws.
+    """A constructor, torchvision's if it has one, of a model with random weights.
 
-    Imported now: the tiny network, ported first, is none of torchvision's.
+    torchvision is imported here and not when the constructor is called: the tiny network, which is
+    ported first, is none of torchvision's, so that the import would be timed.
     """
     if network.name in TORCHVISION:
         import torchvision
@@ -98,7 +99,7 @@ def _torch_model(network: Configuration) -> Callable[[], torch.nn.Module]:
     return partial(VGG, network.name, classes=network.classes)
 
 
-# Formats from and to -> what gives a configuration's port.
+# Source and target format -> a configuration's port.
 NAIVE: Final[Mapping[tuple[str, str], Callable[[Configuration], Port]]] = MappingProxyType(
     {
         ("torchvision", "keras-weights-h5"): torch_to_keras,

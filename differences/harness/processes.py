@@ -14,24 +14,24 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def ask(name: str, environment: Mapping[str, str], *arguments: str) -> Any:
-    """What ``python -m differences.NAME ARGUMENTS`` prints as JSON, in its last line.
+    """The JSON in the last line that ``python -m differences.NAME ARGUMENTS`` prints.
 
     Args:
-        name: of the experiment; its module answers where it is run as a script.
-        environment: variables of the process, beside or instead of this one's.
-        arguments: handed on.
+        name: a module that prints its answer when it is run as a script.
+        environment: variables added to those of this process.
+        arguments: the script's arguments.
 
-    Raises ``RuntimeError`` with what the process complained of where it fails.
+    Raises:
+        RuntimeError: the process fails; has the end of its error output.
     """
-    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | dict(environment)
     done = subprocess.run(
         [sys.executable, "-m", f"differences.{name}", *arguments],
         cwd=_ROOT,
-        env=variables,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"differences.{name} in a process of its own: {done.stderr[-2000:]}")
+        raise RuntimeError(f"differences.{name} failed in its own process: {done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from differences.harness import tf32
+from differences.arithmetic import tf32
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
 from parity_tests.support.helpers import Batch
@@ -41,7 +41,7 @@ def ratios(
 
 
 @pytest.mark.parametrize(
-    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.cut_off, MODES["tf32"])]
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
 )
 def test_tf32_predicts_what_its_operands_do(
     tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
@@ -54,7 +54,7 @@ def test_tf32_predicts_what_its_operands_do(
 
 
 @pytest.mark.parametrize(
-    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.cut_off, MODES["tf32"])]
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
 )
 def test_tf32_predicts_what_the_operands_of_a_layer_alone_do(
     tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
@@ -82,10 +82,10 @@ def test_what_is_cut_off_of_a_layers_outputs_is_predicted(tiny: Checkpoint, batc
         np.square(first.local[mode.name], dtype=np.float64) for mode in (MODES["tf32"], NEAREST)
     )
     predicted = np.sqrt(cut - rounded)
-    weight = tf32.cut_off(tiny["block1_conv1.weight"])
+    weight = tf32.truncated(tiny["block1_conv1.weight"])
     layer = tiny.configuration.layers[0]
     assert isinstance(layer, Convolution)
-    products = reference.multiply(layer, weight, tf32.cut_off(images))
+    products = reference.multiply(layer, weight, tf32.truncated(images))
     bias = reference.for_channels(tiny["block1_conv1.bias"], products)
     nearer = -(products + bias - first.before) * np.sign(first.before - bias)
     slope = float((nearer * predicted).sum() / np.square(predicted).sum())
@@ -118,7 +118,7 @@ def test_tf32_passes_whether_operands_are_rounded_or_cut_off(
     images = batch(tiny)
     predictions = list(predict(tiny, images, [MODES["tf32"], NEAREST]))
     rounded, cut = (
-        tf32.run_with_operands(tiny, images, operands) for operands in (tf32.nearest, tf32.cut_off)
+        tf32.run_with_operands(tiny, images, operands) for operands in (tf32.nearest, tf32.truncated)
     )
     assert max(ratios(predictions, rounded, MODES["tf32"], "accumulated")) < LIMITS.ratio.limit
     # What is cut off adds up: without the mean, the last layers would be called wrong.
