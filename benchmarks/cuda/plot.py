@@ -13,7 +13,6 @@ from benchmarks.harness import plots
 from vgg16_parity.records import Row
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # A plot's file -> what it shows.
@@ -39,24 +38,14 @@ def figures(results: Results) -> Mapping[str, Figure]:
 
 def _layers(rows: list[Row]) -> Figure:
     """The rms error of every tap on the first case, one panel per lane."""
-    lanes = list(dict.fromkeys(row.lane for row in rows))
-    colours = plots.colours(row.runtime for row in rows)
-    figure, panels = plots.panels(
-        (f"{lane}: rms error of a layer's outputs" for lane in lanes), 3.2
-    )
-    for lane, panel in zip(lanes, panels, strict=True):
-        for row in (row for row in rows if row.lane == lane):
-            taps = {layer.tap: layer.accumulated for layer in row.cases[0].layers}
-            observed = [verdict.rms_error for verdict in taps.values()]
-            panel.semilogy(
-                list(taps), observed, ".-", color=colours[row.runtime], label=row.runtime
-            )
-            predicted = [verdict.rms_predicted for verdict in taps.values()]
-            panel.semilogy(list(taps), predicted, ":", color="black")
-        panel.plot([], [], ":", color="black", label="predicted")
-        plots.name_layers(panel)
-        _name_lines(panel)
-    return figure
+    lanes: dict[str, list[plots.Errors]] = {}
+    for row in rows:
+        taps = {layer.tap: layer.accumulated for layer in row.cases[0].layers}
+        observed = [verdict.rms_error for verdict in taps.values()]
+        predicted = [verdict.rms_predicted for verdict in taps.values()]
+        line = plots.Errors(row.runtime, list(taps), observed, predicted)
+        lanes.setdefault(row.lane, []).append(line)
+    return plots.errors(lanes)
 
 
 def _throughput(results: Results) -> Figure:
@@ -78,10 +67,5 @@ def _throughput(results: Results) -> Figure:
         panel.set_xticks(batches, list(map(str, batches)), minor=False)
         panel.minorticks_off()
         panel.set_xlabel("batch size")
-        _name_lines(panel)
+        plots.name_lines(panel)
     return figure
-
-
-def _name_lines(panel: Axes) -> None:
-    """Put the legend beside the panel; on a GPU the lines fill it."""
-    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

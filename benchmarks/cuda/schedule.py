@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from benchmarks.cuda import card
 from benchmarks.cuda.output import Output
 from benchmarks.cuda.parity import OVER, Parity
 from benchmarks.cuda.results import Results, Tests, Throughput
@@ -115,12 +114,11 @@ class Schedule:
         """The GPU's name, driver and libraries; nothing on the CPU."""
         if self._device == "cpu":
             return {}
-        driver = card.driver()
         outcome = self._worker({"task": "card"}, "default", RUNTIMES["torch"])
-        if outcome.error and not driver:
+        if not outcome.result:
             expected = "an NVIDIA GPU, its driver and PyTorch with CUDA"
             raise BadInput("--device cuda", f"no GPU is found ({outcome.error})", expected)
-        return {**{name: str(value) for name, value in outcome.result.items()}, **driver}
+        return {name: str(value) for name, value in outcome.result.items()}
 
     def _measure_rate(self, lane: Lane) -> None:
         """Measure the FLOP/s of a large matrix product in the lane's mode, once per mode."""

@@ -7,7 +7,9 @@ runtime in one lane at several batch sizes.
 from __future__ import annotations
 
 import gc
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -32,7 +34,13 @@ _FEWEST, _MOST = 5, 50
 
 
 def card(_job: Mapping[str, Any], recorder: Recorder) -> None:
-    """The GPU's name, and the libraries that PyTorch ships."""
+    """The GPU as reported by ``nvidia-smi`` and, if PyTorch can use it, by PyTorch."""
+    if command := shutil.which("nvidia-smi"):
+        query = [command, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        found = subprocess.run(query, capture_output=True, check=False, text=True, timeout=60)
+        if found.returncode == 0:
+            first = found.stdout.strip().partition("\n")[0].split(", ")
+            recorder.result |= dict(zip(("card", "driver"), first, strict=False))
     import torch
 
     settings.configure_torch(LANES["default"], "cuda")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vgg16_spec.files.atomic import whole_file
 
@@ -36,9 +36,34 @@ def colours(runtimes: Iterable[str]) -> dict[str, str]:
     return dict(zip(dict.fromkeys(runtimes), itertools.cycle(_COLOURS), strict=False))
 
 
-def name_layers(panel: Axes) -> None:
-    """Turn the names of the taps below a panel so that they fit."""
-    panel.tick_params(axis="x", rotation=60, labelsize=8)
+class Errors(NamedTuple):
+    """The rms errors of a runtime, observed and predicted, tap by tap."""
+
+    runtime: str
+    taps: Sequence[str]
+    observed: Sequence[float]
+    predicted: Sequence[float]
+
+
+def errors(by_title: Mapping[str, Sequence[Errors]]) -> Figure:
+    """Errors through the layers, one panel per title."""
+    titles = (f"{title}: rms error of a layer's outputs" for title in by_title)
+    figure, found = panels(titles, 3.3)
+    shades = colours(line.runtime for lines in by_title.values() for line in lines)
+    for lines, panel in zip(by_title.values(), found, strict=False):
+        for line in lines:
+            shade = shades[line.runtime]
+            panel.semilogy(line.taps, line.observed, ".-", color=shade, label=line.runtime)
+            panel.semilogy(line.taps, line.predicted, ":", color="black")
+        panel.plot([], [], ":", color="black", label="predicted")
+        panel.tick_params(axis="x", rotation=60, labelsize=8)
+        name_lines(panel)
+    return figure
+
+
+def name_lines(panel: Axes) -> None:
+    """Put the legend beside the panel, which many lines fill."""
+    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def write(figure: Figure, path: Path) -> None:

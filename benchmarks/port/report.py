@@ -90,11 +90,6 @@ def anonymous(outcomes: Sequence[Outcome]) -> float | None:
     return summary(outcomes, "port", max, lambda span: span.above.anonymous)
 
 
-def resident(outcomes: Sequence[Outcome]) -> float | None:
-    """The same with the pages of mapped files."""
-    return summary(outcomes, "port", max, lambda span: span.above.resident)
-
-
 def targets(costs: Sequence[PortCost]) -> list[Target]:
     """Two targets for each direction."""
     found = []
@@ -142,23 +137,26 @@ def document(results: Results) -> dict[str, Any]:
 
 
 def _cost_document(cost: PortCost) -> dict[str, Any]:
+    kinds = {"port": cost.ports, "units": cost.units, "naive": cost.naive}
     return {
         "source_bytes": cost.source_bytes,
-        "port_seconds": seconds(cost.ports),
         "copy_seconds": cost.copy,
         "permutation_seconds": cost.permutation,
         "ratio": cost.ratio,
-        "anonymous_above_bytes": anonymous(cost.ports),
-        "resident_above_bytes": resident(cost.ports),
-        "naive_seconds": seconds(cost.naive),
-        "naive_anonymous_above_bytes": anonymous(cost.naive),
-        "naive_resident_above_bytes": resident(cost.naive),
+        **_figures("", cost.ports),
+        **_figures("naive_", cost.naive),
         "errors": cost.errors,
-        "outcomes": {
-            "port": [asdict(outcome) for outcome in cost.ports],
-            "units": [asdict(outcome) for outcome in cost.units],
-            "naive": [asdict(outcome) for outcome in cost.naive],
-        },
+        "outcomes": {kind: [asdict(one) for one in found] for kind, found in kinds.items()},
+    }
+
+
+def _figures(prefix: str, outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+    return {
+        f"{prefix or 'port_'}seconds": seconds(outcomes),
+        f"{prefix}anonymous_above_bytes": anonymous(outcomes),
+        f"{prefix}resident_above_bytes": summary(
+            outcomes, "port", max, lambda span: span.above.resident
+        ),
     }
 
 

@@ -59,20 +59,16 @@ def plot(results: Results, path: Path) -> None:
     studies = {name: results[name] for name in ("float32", "fewer-bits") if name in results}
     records = [r for r in _records(studies) if r["kind"] == "accumulated"]
     modes = [mode for mode in _MODES if any(r["mode"] == mode for r in records)]
-    titles = (f"{mode}: rms error of a layer's outputs" for mode in modes)
-    figure, panels = plots.panels(titles, height=3.4)
-    for mode, panel in zip(modes, panels, strict=False):
+    by_mode: dict[str, list[plots.Errors]] = {}
+    for mode in modes:
         of_mode = [record for record in records if record["mode"] == mode]
         taps = list(dict.fromkeys(record["tap"] for record in of_mode))
         predicted = [_median(of_mode, tap, "predicted") for tap in taps]
-        panel.semilogy(taps, predicted, color="black", linewidth=2, label="predicted")
-        for runtime, colour in plots.colours(record["runtime"] for record in of_mode).items():
+        for runtime in dict.fromkeys(record["runtime"] for record in of_mode):
             own = [record for record in of_mode if record["runtime"] == runtime]
             observed = [_median(own, tap, "observed") for tap in taps]
-            panel.semilogy(taps, observed, color=colour, marker=".", label=runtime)
-        plots.name_layers(panel)
-        panel.legend(fontsize=8, ncols=2, frameon=False)
-    plots.write(figure, path)
+            by_mode.setdefault(mode, []).append(plots.Errors(runtime, taps, observed, predicted))
+    plots.write(plots.errors(by_mode), path)
 
 
 def _records(results: Results) -> list[dict[str, Any]]:

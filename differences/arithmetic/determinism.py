@@ -30,13 +30,14 @@ _LABELS: Final = (3, 5)
 
 def run() -> Finding:
     """Train the small network for two steps, twice from one seed, in PyTorch and in Keras."""
+    # Keras's seed and TensorFlow's switch affect the whole process, and nothing undoes the latter.
+    asked = ask("arithmetic.determinism", {"KERAS_BACKEND": "tensorflow"})
     torch, _ = frameworks()
     with torch.random.fork_rng(devices=[]), _deterministic(torch):
         pytorch = [_digest(_train_torch(torch, seed)) for seed in (_SEED, _SEED, _SEED + 1)]
         masks = [_mask_torch(torch) for _ in range(2)]
         refused = _refused(lambda: torch.zeros(2).put_(torch.tensor([0, 0]), torch.ones(2)))
-    # Keras's seed and TensorFlow's switch affect the whole process, and nothing undoes the latter.
-    keras = ask("arithmetic.determinism", {"KERAS_BACKEND": "tensorflow"})
+    keras = asked()
     kept = np.array(keras["masks"][0])
     return Finding(
         {

@@ -27,13 +27,14 @@ _FLOAT32: Final = 1e-9
 
 def run() -> Finding:
     """Run the small network in float64 in PyTorch and on two of Keras's backends."""
+    asked = ask("arithmetic.float64", {"KERAS_BACKEND": "torch"})
     _, keras = frameworks()
     from torch_impl import VGG, run_with_taps
 
     model = VGG("tiny", weights=tiny.checkpoint()).double()
     pytorch = _errors(run_with_taps(model, tiny.images()))
     tensorflow = measure(keras)
-    on_torch = ask("arithmetic.float64", {"KERAS_BACKEND": "torch"})
+    on_torch = asked()
     layers = tiny.checkpoint().configuration.weighted_layers
     convolutions = [layer.name for layer in layers if isinstance(layer, Convolution)]
     dense = [layer.name for layer in layers if layer.name not in convolutions]

@@ -30,12 +30,12 @@ Values = NDArray[np.float32]
 
 def run() -> Finding:
     """Add up one sum of fc1's length by hand, then compute a convolution in several ways."""
+    asked = ask("arithmetic.summation_order", {"TF_ENABLE_ONEDNN_OPTS": "0"})
     torch, _ = frameworks()
     orders = _orders()
     outputs = {f"PyTorch, {name}": values for name, values in _pytorch(torch).items()}
     outputs["TensorFlow, default"] = _tensorflow()
-    answer = ask("arithmetic.summation_order", {"TF_ENABLE_ONEDNN_OPTS": "0"})
-    outputs["TensorFlow, oneDNN off"] = np.array(answer, np.float32)
+    outputs["TensorFlow, oneDNN off"] = np.array(asked(), np.float32)
     right, deviation = _predicted()
     verdicts = {
         name: compare_with_arbiter(values, right, deviation) for name, values in outputs.items()

@@ -31,14 +31,14 @@ def models() -> dict[str, onnx.ModelProto]:
     torch, keras = frameworks()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "keras_torch.onnx"
-        ask("onnx.exported", {"KERAS_BACKEND": "torch"}, str(path))
-        keras_torch = onnx.load(path)
-    return {
-        PYTORCH: _by_torch(torch, None),
-        PYTORCH_DYNAMIC: _by_torch(torch, ({0: torch.export.Dim("batch")},)),
-        KERAS_TENSORFLOW: _by_keras(keras),
-        KERAS_PYTORCH: keras_torch,
-    }
+        asked = ask("onnx.exported", {"KERAS_BACKEND": "torch"}, str(path))
+        found = {
+            PYTORCH: _by_torch(torch, None),
+            PYTORCH_DYNAMIC: _by_torch(torch, ({0: torch.export.Dim("batch")},)),
+            KERAS_TENSORFLOW: _by_keras(keras),
+        }
+        asked()
+        return found | {KERAS_PYTORCH: onnx.load(path)}
 
 
 def first_input(model: onnx.ModelProto) -> tuple[int | str, ...]:
