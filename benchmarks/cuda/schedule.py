@@ -165,12 +165,12 @@ class Schedule:
             lane.name,
             runtime,
         )
-        if outcome.error:
-            return [Throughput(*about, reason=outcome.error.removeprefix("Unavailable: "))]
-        return [
+        measured = [
             Throughput(*about, entry["batch"], entry["seconds"], entry["runs"], entry["error"])
-            for entry in outcome.result["batches"]
+            for entry in outcome.result.get("batches", [])
         ]
+        reason = outcome.error.removeprefix("Unavailable: ")
+        return [*measured, Throughput(*about, reason=reason)] if reason else measured
 
     def _test(self) -> None:
         """Run the tests that need a GPU; their output is ``tests.txt``."""

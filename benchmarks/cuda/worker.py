@@ -95,6 +95,7 @@ def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
             first_line = str(refusal).strip().partition("\n")[0]
             found["error"] = f"{type(refusal).__name__}: {first_line}"
         recorder.result["batches"].append(found)
+        recorder.write()  # a larger batch may be the end of the process
         del images
         gc.collect()
 

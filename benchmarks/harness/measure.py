@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 from vgg16_parity.runtimes.process import peak_memory
+from vgg16_spec.files.atomic import whole_file
 
 _INTERVAL: Final = 0.005  # seconds between two samples
 _ROOT: Final = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ class Outcome:
         seconds: the life of the process, imports included.
         peak: the process's peak of resident memory in bytes, imports included.
         spans: name -> measurement.
-        result: what the worker returns.
+        result: what the worker returns; of one that was killed, what it had written by then.
     """
 
     error: str = ""
@@ -143,9 +144,10 @@ def memory(process: int | str = "self") -> Memory:
 
 
 class Recorder:
-    """The worker's side: its spans and its result."""
+    """The worker's side: its spans and its result, and the file that they are written to."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self.spans: dict[str, Span] = {}
         self.result: dict[str, Any] = {}
         self._peak = 0
@@ -166,15 +168,17 @@ class Recorder:
             peak = Memory(peak_memory(), max(before.anonymous, memory().anonymous))
             self.spans[name] = Span(start, end, before, peak)
 
-    def write(self, path: Path, error: str = "") -> None:
-        """Write the record for the measuring process."""
+    def write(self, error: str = "", *, finished: bool = False) -> None:
+        """Write what there is so far; it survives the worker being killed."""
         record = {
+            "finished": finished,
             "error": error,
             "peak": max(self._peak, peak_memory()),
             "spans": {name: asdict(span) for name, span in self.spans.items()},
             "result": self.result,
         }
-        path.write_text(json.dumps(record), encoding="utf-8")
+        with whole_file(self._path) as temporary:
+            temporary.write_text(json.dumps(record), encoding="utf-8")
 
 
 def serve(job_file: str, work: Mapping[str, Any]) -> int:
@@ -188,12 +192,12 @@ def serve(job_file: str, work: Mapping[str, Any]) -> int:
         The exit status.
     """
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    recorder, error = Recorder(), ""
+    recorder, error = Recorder(Path(job["record"])), ""
     try:
         work[job["task"]](job, recorder)
     except Exception as problem:  # any error of a framework becomes a row of the report
         error = f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
-    recorder.write(Path(job["record"]), error)
+    recorder.write(error, finished=True)
     return 1 if error else 0
 
 
@@ -231,10 +235,14 @@ def run(
             stopped = _watch(process, start, limits, samples)
             seconds = time.monotonic() - start
         seen = max((sample.memory.resident for sample in samples), default=0)
-        if stopped or not record_file.exists():
+        record: dict[str, Any] = {"finished": False, "result": {}}
+        if record_file.exists():
+            record = json.loads(record_file.read_text(encoding="utf-8"))
+        if stopped or not record["finished"]:
             lines = log_file.read_text("utf-8", "replace").splitlines()
-            return Outcome(stopped or _death(process.returncode, lines), seconds, seen)
-        return _read(json.loads(record_file.read_text(encoding="utf-8")), seconds, samples)
+            error = stopped or _death(process.returncode, lines)
+            return Outcome(error, seconds, seen, result=record["result"])
+        return _read(record, seconds, samples)
 
 
 def _watch(
