@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from differences.harness import numbers, tiny
-from differences.harness.experiment import Claims, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, preprocess
@@ -24,8 +24,6 @@ RULE: Final = (
 PACKAGES: Final = ("torchvision", "pillow", "opencv-python-headless")
 
 Pixels = NDArray[np.uint8]
-# File -> Pillow's pixels (H, W, 3), and those of the others by name.
-Files = dict[str, tuple[Pixels, dict[str, Pixels]]]
 _TENSORFLOW: Final = "TensorFlow, default"
 _ACCURATE: Final = "TensorFlow, INTEGER_ACCURATE"
 _QUALITY: Final = 90
@@ -49,32 +47,28 @@ def run() -> Finding:
         for name, each in decoded.items()
         for what, value in (("at most", _most(right, each)), ("rms", _rms(right, each)))
     }
+    rough = [name for name in found if name != _TENSORFLOW]
     return Finding(
         {
             **figures,
             "OpenCV's channels read as RGB: rms": (_rms(pil, bgr), "levels from Pillow's"),
             "logits change by, TensorFlow's pixels instead of Pillow's": (moved, "%"),
         },
-        _claims(files, bgr, same),
+        {
+            "A PNG gives the same pixels in Pillow, OpenCV and TensorFlow.": same,
+            "Pillow, torchvision, OpenCV and TensorFlow's accurate transform are within one "
+            "level of each other, which is one rounding.": (
+                max(_most(pil, found[name]) for name in rough) <= 1
+            ),
+            "TensorFlow's default differs most from Pillow on both files.": all(
+                _rms(right, decoded[_TENSORFLOW])
+                >= max(_rms(right, decoded[name]) for name in rough)
+                for right, decoded in files.values()
+            ),
+            "OpenCV's channel order is BGR: read as RGB, its pixels differ more from Pillow's than "
+            "any decoder's.": _rms(pil, bgr) > max(_rms(pil, each) for each in found.values()),
+        },
     )
-
-
-def _claims(files: Files, bgr: Pixels, same: bool) -> Claims:
-    pil, found = files[""]
-    rough = [name for name in found if name != _TENSORFLOW]
-    return {
-        "A PNG gives the same pixels in Pillow, OpenCV and TensorFlow.": same,
-        "Pillow, torchvision, OpenCV and TensorFlow's accurate transform are within one "
-        "level of each other, which is one rounding.": (
-            max(_most(pil, found[name]) for name in rough) <= 1
-        ),
-        "TensorFlow's default differs most from Pillow on both files.": all(
-            _rms(right, decoded[_TENSORFLOW]) >= max(_rms(right, decoded[name]) for name in rough)
-            for right, decoded in files.values()
-        ),
-        "OpenCV's channel order is BGR: read as RGB, its pixels differ more from Pillow's than "
-        "any decoder's.": _rms(pil, bgr) > max(_rms(pil, each) for each in found.values()),
-    }
 
 
 def _decoded(torch: Any, file: bytes) -> tuple[Pixels, dict[str, Pixels]]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from differences.harness import numbers, tiny
-from differences.harness.experiment import Claims, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
@@ -56,21 +56,15 @@ def run() -> Finding:
             "keras.applications.vgg16.preprocess_input equals the recipe caffe bit for bit.": exact,
             "torchvision's transforms equal the recipes torchvision and torchvision-features up "
             "to the rounding of float32.": apart <= _ROUNDING,
-            **_claims(sizes, means_apart, changes),
+            "The inputs of caffe's recipe are over thirty times as large as torchvision's.": (
+                sizes["caffe"] > 30 * sizes["torchvision"]
+            ),
+            "Apart from the channel order, caffe and torchvision-features differ by less than one "
+            "level of 255.": means_apart < 1,
+            "Every wrong recipe, even the channel order alone, changes the logits by more than a "
+            "tenth of their size.": min(changes.values()) > 10,
         },
     )
-
-
-def _claims(sizes: dict[str, float], means_apart: float, changes: dict[str, float]) -> Claims:
-    return {
-        "The inputs of caffe's recipe are over thirty times as large as torchvision's.": (
-            sizes["caffe"] > 30 * sizes["torchvision"]
-        ),
-        "Apart from the channel order, caffe and torchvision-features differ by less than one "
-        "level of 255.": means_apart < 1,
-        "Every wrong recipe, even the channel order alone, changes the logits by more than a "
-        "tenth of their size.": min(changes.values()) > 10,
-    }
 
 
 def _against_their_own(keras: Any) -> tuple[bool, float]:
