@@ -67,7 +67,7 @@ class Output:
             command.write(self.folder / "report.html", html.page(results.report, pictures))
         plots = self._plots(results) if draw else {}
         text = page.markdown(results, self._asked, plots)
-        command.write(self.folder / PAGE, f"# Measured on a GPU\n\n{text}")
+        command.write(self.folder / PAGE, f"# Measured on {results.device.upper()}\n\n{text}")
         if self._document is not None and draw:
             beside = {f"{self._document.stem}-{name}": shown for name, shown in plots.items()}
             measured = page.markdown(results, self._asked, beside)

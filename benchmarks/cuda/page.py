@@ -43,7 +43,7 @@ def markdown(results: Results, command: str, pictures: Mapping[str, str]) -> str
         table(_PARITY, map(_parity, results.report.rows), words=3),
         *(f"![{shown}]({name})" for name, shown in pictures.items()),
         "### Throughput",
-        table(_SPEED, speed, words=2),
+        table(_SPEED, speed, words=2) if results.throughput else "Nothing was measured.",
         f"One image takes {results.operations / 1e9:.3g} GFLOP ({results.configuration}).",
         table(_ROOFLINE, rates) if results.rates else "",
         *_layers(results.report, results.device),
