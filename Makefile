@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: parity test fast lint docs clean
+.PHONY: parity test fast lint docs wheel clean
 
 parity: .venv/users
 	mkdir -p build
@@ -24,6 +24,10 @@ lint: .venv/developers
 # Not --quiet: warnings that are not said do not count for --strict.
 docs: .venv/developers
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Builds build/wheel/*.whl and tries it outside the clone.
+wheel: .venv/developers
+	.ci/smoke
 
 clean:
 	rm -rf .venv build

@@ -1,4 +1,4 @@
-"""What both exports agree on: their own names, the names at the graph's edge, the operators."""
+"""Names and numbers that both exports share: files, the edge of the graph, the opset."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from vgg16_spec.architecture import Configuration, Shape
 
 Framework = Literal["keras", "torch"]
 
-# Images (N, 3, H, W) and weights in canonical layout and order -> logits (N, classes), or features
-# (N, C, H, W); all are tensors of a Keras backend.
+# A network without weights of its own: images (N, 3, H, W) and the weights, in canonical layout and
+# order -> logits (N, classes), or features (N, C, H, W). All are tensors of one framework.
 Stateless: TypeAlias = Callable[..., Any]
 
 INPUT: Final = "images"
@@ -22,36 +22,31 @@ WIDTH: Final = "width"
 
 MODEL_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
-# Triton Inference Server wants a version's files in a folder that has the version's number, and
-# ONNX refuses links: the weights lie there once, and both graphs of a bundle point at them.
+# Triton Inference Server reads a version's files from a folder named after its number, and ONNX
+# refuses links: the weights lie there once, and both graphs of a bundle point to them.
 VERSION: Final = "1"
 TEST_DATA: Final = "test_data_set_0"
 
-# The newest that tf2onnx writes and the oldest that PyTorch's exporter writes without converting.
+# The newest that tf2onnx writes, and the oldest that PyTorch's exporter writes without conversion.
 OPSET: Final = 18
 
-# Two images, and for features a side that is no multiple of 32, where a trace needs numbers:
-# versions of PyTorch's exporter take a batch of one for a constant (pytorch/pytorch#157621).
-TRACED_BATCH: Final = 2
-TRACED_SIDE: Final = 70
+# PyTorch's exporter may treat a batch of one as a constant (pytorch/pytorch#157621). Without the
+# classifier, images have a side that is no multiple of 32.
+_TRACED_BATCH: Final = 2
+_TRACED_SIDE: Final = 70
 
 
 def traced_shape(configuration: Configuration) -> Shape:
-    """(N, 3, H, W) of the images that a trace is made with."""
+    """(N, 3, H, W) of the images that a trace is made with, where it needs numbers."""
     channels, height, width = configuration.input_shape
     if not configuration.include_top:
-        height = width = TRACED_SIDE
-    return (TRACED_BATCH, channels, height, width)
+        height = width = _TRACED_SIDE
+    return (_TRACED_BATCH, channels, height, width)
 
 
 def symbolic_shape(configuration: Configuration) -> tuple[int | str, ...]:
-    """(batch, 3, H, W) with the names of the free axes; without the classifier all but 3 are."""
+    """(batch, 3, H, W); without the classifier height and width are free too."""
     channels, height, width = configuration.input_shape
     if configuration.include_top:
         return (BATCH, channels, height, width)
     return (BATCH, channels, HEIGHT, WIDTH)
-
-
-def output_name(configuration: Configuration) -> str:
-    """What the network's output is called: ``logits``, or ``features`` without the classifier."""
-    return LOGITS if configuration.include_top else FEATURES

@@ -1,6 +1,8 @@
-"""The network's layers in ONNX's words, read from the canonical graph."""
+"""The network's layers by ONNX's names, read from the canonical graph."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -27,7 +29,8 @@ def describe(configuration: Configuration, framework: Framework) -> list[LayerSu
         (output,) = node.outputs
         if node.op_type == "Relu":
             before = layers.pop()
-            layers.append(_with_relu(before, output))
+            kind = f"{before.kind} + Relu"
+            layers.append(replace(before, kind=kind, output=_shape(output)))
             continue
         weights = {
             str(value.name): known_sizes(value) for value in node.inputs[1:] if value is not None
@@ -37,12 +40,6 @@ def describe(configuration: Configuration, framework: Framework) -> list[LayerSu
     return layers
 
 
-def _with_relu(layer: LayerSummary, output: ir.Value) -> LayerSummary:
-    return LayerSummary(
-        layer.layer, layer.name, f"{layer.kind} + Relu", _shape(output), layer.weights
-    )
-
-
 def _shape(value: ir.Value) -> tuple[int | None, ...]:
-    """The value's shape, any number of images first."""
+    """The value's shape, with a free number of images."""
     return (None, *known_sizes(value, 1))

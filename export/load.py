@@ -1,8 +1,8 @@
-"""An ONNX file of anybody's, opened so that nothing outside its folder is ever read.
+"""Open any ONNX file without reading anything outside its folder.
 
-A model may keep its weights in files that it names by a path, a first byte and a length. All three
-are what a stranger wrote: each is held against the file system before a byte is read from there.
-(onnx's checker looks at the path alone, onnx_ir at the path when the tensor is read.)
+A model may keep its weights in files, each given by a path, an offset and a length. None of them is
+trusted: all are checked against the file system before a byte is read. (onnx's checker looks at the
+path alone, onnx_ir at the path when the tensor is read.)
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass
 
 from vgg16_spec.errors import BadInput, require_file
 
@@ -23,22 +24,21 @@ _EXPECTED: Final = "an ONNX model (.onnx)"
 _LARGEST_MESSAGE: Final = 2**31
 # As many digits as the largest file offset has.
 _LONGEST_NUMBER: Final = 19
-# Of what a stranger wrote, in messages.
+# Of text from an untrusted file, in messages.
 _LONGEST_NAME: Final = 200
 
 
 def open_model(path: str | os.PathLike[str]) -> ir.Model:
     """Open an ONNX file, whoever wrote it.
 
-    Weights in files beside it are mapped into memory when they are asked for, those inside it are
-    views of the file's bytes. Functions of the model's own are put in the place of their calls.
+    Weights in files beside it are mapped into memory on demand; those inside it are views of the
+    file's bytes. Calls of the model's local functions are inlined.
 
-    Raises ``BadInput`` for a file that is missing, empty or no valid ONNX model, and for a tensor
-    whose bytes are to come from a file that is missing, too short, or not in the model's folder.
+    Raises:
+        BadInput: for a file that is missing, empty or not a valid ONNX model, and for a tensor
+            whose data file is missing, too short, or not in the model's folder.
     """
     path = require_file(path, _EXPECTED)
-    if not path.is_file():
-        raise BadInput(path, "is no regular file", _EXPECTED)
     if not (size := path.stat().st_size):
         raise BadInput(path, "is empty", _EXPECTED)
     if size >= _LARGEST_MESSAGE:
@@ -53,14 +53,14 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
         for graph in (opened.graph, *(function.graph for function in opened.functions.values())):
             ir.external_data.set_base_dir(graph, path.parent)
         if opened.functions:
-            ir.passes.common.InlinePass()(opened)
-    except Exception as error:  # whatever the checker and the reader raise for what they refuse
+            InlinePass()(opened)
+    except Exception as error:  # the checker and the reader share no base for their refusals
         raise BadInput(path, f"not a valid ONNX model ({_first_line(error)})", _EXPECTED) from error
     return opened
 
 
 def printable(text: str) -> str:
-    """A name that a stranger wrote, as one short line that does nothing to a terminal."""
+    """Text from an untrusted file, as one short line that does nothing to a terminal."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
 
@@ -71,10 +71,10 @@ def _parse(path: Path) -> onnx.ModelProto:
         model = onnx.load(path, format="protobuf", load_external_data=False)
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
-    except Exception as error:  # whatever the parser raises for damaged bytes
+    except Exception as error:  # protobuf's parsers differ in what they raise
         raise BadInput(path, "not an ONNX model, or a damaged one", _EXPECTED) from error
     if not model.graph.input or not model.graph.output:
-        # Protobuf skips what it does not know: other files may well parse, as nothing.
+        # Protobuf skips unknown fields: a file of another kind may parse as an empty model.
         raise BadInput(path, "holds no graph with an input and an output", _EXPECTED)
     return model
 
@@ -108,7 +108,7 @@ def _check_external(path: Path, tensor: onnx.TensorProto) -> None:
 
 
 def _data_file(path: Path, what: str, location: str) -> Path:
-    """The file that a location names. Raises ``BadInput`` where it is none of the folder's."""
+    """The file at a location. Raises ``BadInput`` unless it is in the model's folder."""
     expected = "a file in the model's folder"
     ways = (PurePosixPath(location), PureWindowsPath(location))
     if not location or "\0" in location:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, as the export itself uses it."""
+"""ONNX Runtime on the CPU, for the export's own use."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from vgg16_spec.errors import BadInput
 
 
 def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
-    """A session; ``threads`` 1 computes the same bits on every machine of a kind, 0 takes all.
+    """A session; 1 thread gives the same bits on every machine of a kind, 0 stands for all cores.
 
-    Raises ``BadInput`` where ONNX Runtime is not installed.
+    Raises:
+        BadInput: where ONNX Runtime is not installed.
     """
     if find_spec("onnxruntime") is None:
-        raise BadInput("onnxruntime", "is not installed", 'pip install -e ".[onnx]"')
+        raise BadInput("onnxruntime", "is not installed", 'pip install "vgg16-parity[onnx]"')
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 4  # errors are raised
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

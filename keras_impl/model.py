@@ -70,7 +70,7 @@ def functional(
     kernel_initializer: str = "glorot_uniform",
     weights: Weights | None = None,
 ) -> keras.Model:
-    """The same network as :func:`sequential`, by Keras's functional interface."""
+    """The same network as `sequential`, by Keras's functional interface."""
     network, shape = _resolve(configuration, include_top, classes, input_shape)
     checkpoint, initializer = _opened(weights, network, kernel_initializer)
     inputs = outputs = keras.Input(shape)

@@ -1,1 +1,1 @@
-"""How far rounding may take a value: numeric modes, limits and the comparison with float64."""
+"""A float64 arbiter: numeric modes, the rounding error to expect, limits, and the comparison."""

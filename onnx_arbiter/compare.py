@@ -1,41 +1,40 @@
-"""How far a runtime's values are from the arbiter's, and whether that is too far.
-
-Arrays in, verdicts out: nothing here knows where the arrays come from.
-"""
+"""Compare a runtime's values with the arbiter's, or with another run's: arrays in, verdict out."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.activation import activate
 from onnx_arbiter.limits import LIMITS, Limits
 
-# Errors in predicted standard deviations, counted between powers of two: below 2^-8, then one bin
-# for each power up to 2^16, and what is above.
+# Histogram of errors in predicted standard deviations: one bin below 2^-8, one for each power of
+# two up to 2^16, one above.
 HISTOGRAM_EXPONENTS: Final = tuple(range(-8, 17))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One tap of one runtime, beside the arbiter's.
+    """The result of one comparison.
 
     Attributes:
-        passed: whether both figures are within their limits and everything is finite that should
-            be.
-        ratio: rms(error) over rms(predicted standard deviation), of the worst image: the smallest R
-            that would have passed. Infinite where it has no value.
-        deviations: the largest error in predicted standard deviations of its own element: the
-            smallest Z that would have passed. Infinite where it has no value.
+        passed: whether both figures are within their limits and every value is finite.
+        ratio: R, rms(error) / rms(predicted standard deviation) of the worst image: the smallest
+            limit that would have passed. Infinite if undefined.
+        deviations: Z, the largest error in predicted standard deviations of its own element: the
+            smallest limit that would have passed. Infinite if undefined.
         max_error: the largest |error|.
-        rms_error: the root mean square error of all elements.
-        rms_predicted: the root mean square of the predicted standard deviations.
-        worst: where ``deviations`` was found: (image, channel, row, column) or (image, unit).
-        histogram: how many errors fall in each bin of ``HISTOGRAM_EXPONENTS``, those of zero aside.
-        reason: why it did not pass; empty where it did.
+        rms_error: root mean square error over all elements.
+        rms_predicted: root mean square of the predicted standard deviations.
+        worst: index of the element with ``deviations``: (image, channel, row, column) or
+            (image, unit).
+        histogram: number of nonzero errors in each bin of ``HISTOGRAM_EXPONENTS``.
+        reason: why it did not pass; empty if it did.
     """
 
     passed: bool
@@ -49,9 +48,17 @@ class Verdict:
     reason: str = ""
 
 
+def refused(reason: str) -> Verdict:
+    """The verdict on values that cannot be compared."""
+    return Verdict(False, math.inf, math.inf, math.inf, math.inf, math.inf, reason=reason)
+
+
+MISSING: Final = refused("there is no such output")
+
+
 def compare_with_arbiter(
     observed: NDArray[Any],
-    before: NDArray[np.float64],
+    preactivation: NDArray[np.float64],
     deviation: NDArray[np.floating[Any]],
     *,
     relu: bool = False,
@@ -60,42 +67,23 @@ def compare_with_arbiter(
     """Compare a runtime's values of one tap with the arbiter's.
 
     Args:
-        observed: the runtime's, (N, C, H, W) or (N, features).
-        before: the arbiter's, before the ReLU.
-        deviation: the predicted standard deviation of the runtime's error at each element.
-        relu: whether the tap's values are those of ``before`` above zero.
+        observed: the runtime's values, (N, C, H, W) or (N, features).
+        preactivation: the arbiter's values before the ReLU.
+        deviation: predicted standard deviation of the runtime's error at each element.
+        relu: whether a ReLU follows ``preactivation``.
         limits: R and Z.
 
-    Nothing to compare, another shape, and a runtime's value that is not finite where the arbiter's
-    is (or the other way round) never pass.
+    Returns:
+        The verdict. Empty arrays, another shape and values that are not finite never pass.
     """
-    if observed.shape != before.shape:
-        return refused(f"its shape is {observed.shape}, the arbiter's is {before.shape}")
-    if before.ndim < 2 or not before.size:
-        return refused(f"nothing to compare in an array of shape {before.shape}")
-    if observed.dtype.kind not in "fiu":
-        return refused(f"its values are {observed.dtype}, not real numbers")
-    values = np.maximum(before, 0) if relu else before
-    finite = np.isfinite(observed)
-    for whose, those in (("", finite), ("the arbiter's ", np.isfinite(values))):
-        if bad := int(np.count_nonzero(~those)):
-            return refused(f"{bad} of {whose}{values.size} values are not finite")
-    if not np.isfinite(deviation).all():
-        return refused("the predicted error is not finite: the values are too large to judge")
-    errors = np.abs(observed.astype(np.float64) - values)
-    predicted = deviation.astype(np.float64)
-    below, own = np.zeros_like(errors), predicted
-    if relu:
-        # Where the arbiter's value is cut to zero, a runtime's that is not was off by more.
-        below = np.where((before < 0) & (errors > 0), -before, 0.0)
-        own = np.where(before > -predicted, predicted, 0.0)
-    return _measured(errors, below, own, predicted, limits)
+    values = {"its": observed, "the arbiter's": activate(preactivation, relu)}
+    return _compare(values, preactivation, deviation, relu, limits)
 
 
 def compare_runs(
     ours: NDArray[Any],
     theirs: NDArray[Any],
-    before: NDArray[np.float64],
+    preactivation: NDArray[np.float64],
     deviation: NDArray[np.floating[Any]],
     *,
     relu: bool = False,
@@ -104,53 +92,84 @@ def compare_runs(
     """Compare two runs' values of one tap with each other.
 
     Args:
-        ours, theirs: the runs', of the arbiter's shape.
-        before: the arbiter's, before the ReLU.
-        deviation: the predicted standard deviation of the difference at each element: the root of
-            the sum of both runs' variances, whose errors are taken for independent.
-        relu: whether the tap's values are those above zero.
+        ours: the values of one run.
+        theirs: the values of the other run.
+        preactivation: the arbiter's values before the ReLU.
+        deviation: predicted standard deviation of the difference at each element: the root of the
+            sum of both runs' variances, whose errors are assumed independent.
+        relu: whether a ReLU follows ``preactivation``.
         limits: R and Z.
 
-    Another shape, and what is not finite in either, never pass.
+    Returns:
+        The verdict, under the same rules.
     """
-    both = (ours, theirs)
-    if any(values.shape != before.shape or values.dtype.kind not in "fiu" for values in both):
-        reason = f"of shapes {ours.shape} and {theirs.shape}, the arbiter's is {before.shape}"
-        return refused(reason)
-    if not (before.size and all(np.isfinite(values).all() for values in (*both, deviation))):
-        return refused("not everything to compare is finite")
-    one, other = (values.astype(np.float64) for values in both)
-    errors, predicted = np.abs(one - other), deviation.astype(np.float64)
-    below, own = np.zeros_like(errors), predicted
-    if relu:
-        # Where one is cut to zero and the other is not, they are further apart than is seen.
-        cut = (np.minimum(one, other) <= 0) & (before < 0) & (errors > 0)
-        below = np.where(cut, -before, 0.0)
-        own = np.where(before > -predicted, predicted, 0.0)
-    return _measured(errors, below, own, predicted, limits)
+    values = {"its": ours, "the other run's": theirs}
+    return _compare(values, preactivation, deviation, relu, limits)
 
 
-def refused(reason: str) -> Verdict:
-    """A verdict on what has no figures."""
-    return Verdict(False, math.inf, math.inf, math.inf, math.inf, math.inf, reason=reason)
+def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -> Verdict:
+    """The verdict on a whole tensor from those on its blocks of rows.
+
+    Args:
+        blocks: first row, number of elements and verdict of each block. A block was compared as one
+            image: its rows are the second axis.
+        limits: R and Z.
+    """
+    sizes, verdicts = [size for _, size, _ in blocks], [verdict for _, _, verdict in blocks]
+    for verdict in verdicts:
+        if math.isinf(verdict.max_error):
+            return verdict
+
+    def rms(values: list[float]) -> float:
+        return float(np.sqrt(np.average(np.square(values), weights=sizes)))
+
+    error = rms([verdict.rms_error for verdict in verdicts])
+    predicted = rms([verdict.rms_predicted for verdict in verdicts])
+    ratio = error / predicted if error else 0.0
+    start, _, worst = max(blocks, key=lambda block: block[2].deviations)
+    reason = _exceeded(ratio, worst.deviations, limits)
+    return replace(
+        worst,
+        passed=not reason,
+        ratio=ratio,
+        max_error=max(verdict.max_error for verdict in verdicts),
+        rms_error=error,
+        rms_predicted=predicted,
+        worst=(start + worst.worst[1], *worst.worst[2:]),
+        histogram=tuple(map(sum, zip(*(verdict.histogram for verdict in verdicts), strict=True))),
+        reason=reason,
+    )
 
 
-def _measured(
-    errors: NDArray[np.float64],
-    below: NDArray[np.float64],
-    own: NDArray[np.float64],
-    predicted: NDArray[np.float64],
+def _compare(
+    values: Mapping[str, NDArray[Any]],
+    preactivation: NDArray[np.float64],
+    deviation: NDArray[np.floating[Any]],
+    relu: bool,
     limits: Limits,
 ) -> Verdict:
-    """The verdict on errors: ``below`` is what a ReLU hid, ``own`` what counts as predicted."""
-    scaled = np.where(errors > 0, (errors + below) / predicted, 0.0)
+    """Compare two arrays; ``values`` maps whose they are to the array."""
+    if reason := _refusal(values, preactivation.shape, deviation):
+        return refused(reason)
+    one, other = (array.astype(np.float64) for array in values.values())
+    errors, predicted = np.abs(one - other), deviation.astype(np.float64)
+    hidden, visible = np.zeros_like(errors), predicted
+    if relu:
+        # Where one value is positive and a ReLU hides the other, the difference is larger than it
+        # appears, by at least the arbiter's distance from zero.
+        lifted = (preactivation < 0) & (np.minimum(one, other) <= 0) & (errors > 0)
+        hidden = np.where(lifted, -preactivation, 0.0)
+        # An error is predicted wherever it can be seen: where the ReLU lets the arbiter's value
+        # through, give or take a standard deviation, and where it let a runtime's through.
+        visible = np.where((preactivation > -predicted) | (errors > 0), predicted, 0.0)
+    scaled = np.where(errors > 0, (errors + hidden) / predicted, 0.0)
     axes = tuple(range(1, errors.ndim))
-    squares, expected = np.square(errors).mean(axis=axes), np.square(own).mean(axis=axes)
+    squares, expected = np.square(errors).mean(axis=axes), np.square(visible).mean(axis=axes)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
     worst = np.unravel_index(int(scaled.argmax()), scaled.shape)
     ratio, deviations = float(ratios.max()), float(scaled[worst])
-    reason = beyond(ratio, deviations, limits)
+    reason = _exceeded(ratio, deviations, limits)
     return Verdict(
         passed=not reason,
         ratio=ratio,
@@ -164,10 +183,28 @@ def _measured(
     )
 
 
-def beyond(ratio: float, deviations: float, limits: Limits) -> str:
-    """Which figures are over their limits, in words; empty where neither is."""
+def _refusal(
+    values: Mapping[str, NDArray[Any]], shape: tuple[int, ...], deviation: NDArray[Any]
+) -> str:
+    """Why arrays cannot be compared; empty if they can."""
+    for whose, array in values.items():
+        if array.shape != shape:
+            return f"{whose} shape is {array.shape}, the arbiter's is {shape}"
+        if array.ndim < 2 or not array.size:
+            return f"nothing to compare in an array of shape {shape}"
+        if array.dtype.kind not in "fiu":
+            return f"{whose} values are {array.dtype}, not real numbers"
+        if bad := int(np.count_nonzero(~np.isfinite(array))):
+            return f"{bad} of {whose} {array.size} values are not finite"
+    if not np.isfinite(deviation).all():
+        return "the predicted error is not finite: the values are too large to judge"
+    return ""
+
+
+def _exceeded(ratio: float, deviations: float, limits: Limits) -> str:
+    """Which figures exceed their limits; empty if none does."""
     reasons = []
-    # Not the other way round: NaN is within nothing.
+    # Not the other way round: NaN is within no limit.
     if not ratio <= limits.ratio.limit:
         reasons.append(
             f"errors are {ratio:.3g} times the predicted size (limit {limits.ratio.limit:g})"

@@ -1,4 +1,4 @@
-"""The numeric modes that a runtime can compute in, by what each of them rounds."""
+"""The numeric modes that a runtime can compute in, described by what each one rounds."""
 
 from __future__ import annotations
 
@@ -16,34 +16,40 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Mode:
-    """What a numeric mode rounds, as unit roundoffs (half the gap between 1 and the next number).
+    """What a numeric mode rounds, in unit roundoffs (half the gap between 1 and the next number).
 
     Attributes:
-        name: what records and reports call it.
-        sums: of products and of sums.
-        operands: of what enters a product, where that is rounded on the way in; 0 where it is not.
-        cut: the part of itself that an operand may lose on the average, where hardware may cut its
-            last bits off instead of rounding them to the nearest; 0 where it may not.
-        stored: of weights and of every layer's output, where they are kept in fewer bits than
-            float32; 0 where they are not.
-        smallest: below this magnitude numbers lose bits, or are taken for zero.
-        largest: the largest number that can be stored.
+        name: the mode's name in records and reports.
+        sums: roundoff of products and sums.
+        operands: roundoff of the operands of a product; 0 if they are not rounded.
+        truncation_bias: mean relative loss of an operand if hardware truncates it instead of
+            rounding to nearest; 0 if it never truncates.
+        stored: roundoff of weights and of each layer's output if they are stored in fewer bits than
+            float32; 0 otherwise.
+        smallest: smallest normal number; below it, values lose bits or are flushed to zero.
+        largest: largest finite number.
     """
 
     name: str
     sums: float = FLOAT32_ROUNDOFF
     operands: float = 0.0
-    cut: float = 0.0
+    truncation_bias: float = 0.0
     stored: float = 0.0
     smallest: float = SMALLEST_NORMAL
     largest: float = _LARGEST
 
+    @property
+    def unit_variance(self) -> float:
+        """Variance of the rounding error of a sum whose value is 1: u²/3."""
+        return self.sums**2 / 3
 
-def _mean_cut(roundoff: float) -> float:
-    """What cutting off takes of a number on the average, as a part of it.
 
-    Half a gap, which is ``roundoff`` times the power of two below the number; and where mantissas m
-    are spread evenly on a logarithmic scale, the mean of 1 / m from 1 to 2 is 1 / (2 ln 2).
+def _mean_truncation(roundoff: float) -> float:
+    """Mean relative loss of a number whose mantissa is truncated.
+
+    The mean loss is half a gap, which is ``roundoff`` times the power of two below the number. For
+    mantissas m distributed uniformly on a logarithmic scale, the mean of 1 / m over [1, 2) is
+    1 / (2 ln 2).
     """
     return roundoff / (2 * math.log(2))
 
@@ -53,10 +59,10 @@ MODES: Final = MappingProxyType(
         mode.name: mode
         for mode in (
             Mode("float32"),
-            # 10 bits of the mantissa of each operand reach the multiplier; sums are float32. Some
-            # kernels round to them; Hopper's wgmma instruction, by PTX's manual, drops the others.
-            Mode("tf32", operands=2.0**-11, cut=_mean_cut(2.0**-11)),
-            # 8 and 11 bits with the leading one; sums are float32 in both.
+            # The multiplier reads 10 mantissa bits of each operand; sums are float32. Some kernels
+            # round operands to nearest; Hopper's wgmma instruction truncates them (PTX manual).
+            Mode("tf32", operands=2.0**-11, truncation_bias=_mean_truncation(2.0**-11)),
+            # 8 and 11 significant bits; both accumulate in float32.
             Mode("bfloat16", stored=2.0**-8),
             Mode("float16", stored=2.0**-11, smallest=2.0**-24, largest=65504.0),
         )

@@ -33,7 +33,7 @@ def run_layers_alone(
     """What every layer makes of a given input, by the layer's name, in order.
 
     Args:
-        model: as for :func:`run_with_taps`.
+        model: as for `run_with_taps`.
         images: what the first layer reads, (N, 3, H, W).
         given: the name of every tap but the last -> what the layer after it reads instead of it, in
             the tap's shape; cast to the model's own float type.

@@ -1,62 +1,38 @@
-"""What goes into the network: pictures, and inputs that can hurt.
+"""The network's inputs: pictures, and stress inputs.
 
-A case is a batch with a name. Errors that photographs hide show on others: a constant image makes
-every sum coherent, one pixel alone leaves the biases standing, a checkerboard is all edges, large
-and tiny numbers come near the ends of the number format. Their batches are of one, two and five.
+Errors that photographs hide show on other inputs: a constant image makes the terms of every sum
+coherent, a single pixel leaves little but the biases, a checkerboard is all edges, and very large
+and very small numbers approach the limits of the number format. Batches have one, two or five
+images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.expectations import Case
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import preprocess, read_image, recipe_named
 
-Batch = NDArray[np.float32]
-
 PICTURES: Final = "photographs"
 _NOISE_SEED: Final = 16
-# The most that a picture's values come to in either recipe, about: 255 less the mean.
+# About the largest value of a picture in any recipe: 255 minus the mean.
 _LARGEST_PIXEL: Final = 150.0
 _LARGE: Final = 1e4
 _DENORMAL: Final = 1e-40
 
 
-@dataclass(frozen=True)
-class Case:
-    """A batch with a name.
-
-    Attributes:
-        name: what reports call it.
-        images: the network's input, (N, 3, H, W).
-        labels: what each image is called, one an image.
-        extreme: whether it is made to go to the ends of the number format, so that it may go
-            beyond.
-    """
-
-    name: str
-    images: Batch
-    labels: tuple[str, ...]
-    extreme: bool = False
-
-    @property
-    def finite(self) -> bool:
-        """Whether every value is; where one is not, only what becomes of it is compared."""
-        return bool(np.isfinite(self.images).all())
-
-
 def pictures(checkpoint: Checkpoint, files: Sequence[Path]) -> Case:
-    """Picture files by the checkpoint's own recipe.
+    """Picture files, preprocessed by the checkpoint's recipe.
 
-    Raises ``BadInput`` for a checkpoint without its classifier, no file, or one that cannot be
-    read.
+    Raises:
+        BadInput: the checkpoint has no classifier, there is no file, or one cannot be read.
     """
     checkpoint.check_top()
     recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
@@ -68,7 +44,7 @@ def pictures(checkpoint: Checkpoint, files: Sequence[Path]) -> Case:
 
 
 def hard(checkpoint: Checkpoint) -> tuple[Case, ...]:
-    """The inputs that can hurt, for the checkpoint's network; the same at every call."""
+    """The stress inputs for the checkpoint's network; the same at every call."""
     shape = checkpoint.configuration.input_shape
     noise = np.random.Generator(np.random.Philox(_NOISE_SEED)).standard_normal((5, *shape))
     size = shape[-1]

@@ -1,22 +1,19 @@
-"""What a test run has judged: sent from test processes as text, written as one set of reports."""
+"""What a test run judged: passed between processes as text, written as one set of reports."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import types
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Final
 
-from vgg16_parity.records import Report, to_json
-from vgg16_parity.report import html, junit
-from vgg16_spec.files.atomic import whole_file
+from vgg16_parity.records import Report
+from vgg16_parity.report.files import ReportFiles
+from vgg16_parity.report.json import encode
+from vgg16_parity.report.schema import decode
 
-_Record = TypeVar("_Record")
-
-# The files of a run that judged by one checkpoint; of a second one they are called report-2.json….
+# The stems of the files; those of a second checkpoint are report-2.json, and so on.
 REPORT: Final = "report"
 JUNIT: Final = "junit"
 
@@ -29,7 +26,7 @@ class JudgedPort:
         test: pytest's id of the test.
         number: how many ports the test had judged before.
         report: a report with the port's row alone.
-        pictures: the files that it was run on.
+        pictures: the files that the port ran on.
     """
 
     test: str
@@ -39,72 +36,47 @@ class JudgedPort:
 
     def to_text(self) -> str:
         """As JSON, for another process."""
-        return json.dumps(asdict(self))
+        return json.dumps(encode(self))
 
     @classmethod
     def of_text(cls, text: str) -> JudgedPort:
-        """The inverse of :meth:`to_text`."""
-        return _rebuilt(cls, json.loads(text))
+        """The inverse of `to_text`."""
+        return decode(cls, json.loads(text))
 
 
 def write(judged: Sequence[JudgedPort], folder: Path) -> list[Path]:
-    """Write JSON, HTML and JUnit reports into a folder, one of each for a checkpoint and batch.
+    """Write JSON, HTML and JUnit reports into a folder, one of each per checkpoint and batch.
 
-    Rows are in the order of the tests' ids, however many processes ran them. Each file is either
-    whole or as it was. Returns what was written.
+    Rows are in the order of the tests' ids, however many processes ran them.
 
-    Raises ``BadInput`` where a file cannot be written.
+    Returns:
+        The files that were written.
+
+    Raises:
+        BadInput: if a file cannot be written.
     """
     groups: dict[str, list[JudgedPort]] = {}
     for one in sorted(judged, key=lambda one: (one.test, one.number)):
-        report = one.report
-        key = json.dumps([asdict(report.weights), [asdict(case) for case in report.cases]])
+        key = json.dumps([encode(one.report.weights), *map(encode, one.report.cases)])
         groups.setdefault(key, []).append(one)
-    written: list[Path] = []
+    written = []
     for number, key in enumerate(sorted(groups), 1):
-        group = groups[key]
-        report = _together([one.report for one in group])
         suffix = "" if number == 1 else f"-{number}"
-        document = json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False)
-        page = html.page(report, [Path(file) for file in group[0].pictures])
-        writers: dict[str, Callable[[Path], object]] = {
-            f"{REPORT}{suffix}.json": _text(document + "\n"),
-            f"{REPORT}{suffix}.html": _text(page),
-            f"{JUNIT}{suffix}.xml": lambda path, report=report: junit.write(report, path),  # type: ignore[misc]
-        }
-        for name, writer in writers.items():
-            with whole_file(folder / name) as temporary:
-                writer(temporary)
-            written.append(folder / name)
+        files = ReportFiles(
+            json=folder / f"{REPORT}{suffix}.json",
+            html=folder / f"{REPORT}{suffix}.html",
+            junit=folder / f"{JUNIT}{suffix}.xml",
+        )
+        pictures = [Path(file) for file in groups[key][0].pictures]
+        written += files.write(_merged([one.report for one in groups[key]]), pictures)
     return written
 
 
-def _text(text: str) -> Callable[[Path], object]:
-    return lambda path: path.write_text(text, encoding="utf-8")
-
-
-def _together(reports: Sequence[Report]) -> Report:
-    """One report with the rows of all; the arbiter ran once in each process."""
+def _merged(reports: Sequence[Report]) -> Report:
+    """One report with all rows; the arbiter ran once in each process."""
     return replace(
         reports[0],
         rows=tuple(row for report in reports for row in report.rows),
         arbiter_seconds=max(report.arbiter_seconds for report in reports),
         peak_bytes=max(report.peak_bytes for report in reports),
     )
-
-
-def _rebuilt(kind: type[_Record], values: dict[str, Any]) -> _Record:
-    """A dataclass from what ``dataclasses.asdict`` and JSON have made of it."""
-    hints = get_type_hints(kind)
-    return kind(**{name: _value(hints[name], value) for name, value in values.items()})
-
-
-def _value(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if get_origin(hint) in (Union, types.UnionType):
-        (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
-    if get_origin(hint) is tuple:
-        return tuple(_value(get_args(hint)[0], entry) for entry in value)
-    is_record = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-    return _rebuilt(hint, value) if is_record else value

@@ -1,4 +1,4 @@
-"""Judging a port whose values you have computed yourself: arrays in, a row of a report out.
+"""Judge values that your own port computed: arrays in, a row of a report out.
 
 with Arbiter(checkpoint_of("vgg16.pth")) as arbiter:
     row = arbiter.judge("my port", my_port(arbiter.images))
@@ -7,26 +7,25 @@ assert row.status == "holds", explain(row)
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 import vgg16_weights
+from onnx_arbiter import expectations
+from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
-from vgg16_parity.facts import case_facts, weights_facts
-from vgg16_parity.inputs import Case
-from vgg16_parity.judge.layers import judge_case, to_row
-from vgg16_parity.network import expectations
-from vgg16_parity.network.expectations import ArbiterCase
-from vgg16_parity.records import Report, Row, Weights
+from vgg16_parity.judge.layers import judge_case
+from vgg16_parity.judge.row import to_row
+from vgg16_parity.network.prediction import expect
+from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
@@ -37,48 +36,51 @@ from vgg16_spec.images.photographs import PHOTOGRAPHS
 Values = NDArray[Any]
 
 LOGITS: Final = "predictions"
-# A report names the device that runtimes ran on; of somebody's own arrays nobody knows it.
+# For the report: where the arrays were computed.
 _DEVICE: Final = "not known"
 
 
 def checkpoint_of(
     weights: Checkpoint | str | Path = "seeded", configuration: str | None = None
 ) -> Checkpoint:
-    """The checkpoint that a port was given.
+    """The checkpoint that a port computed with.
 
     Args:
-        weights: a checkpoint; a file of any format of ``vgg16_weights``; or ``seeded`` or
-            ``seeded:N`` for the seeded checkpoint of seed 0 or N.
-        configuration: ``A`` to ``E`` or ``tiny``; of seeded weights ``D`` unless given, of others
-            it must be what they are.
+        weights: a checkpoint; a file in any format of ``vgg16_weights``; ``seeded`` or ``seeded:N``
+            for the seeded checkpoint of seed 0 or N.
+        configuration: ``A`` to ``E`` or ``tiny``. For seeded weights the default is ``D``; other
+            weights must have it.
 
-    Raises ``BadInput`` where there is no such checkpoint.
+    Raises:
+        BadInput: there is no such checkpoint.
     """
     if isinstance(weights, str) and not Path(weights).exists():
         name, separator, seed = weights.partition(":")
         if name == "seeded" and (seed.isdecimal() or not separator):
             return seeded_checkpoint(configuration or "D", int(seed or 0))
-    checkpoint = weights if isinstance(weights, Checkpoint) else _read(Path(weights))
-    if configuration is not None:
-        wanted = architecture.configuration(configuration).name
-        if wanted != (found := checkpoint.configuration.name):
-            problem = f"holds configuration {found}"
-            raise BadInput(checkpoint.label, problem, f"configuration {wanted}")
+    if isinstance(weights, Checkpoint):
+        checkpoint = weights
+    else:
+        file = require_file(weights, "weights: a file, or seeded or seeded:N")
+        checkpoint = vgg16_weights.read(file)
+    found = checkpoint.configuration.name
+    if configuration is not None and architecture.configuration(configuration).name != found:
+        problem = f"holds configuration {found}"
+        raise BadInput(checkpoint.label, problem, f"configuration {configuration}")
     return checkpoint
 
 
 class Arbiter:
-    """The arbiter's answers for one checkpoint and one batch, and what is judged by them.
-
-    Answers are kept in a temporary folder, which is gone when the arbiter is closed.
+    """The arbiter's answers for one checkpoint and one batch, kept until it is closed.
 
     Args:
         checkpoint: with its classifier.
-        pictures: files, prepared by the checkpoint's own recipe; the project's photographs unless
-            given.
+        pictures: files, prepared by the checkpoint's own recipe; by default the project's
+            photographs.
         case: a prepared batch instead of pictures.
 
-    Raises ``BadInput`` for a checkpoint without its classifier, or a picture that cannot be read.
+    Raises:
+        BadInput: the checkpoint has no classifier, or a picture cannot be read.
     """
 
     def __init__(
@@ -92,7 +94,8 @@ class Arbiter:
         files = list(pictures) or [photograph.path for photograph in PHOTOGRAPHS]
         self._files = files if case is None else []
         self._case = case or inputs.pictures(checkpoint, files)
-        self._folder = Path(tempfile.mkdtemp(prefix="vgg16-arbiter-"))
+        self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
+        self._folder = Path(self._temporary.name)
         self._expectations: dict[str, ArbiterCase] = {}
         self._seconds = 0.0
 
@@ -102,25 +105,25 @@ class Arbiter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def close(self) -> None:
+        """Remove the temporary files."""
+        self._temporary.cleanup()
+
     @property
     def files(self) -> tuple[str, ...]:
-        """The pictures' paths; none where a batch was given."""
+        """The pictures' paths; empty if a batch was passed."""
         return tuple(map(str, self._files))
-
-    def close(self) -> None:
-        """Remove what is kept."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def images(self) -> NDArray[np.float32]:
-        """What a port is to be run on: (N, 3, H, W), preprocessed; a copy."""
+        """The input of a port: (N, 3, H, W), preprocessed; a copy."""
         return self._case.images.copy()
 
     @property
     def given(self) -> dict[str, NDArray[np.float32]]:
-        """What a port's layers are given where each is run alone: tap -> what the next one reads.
+        """The inputs of a port's layers if each runs alone: tap -> the input of the next layer.
 
-        The arbiter's values rounded to float32, maps as (N, C, H, W); the first layer is given the
+        The arbiter's values rounded to float32, maps as (N, C, H, W); the first layer reads the
         images.
         """
         taps = self.checkpoint.configuration.taps
@@ -134,19 +137,18 @@ class Arbiter:
         layers: Mapping[str, Values] | None = None,
         mode: str = "float32",
     ) -> Row:
-        """Hold what a port computed of ``images`` against the arbiter.
+        """Judge what a port computed from ``images``.
 
         Args:
-            name: what the report calls the port.
-            computed: logits (N, classes), or taps by name in which ``predictions`` are the logits;
-                maps are (N, C, H, W).
-            layers: what each layer, run alone, made of ``given``, under the names of ``computed``;
-                with it the row names the layer that is wrong by itself.
-            mode: the numeric mode that the port computes in, one of
-                ``onnx_arbiter.numeric_modes.MODES``.
+            name: the port's name in the report.
+            computed: logits (N, classes), or taps by name with the logits as ``predictions``; maps
+                are (N, C, H, W).
+            layers: each layer's output for ``given``, under the same names; with it the row names
+                the layer that is wrong locally.
+            mode: the numeric mode of the port, one of ``onnx_arbiter.numeric_modes.MODES``.
 
-        Raises ``BadInput`` for another mode, for taps without logits, and for layers of other names
-        than the taps.
+        Raises:
+            BadInput: the mode is unknown, the taps lack the logits, or the layers have other names.
         """
         known = MODES[require_one_of("mode", mode, tuple(MODES))]
         taps = dict(computed) if isinstance(computed, Mapping) else {LOGITS: computed}
@@ -160,16 +162,16 @@ class Arbiter:
             known,
             {tap: np.asarray(values) for tap, values in taps.items()},
             {tap: np.asarray(values) for tap, values in (layers or {}).items()},
-            some_taps=True,
+            taps_optional=True,
         )
-        return to_row(name, known.name, known, [case])
+        return to_row(name, known.name, known.name, cases=[case])
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""
         expectation = self._expect(MODES["float32"])
         return Report(
             weights=self._weights,
-            cases=(case_facts(expectation, self._files),),
+            cases=(CaseFacts.of(expectation, self._files),),
             device=_DEVICE,
             arbiter_seconds=self._seconds,
             peak_bytes=peak_memory(),
@@ -179,12 +181,12 @@ class Arbiter:
 
     @cached_property
     def _weights(self) -> Weights:
-        return weights_facts(self.checkpoint)
+        return Weights.of(self.checkpoint)
 
     def _expect(self, mode: Mode) -> ArbiterCase:
         if mode.name not in self._expectations:
             start = time.perf_counter()
-            self._expectations[mode.name] = expectations.expect(
+            self._expectations[mode.name] = expect(
                 self.checkpoint, self._case, [mode], self._folder / mode.name
             )
             self._seconds += time.perf_counter() - start
@@ -192,7 +194,7 @@ class Arbiter:
 
 
 def explain(row: Row) -> str:
-    """A row in words: what is wrong, and every tap's figures up to the logits."""
+    """A row as text: what is wrong, and every tap's figures."""
     lines = [f"{row.runtime} ({row.mode}): {row.status}"]
     if row.reason:
         lines.append(row.reason)
@@ -208,8 +210,3 @@ def explain(row: Row) -> str:
             )
             lines.append(f"  {layer.tap:<{width}}  {said}")
     return "\n".join(lines)
-
-
-def _read(path: Path) -> Checkpoint:
-    require_file(path, "weights: a file, or seeded or seeded:N")
-    return vgg16_weights.read(path)

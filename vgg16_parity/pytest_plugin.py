@@ -1,9 +1,9 @@
 """For pytest: judge your own port of VGG16 in your own tests, and report what was judged.
 
-The fixture ``vgg16_parity`` is a :class:`Judge`; ``pytest --parity-report DIR`` writes
-``report.json``, ``report.html`` and ``junit.xml`` of everything that the run judged, with and
-without pytest-xdist. pytest imports this file wherever the project is installed, so that nothing
-but pytest is imported before a test asks for the fixture.
+The fixture ``vgg16_parity`` is a `Judge`; ``pytest --parity-report DIR`` writes
+``report.json``, ``report.html`` and ``junit.xml`` of every judged port, with and without
+pytest-xdist. pytest imports this file wherever the project is installed, so it imports nothing but
+pytest until a test asks for the fixture.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
 
 _OPTION: Final = "--parity-report"
-_PLUGIN: Final = "vgg16-parity-report"
-# What a test's report carries from the process that ran the test to the one that writes.
+# The attribute of a test's report that carries its judged ports from a worker to the controller.
 _CARRIED: Final = "vgg16_parity_judged"
 
 
 class Judge:
-    """Judges ports by the arbiter, which runs once for each checkpoint and numeric mode.
+    """Judges ports by the arbiter, which runs once per checkpoint and numeric mode.
 
-    ``weights`` are a ``vgg16_spec.checkpoint.checkpoint.Checkpoint``, a file (canonical, a PyTorch state dict,
-    Keras's ``.weights.h5``), or ``seeded`` or ``seeded:N``; ``configuration`` is that of seeded
-    weights, ``D`` unless given.
+    Every method takes the same ``weights``: a ``vgg16_spec.checkpoint.Checkpoint``, a file of any
+    format of ``vgg16_weights``, or ``seeded`` or ``seeded:N``; and the same ``configuration``: the
+    network of seeded weights, ``D`` by default. Each raises ``BadInput`` for invalid weights.
     """
 
     def __init__(self) -> None:
@@ -44,22 +43,19 @@ class Judge:
     def checkpoint(
         self, weights: Checkpoint | str | Path = "seeded", configuration: str | None = None
     ) -> Checkpoint:
-        """The weights by canonical name, as NumPy; where they are in a file, ``file`` is its path.
-
-        Raises ``BadInput`` for what is no checkpoint.
-        """
+        """The weights as NumPy arrays by canonical name; ``file`` is the path of their file."""
         return self._arbiter(weights, configuration).checkpoint
 
     def images(
         self, weights: Checkpoint | str | Path = "seeded", configuration: str | None = None
     ) -> NDArray[np.float32]:
-        """What to run the port on: the photographs by the weights' own recipe, (N, 3, H, W)."""
+        """The port's input: photographs, preprocessed for these weights, (N, 3, H, W)."""
         return self._arbiter(weights, configuration).images
 
     def given(
         self, weights: Checkpoint | str | Path = "seeded", configuration: str | None = None
     ) -> dict[str, NDArray[np.float32]]:
-        """What to run each layer alone on: tap -> what the layer after it reads, as NCHW."""
+        """The input of each layer run alone: tap -> what the layer after it reads, as NCHW."""
         return self._arbiter(weights, configuration).given
 
     def __call__(
@@ -72,18 +68,22 @@ class Judge:
         layers: Mapping[str, NDArray[Any]] | None = None,
         mode: str = "float32",
     ) -> Row:
-        """Judge what a port computed of :meth:`images`; the row says by how much it holds.
+        """Judge what a port computed of `images`.
 
         Args:
-            name: what the report calls the port.
-            computed: logits (N, classes), or taps by name in which ``predictions`` are the logits.
-            weights: what the port computed with.
-            configuration: which network.
-            layers: what each layer made of :meth:`given`, under the names of ``computed``.
-            mode: ``float32``, ``tf32``, ``bfloat16`` or ``float16``: what the port computes in.
+            name: the port's name in the report.
+            computed: logits (N, classes), or taps by name; the tap ``predictions`` is the logits.
+            weights: the weights that the port computed with.
+            configuration: their network.
+            layers: what each layer computed of `given`, under the names of ``computed``.
+            mode: the port's arithmetic: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
 
-        Raises ``AssertionError`` that names the first wrong layer where the port does not hold, and
-        ``BadInput`` for what cannot be judged.
+        Returns:
+            The report's row, with the errors of every tap.
+
+        Raises:
+            AssertionError: if the port is wrong; the message names the first wrong layer.
+            BadInput: for values that cannot be judged.
         """
         __tracebackhide__ = True
         from vgg16_parity.own_port import explain
@@ -96,7 +96,9 @@ class Judge:
         return row
 
     def taken(self, test: str) -> list[JudgedPort]:
-        """What was judged since the last call, as that of a test."""
+        """The ports judged since the last call, as those of a test."""
+        if not self._rows:
+            return []
         from vgg16_parity.judged_ports import JudgedPort
 
         rows, self._rows = self._rows, []
@@ -106,20 +108,15 @@ class Judge:
         ]
 
     def close(self) -> None:
-        """Remove what the arbiters keep."""
+        """Remove the arbiters' temporary files."""
         for arbiter in self._arbiters.values():
             arbiter.close()
         self._arbiters.clear()
 
-    @property
-    def waiting(self) -> bool:
-        """Whether something was judged since :meth:`taken`."""
-        return bool(self._rows)
-
     def _arbiter(self, weights: Checkpoint | str | Path, configuration: str | None) -> Arbiter:
         from vgg16_parity.own_port import Arbiter, checkpoint_of
 
-        # A checkpoint is a mapping, which has no hash; the arbiter keeps it, so that its id stays.
+        # A checkpoint has no hash. The arbiter keeps it alive, so that its id stays its own.
         known = (weights if isinstance(weights, str | Path) else id(weights), configuration)
         if known not in self._arbiters:
             self._arbiters[known] = Arbiter(checkpoint_of(weights, configuration))
@@ -127,11 +124,11 @@ class Judge:
 
 
 class _Reporting:
-    """Collects what tests judged, here or in other processes, and writes it at the end."""
+    """Collects the ports that tests judged in any process, and writes them at the end."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # By test and phase, so that a test that is run again counts once.
+        # By test and phase: a test that is run again counts once.
         self.judged: dict[tuple[str, str], list[str]] = {}
 
     @pytest.hookimpl
@@ -141,13 +138,13 @@ class _Reporting:
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.judged:
+            terminalreporter.write_line("vgg16 parity: no port was judged; no report is written")
+            return
         from vgg16_parity.judged_ports import JudgedPort, write
         from vgg16_spec.errors import BadInput
 
         judged = [JudgedPort.of_text(text) for texts in self.judged.values() for text in texts]
-        if not judged:
-            terminalreporter.write_line("vgg16 parity: nothing was judged, no report is written")
-            return
         try:
             written = write(judged, self.folder)
         except BadInput as error:
@@ -160,7 +157,7 @@ class _Reporting:
 
 
 class _Carrying:
-    """Hands what a test has judged to its report, which every process's controller sees."""
+    """Attaches the ports that a test judged to its report, which reaches the controller."""
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
@@ -170,9 +167,8 @@ class _Carrying:
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if self.judge.waiting:
-            texts = [judged.to_text() for judged in self.judge.taken(item.nodeid)]
-            setattr(report, _CARRIED, texts)
+        if taken := self.judge.taken(item.nodeid):
+            setattr(report, _CARRIED, [judged.to_text() for judged in taken])
         return report
 
 
@@ -188,7 +184,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a folder that cannot be written before any test runs."""
     given = config.getoption(_OPTION)
-    if given is None or hasattr(config, "workerinput"):  # the controller of pytest-xdist writes
+    if given is None or hasattr(config, "workerinput"):  # only pytest-xdist's controller writes
         return
     from vgg16_spec.errors import BadInput
     from vgg16_spec.files.atomic import check_writable
@@ -200,19 +196,19 @@ def pytest_configure(config: pytest.Config) -> None:
     except BadInput as error:
         raise pytest.UsageError(f"{_OPTION} {given}: {error}") from error
     except OSError as error:
-        problem = f"{folder} cannot be made a folder ({error.strerror})"
+        problem = f"cannot create the folder {folder} ({error.strerror})"
         raise pytest.UsageError(f"{_OPTION} {given}: {problem}") from error
-    config.pluginmanager.register(_Reporting(folder), _PLUGIN)
+    config.pluginmanager.register(_Reporting(folder), "vgg16-parity-report")
 
 
 @pytest.fixture(scope="session")
 def vgg16_parity(pytestconfig: pytest.Config) -> Iterator[Judge]:
     """Judges your port of VGG16 by a float64 arbiter (``docs/your-port.md``)."""
-    judge = Judge()
+    judge, plugins = Judge(), pytestconfig.pluginmanager
     carrying = _Carrying(judge)
     if pytestconfig.getoption(_OPTION) is not None:
-        pytestconfig.pluginmanager.register(carrying)
+        plugins.register(carrying)
     yield judge
-    if pytestconfig.pluginmanager.is_registered(carrying):
-        pytestconfig.pluginmanager.unregister(carrying)
+    if plugins.is_registered(carrying):
+        plugins.unregister(carrying)
     judge.close()

@@ -1,35 +1,44 @@
-"""What a parity run found, as records and as a JSON document."""
+"""What a parity run found: the records that the JSON format and ``docs/report.md`` derive from."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Final, Literal, get_args
 
-from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, Verdict
-from onnx_arbiter.limits import LIMITS
+import numpy as np
+
+from onnx_arbiter.compare import Verdict
+from onnx_arbiter.expectations import ArbiterCase
+from vgg16_parity.inputs import PICTURES
 from vgg16_parity.runtimes.process import Record
 from vgg16_spec.architecture import IMAGENET_CLASSES
-
-SCHEMA: Final = "vgg16-parity-report/3"
+from vgg16_spec.checkpoint import Checkpoint, digest
+from vgg16_spec.checkpoint.metadata import Metadata
+from vgg16_spec.checkpoint.seeded import is_seeded
+from vgg16_spec.logits import top
 
 Status = Literal["holds", "broken", "failed", "not run"]
+# What a verdict compares: a tap; a tap on the GPU with the CPU's; a tensor of the backward pass.
+Kind = Literal[
+    "accumulated", "local", "beside cpu", "alone beside cpu", "gradient", "parameter", "velocity"
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The checkpoint of a run.
+    """The checkpoint that every runtime computed with.
 
     Attributes:
-        configuration: the network's name.
-        parameters: how many values it has.
-        seeded: whether the weights were never trained.
-        path: the checkpoint's file name; empty where it was in no canonical file.
-        sha256: that file's digest.
-        metadata: the checkpoint's (recipe, source, licence, …).
-        classes: how many the network tells apart.
+        configuration: the network's name: a column of the paper's Table 1, or ``tiny``.
+        parameters: number of parameters.
+        seeded: whether the weights are untrained, so that the classes mean nothing.
+        path: the file's name without its folder; empty if the checkpoint has no canonical file.
+        sha256: the file's digest; empty if there is no file.
+        metadata: the checkpoint's own metadata.
+        classes: number of classes.
     """
 
     configuration: str
@@ -37,8 +46,16 @@ class Weights:
     seeded: bool
     path: str
     sha256: str
-    metadata: dict[str, str]
+    metadata: Metadata
     classes: int = IMAGENET_CLASSES
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Weights:
+        """The facts of a checkpoint; reads the whole file for its digest."""
+        network, file = checkpoint.configuration, checkpoint.path
+        path, sha256 = (file.name, digest(file)) if file else ("", "")
+        facts = (network.name, network.parameters(), is_seeded(checkpoint), path, sha256)
+        return cls(*facts, checkpoint.metadata, network.classes)
 
 
 @dataclass(frozen=True)
@@ -46,9 +63,9 @@ class Image:
     """One image of a case.
 
     Attributes:
-        label: its file's name, or what it shows.
-        sha256: the file's digest; empty for an input that is no file.
-        top5: the arbiter's first five classes; empty where its logits are not finite.
+        label: the file's name, or what the image shows.
+        sha256: the file's digest; empty for an input without a file.
+        top5: the arbiter's five top classes, in order; empty if its logits are not finite.
     """
 
     label: str
@@ -58,20 +75,35 @@ class Image:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One batch that every runtime was given: its name and its images."""
+    """One batch of inputs; every runtime gets the same.
+
+    Attributes:
+        name: ``photographs``, or the kind of stress input.
+        images: the images, in the batch's order.
+    """
 
     name: str
     images: tuple[Image, ...]
 
+    @classmethod
+    def of(cls, expectation: ArbiterCase, files: Sequence[Path]) -> CaseFacts:
+        """The facts of a case; ``files`` are the pictures of the case of photographs."""
+        case = expectation.case
+        digests = map(digest, files) if case.name == PICTURES else [""] * len(case.labels)
+        logits = np.array(expectation.preactivation(expectation.last))
+        finite = [top(each[np.newaxis], 5)[0] if np.isfinite(each).all() else () for each in logits]
+        facts = zip(case.labels, digests, finite, strict=True)
+        return cls(case.name, tuple(Image(*each, tuple(map(int, top5))) for *each, top5 in facts))
+
 
 @dataclass(frozen=True)
 class LayerVerdict:
-    """One tap of one runtime on one case.
+    """One tap of one case.
 
     Attributes:
         tap: the tap's name.
-        accumulated: the runtime's own tap, beside the arbiter's.
-        local: the layer alone, given the arbiter's input; none where that was not run.
+        accumulated: the tap of the runtime's own forward pass.
+        local: the layer by itself, on the arbiter's input; null if it was not run so.
     """
 
     tap: str
@@ -81,18 +113,17 @@ class LayerVerdict:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a runtime and the arbiter say that one image shows.
+    """The classes of one image, according to a runtime and to the arbiter.
 
     Attributes:
-        top1: the runtime's first class.
-        arbiter_top1: the arbiter's.
-        top5: the runtime's first five, the first first.
-        arbiter_top5: the arbiter's.
-        margin: between the arbiter's first and second logit.
-        largest_error: the runtime's largest |error| of any logit.
-        outcome: ``agrees`` where the first class and the set of the first five are the same;
-            ``inside`` where a class changed places with another whose logits the allowed error does
-            not tell apart; ``flipped`` where it does.
+        top1: the runtime's top class.
+        arbiter_top1: the arbiter's top class.
+        top5: the runtime's five top classes, in order.
+        arbiter_top5: the arbiter's five top classes, in order.
+        margin: the arbiter's first logit minus its second; null if there is no second.
+        largest_error: the largest |error| of the runtime's logits.
+        outcome: ``agrees`` if the top class and the set of five are the same; if classes changed
+            places, ``inside`` if the allowed error explains it, else ``flipped``.
     """
 
     top1: int
@@ -110,10 +141,10 @@ class CaseVerdict:
 
     Attributes:
         case: the case's name.
-        layers: one a tap, in the network's order; empty where only what is not finite was compared.
-        decisions: one an image; empty likewise.
-        reason: why it did not pass; empty where it did.
-        notes: what is worth knowing and breaks nothing.
+        layers: one per tap, in the network's order; empty if the inputs are not finite.
+        decisions: one per image; empty if the logits were not compared.
+        reason: what is wrong apart from the layers; empty if nothing is.
+        notes: differences that are reported but never fail the run.
     """
 
     case: str
@@ -122,21 +153,16 @@ class CaseVerdict:
     reason: str = ""
     notes: tuple[str, ...] = ()
 
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.reason
-
 
 @dataclass(frozen=True)
 class GradientVerdict:
-    """One tensor of one runtime's backward pass, beside the arbiter's on the branch it took.
+    """One tensor of the backward pass, compared along the runtime's own ReLU pattern.
 
     Attributes:
-        tensor: the parameter's canonical name, or ``images`` for the gradient of the input.
-        gradient: of the mean cross-entropy.
-        parameter: the parameter after one step of SGD; none for the input.
-        velocity: its momentum buffer after that step; none for the input.
+        tensor: the parameter's canonical name; ``images`` for the gradient of the input.
+        gradient: the gradient of the mean cross-entropy.
+        parameter: the parameter after one step of SGD; null for the input.
+        velocity: its momentum buffer after that step; null for the input.
     """
 
     tensor: str
@@ -147,11 +173,11 @@ class GradientVerdict:
 
 @dataclass(frozen=True)
 class BesideCpu:
-    """One case of a runtime on the GPU, beside the same runtime and lane on the CPU.
+    """One case on the GPU: its difference from the CPU, predicted by the sum of both variances.
 
     Attributes:
         case: the case's name.
-        layers: one a tap; differences are judged by the sum of both runs' variances.
+        layers: one per tap, in the network's order.
     """
 
     case: str
@@ -163,19 +189,18 @@ class Row:
     """One runtime in one lane on one device.
 
     Attributes:
-        runtime: its name.
-        lane: the lane's.
-        mode: the numeric mode that it was judged by.
-        status: ``holds`` or ``broken`` where it ran, ``failed`` where it began and did not end,
-            ``not run`` where a package, a device or a precision that it needs is not there.
-        reason: why it is not ``holds``.
-        first_wrong: the first layer that is wrong by itself, or from which on the errors are too
-            large where no layer alone was run; empty where there is none.
-        cases: what was compared, where it ran.
-        record: versions, flags, times and memory, where it was started.
-        gradients: one a tensor, from the logits down; empty where gradients were not compared.
-        device: where it ran, or was to; empty where not known.
-        beside_cpu: one a case; only of a run on the GPU, where the CPU's was made too.
+        runtime: the runtime's name.
+        lane: how the runtime's arithmetic was configured.
+        mode: the numeric mode that predicts its errors.
+        status: ``holds`` or ``broken``; ``failed`` if it started and did not finish; ``not run``
+            if a package, a device or a precision that it needs is missing.
+        reason: why the status is not ``holds``; empty if it is.
+        first_wrong: the first layer wrong by itself, else the first tap outside its limits.
+        cases: what was compared; empty if it did not run.
+        record: how it ran; null if it was not started.
+        gradients: one per tensor, from the logits down; empty if gradients were not compared.
+        device: ``cpu`` or ``cuda``; empty if unknown.
+        beside_cpu: one per case of a run on the GPU; empty if the CPU's was not run.
     """
 
     runtime: str
@@ -192,7 +217,7 @@ class Row:
 
     @property
     def setting(self) -> str:
-        """The lane, with the device where that is not the CPU."""
+        """The lane, with the device if it is the GPU."""
         return f"{self.lane}, {self.device}" if self.device == "cuda" else self.lane
 
     @property
@@ -200,20 +225,29 @@ class Row:
         """The runtime with its setting."""
         return f"{self.runtime} ({self.setting})"
 
-    def verdicts(self, kind: Literal["accumulated", "local"]) -> Iterable[tuple[str, Verdict]]:
-        """Every tap's name and verdict, of every case."""
-        for case in self.cases:
-            for layer in case.layers:
-                if (verdict := getattr(layer, kind)) is not None:
-                    yield layer.tap, verdict
+    def verdicts(self, kind: Kind) -> Iterator[tuple[str, Verdict]]:
+        """The tap or tensor and the verdict, for all cases."""
+        return ((name, verdict) for _, name, verdict in iter_verdicts(self, kind))
 
-    def worst(self, kind: Literal["accumulated", "local"]) -> dict[str, tuple[float, float]]:
-        """Tap -> its largest ratio and its most deviations over all cases."""
+    def worst(self, kind: Kind) -> dict[str, tuple[float, float]]:
+        """Tap or tensor -> its largest ratio and its largest deviations over all cases."""
         found: dict[str, tuple[float, float]] = {}
-        for tap, verdict in self.verdicts(kind):
-            ratio, deviations = found.get(tap, (0.0, 0.0))
-            found[tap] = (max(ratio, verdict.ratio), max(deviations, verdict.deviations))
+        for name, verdict in self.verdicts(kind):
+            ratio, deviations = found.get(name, (0.0, 0.0))
+            found[name] = max(ratio, verdict.ratio), max(deviations, verdict.deviations)
         return found
+
+
+def iter_verdicts(row: Row, kind: Kind) -> Iterator[tuple[str, str, Verdict]]:
+    """The case, the tap or tensor, and the verdict of every comparison of a kind."""
+    if kind in ("gradient", "parameter", "velocity"):
+        compared = [(kind, each.tensor, getattr(each, kind)) for each in row.gradients]
+    else:
+        cases: Sequence[CaseVerdict | BesideCpu] = row.beside_cpu if "cpu" in kind else row.cases
+        which = "local" if kind in ("local", "alone beside cpu") else "accumulated"
+        found = ((case.case, layer) for case in cases for layer in case.layers)
+        compared = [(case, layer.tap, getattr(layer, which)) for case, layer in found]
+    yield from (each for each in compared if each[2] is not None)
 
 
 @dataclass(frozen=True)
@@ -222,13 +256,12 @@ class Report:
 
     Attributes:
         weights: the checkpoint.
-        cases: what every runtime was given.
+        cases: the inputs.
         device: where the runtimes ran: ``cpu``, ``cuda`` or ``both``.
-        arbiter_seconds: how long the arbiter took, with the predicted errors.
-        peak_bytes: the most memory of this process, which judges.
-        all_required: whether the runtimes were asked for by name, so that one that was not run
-            counts.
-        rows: one a runtime, lane and device, in the order asked for.
+        arbiter_seconds: the arbiter's time, error prediction included.
+        peak_bytes: peak memory of this process, which runs the arbiter and judges.
+        all_required: whether a runtime that cannot run breaks parity: runtimes were named.
+        rows: one per runtime, lane and device, in the order requested.
     """
 
     weights: Weights
@@ -241,69 +274,27 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every row that counts holds; never where none was compared.
-
-        Asked for both devices, nothing is shown by the CPU alone.
-        """
+        """Whether every row that counts holds, and there is one; for ``both``, one on the GPU."""
         rows = [row for row in self.rows if self.counts(row)]
         compared = self.device != "both" or any(row.device == "cuda" for row in rows)
         return bool(rows) and compared and all(row.status == "holds" for row in rows)
 
     def counts(self, row: Row) -> bool:
-        """Whether a row decides: it was run, or it had to be.
-
-        Of both devices, one that does not have the lane (and so no mode) has nothing to run.
-        """
+        """Whether a row decides: it ran, or it had to (a row without mode: no such lane)."""
         possible = bool(row.mode) or self.device != "both"
         return row.status != "not run" or (self.all_required and possible)
 
     @property
     def summary(self) -> str:
         """The outcome in one line."""
-        names = {status: self._named(status) for status in ("holds", "broken", "failed", "not run")}
+        names = {s: [row.name for row in self.rows if row.status == s] for s in get_args(Status)}
         if self.holds:
-            count = len(names["holds"])
-            rows = "1 run" if count == 1 else f"{count} runs"
-            return f"Parity holds: {rows} within the errors predicted of the float64 arbiter."
-        if names["broken"]:
-            return f"Parity is broken: {', '.join(names['broken'])}."
-        if names["failed"]:
-            return f"Parity is not shown: {', '.join(names['failed'])} failed."
+            runs = "1 run" if len(names["holds"]) == 1 else f"{len(names['holds'])} runs"
+            return f"Parity holds: {runs} within the errors predicted of the float64 arbiter."
+        if broken := names["broken"]:
+            return f"Parity is broken: {', '.join(broken)}."
+        if failed := names["failed"]:
+            return f"Parity is not shown: {', '.join(failed)} failed."
         if names["holds"]:
             return f"Parity is not shown: {', '.join(names['not run'])} did not run."
         return "Nothing was compared: no runtime could run."
-
-    def _named(self, status: str) -> list[str]:
-        return [row.name for row in self.rows if row.status == status]
-
-
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as a JSON document (``docs/report.md``); what JSON cannot hold is null."""
-    document = {
-        "schema": SCHEMA,
-        "holds": report.holds,
-        "summary": report.summary,
-        "limits": {"ratio": LIMITS.ratio.limit, "deviations": LIMITS.deviations.limit},
-        "histogram_exponents": list(HISTOGRAM_EXPONENTS),
-        "device": report.device,
-        "weights": dataclasses.asdict(report.weights),
-        "cases": [dataclasses.asdict(case) for case in report.cases],
-        "arbiter": {
-            "implementation": "NumPy float64",
-            "seconds": report.arbiter_seconds,
-            "peak_bytes": report.peak_bytes,
-        },
-        "rows": [dataclasses.asdict(row) for row in report.rows],
-    }
-    cleaned: dict[str, Any] = _finite(document)
-    return cleaned
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return value

@@ -1,4 +1,4 @@
-"""The main job: one checkpoint, the same inputs, every runtime in every lane, one report."""
+"""A parity run: one checkpoint and the same inputs in every runtime and lane, one report."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
-from vgg16_parity.facts import case_facts, weights_facts
-from vgg16_parity.inputs import Case
-from vgg16_parity.judge import cpu_beside_gpu, layers
-from vgg16_parity.judge.cpu_beside_gpu import Run
+from vgg16_parity.judge import layers
+from vgg16_parity.judge.cpu_beside_gpu import Run, compare_with_cpu
 from vgg16_parity.judge.gradients import run as gradient_run
-from vgg16_parity.network.expectations import IMAGES, ArbiterCase, expect
-from vgg16_parity.records import Report, Row, Status
-from vgg16_parity.runtimes.exchange import opened
+from vgg16_parity.judge.row import Finding, to_row
+from vgg16_parity.network.prediction import expect
+from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
+from vgg16_parity.runtimes.exchange import StoredTensors
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
-from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
+from vgg16_parity.runtimes.process import Depth, ExportJob, Record, RunJob, peak_memory, work
 from vgg16_parity.runtimes.registry import Runtime
+from vgg16_parity.shared_runs import rows_of_lanes
 from vgg16_spec.checkpoint import Checkpoint, write_checkpoint
 from vgg16_spec.errors import BadInput
 
@@ -51,26 +53,27 @@ def run_parity(
     timeout: float | None = None,
     progress: Progress = nullcontext,
 ) -> Report:
-    """Run the checkpoint's network in every runtime and in the arbiter, and judge the differences.
+    """Run the checkpoint's network in every runtime and judge the results by the arbiter.
 
     Args:
         checkpoint: with the classifier; its recipe prepares the images.
         images: picture files, at least one.
-        runtimes: each becomes a row of the report for every lane and device, also where it cannot
-            run.
-        lanes: the numeric set-ups; one that does not exist on the device is a row that was not run.
-        device: where the runtimes run; with ``both``, a row on the GPU is compared with the CPU's
-            too. The arbiter runs on the CPU.
-        hard_inputs: whether to run the inputs that can hurt too.
-        depth: compare the logits alone, every tap, or each layer alone besides.
-        gradients: compare gradients and a step of SGD on the pictures too, in the runtimes that
-            have them and the lanes of float32.
-        all_required: whether parity needs each of the runtimes, also one that is not installed.
-        timeout: the seconds that a worker may take; none waits for ever.
+        runtimes: each gives a row of the report for every lane and device, even if it cannot run.
+        lanes: the numeric settings; one that the device lacks is a row that did not run, and one
+            with the same settings as another takes that one's results.
+        device: where the runtimes run; with ``both``, the GPU is compared with the CPU as well. The
+            arbiter runs on the CPU.
+        hard_inputs: whether to run the stress inputs too.
+        depth: compare only the logits, every tap, or every tap and each layer alone.
+        gradients: also compare gradients and a step of SGD on the pictures, in the frameworks and
+            the float32 lanes.
+        all_required: whether every runtime must run for parity to hold, installed or not.
+        timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
 
-    Raises ``BadInput`` for a checkpoint without its classifier, no image, or one that cannot be
-    read, and for gradients at the depth of logits alone, or of runtimes that have none.
+    Raises:
+        BadInput: the checkpoint has no classifier; there is no image, or one that cannot be read;
+            gradients are asked for with logits alone, or of runtimes that have none.
     """
     if gradients and depth == "logits":
         raise BadInput("gradients", "are not compared where only logits are", "one of the two")
@@ -84,20 +87,22 @@ def run_parity(
     if gradients and not any(judged):
         named = ", ".join(one.name for one in runtimes)
         raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
-    with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as folder:
-        workspace = Workspace(checkpoint, Path(folder), devices[0], timeout, progress, gradients)
+    with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as temporary:
+        folder = Path(temporary)
+        checkpoint = in_file(checkpoint, folder, progress)
+        workspace = Workspace(checkpoint, folder, timeout, progress, gradients)
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         seconds = time.perf_counter() - start
-        rows = [
-            row
-            for runtime in runtimes
-            for lane in lanes
-            for row in workspace.rows(runtime, lane, devices, expectations, depth)
-        ]
-        facts = tuple(case_facts(expectation, images) for expectation in expectations)
+        rows: list[Row] = []
+        for runtime in runtimes:
+            run = partial(
+                workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
+            )
+            rows += rows_of_lanes(run, runtime, lanes, devices, gradients=gradients)
+        facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
     with progress("digests"):
-        weights = weights_facts(checkpoint)
+        weights = Weights.of(checkpoint)
     return Report(
         weights=weights,
         cases=facts,
@@ -119,63 +124,60 @@ def run_logits(
 ) -> NDArray[np.float32]:
     """The logits (images, classes) of picture files in one runtime, in the strict lane.
 
-    Raises ``BadInput`` as :func:`run_parity` does, and where the runtime fails.
+    Raises:
+        BadInput: as for `run_parity`, or the runtime fails.
     """
     case = inputs.pictures(checkpoint, images)
     with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as name:
         folder = Path(name)
-        workspace = Workspace(checkpoint, folder, device, None, progress)
+        workspace = Workspace(in_file(checkpoint, folder, progress), folder, None, progress)
         pictures = folder / "pictures"
         pictures.mkdir()
         np.save(pictures / f"{IMAGES}.npy", case.images)
-        job, record = workspace.run(runtime, LANES["strict"], [pictures], "logits")
+        job, record = workspace.run(runtime, LANES["strict"], device, [pictures], "logits")
         if record.error:
             problem = f"did not run ({record.error})"
             raise BadInput(runtime.name, problem, "a runtime that works here")
-        with opened(job.result(str(pictures), "accumulated")) as taps:
-            logits: NDArray[np.float32] = taps["predictions"]
-    return logits
+        results = StoredTensors(job.result(str(pictures), "accumulated"))
+        return results["predictions"]
 
 
-@dataclass
+def in_file(checkpoint: Checkpoint, folder: Path, progress: Progress) -> Checkpoint:
+    """The checkpoint, written into the folder if it is in no canonical file."""
+    if checkpoint.path is not None:
+        return checkpoint
+    with progress("canonical checkpoint"):
+        return write_checkpoint(checkpoint, folder / "checkpoint.safetensors")
+
+
+@dataclass(frozen=True)
 class Workspace:
     """A folder where workers find the checkpoint and the inputs, and leave their results.
 
     Attributes:
-        checkpoint: written into the folder where it is not in a canonical file already.
+        checkpoint: in a canonical file.
         folder: temporary.
-        device: where the runtimes run.
-        timeout: the seconds that a worker may take; none waits for ever.
+        timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
-        gradients: whether rows hold gradients, of the first case.
+        gradients: whether to compare gradients, on the first case.
     """
 
     checkpoint: Checkpoint
     folder: Path
-    device: Device
     timeout: float | None
     progress: Progress
     gradients: bool = False
-    _jobs: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        if self.checkpoint.path is None:
-            with self.progress("canonical checkpoint"):
-                path = self.folder / "checkpoint.safetensors"
-                self.checkpoint = write_checkpoint(self.checkpoint, path)
 
     def expect(
         self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
     ) -> list[ArbiterCase]:
         """Have the arbiter run every case."""
-        expectations = []
+        found = []
         for index, case in enumerate(cases):
             with self.progress(f"arbiter (NumPy, float64): {case.name}"):
                 folder = self.folder / f"case{index}"
-                expectations.append(
-                    expect(self.checkpoint, case, modes, folder, logits_only=logits_only)
-                )
-        return expectations
+                found.append(expect(self.checkpoint, case, modes, folder, logits_only=logits_only))
+        return found
 
     def rows(
         self,
@@ -186,97 +188,95 @@ class Workspace:
         depth: Depth,
     ) -> list[Row]:
         """Run a runtime in a lane on every device: a row each, compared with each other."""
-        rows, runs = [], dict[Device, Run]()
-        for self.device in devices:
-            mode = lane.mode(self.device)
+        rows, runs = list[Row](), dict[Device, Run]()
+        for device in devices:
+            mode = lane.mode(device)
             if mode is None:
-                reason = f"there is no such lane on {self.device}"
-                row = Row(runtime.name, lane.name, "", "not run", reason, device=self.device)
-            else:
-                row, job = self._judged(runtime, lane, mode, expectations, depth)
-                if job is not None:
-                    runs[self.device] = Run(job, mode, row.status == "holds")
-                if self.device == "cuda" and len(runs) == len(get_args(Device)):
-                    row = cpu_beside_gpu.add_cpu_comparison(
-                        row, runs["cuda"], runs["cpu"], expectations
-                    )
+                finding = Finding(f"there is no such lane on {device}", status="not run")
+                rows.append(to_row(runtime.name, lane.name, "", device=device, finding=finding))
+                continue
+            cpu = (runs["cpu"], rows[0].status == "holds") if "cpu" in runs else None
+            row, job = self._judged(runtime, lane, device, mode, expectations, depth, cpu)
+            if job is not None:
+                runs[device] = Run(job, mode)
             rows.append(row)
         for run in runs.values():
-            # Its taps take as much room as the network's activations.
-            shutil.rmtree(run.job.folder)
+            # Its taps are as large as the network's activations.
+            shutil.rmtree(Path(run.job.folder).parent)
         return rows
-
-    def judge(
-        self,
-        runtime: Runtime,
-        lane: Lane,
-        mode: Mode,
-        expectations: Sequence[ArbiterCase],
-        depth: Depth,
-    ) -> Row:
-        """Run a runtime in a lane on the workspace's device and judge it: a row of the report."""
-        row, job = self._judged(runtime, lane, mode, expectations, depth)
-        if job is not None:
-            shutil.rmtree(job.folder)
-        return row
 
     def _judged(
         self,
         runtime: Runtime,
         lane: Lane,
+        device: Device,
         mode: Mode,
         expectations: Sequence[ArbiterCase],
         depth: Depth,
-    ) -> tuple[Row, Job | None]:
-        """The row, and the job whose folder has the results where it ran."""
-        row = Row(runtime.name, lane.name, mode.name, "not run", device=self.device)
-        if reason := runtime.missing(self.device):
-            return replace(row, reason=reason), None
+        cpu: tuple[Run, bool] | None,
+    ) -> tuple[Row, RunJob | None]:
+        """The row, and the job whose folder has the results if it ran.
+
+        ``cpu`` is the same run on the CPU to compare with, and whether it holds.
+        """
+        make_row = partial(to_row, runtime.name, lane.name, mode.name, device=device)
+        if reason := runtime.missing(device):
+            return make_row(finding=Finding(reason, status="not run")), None
         folders = [expectation.folder for expectation in expectations]
-        job, record = self.run(runtime, lane, folders, depth)
+        job, record = self.run(runtime, lane, device, folders, depth)
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
-            return replace(row, status=status, reason=record.error, record=record), None
-        with self.progress(f"{row.name}: judging"):
-            row = layers.judge(runtime.name, lane.name, mode, expectations, job, record)
-            row = replace(row, device=self.device)
+            return make_row(record=record, finding=Finding(record.error, status=status)), None
+        name, finding = make_row().name, None
+        gradients: tuple[GradientVerdict, ...] = ()
+        with self.progress(f"{name}: judging"):
+            cases = layers.judge_cases(expectations, mode, job)
+            compared = compare_with_cpu(Run(job, mode), cpu[0], expectations) if cpu else ()
         if self.gradients and gradient_run.applies(runtime, mode):
-            with self.progress(f"{row.name}: gradients"):
-                row = gradient_run.add_gradients(
-                    row, job, self.checkpoint, expectations[0], mode, self.timeout
+            with self.progress(f"{name}: gradients"):
+                record, gradients, finding = gradient_run.run_gradients(
+                    job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
+        row = make_row(
+            record=record,
+            cases=cases,
+            gradients=gradients,
+            finding=finding,
+            beside_cpu=compared,
+            cpu_holds=cpu is None or cpu[1],
+        )
         return row, job
 
     def run(
-        self, runtime: Runtime, lane: Lane, cases: Sequence[Path], depth: Depth
-    ) -> tuple[Job, Record]:
-        """Run a runtime on the cases' folders; the job tells where its results are."""
-        self._jobs += 1
-        on_gpu = ", cuda" if self.device == "cuda" else ""
-        label = f"{runtime.name} ({lane.name}{on_gpu})"
-        job = Job(
-            task="run",
+        self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
+    ) -> tuple[RunJob, Record]:
+        """Run a runtime on the folders of cases; its results are where the job says."""
+        label = f"{runtime.name} ({lane.name}{', cuda' if device == 'cuda' else ''})"
+        place = Path(tempfile.mkdtemp(prefix=f"{runtime.name}-{lane.name}-", dir=self.folder))
+        model = place / "model"
+        job = RunJob(
             runtime=runtime,
             lane=lane.name,
-            device=self.device,
+            device=device,
             checkpoint=str(self.checkpoint.file.resolve()),
-            folder=str(self.folder / f"job{self._jobs}"),
+            folder=str(place / "run"),
             cases=tuple(map(str, cases)),
             depth=depth,
-            model=str(self.folder / f"model{self._jobs}"),
+            model=str(model) if runtime.onnx else None,
         )
         exported = Record()
         if runtime.onnx:
+            folder = str(place / "export")
+            export = ExportJob(runtime, lane.name, job.checkpoint, folder, str(model))
             with self.progress(f"{label}: export"):
-                exporting = replace(job, task="export", folder=f"{job.folder}-export")
-                exported = work(exporting, timeout=self.timeout)
+                exported = work(export, timeout=self.timeout)
             if exported.error:
                 return job, exported
         with self.progress(label):
             record = work(job, timeout=self.timeout)
-        # An exported model is as large as the checkpoint: gone before the next one comes.
-        shutil.rmtree(job.model, ignore_errors=True)
-        # What it cost is the cost of both processes.
+        # An exported model is as large as the checkpoint: removed before the next one is written.
+        shutil.rmtree(model, ignore_errors=True)
+        # The cost is that of both processes.
         costs = {f"export {stage}": seconds for stage, seconds in exported.seconds.items()}
         return job, replace(
             record,

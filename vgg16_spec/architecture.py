@@ -254,54 +254,23 @@ def _literal(shape: Sequence[int | str | None]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
-# Table 1, one column an entry, one string a block. "tiny" has D's topology; its input is 64 pixels
-# so that the last feature map is 2x2: on a 1x1 map (32 pixels) the orders CHW and HWC are the same,
-# and a port that forgets fc1's permutation would pass.
+# Table 1: a column's blocks, each a list of "kernel size-channels". "tiny" has D's topology; its
+# input is 64 pixels so that the last feature map is 2x2: on a 1x1 map (32 pixels) the orders CHW
+# and HWC are the same, and a port that forgets fc1's permutation would pass.
+_COLUMNS: Final = {
+    "A": "3-64 | 3-128 | 3-256 3-256 | 3-512 3-512 | 3-512 3-512",
+    "B": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 | 3-512 3-512 | 3-512 3-512",
+    "C": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 1-256 | 3-512 3-512 1-512 | 3-512 3-512 1-512",
+    "D": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 3-256 | 3-512 3-512 3-512 | 3-512 3-512 3-512",
+    "E": "3-64 3-64 | 3-128 3-128 | 3-256 3-256 3-256 3-256 | 3-512 3-512 3-512 3-512 | "
+    "3-512 3-512 3-512 3-512",
+    "tiny": "3-4 3-4 | 3-6 3-6 | 3-8 3-8 3-8 | 3-12 3-12 3-12 | 3-12 3-12 3-12",
+}
+_SIZES: Final[dict[str, dict[str, int]]] = {"tiny": {"hidden_units": 32, "input_size": 64}}
 CONFIGURATIONS: Final = MappingProxyType(
     {
-        configuration.name: configuration
-        for configuration in (
-            Configuration("A", ("3-64", "3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512")),
-            Configuration(
-                "B", ("3-64 3-64", "3-128 3-128", "3-256 3-256", "3-512 3-512", "3-512 3-512")
-            ),
-            Configuration(
-                "C",
-                (
-                    "3-64 3-64",
-                    "3-128 3-128",
-                    "3-256 3-256 1-256",
-                    "3-512 3-512 1-512",
-                    "3-512 3-512 1-512",
-                ),
-            ),
-            Configuration(
-                "D",
-                (
-                    "3-64 3-64",
-                    "3-128 3-128",
-                    "3-256 3-256 3-256",
-                    "3-512 3-512 3-512",
-                    "3-512 3-512 3-512",
-                ),
-            ),
-            Configuration(
-                "E",
-                (
-                    "3-64 3-64",
-                    "3-128 3-128",
-                    "3-256 3-256 3-256 3-256",
-                    "3-512 3-512 3-512 3-512",
-                    "3-512 3-512 3-512 3-512",
-                ),
-            ),
-            Configuration(
-                "tiny",
-                ("3-4 3-4", "3-6 3-6", "3-8 3-8 3-8", "3-12 3-12 3-12", "3-12 3-12 3-12"),
-                hidden_units=32,
-                input_size=64,
-            ),
-        )
+        name: Configuration(name, tuple(column.split(" | ")), **_SIZES.get(name, {}))
+        for name, column in _COLUMNS.items()
     }
 )
 

@@ -45,7 +45,7 @@ def fc1_chw_to_hwc(kernel: Array, feature_shape: Shape) -> Array:
 def fc1_hwc_to_chw(kernel: Array, feature_shape: Shape) -> Array:
     """(H * W * C, out) -> (out, C, H, W)
 
-    The inverse of :func:`fc1_chw_to_hwc`; the kernel may come as (H, W, C, out).
+    The inverse of `fc1_chw_to_hwc`; the kernel may come as (H, W, C, out).
     """
     channels, height, width = feature_shape
     return hwio_to_oihw(kernel.reshape(height, width, channels, -1))
@@ -54,7 +54,7 @@ def fc1_hwc_to_chw(kernel: Array, feature_shape: Shape) -> Array:
 def keras_view(name: str, values: Array, feature_shape: Shape) -> Array:
     """A canonical tensor in Keras's order, fc1 as (H, W, C, out); nothing is copied.
 
-    OIHW -> HWIO, (out, in) -> (in, out), fc1 by :func:`fc1_chw_to_hwc`. ``feature_shape`` is the
+    OIHW -> HWIO, (out, in) -> (in, out), fc1 by `fc1_chw_to_hwc`. ``feature_shape`` is the
     last map's (C, H, W).
     """
     if name == "fc1.weight":
@@ -91,7 +91,7 @@ def canonical_to_keras(name: str, values: Array, feature_shape: Shape) -> Array:
 
 
 def keras_to_canonical(name: str, values: Array, feature_shape: Shape) -> Array:
-    """A tensor of Keras's in canonical layout: the inverse of :func:`canonical_to_keras`."""
+    """A tensor of Keras's in canonical layout: the inverse of `canonical_to_keras`."""
     moved = canonical_view(name, values, feature_shape)
     return moved if moved.ndim == values.ndim else contiguous(moved).reshape(len(moved), -1)
 

@@ -32,7 +32,7 @@ def authors_name(layer: str) -> str:
 
 
 def canonical_name(name: str) -> str:
-    """The inverse of :func:`authors_name`; a name that is none of theirs is marked as one."""
+    """The inverse of `authors_name`; a name that is none of theirs is marked as one."""
     if match := _AUTHORS_CONVOLUTION.fullmatch(name):
         return f"block{match[1]}_conv{match[2]}"
     return _CANONICAL.get(name, f"layer {name!r}")

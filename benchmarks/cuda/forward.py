@@ -31,6 +31,7 @@ def step(runtime: Runtime, network: Any, device: Device, images: NDArray[np.floa
         return _onnx(network, device, images)
     if runtime.framework == "torch":
         return _torch(network, images)
+    assert runtime.backend is not None
     return _KERAS[runtime.backend](network, _nhwc(network, images))
 
 

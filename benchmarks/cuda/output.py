@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.cuda import page
 from benchmarks.cuda.results import Results
 from benchmarks.harness import command
-from vgg16_parity.records import to_json
+from vgg16_parity.report.json import to_json
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from vgg16_parity import inputs
-from vgg16_parity.facts import case_facts, weights_facts
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
-from vgg16_parity.run import Progress, Workspace
+from vgg16_parity.run import Progress, Workspace, in_file
 from vgg16_parity.runtimes.lanes import Device, Lane
-from vgg16_parity.runtimes.process import STOPPED, Depth, Job, Record, peak_memory
+from vgg16_parity.runtimes.process import STOPPED, Depth, Record, RunJob, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -58,14 +57,8 @@ class Parity:
     def judge(self, runtimes: Sequence[Runtime], lanes: Sequence[Lane]) -> Iterator[None]:
         """Judge every runtime in every lane on the device; yields when the report has grown."""
         with tempfile.TemporaryDirectory(prefix="vgg16-cuda-") as folder:
-            workspace = _InTime(
-                self._checkpoint,
-                Path(folder),
-                self._device,
-                None,
-                self._progress,
-                deadline=self._deadline,
-            )
+            stored = in_file(self._checkpoint, Path(folder), self._progress)
+            workspace = _InTime(stored, Path(folder), None, self._progress, deadline=self._deadline)
             expectations = []
             if time.monotonic() < self._deadline:
                 start = time.perf_counter()
@@ -75,7 +68,7 @@ class Parity:
                 modes = {mode.name: mode for mode in found}
                 expectations = workspace.expect([case], list(modes.values()), logits_only=False)
                 self._arbiter_seconds += time.perf_counter() - start
-                self._cases = tuple(case_facts(each, self._images) for each in expectations)
+                self._cases = tuple(CaseFacts.of(each, self._images) for each in expectations)
             for lane in lanes:
                 for runtime in runtimes:
                     places = self._places(lane)
@@ -88,7 +81,7 @@ class Parity:
 
     @cached_property
     def _weights(self) -> Weights:
-        return weights_facts(self._checkpoint)
+        return Weights.of(self._checkpoint)
 
     @property
     def report(self) -> Report:
@@ -104,20 +97,21 @@ class Parity:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _InTime(Workspace):
     """A workspace that does not run what is not started, or not done, at the deadline."""
 
     deadline: float = math.inf
 
     def run(
-        self, runtime: Runtime, lane: Lane, cases: Sequence[Path], depth: Depth
-    ) -> tuple[Job, Record]:
+        self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
+    ) -> tuple[RunJob, Record]:
         """Run a runtime on the cases' folders, as every workspace does."""
         over = Record(error=OVER, unavailable=True)
-        self.timeout = self.deadline - time.monotonic()
-        if self.timeout <= 0:
-            return Job("run", runtime, lane.name, self.device, "", ""), over
-        job, record = super().run(runtime, lane, cases, depth)
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            return RunJob(runtime, lane.name, "", "", device, (), depth), over
+        limited = Workspace(self.checkpoint, self.folder, left, self.progress)
+        job, record = limited.run(runtime, lane, device, cases, depth)
         # Any other failure is the runtime's own, even this late.
         return job, over if record.error.startswith(STOPPED) else record

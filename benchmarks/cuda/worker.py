@@ -22,7 +22,7 @@ from benchmarks.harness.measure import Recorder, serve
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters import evaluator
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.process import RunJob
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_parity.runtimes.stopwatch import Stopwatch
 from vgg16_spec.checkpoint import open_checkpoint
@@ -79,7 +79,7 @@ def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
     """The median seconds of a run at each batch size that fits."""
     runtime, lane = RUNTIMES[job["runtime"]], job["lane"]
     network: Any = evaluator(
-        Job("run", runtime, lane, job["device"], job["checkpoint"], "", model=job["model"]),
+        RunJob(runtime, lane, job["checkpoint"], "", job["device"], (), "logits", job["model"]),
         Stopwatch(),
     )
     recorder.result |= {"flags": network.flags, "batches": []}

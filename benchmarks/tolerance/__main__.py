@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import command, machine
 from benchmarks.tolerance.report import markdown, plot
+from onnx_arbiter.expectations import Case
 from vgg16_parity import inputs
-from vgg16_parity.inputs import Case
 from vgg16_parity.records import Row
-from vgg16_parity.run import Workspace
+from vgg16_parity.run import Workspace, in_file
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.architecture import configuration
@@ -102,14 +102,14 @@ def run(study: Study, seed: int) -> list[dict[str, Any]]:
         cases += [case for case in inputs.hard(checkpoint) if case.finite]
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="vgg16-tolerance-") as folder:
-        workspace = Workspace(checkpoint, Path(folder), "cpu", None, nullcontext)
+        stored = in_file(checkpoint, Path(folder), nullcontext)
+        workspace = Workspace(stored, Path(folder), None, nullcontext)
         lanes = [LANES[name] for name in study.lanes]
-        modes = {lane.name: mode for lane in lanes if (mode := lane.mode("cpu")) is not None}
-        expected = workspace.expect(cases, list(modes.values()), logits_only=False)
+        modes = [mode for lane in lanes if (mode := lane.mode("cpu")) is not None]
+        expected = workspace.expect(cases, modes, logits_only=False)
         for runtime in RUNTIMES.values():
             for lane in lanes:
-                mode = modes[lane.name]
-                row = workspace.judge(runtime, lane, mode, expected, "layers")
+                (row,) = workspace.rows(runtime, lane, ["cpu"], expected, "layers")
                 found += _records(row)
     return found
 

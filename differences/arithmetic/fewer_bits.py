@@ -12,8 +12,9 @@ from differences.harness import tiny
 from differences.harness.experiment import Claims, Finding
 from differences.harness.frameworks import frameworks
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
+from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.numeric_modes import MODES
-from vgg16_parity.network.prediction import Prediction, predict
+from vgg16_parity.network.prediction import predict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -26,7 +27,7 @@ RULE: Final = (
 
 TRUNCATED: Final = "TF32, truncated"
 # TF32 that always rounds to nearest.
-_NEAREST: Final = replace(MODES["tf32"], name="tf32 to the nearest", cut=0.0)
+_NEAREST: Final = replace(MODES["tf32"], name="tf32 to the nearest", truncation_bias=0.0)
 # Run -> the numeric mode that predicts it.
 MODE_OF: Final = {
     "float32": "float32",
@@ -127,7 +128,7 @@ def _times(verdicts: dict[str, list[Verdict]], one: str, other: str) -> float:
 def _judged(prediction: Prediction, taps: dict[str, Any], mode: str) -> Verdict:
     return compare_with_arbiter(
         taps[prediction.tap],
-        prediction.before,
+        prediction.preactivation,
         prediction.accumulated[mode],
         relu=prediction.relu,
     )

@@ -60,7 +60,7 @@ def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def keras_deviations(model: Any) -> float:
-    """:func:`deviations` of a Keras model's logits of the photographs."""
+    """The `deviations` of a Keras model's logits of the photographs."""
     return deviations(np.asarray(model(contiguous(nchw_to_nhwc(images())), training=False)))
 
 
@@ -68,8 +68,8 @@ def deviations(logits: NDArray[np.floating[Any]], weights: Checkpoint | None = N
     """The largest error of any logit, in predicted standard deviations of float32 rounding.
 
     Args:
-        logits: (N, 1000), a port's output for :func:`images`.
-        weights: the arbiter's, if not :func:`checkpoint`.
+        logits: (N, 1000), a port's output for `images`.
+        weights: the arbiter's, if not that of `checkpoint`.
     """
     right, deviation = _predicted() if weights is None else predict_logits(weights, images())
     return float(np.max(np.abs(logits - right) / deviation))

@@ -1,6 +1,6 @@
-"""Sets formulas as MathML, which browsers draw by themselves: a MkDocs hook.
+"""Converts formulas to MathML, which browsers render without a script: a MkDocs hook.
 
-The extension ``pymdownx.arithmatex`` marks them up; the usual next step would load a script.
+The extension ``pymdownx.arithmatex`` marks the formulas up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FORMULA: Final = re.compile(
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """A page's HTML with its formulas as MathML."""
+    """Return a page's HTML with its formulas as MathML."""
     return _FORMULA.sub(_as_mathml, content)
 
 

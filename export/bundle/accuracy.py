@@ -1,4 +1,4 @@
-"""What fewer bits cost: a record beside the graph, measured on the graph as it was written."""
+"""The accuracy of a graph in fewer bits: a record beside it, measured on the file as written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 RECORD: Final = "accuracy.json"
 _TAPS_FILE: Final = "taps.onnx"
-# Each runs this often, in turns, and the medians are compared.
+# Runs of each, in turns; the medians are compared.
 _REPEATS: Final = 7
 
 Taps = dict[str, NDArray[np.float64]]
@@ -34,8 +34,21 @@ Taps = dict[str, NDArray[np.float64]]
 
 def write(
     folder: Path, model: ir.Model, reference: ir.Model, checkpoint: Checkpoint, options: Options
-) -> dict[str, Any]:
+) -> None:
     """Compare a bundle's graph with its float32 twin on the project's photographs.
+
+    Writes ``accuracy.json``:
+
+    - ``sqnr_db``: each layer's signal-to-quantisation-noise ratio over the photographs, in
+      decibels, 20 log10(rms(float32) / rms(difference)); null where nothing differs. The last is
+      measured on the graph itself, the others on one that outputs every layer, which makes ONNX
+      Runtime round values that it otherwise keeps in more bits;
+    - ``images``: for each photograph the largest error of a logit, the float32 graph's margin
+      between its first and second logit, and whether the first class and the first five agree. A
+      class can change only where twice the error exceeds the margin;
+    - ``bytes``: of the float32 weights and of these;
+    - ``speed_up``: how many times faster a batch is on this machine, the median of alternating
+      runs. No other figure of a bundle differs from run to run.
 
     Args:
         folder: the bundle's, with the graph and its weights.
@@ -44,45 +57,31 @@ def write(
         checkpoint: the weights.
         options: the bundle's.
 
-    Writes ``accuracy.json``, and returns what it says:
-
-    - ``sqnr_db``: for each layer the signal-to-quantisation-noise ratio in decibels,
-      20 log10(rms(float32) / rms(difference)), over the photographs; null where nothing differs.
-      The last is the graph's as it stands; the others are of a graph that gives them out, for
-      which ONNX Runtime rounds values that it otherwise keeps in more bits;
-    - ``images``: for each photograph the largest error of a logit, the float32 graph's margin
-      between its first and second logit, and whether the first class and the first five are the
-      same; a class can change only where twice the error exceeds the margin;
-    - ``bytes``: of the float32 weights and of these;
-    - ``speed_up``: how many times faster a batch of the bundle's size is on this machine, the
-      median of runs in turns. It is the one figure of a bundle that another run gives differently.
-
-    Raises ``BadInput`` where the graph's activations overflow.
+    Raises:
+        BadInput: where the graph's activations overflow.
     """
     names = [str(value.name) for value in naming.taps(reference)]
+    exact, rounded = list[Taps](), list[Taps]()
     float32 = open_session(ir.to_proto(with_taps(reference, names)).SerializeToString())
     fewer = _open_beside_weights(folder, with_taps(model, names))
+    itself = open_session(folder / MODEL_FILE)
+    ends = [output.name for output in itself.get_outputs()]
     inputs = [example(checkpoint, options, photograph) for photograph in PHOTOGRAPHS]
-    exact = [_run(float32, images, names) for images in inputs]
-    plain = open_session(folder / MODEL_FILE)
-    rounded = [_run(fewer, images, names) | _end(plain, images, names[-1]) for images in inputs]
+    for images in inputs:
+        exact.append(_run(float32, images, names))
+        taps, outputs = _run(fewer, images, names), _run(itself, images, ends)
+        rounded.append(taps | {names[-1]: outputs.get(names[-1], taps[names[-1]])})
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    twin = open_session(ir.to_proto(reference).SerializeToString())
     record: dict[str, Any] = {
         "precision": options.precision,
         "against": "fp32",
         "sqnr_db": _sqnr(exact, rounded),
         "bytes": {
             "fp32": sum(4 * checkpoint[name].size for name in checkpoint),
-            options.precision: sum(
-                value.const_value.nbytes
-                for value in model.graph.initializers.values()
-                if value.const_value is not None
-            ),
+            options.precision: sum(tensor.nbytes for tensor in tensors if tensor is not None),
         },
-        "speed_up": _speed_up(
-            open_session(ir.to_proto(reference).SerializeToString()),
-            plain,
-            inputs[0],
-        ),
+        "speed_up": _speed_up(twin, itself, inputs[0]),
     }
     if checkpoint.configuration.include_top:
         record["images"] = [
@@ -91,7 +90,6 @@ def write(
         ]
     text = json.dumps(record, indent=2, allow_nan=False)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    return record
 
 
 def _open_beside_weights(folder: Path, model: ir.Model) -> Any:
@@ -109,14 +107,6 @@ def _run(session: Any, images: NDArray[Any], names: Sequence[str]) -> Taps:
     return {
         name: np.asarray(values, np.float64) for name, values in zip(names, outputs, strict=True)
     }
-
-
-def _end(session: Any, images: NDArray[Any], name: str) -> Taps:
-    """The one output of that name, where the graph gives it out."""
-    if name not in [output.name for output in session.get_outputs()]:
-        return {}
-    (feed,) = session.get_inputs()
-    return {name: np.asarray(session.run([name], {feed.name: images})[0], np.float64)}
 
 
 def _sqnr(exact: list[Taps], rounded: list[Taps]) -> dict[str, float | None]:

@@ -1,14 +1,14 @@
-"""What stands beside the graph in a bundle: labels, metadata, test data, Triton's configuration.
+"""The files beside the graph in a bundle: labels, metadata, test data, Triton's configuration.
 
-The bundle is a model folder of Triton Inference Server's as it stands: ``config.pbtxt``, and the
-model in the folder of its version. Triton passes over the other files and folders.
+The bundle is a model folder of Triton Inference Server: ``config.pbtxt``, and the model in the
+folder of its version. Triton ignores the other files and folders.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import Any, Final
 
 import numpy as np
@@ -38,45 +38,22 @@ _TRITON_TYPES: Final = {
     ir.DataType.UINT8: "TYPE_UINT8",
 }
 
-_README: Final = Template("""# VGG, configuration $configuration
-
-`model.onnx` takes $images and gives `$output`$more.
-In this folder, with `pip install onnx onnxruntime`:
-
-```python
-$imports
-session = onnxruntime.InferenceSession("model.onnx")
-images = $source
-result = session.run(["$output"], {"images": images})[0]
-$use
-```
-
-$preparation
-
-| file | is |
-|---|---|
-| `model.onnx` | the graph; it points into `1/weights.safetensors` |
-| `1/` | the same graph with the weights beside it: a folder that can be moved alone |
-| `config.pbtxt` | makes this folder a model of Triton Inference Server's |
-$files| `metadata.json` | preprocessing, opset, digests, versions, licence: as in `model.onnx` |
-
-Weights: $origin. Licence: $licence.
-""")
-
 
 def write(folder: Path, model: ir.Model, checkpoint: Checkpoint, options: Options) -> None:
-    """Put everything beside the graph into a bundle's folder, where the graph and weights are.
+    """Write the files beside the graph into a bundle's folder, which holds graph and weights.
 
-    Raises ``BadInput`` where test data are wanted and ONNX Runtime is not installed.
+    Raises:
+        BadInput: where test data are wanted and ONNX Runtime is not installed.
     """
     if checkpoint.configuration.include_top:
         classes = checkpoint.configuration.classes
         _write_json(folder / "labels.json", [class_name(i, classes) for i in range(classes)])
     _write_json(folder / "metadata.json", stated(model))
-    (folder / "config.pbtxt").write_text(_triton(model, options), encoding="utf-8")
     if options.test_data:
         _write_test_data(folder, model, checkpoint, options)
-    (folder / "README.md").write_text(_readme(model, checkpoint, options), encoding="utf-8")
+    for name in ("config.pbtxt", "README.md"):
+        text = _render(name, model, checkpoint, options)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def example(
@@ -104,7 +81,7 @@ def _write_json(path: Path, document: Any) -> None:
 def _write_test_data(
     folder: Path, model: ir.Model, checkpoint: Checkpoint, options: Options
 ) -> None:
-    """One input and the outputs that ONNX Runtime computes from it, as ONNX's own tests have it."""
+    """One input and ONNX Runtime's outputs for it, laid out as in ONNX's own tests."""
     from onnx import numpy_helper
 
     from export.session import open_session
@@ -124,84 +101,45 @@ def _write_test_data(
             (data / f"{kind}_{index}.pb").write_bytes(tensor.SerializeToString(deterministic=True))
 
 
-def _triton(model: ir.Model, options: Options) -> str:
-    """Triton's model configuration; a free batch is Triton's own to put together."""
-    free_batch = options.batch is None
+def _triton_edge(values: Sequence[ir.Value], options: Options) -> list[dict[str, Any]]:
+    """Inputs or outputs in Triton's configuration; a free batch is not among their axes."""
+    first = 0 if options.batch else 1
+    return [
+        {
+            "name": value.name,
+            "type": _TRITON_TYPES[value.dtype],
+            "dims": [size if isinstance(size, int) else -1 for size in sizes(value)][first:],
+        }
+        for value in values
+        if value.dtype is not None
+    ]
 
-    def block(side: str, values: Any) -> str:
-        entries = [
-            f'  {{ name: "{value.name}" data_type: {_TRITON_TYPES[value.dtype]} dims: [ '
-            + ", ".join(str(s) if isinstance(s, int) else "-1" for s in sizes(value)[free_batch:])
-            + " ] }"
-            for value in values
-        ]
-        return f"{side} [\n" + ",\n".join(entries) + "\n]\n"
 
-    return (
-        'backend: "onnxruntime"\n'
-        f"max_batch_size: {_LARGEST_BATCH if free_batch else 0}\n"
-        + block("input", model.graph.inputs)
-        + block("output", model.graph.outputs)
-        + ("dynamic_batching { }\n" if free_batch else "")
+def _render(template: str, model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("export.bundle"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - no HTML
+        trim_blocks=True,
+        keep_trailing_newline=True,
     )
-
-
-def _readme(model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
     (images,) = model.graph.inputs
-    top = checkpoint.configuration.include_top
-    files, imports = "", ["import onnxruntime"]
-    if options.test_data:
-        imports.insert(0, "import onnx")
-        source = f'onnx.numpy_helper.to_array(onnx.load_tensor("{TEST_DATA}/input_0.pb"))'
-        files += f"| `{TEST_DATA}/` | a photograph as input, and ONNX Runtime's output |\n"
-    else:
-        imports.insert(0, "import numpy")
-        shape = tuple(s if isinstance(s, int) else _ANY_SIDE[str(s)] for s in sizes(images))
-        source = f"numpy.zeros({shape}, {options.input!r})"
-    if options.precision != "fp32":
-        files += "| `accuracy.json` | the smaller graph beside the float32 one |\n"
-    if top:
-        imports.insert(0, "import json")
-        files += "| `labels.json` | the classes' names, in the order of the output |\n"
-    return _README.substitute(
-        configuration=checkpoint.configuration.name,
-        images=f"`{images.name}`, {options.input} ({', '.join(map(str, sizes(images)))}),",
-        output=model.graph.outputs[-1].name,
-        more=_more(options),
-        imports="\n".join(imports),
-        source=source,
-        use='print(json.load(open("labels.json"))[result[0].argmax()])'
-        if top
-        else "print(result.shape)",
-        preparation=_preparation(checkpoint, options),
-        files=files,
-        licence=checkpoint.metadata.licence,
-        origin=checkpoint.metadata.source,
-    )
-
-
-def _more(options: Options) -> str:
-    words = ", and every layer's output by the layer's name" if options.taps else ""
-    if options.precision != "fp32":
-        words += f". It computes in {options.precision}; `accuracy.json` says what that costs"
-    return words
-
-
-def _preparation(checkpoint: Checkpoint, options: Options) -> str:
-    """How a picture becomes the graph's input, in words."""
     recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
-    shorter = resized_side(recipe, size)
-    sized = (
-        f"Resize a picture's shorter side to {shorter} pixels (Pillow, {recipe.resample.lower()}), "
-        f"cut {size} × {size} pixels out of its centre"
-    )
-    if options.resize:
-        return "Images are decoded pictures of any size, RGB, 0 to 255: the graph does the rest."
-    if options.features:
-        sized = "Take a picture of any size from 32 × 32 pixels"
-    if options.input == "uint8":
-        return f"{sized} and hand over its RGB pixels, 0 to 255: the graph does the rest."
-    return (
-        f"{sized}, take its channels in the order {recipe.channels}, divide by {recipe.scale:g}, "
-        f"subtract {recipe.mean}, divide by {recipe.std}."
+    return environment.get_template(f"{template}.j2").render(
+        configuration=checkpoint.configuration,
+        metadata=checkpoint.metadata,
+        options=options,
+        recipe=recipe,
+        shorter=resized_side(recipe, size),
+        images={"name": images.name, "shape": sizes(images)},
+        shape=tuple(s if isinstance(s, int) else _ANY_SIDE[str(s)] for s in sizes(images)),
+        output=model.graph.outputs[-1].name,
+        edges={
+            "input": _triton_edge(model.graph.inputs, options),
+            "output": _triton_edge(model.graph.outputs, options),
+        },
+        largest_batch=_LARGEST_BATCH,
+        test_data=TEST_DATA,
     )

@@ -1,13 +1,13 @@
-"""What a deployed file says about itself: nothing of the machine or the moment it was made on.
+"""The metadata of a deployed file.
 
-Nor of the framework that it was traced from, which leaves no mark on the graph.
+Nothing in them depends on the machine, the time, or the framework that the graph was traced from.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import onnx_ir as ir
@@ -18,29 +18,29 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.preprocessing import RECIPES, resized_side
 
 PRODUCER: Final = "vgg16-parity"
-# The packages that decide about the bytes of a graph, whichever framework it is from.
+# The packages that determine the bytes of a graph, whichever framework it is from.
 _WRITERS: Final = ("vgg16-parity", "onnx", "onnx-ir", "onnxscript")
-# ONNX's metadata are text; these are JSON there.
+# ONNX's metadata are text; these entries hold JSON.
 _DOCUMENTS: Final = ("classes", "opset", "preprocessing", "versions")
 
 
 def describe(
     model: ir.Model, checkpoint: Checkpoint, options: Options, weights_sha256: str | None
 ) -> None:
-    """Write into a graph what a reader needs, in place of what the exporters wrote.
+    """Replace an exporter's metadata by those that a reader of the file needs.
 
-    ``weights_sha256`` is the digest of the file that the graph points into, if it does.
+    ``weights_sha256`` is the digest of the file that the graph points into, if any.
     """
     _forget_the_exporter(model)
     configuration = checkpoint.configuration
     model.graph.name = f"VGG configuration {configuration.name}"
-    model.producer_name, model.producer_version = PRODUCER, version(PRODUCER)
+    model.producer_name, model.producer_version = PRODUCER, _version(PRODUCER)
     facts = asdict(checkpoint.metadata) | {
         "configuration": configuration.name,
         "opset": model.opset_imports[""],
         "precision": options.precision,
         "preprocessing": _preprocessing(checkpoint, options),
-        "versions": {name: version(name) for name in _WRITERS},
+        "versions": {name: _version(name) for name in _WRITERS},
     }
     if configuration.include_top:
         facts["classes"] = configuration.classes
@@ -51,8 +51,15 @@ def describe(
         model.metadata_props[name] = fact if isinstance(fact, str) else json.dumps(fact)
 
 
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a source tree that is only on the path
+        return "not installed"
+
+
 def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
-    """The recipe at the network's size, and how much of it the graph does itself."""
+    """The recipe at the network's size, and the part of it that the graph does itself."""
     recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
     inside = {"float32": "nothing", "uint8": "arithmetic"}[options.input]
     return asdict(recipe) | {
@@ -70,12 +77,12 @@ def _forget_the_exporter(model: ir.Model) -> None:
         value.metadata_props.clear()
         value.doc_string = None
     for value in weights:
-        # Its type and shape are the tensor's own; what a tracer knew of them is not written twice.
+        # The tensor has the type and the shape already.
         value.type = value.shape = None
 
 
 def stated(model: ir.Model) -> dict[str, Any]:
-    """The same as a JSON document, with what the graph takes and gives."""
+    """The metadata as a JSON document, with the graph's inputs and outputs."""
     document: dict[str, Any] = {
         name: json.loads(fact) if name in _DOCUMENTS else fact
         for name, fact in model.metadata_props.items()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from export.constants import MODEL_FILE, TEST_DATA, VERSION, WEIGHTS_FILE, Framework
-from export.options import Options
+from export.constants import BATCH, MODEL_FILE, TEST_DATA, VERSION, WEIGHTS_FILE, Framework
+from export.options import OptionKeywords, Options
 from vgg16_spec.checkpoint import Checkpoint, digest, write_checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import check_writable, sync, whole_file, whole_folder
@@ -20,7 +19,7 @@ from vgg16_spec.images.preprocessing import recipe_named
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# All that a bundle can hold: a folder with anything else is no earlier bundle.
+# Everything that a bundle can hold: a folder with anything else is not an earlier bundle.
 _OF_A_BUNDLE: Final = re.compile(
     rf"(?:{VERSION}/)?{re.escape(MODEL_FILE)}|{VERSION}(?:/{re.escape(WEIGHTS_FILE)})?"
     r"|README\.md|(?:accuracy|labels|metadata)\.json|config\.pbtxt"
@@ -29,48 +28,54 @@ _OF_A_BUNDLE: Final = re.compile(
 
 
 def export_onnx(
-    framework: Framework, checkpoint: Checkpoint, out: str | os.PathLike[str], **options: Any
+    framework: Framework,
+    checkpoint: Checkpoint,
+    out: str | os.PathLike[str],
+    **options: Unpack[OptionKeywords],
 ) -> Path:
     """Export a checkpoint's network to ONNX as one of the frameworks computes it.
 
-    Where ``out`` ends in ``.onnx`` it becomes one file; otherwise a folder with the graph, the
-    weights file and what a deployment needs (``export.bundle.deployment``). Either appears whole or not at
-    all; an earlier export there is replaced. The graph is the same, byte for byte, whichever
-    framework it was traced from.
+    An ``out`` that ends in ``.onnx`` becomes one file; any other a bundle: a folder with the graph,
+    the weights file and what a deployment needs (``export.bundle.deployment``). Either appears
+    whole or not at all and replaces an earlier export. The graph is the same, byte for byte, from
+    either framework.
 
     Args:
         framework: ``keras``, on the backend that Keras runs on, or ``torch``.
         checkpoint: the weights, and through its configuration the network.
         out: the file or the folder.
-        options: the fields of ``export.options.Options``, in the words that it documents.
+        options: the fields of ``export.options.Options``, which documents them.
 
-    Returns the path of the ONNX file.
+    Returns:
+        The path of the ONNX file.
 
-    Raises ``BadInput`` for options that cannot be met, a checkpoint without the classifier that is
-    asked for, an ``out`` that is something else than an earlier export, or one that cannot be
-    written.
+    Raises:
+        BadInput: for options that exclude each other, a checkpoint without the classifier where it
+            is needed, and an ``out`` that cannot be written or is not an earlier export.
     """
-    out, chosen = Path(out), Options(**options)
+    return write_export(framework, checkpoint, Path(out), Options(**options))
+
+
+def write_export(framework: Framework, checkpoint: Checkpoint, out: Path, options: Options) -> Path:
+    """The same as ``export_onnx`` with checked options."""
     recipe_named(checkpoint.metadata.recipe, checkpoint.label)
     from export.graph.opset import check_opset
 
-    check_opset(chosen.opset)
-    if chosen.features:
+    check_opset(options.opset)
+    if options.features:
         checkpoint = checkpoint.without_top()
     else:
         checkpoint.check_top()
-    source = [] if checkpoint.path is None else [checkpoint.path]
-    check_out(out, chosen, [*source, *chosen.calibrate])
-    if check_form(out, chosen):
-        return _write_file(framework, checkpoint, out, chosen)
-    return _write_bundle(framework, checkpoint, out, chosen)
+    check_out(out, options)
+    sources = [*options.calibrate, *([] if checkpoint.path is None else [checkpoint.path])]
+    if inside := [path for path in sources if path.resolve().is_relative_to(out.resolve())]:
+        raise BadInput(out, f"holds {inside[0].name}, which is to be read", "another folder")
+    write = _write_file if check_form(out, options) else _write_bundle
+    return write(framework, checkpoint, out, options)
 
 
 def check_form(out: Path, options: Options) -> bool:
-    """Whether one ``.onnx`` file is to be written, and no folder.
-
-    Raises ``BadInput`` for options that the one or the other excludes.
-    """
+    """Whether ``out`` becomes one file. Raises ``BadInput`` for options of the other form."""
     one_file = out.name.lower().endswith(".onnx")
     if one_file and options.weights_file == "separate":
         raise BadInput("--weights-file separate", f"needs a folder, not {out.name}", "--out DIR")
@@ -93,7 +98,7 @@ def _write_file(framework: Framework, checkpoint: Checkpoint, out: Path, options
         if shared is None:
             problem = "is in a format that ONNX cannot point into"
             raise BadInput(checkpoint.label, problem, "a .safetensors file, as vgg16 port writes")
-        # The folder that the file will be in, also where its name is a link's.
+        # The folder that the file will be in, even if its name is a link.
         location = link.location_from(Path(os.path.realpath(out)).parent, shared)
     with ThreadPoolExecutor(1) as beside:
         sha256 = None if shared is None else beside.submit(digest, shared)
@@ -117,8 +122,7 @@ def _write_bundle(
     from export.graph import precision
     from export.weights import link
 
-    # The weights are copied while the network is traced: the one waits for the disk, the other
-    # computes.
+    # The weights are copied while the network is traced: one waits for the disk, one computes.
     with whole_folder(out) as folder, ThreadPoolExecutor(1) as beside:
         version = folder / VERSION
         version.mkdir()
@@ -146,8 +150,10 @@ def _write_bundle(
 
 
 def _network(framework: Framework, checkpoint: Checkpoint, options: Options) -> ir.Model:
-    """The canonical graph of the network alone, its weights read from the checkpoint if written."""
-    from export.graph import canonical, edges, naming, opset
+    """The canonical graph of the network alone; it reads its weights when it is written."""
+    import onnx_ir as ir
+
+    from export.graph import canonical, naming, opset
     from export.trace import from_keras, from_torch
     from export.weights import link
 
@@ -157,12 +163,13 @@ def _network(framework: Framework, checkpoint: Checkpoint, options: Options) -> 
     naming.name(model)
     opset.set_opset(model, options.opset)
     link.take_weights(model, checkpoint)
-    edges.free_axes(model, checkpoint.configuration, options)
+    images = model.graph.inputs[0]
+    images.shape = ir.Shape((options.batch or BATCH, *list(images.shape or ())[1:]))
     return model
 
 
 def _with_ends(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
-    """The graph, changed in place, that takes and gives what the options say."""
+    """Add, in place, the preprocessing and the outputs that the options ask for."""
     from export.graph import canonical, edges
 
     shape = model.graph.inputs[0].shape
@@ -183,11 +190,10 @@ def _write_model(model: ir.Model, path: Path) -> None:
     onnx.checker.check_model(path, full_check=True)
 
 
-def check_out(out: Path, options: Options, read: Sequence[Path] = ()) -> None:
-    """Raise ``BadInput`` where an export could not be written, before anything is waited for.
+def check_out(out: Path, options: Options) -> None:
+    """Raise ``BadInput`` where an export cannot be written; call it before the slow work.
 
-    A folder has to be new, empty or an earlier bundle, and hold none of the files that are ``read``
-    for the new one.
+    A folder has to be new, empty or an earlier bundle.
     """
     if check_form(out, options):
         check_writable(out)
@@ -199,11 +205,8 @@ def check_out(out: Path, options: Options, read: Sequence[Path] = ()) -> None:
         return
     if not out.is_dir():
         raise BadInput(out, "is a file", expected)
-    real = out.resolve()
-    if real == Path.cwd():
+    if out.resolve() == Path.cwd():
         raise BadInput(out, "is the current folder, which would be replaced", "another folder")
-    if inside := [path for path in read if path.resolve().is_relative_to(real)]:
-        raise BadInput(out, f"holds {inside[0].name}, which is to be read", "another folder")
     found = {path.relative_to(out).as_posix() for path in out.rglob("*")}
     if other := sorted(name for name in found if not _OF_A_BUNDLE.fullmatch(name)):
         raise BadInput(out, f"holds {other[0]}", expected)
@@ -212,10 +215,7 @@ def check_out(out: Path, options: Options, read: Sequence[Path] = ()) -> None:
 
 
 def _place_weights(checkpoint: Checkpoint, path: Path) -> tuple[dict[str, int], str]:
-    """The checkpoint as a file at ``path``: where its weights lie there, and the file's sha256.
-
-    A copy, since ONNX refuses links.
-    """
+    """Copy the checkpoint to ``path``, since ONNX refuses links; its offsets and its sha256."""
     from export.weights import link
 
     if checkpoint.path is None or not checkpoint.is_whole_file:

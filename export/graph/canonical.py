@@ -1,7 +1,7 @@
-"""One graph from whatever an exporter left: an ordered list of small passes.
+"""The canonical graph of a traced one: an ordered list of small passes.
 
-Every pass rewrites what is there; none knows the network. What the passes cannot bring to the
-canonical operators is refused by name, never dropped.
+No pass depends on the network. A node that the passes cannot bring to the canonical operators is
+refused by name, never dropped.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from onnxscript.rewriter.rules.common import (
 from export.graph import rewrites
 from export.graph.rewrites import known_sizes
 
-# What is left after the passes; anything else is refused.
+# The operators after the passes; any other is refused.
 OPERATORS: Final = ("Conv", "Relu", "MaxPool", "AveragePool", "Flatten", "Gemm")
 
-# Left over around what is not canonical, and through no fault of their own.
+# Often left over only because of another node that is not canonical.
 _MOVES: Final = ("Constant", "Identity", "Cast", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-# What has more values than this is a weight, and weights are never computed with.
+# Larger constants are weights, which are never computed with.
 _LARGEST_CONSTANT: Final = 1 << 16
 # Each round moves a transpose past at least one more node of the longest configuration.
 _ROUNDS: Final = 64
 
 
 class FoldConstants(ir.passes.InPlacePass):
-    """Concat(Constant, Constant) -> Constant: what depends on no input and no weight.
+    """Concat(Constant, Constant) -> Constant, for nodes that depend on no input and no weight.
 
-    Also what does nothing: Identity(x) -> x, and casts to the type that a value has.
+    Also Identity(x) -> x, and casts to a value's own type.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -53,9 +53,9 @@ class FoldConstants(ir.passes.InPlacePass):
 class ExplicitAttributes(ir.passes.InPlacePass):
     """Conv(x, w) -> Conv(x, w, dilations, group, kernel_shape, pads, strides), each written out
 
-    One spelling of each operator: what a tool might guess differently is said; what has only one
-    meaning for these operators (``storage_order``, Gemm's factors of 1) is not. Automatic padding
-    becomes numbers where they do not depend on the image's size, that is at stride 1.
+    One spelling of each operator: attributes that tools might default differently are written,
+    those that make no difference here (``storage_order``, Gemm's factors of 1) are not. Automatic
+    padding becomes numbers where they do not depend on the image's size: at stride 1.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -91,7 +91,7 @@ _POOLING: Final[dict[str, Any]] = {
 
 
 def _without_automatic_padding(values: dict[str, Any]) -> dict[str, Any]:
-    """The attributes with ``pads`` as numbers; as they were where those depend on the size."""
+    """The attributes with ``pads`` as numbers; unchanged where those depend on the image's size."""
     how = values.get("auto_pad", "NOTSET")
     if how not in ("NOTSET", "VALID"):
         if tuple(values["strides"]) != (1, 1):
@@ -111,7 +111,7 @@ def _rules(*rules: Any, commute: bool = False) -> RewritePass:
 
 
 def _stages() -> tuple[tuple[ir.passes.InPlacePass, ...], ...]:
-    """The passes in order; each stage is repeated until none of its passes finds anything."""
+    """The passes in order; each stage is repeated until none of its passes changes anything."""
     moves = (
         FoldConstants(),
         _rules(transpose_transpose_rule),
@@ -125,7 +125,7 @@ def _stages() -> tuple[tuple[ir.passes.InPlacePass, ...], ...]:
         _rules(transpose_b_matmul_add_to_gemm_rule, commute=True),
         common.RemoveUnusedNodesPass(),
     )
-    # A product that no bias has been added to by now has none.
+    # A product without a bias by now has none.
     return moves, (_rules(rewrites.DenseWithoutBias.rule()),)
 
 
@@ -135,10 +135,11 @@ def canonicalise(model: ir.Model) -> None:
     Args:
         model: its inputs are the images (N, 3, H, W) and the weights, in canonical layout.
 
-    Afterwards it consists of ``OPERATORS`` in topological order, each weight read directly by the
-    node that it belongs to, every attribute written one way.
+    Afterwards it consists of ``OPERATORS`` in topological order, each weight read directly by its
+    node, every attribute spelled one way.
 
-    Raises ``ValueError`` that names the first node that is left and is not canonical.
+    Raises:
+        ValueError: naming the first node that is not canonical.
     """
     infer_shapes(model)
     for stage in _stages():
@@ -153,9 +154,9 @@ def canonicalise(model: ir.Model) -> None:
 
 
 def infer_shapes(model: ir.Model, known: tuple[ir.Value, ir.Shape] | None = None) -> None:
-    """Infer every shape anew from those of the inputs, whatever the tracer wrote about them.
+    """Infer every shape anew from those of the inputs; a tracer's own shapes are not trusted.
 
-    ``known`` is a value whose shape is known and cannot be inferred, with its shape.
+    ``known`` is a value whose shape cannot be inferred, with its shape.
     """
     for node in model.graph:
         for value in node.outputs:
@@ -166,10 +167,10 @@ def infer_shapes(model: ir.Model, known: tuple[ir.Value, ir.Shape] | None = None
         value.shape, value.type = shape, ir.TensorType(ir.DataType.FLOAT)
     common.ShapeInferencePass()(model)
     for value in (*model.graph.outputs, *(value for node in model.graph for value in node.outputs)):
-        # Sizes that follow from free ones: the inferrer counts them, and the numbers mean nothing.
+        # The inferrer numbers sizes that follow from free ones; the numbers mean nothing.
         if value.shape is not None and not _lasting(value.shape):
             value.shape = ir.Shape([size if _lasting([size]) else None for size in value.shape])
-    # The pass sets the large ones aside, and puts them back at the end.
+    # The pass puts large initializers back at the end, in another order.
     model.graph.initializers.clear()
     model.graph.initializers.update(initializers)
 
@@ -181,7 +182,7 @@ def _lasting(sizes: Iterable[object]) -> bool:
 def check(model: ir.Model) -> None:
     """Raise ``ValueError`` that names the first node that is not canonical.
 
-    Of several, one that computes: the moves around it are left because of it.
+    Preferably one that computes: the moves around it are usually left because of it.
     """
     left = [node for node in model.graph if node.domain or node.op_type not in OPERATORS]
     if left:

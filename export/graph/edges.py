@@ -1,7 +1,4 @@
-"""The ends of the canonical graph: what comes before the network, and what after.
-
-Both are the same few nodes whichever framework the network was traced from.
-"""
+"""The ends of the canonical graph: preprocessing before the network, outputs after it."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from export.constants import BATCH, HEIGHT, INPUT, WIDTH
+from export.constants import HEIGHT, INPUT, WIDTH
 from export.graph import naming
 from export.options import Options
 from vgg16_spec.architecture import Configuration
@@ -21,7 +18,7 @@ PROBABILITIES: Final = "probabilities"
 
 
 class _Maker:
-    """Makes nodes with names of their own, and the constants that they read."""
+    """Makes named nodes and the constants that they read."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
@@ -40,25 +37,18 @@ class _Maker:
         return value
 
 
-def free_axes(model: ir.Model, configuration: Configuration, options: Options) -> None:
-    """Give the images their batch, fixed or free, in place."""
-    images = model.graph.inputs[0]
-    channels, height, width = configuration.input_shape
-    spatial: tuple[int | str, ...] = (HEIGHT, WIDTH) if options.features else (height, width)
-    images.shape = ir.Shape((options.batch or BATCH, channels, *spatial))
-
-
 def add_preprocessing(
     model: ir.Model, configuration: Configuration, recipe: str, options: Options
 ) -> ir.Value | None:
-    """Have the graph take its images as the options say, in place.
+    """Add the preprocessing that the options ask for, in place.
 
     - ``nhwc``: Transpose.
     - ``uint8``: Cast, the recipe's arithmetic in the recipe's order, Transpose.
     - ``resize``: Resize of the shorter side with antialiasing, and a crop of the centre, first.
 
-    Returns the network's images (batch, 3, H, W), of which no inference can know that a crop of
-    the centre has given them their size; ``None`` where nothing was put before them.
+    Returns:
+        The network's images (batch, 3, H, W), whose size after a crop of the centre cannot be
+        inferred; ``None`` where nothing was added.
     """
     if not options.channels_last:
         return None
@@ -84,7 +74,7 @@ def add_preprocessing(
 
 
 def add_postprocessing(model: ir.Model, options: Options) -> None:
-    """Have the graph give its outputs as the options say, in place.
+    """Add the outputs that the options ask for, in place.
 
     - ``probabilities``: Softmax over the classes.
     - ``taps``: every layer's output, the logits among them, before the graph's own.
@@ -102,7 +92,7 @@ def add_postprocessing(model: ir.Model, options: Options) -> None:
 
 
 def _normalise(make: _Maker, pixels: ir.Value, recipe: Recipe) -> ir.Value:
-    """``vgg16_spec.images.preprocessing.normalise`` on (N, H, W, 3), operation by operation: the same bits."""
+    """``vgg16_spec``'s ``normalise`` on (N, H, W, 3), operation by operation: the same bits."""
     value = make.node("pixels", "Cast", pixels, to=int(ir.DataType.FLOAT))
     if recipe.channels == "BGR":
         reversed_channels = make.constant("bgr", (2, 1, 0), np.int64)
@@ -119,10 +109,10 @@ def _normalise(make: _Maker, pixels: ir.Value, recipe: Recipe) -> ir.Value:
 
 
 def _resize(make: _Maker, pixels: ir.Value, recipe: Recipe, size: int) -> ir.Value:
-    """(N, H, W, 3) -> (N, size, size, 3): ``vgg16_spec.images.preprocessing.preprocess`` before its arithmetic.
+    """(N, H, W, 3) -> (N, size, size, 3): ``vgg16_spec``'s ``pixels`` as nodes.
 
-    The sides are those that Pillow is given there: the longer one rounded down, half a pixel of the
-    crop's offset rounded to even. The values differ from Pillow's as its filter and ONNX's do.
+    The sides are the same: the longer one rounded down, half a pixel of the crop's offset rounded
+    to even. The values differ as Pillow's and ONNX's filters do.
     """
     shorter = resized_side(recipe, size)
     one = make.constant("one", [1], np.int64)

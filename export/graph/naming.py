@@ -1,7 +1,7 @@
-"""Names that say what a node is: taken from the weights that it reads, never from its position.
+"""Names of nodes and values, taken from the weights that they depend on, never from positions.
 
-``block1_conv1`` is the Conv that reads ``block1_conv1.weight``; the values between the nodes are
-called as the taps are: ``block1_conv1`` after its ReLU, ``block1_pool``, ``fc1``.
+``block1_conv1`` is the Conv that reads ``block1_conv1.weight``. The values between the nodes have
+the taps' names: ``block1_conv1`` after its ReLU, ``block1_pool``, ``fc1``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LAYERS: Final = ("Conv", "Gemm", "Relu", *_POOLING)
 def name(model: ir.Model) -> None:
     """Name the nodes of a canonical graph and the values between them, in place.
 
-    A layer that occurs twice has its second occurrence numbered: ``block1_conv1_2``.
+    The second occurrence of a layer is numbered: ``block1_conv1_2``.
     """
     graph = model.graph
     images, final = graph.inputs[0], graph.outputs[0]
@@ -54,9 +54,9 @@ def name(model: ir.Model) -> None:
 
 
 def taps(model: ir.Model) -> list[ir.Value]:
-    """The values of a named graph that runtimes are compared at, in order; the last are its logits.
+    """The values of a named graph at which runtimes are compared, in order up to the logits.
 
-    Layers after their ReLU and pooling; flattening only moves values.
+    They are the layers' outputs after the ReLU, and pooling's; flattening only moves values.
     """
     values = [value for node in model.graph for value in node.outputs]
     return [

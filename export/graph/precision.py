@@ -1,13 +1,14 @@
-"""The canonical graph in fewer bits: float16, or int8 with scales chosen on pictures."""
+"""The canonical graph in float16, or in int8 with scales derived from pictures."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from onnx_ir.tape import Tape
 
 from export.constants import INPUT
 from export.options import Options
+from export.weights.link import weight_tensor
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
@@ -26,11 +28,10 @@ _SUFFIX: Final = "_fp16"
 
 
 def lower(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
-    """The graph in the precision that the options name; the same one for ``fp32``.
+    """The graph in the options' precision; images and logits stay float32.
 
-    Its images stay float32 and its logits come out as float32.
-
-    Raises ``BadInput`` for weights that float16 cannot hold, and for pictures that cannot be read.
+    Raises:
+        BadInput: for weights that float16 cannot hold, and for pictures that cannot be read.
     """
     match options.precision:
         case "fp16":
@@ -48,12 +49,7 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
         raise BadInput(checkpoint.label, problem, "--precision fp32")
     for name in checkpoint:
         value = graph.initializers[name]
-        value.const_value = ir.LazyTensor(
-            partial(_read_as_float16, checkpoint, name),
-            ir.DataType.FLOAT16,
-            ir.Shape(checkpoint[name].shape),
-            name=name,
-        )
+        value.const_value = weight_tensor(checkpoint, name, ir.DataType.FLOAT16)
         value.type = ir.TensorType(ir.DataType.FLOAT16)
     for node in graph:
         for value in node.outputs:
@@ -72,30 +68,12 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
     graph.outputs[0] = last
 
 
-def _read_as_float16(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
-    return ir.Tensor(checkpoint[name].astype(np.float16), name=name)
-
-
-class _Pictures:
-    """What ONNX Runtime's calibration reads: one picture after the other, as the graph's input."""
-
-    def __init__(self, checkpoint: Checkpoint, options: Options) -> None:
-        self._batches: Iterator[NDArray[np.float32]] = iter(
-            _prepared(options.calibrate, checkpoint, options.batch or 1)
-        )
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next input by name, or ``None`` after the last."""
-        batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
-
-
-def _prepared(
-    paths: Sequence[Path], checkpoint: Checkpoint, batch: int
-) -> Iterator[NDArray[np.float32]]:
+def _batches(checkpoint: Checkpoint, options: Options) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """The calibration pictures, one after the other, as the graph's input."""
     recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
-    for path in paths:
-        yield np.repeat(preprocess(read_image(path), recipe, size=size), batch, axis=0)
+    for path in options.calibrate:
+        images = preprocess(read_image(path), recipe, size=size)
+        yield {INPUT: np.repeat(images, options.batch or 1, axis=0)}
 
 
 def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
@@ -107,12 +85,11 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
     try:
         from onnxruntime import quantization
     except ImportError as error:
-        remedy = 'pip install -e ".[onnx]"'
+        remedy = 'pip install "vgg16-parity[onnx]"'
         raise BadInput("--precision int8", "needs ONNX Runtime's quantizer", remedy) from error
 
-    for path in options.calibrate:
-        read_image(path)  # the picture's own error now, not the quantizer's later
-    reader: Any = _Pictures(checkpoint, options)
+    batches = _batches(checkpoint, options)
+    reader: Any = SimpleNamespace(get_next=partial(next, batches, None))
     with tempfile.TemporaryDirectory(prefix="vgg16-int8-") as folder:
         written = Path(folder) / "int8.onnx"
         with _without_advice():
@@ -133,7 +110,7 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """The quantiser advises, twice, to simplify a graph that is as simple as it gets."""
+    """Silence the quantiser's advice to simplify a graph that is as simple as it gets."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""The rewrites that canonicalisation is made of: one small class each.
+"""The rewrites of canonicalisation, one small class each.
 
-A class says which nodes it looks for (``pattern``), what it refuses and why (``check``), and what
-it puts in their place (``rewrite``). None knows the network.
+``pattern`` returns the nodes that a class replaces, ``check`` the reason to leave them, ``rewrite``
+the nodes in their place. The docstring shows both. No rewrite depends on the network.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ _TO_CHANNELS_LAST: Final = (0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
 
 
 class MoveTransposeBelowRelu(RewriteRuleClassBase):
-    """Relu(Transpose(x)) -> Transpose(Relu(x)), so that transposes meet and cancel."""
+    """Relu(Transpose(x)) -> Transpose(Relu(x)), until transposes meet and cancel."""
 
     def pattern(self, op: Any, x: Any, perm: Any) -> Any:
-        """The nodes before."""
         return op.Relu(op.Transpose(x, perm=perm))
 
     def rewrite(self, op: Any, x: ir.Value, perm: ir.Attr) -> Any:
-        """The nodes after."""
         return op.Transpose(op.Relu(x), perm=perm)
 
 
@@ -35,14 +33,13 @@ class GiveConvolutionItsBias(RewriteRuleClassBase):
     """
 
     def pattern(self, op: Any, x: Any, w: Any, b: Any, shape: Any) -> Any:
-        """The nodes before."""
         convolution = op.Conv(x, w, _outputs=["convolution"])
         return op.Add(op.Transpose(convolution, perm=_TO_CHANNELS_LAST), op.Reshape(b, shape))
 
     def check(
         self, context: Any, w: ir.Value, b: ir.Value, shape: ir.Value, **_: Any
     ) -> MatchResult:
-        """Refuse a second addend that is no vector of one value a channel."""
+        """Refuse a second addend that is not one value for each channel."""
         result = MatchResult()
         channels = known_sizes(w)[:1]
         if not channels or known_sizes(b) != channels:
@@ -54,7 +51,6 @@ class GiveConvolutionItsBias(RewriteRuleClassBase):
     def rewrite(
         self, op: Any, x: ir.Value, w: ir.Value, b: ir.Value, convolution: ir.Value, **_: Any
     ) -> Any:
-        """The nodes after."""
         node = convolution.producer()
         assert node is not None
         biased = op.Conv(x, w, b, **node.attributes)
@@ -64,12 +60,11 @@ class GiveConvolutionItsBias(RewriteRuleClassBase):
 class PoolOverTwoAxes(RewriteRuleClassBase):
     """Squeeze(MaxPool(Unsqueeze(Unsqueeze(x)))) -> Transpose(MaxPool(Transpose(x)))
 
-    From pooling over all four axes of (1, 1, N, H, W, C), in windows of one image and one channel,
-    to pooling over height and width of (N, C, H, W).
+    Pooling over the last four axes of (1, 1, N, H, W, C), in windows of one image and one channel,
+    becomes pooling over height and width of (N, C, H, W).
     """
 
     def pattern(self, op: Any, x: Any, first: Any, second: Any, axes: Any) -> Any:
-        """The nodes before."""
         raised = op.Unsqueeze(op.Unsqueeze(x, first), second)
         return op.Squeeze(op.MaxPool(raised, _outputs=["pooled"]), axes)
 
@@ -100,7 +95,6 @@ class PoolOverTwoAxes(RewriteRuleClassBase):
         return result
 
     def rewrite(self, op: Any, x: ir.Value, pooled: ir.Value, **_: Any) -> Any:
-        """The nodes after."""
         node = pooled.producer()
         assert node is not None
         attributes = dict(node.attributes)
@@ -117,7 +111,6 @@ class DropRoundTrip(RewriteRuleClassBase):
     """Squeeze(Reshape(x)) -> x, where the shape is x's own again."""
 
     def pattern(self, op: Any, x: Any, shape: Any) -> Any:
-        """The nodes before."""
         reshaped = op.Reshape(x, shape)
         return op.Squeeze(reshaped, _allow_other_inputs=True, _outputs=["result"])
 
@@ -128,7 +121,6 @@ class DropRoundTrip(RewriteRuleClassBase):
         return MatchResult()
 
     def rewrite(self, op: Any, x: ir.Value, **_: Any) -> Any:
-        """The nodes after."""
         return op.Identity(x)
 
 
@@ -136,11 +128,10 @@ class FlattenChannelsFirst(RewriteRuleClassBase):
     """Flatten(Transpose(x)) @ Reshape(Transpose(Reshape(w, OCHW), HWCO), [HWC, O])
     -> Flatten(x) @ Transpose(w)
 
-    Both operands of the product have their C, H, W in the order H, W, C; a sum does not mind.
+    Both operands of the product have C, H, W in the order H, W, C, which changes no sum.
     """
 
     def pattern(self, op: Any, x: Any, w: Any, maps: Any, rows: Any) -> Any:
-        """The nodes before."""
         features = op.Flatten(op.Transpose(x, perm=_TO_CHANNELS_LAST), axis=1)
         kernel = op.Transpose(op.Reshape(w, maps), perm=(2, 3, 1, 0))
         return op.MatMul(features, op.Reshape(kernel, rows))
@@ -162,7 +153,6 @@ class FlattenChannelsFirst(RewriteRuleClassBase):
         return result
 
     def rewrite(self, op: Any, x: ir.Value, w: ir.Value, **_: Any) -> Any:
-        """The nodes after."""
         return op.MatMul(op.Flatten(x, axis=1), op.Transpose(w, perm=(1, 0)))
 
 
@@ -170,7 +160,6 @@ class FlattenByName(RewriteRuleClassBase):
     """Reshape(x, [N, CHW]) -> Flatten(x)"""
 
     def pattern(self, op: Any, x: Any, shape: Any) -> Any:
-        """The nodes before."""
         return op.Reshape(x, shape)
 
     def check(self, context: Any, x: ir.Value, shape: ir.Value, **_: Any) -> MatchResult:
@@ -182,7 +171,6 @@ class FlattenByName(RewriteRuleClassBase):
         return MatchResult()
 
     def rewrite(self, op: Any, x: ir.Value, **_: Any) -> Any:
-        """The nodes after."""
         return op.Flatten(x, axis=1)
 
 
@@ -190,7 +178,6 @@ class DenseWithoutBias(RewriteRuleClassBase):
     """MatMul(x, Transpose(w)) -> Gemm(x, w, transB=1)"""
 
     def pattern(self, op: Any, x: Any, w: Any) -> Any:
-        """The nodes before."""
         return op.MatMul(x, op.Transpose(w, perm=(1, 0)))
 
     def check(self, context: Any, x: ir.Value, w: ir.Value) -> MatchResult:
@@ -200,7 +187,6 @@ class DenseWithoutBias(RewriteRuleClassBase):
         return MatchResult()
 
     def rewrite(self, op: Any, x: ir.Value, w: ir.Value) -> Any:
-        """The nodes after."""
         return op.Gemm(x, w, transB=1)
 
 

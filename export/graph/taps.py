@@ -1,4 +1,4 @@
-"""A graph that gives out every layer's output, and one whose layers each stand alone."""
+"""A graph that outputs every layer, and one that computes each layer on its own input."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def with_taps(model: ir.Model, names: Sequence[str]) -> ir.Model:
 def layers_alone(model: ir.Model) -> ir.Model:
     """A copy of a named graph, cut at every tap.
 
-    Its outputs are the taps. What read a tap reads an input instead, which follows the images in
-    the taps' order and is called ``<tap>_given``.
+    Its outputs are the taps. Readers of a tap read a new input ``<tap>_given`` instead; these
+    follow the images in the taps' order.
     """
     apart = model.clone()
     taps = naming.taps(apart)
@@ -35,9 +35,9 @@ def layers_alone(model: ir.Model) -> ir.Model:
 
 
 def _as_read(value: ir.Value) -> ir.Value:
-    """What the next layer reads of a value: of a quantised one, its 8 bits as a number again.
+    """The value as the next layer reads it: a quantised one is dequantised.
 
-    They are its ReLU too, which the quantiser leaves out where the smallest of them is zero.
+    Quantising also replaces the ReLU, which the quantiser drops where the range starts at zero.
     """
     for kind in ("QuantizeLinear", "DequantizeLinear"):
         readers = list(value.consumers())

@@ -1,9 +1,9 @@
 """Keras to ONNX on any of its backends, by tracing the structure alone.
 
 The traced function takes the weights as arguments, in canonical layout, and the model is built in a
-scope that allocates no variable: the framework never sees a weight. An exporter then has no
-constant to freeze or copy, which is what costs the usual route minutes and gigabytes. What the
-arguments were traced as, the linker turns into initializers.
+scope that allocates no variable, so the framework never sees a weight. An exporter then has no
+constants to freeze or copy, which cost the usual route minutes and gigabytes. The linker turns the
+arguments into initializers.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
 
 import onnx_ir as ir
 
-from export.constants import Stateless
+from export.constants import Stateless, symbolic_shape
 from vgg16_spec.architecture import Configuration, Shape
+from vgg16_spec.errors import BadInput
+
+# Keras backend -> the package that converts its graphs to ONNX.
+_CONVERTERS: Final = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"}
 
 
 def trace(configuration: Configuration) -> ir.Model:
@@ -25,28 +31,32 @@ def trace(configuration: Configuration) -> ir.Model:
     Args:
         configuration: the network, with or without its classifier.
 
-    The graph's first input is ``images``, (batch, 3, H, W); the others are the weights by canonical
-    name, in canonical layout. Its output is ``logits`` (batch, classes), or without the classifier
-    ``features`` (batch, C, H, W).
+    Returns:
+        A graph whose first input is ``images``, (batch, 3, H, W); the others are the weights by
+        canonical name, in canonical layout. Its output is the logits (batch, classes), or without
+        the classifier the features (batch, C, H, W).
+
+    Raises:
+        BadInput: for a backend that has no converter to ONNX, or whose converter is not installed.
     """
     import keras
 
-    match keras.backend.backend():
-        case "tensorflow":
-            from export.trace.keras_tensorflow import convert
-        case "jax":
-            from export.trace.keras_jax import convert
-        case "torch":
-            from export.trace.keras_torch import convert
-        case other:
-            raise ValueError(f"received the Keras backend {other}, expected tensorflow, jax, torch")
+    backend = keras.backend.backend()
+    if backend not in _CONVERTERS:
+        raise BadInput("KERAS_BACKEND", f"is {backend!r}", f"one of {', '.join(_CONVERTERS)}")
+    if find_spec(converter := _CONVERTERS[backend]) is None:
+        remedy = f"pip install {converter}, or another KERAS_BACKEND"
+        raise BadInput(f"Keras on {backend}", f"{converter} is not installed", remedy)
+    exporter = import_module(f"export.trace.{backend}_exporter")
     with _float32(), keras.StatelessScope(initialize_variables=False):
-        return convert(_stateless(configuration), configuration)
+        model: ir.Model = exporter.convert(_stateless(configuration), configuration)
+    model.graph.inputs[0].shape = ir.Shape(symbolic_shape(configuration))
+    return model
 
 
 @contextmanager
 def _float32() -> Iterator[None]:
-    """Trace in the checkpoint's type, whatever the user's Keras configuration says."""
+    """Trace in float32, the checkpoint's type; the user's Keras configuration stays as it is."""
     import keras
 
     before = keras.config.floatx(), keras.config.dtype_policy()

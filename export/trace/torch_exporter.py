@@ -1,4 +1,4 @@
-"""``torch.onnx.export(dynamo=True)`` for functions whose weights are arguments."""
+"""PyTorch to ONNX, by ``torch.onnx.export(dynamo=True)``."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from export.constants import BATCH, HEIGHT, INPUT, OPSET, WIDTH, output_name
+from export.constants import BATCH, HEIGHT, INPUT, OPSET, WIDTH, Stateless, traced_shape
 from vgg16_spec.architecture import Configuration
 
-if TYPE_CHECKING:
-    import torch
 
+def convert(network: Stateless, configuration: Configuration, device: str = "cpu") -> ir.Model:
+    """The graph of a function of the images and the weights; see ``from_keras.trace``.
 
-def convert(
-    network: torch.nn.Module,
-    images: torch.Tensor,
-    weights: list[torch.Tensor],
-    configuration: Configuration,
-) -> ir.Model:
-    """The graph of a module whose ``forward`` takes the images and the list of weights.
-
-    Tensors without memory of their own will do: the exporter's own optimiser, which reads values,
-    is left out.
+    Memory that is never written costs none. Where the function runs on ``meta``, it takes none at
+    all. The exporter's own optimiser stays out: it reads values.
     """
     import torch
 
+    class Network(torch.nn.Module):
+        def forward(self, images: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
+            outputs: torch.Tensor = network(images, *weights)
+            return outputs
+
+    images = torch.empty(traced_shape(configuration), device=device)
+    weights = [torch.empty(s, device=device) for s in configuration.weight_shapes.values()]
     free = {0: torch.export.Dim(BATCH)}
     if not configuration.include_top:
         least = configuration.minimum_size
@@ -39,11 +37,10 @@ def convert(
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         program = torch.onnx.export(
-            network.eval(),
+            Network().eval(),
             (images, weights),
             dynamo=True,
             opset_version=OPSET,
-            output_names=[output_name(configuration)],
             dynamic_shapes=(free, [{} for _ in weights]),
             optimize=False,
             verbose=False,
@@ -59,9 +56,7 @@ def convert(
 
 @contextmanager
 def _quiet_registry() -> Iterator[None]:
-    """Without torchvision the exporter warns four times that it cannot export torchvision's
-    operators; the network has none of them.
-    """
+    """Without torchvision, the exporter warns about torchvision's operators, which VGG lacks."""
     registry = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registry.level
     registry.setLevel(logging.ERROR)

@@ -1,19 +1,18 @@
 """One ONNX file with its weights inside, written one weight at a time.
 
-Protobuf's libraries build a message in memory, twice, before a byte of it is written. A message
-within a message is a tag, a length and bytes, so that the large ones can be streamed between the
-small ones, which the library writes.
+Protobuf's libraries build a message in memory, twice, before they write a byte. A message within a
+message is a tag, a length and bytes, so the large ones can be streamed between the small ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -39,23 +38,21 @@ def write_embedded(model: ir.Model, checkpoint: Checkpoint, path: Path) -> None:
         model.graph.initializers.update(weights)
     graph = proto.graph.SerializeToString(deterministic=True)
     proto.ClearField("graph")
-    heads = {name: _head(name, checkpoint) for name in checkpoint}
-    length = len(graph) + sum(
-        len(_INITIALIZER) + len(_length(size)) + size
-        for size in (_size(name, heads, checkpoint) for name in checkpoint)
-    )
+    heads = {name: _head(name, checkpoint[name]) for name in checkpoint}
+    length = len(graph) + sum(len(heads[name]) + checkpoint[name].nbytes for name in checkpoint)
     with path.open("wb") as file:
         file.write(proto.SerializeToString(deterministic=True))
-        file.write(_GRAPH + _length(length) + graph)
+        file.write(_GRAPH + _varint(length) + graph)
         for name, head in heads.items():
-            file.write(_INITIALIZER + _length(_size(name, heads, checkpoint)) + head)
-            file.write(_values(name, checkpoint).data)
+            file.write(head)
+            file.write(np.ascontiguousarray(checkpoint[name]).data)
 
 
 def check_without_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
-    """Check in full, by onnx, the graph that is to be written; with its weights it would copy them.
+    """Have onnx check the graph in full; with its weights it would copy them.
 
-    Raises ``onnx.checker.ValidationError`` for a graph that is not valid.
+    Raises:
+        onnx.checker.ValidationError: for an invalid graph.
     """
     bare = model.clone()
     for name in checkpoint:
@@ -66,28 +63,17 @@ def check_without_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
     onnx.checker.check_model(ir.to_proto(bare), full_check=True)
 
 
-def _values(name: str, checkpoint: Checkpoint) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.ascontiguousarray(checkpoint[name]).reshape(-1).view(np.uint8)
-
-
-def _size(name: str, heads: dict[str, bytes], checkpoint: Checkpoint) -> int:
-    return len(heads[name]) + _values(name, checkpoint).size
-
-
-def _head(name: str, checkpoint: Checkpoint) -> bytes:
-    """A TensorProto up to its values."""
-    array = checkpoint[name]
+def _head(name: str, array: NDArray[np.float32]) -> bytes:
+    """An initializer up to its values."""
     tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=array.shape)
-    return bytes(tensor.SerializeToString(deterministic=True)) + _RAW_DATA + _length(array.nbytes)
+    head = tensor.SerializeToString(deterministic=True) + _RAW_DATA + _varint(array.nbytes)
+    return _INITIALIZER + _varint(len(head) + array.nbytes) + bytes(head)
 
 
-def _length(value: int) -> bytes:
-    """A number as protobuf's base-128 varint, the lowest seven bits first."""
-    return bytes(_groups(value))
-
-
-def _groups(value: int) -> Iterator[int]:
+def _varint(value: int) -> bytes:
+    """A number as protobuf writes it: groups of seven bits, the lowest first."""
+    groups = []
     while value >= 0x80:
-        yield value & 0x7F | 0x80
+        groups.append(value & 0x7F | 0x80)
         value >>= 7
-    yield value
+    return bytes([*groups, value])

@@ -1,13 +1,12 @@
-"""A graph's weights become references into a weights file: file, offset, length.
+"""Link a graph's weights to a weights file.
 
-ONNX's external data name a file, a first byte and a length. A canonical checkpoint keeps its
+ONNX's external data consist of a file, an offset and a length. A canonical checkpoint stores its
 tensors as ONNX's operators read them, so no byte is copied or moved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -18,17 +17,18 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.header import read_header
 from vgg16_spec.errors import BadInput
 
-# Smaller constants (shapes, scales of a whole tensor) stay in the graph, where tools look for them.
+# Smaller constants (shapes, scales of a tensor) stay in the graph, where tools expect them.
 _SMALLEST: Final = 256
 
 
 def take_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
     """Turn the inputs of a canonical graph that are weights into initializers, in place.
 
-    They are in the checkpoint's order and read their values from it when they are written.
+    They are in the checkpoint's order and read its values when they are written.
 
-    Raises ``ValueError`` when the graph lacks a weight, has one of another shape, or has an input
-    besides the images and the weights.
+    Raises:
+        ValueError: when the graph lacks a weight, has one of another shape, or has an input that is
+            neither the images nor a weight.
     """
     graph = model.graph
     inputs = {str(value.name): value for value in graph.inputs[1:]}
@@ -41,21 +41,24 @@ def take_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
             raise ValueError(f"the traced graph has no use for the weight {name}")
         if value.shape != shape:
             raise ValueError(f"the traced graph has {name} as {value.shape}, expected {shape}")
-        value.const_value = ir.LazyTensor(
-            partial(_read, checkpoint, name),
-            ir.DataType.FLOAT,
-            ir.Shape(shape),
-            name=name,
-        )
+        value.const_value = weight_tensor(checkpoint, name)
         graph.register_initializer(value)
 
 
-def _read(checkpoint: Checkpoint, name: str) -> ir.TensorProtocol:
-    return ir.Tensor(checkpoint[name], name=name)
+def weight_tensor(
+    checkpoint: Checkpoint, name: str, dtype: ir.DataType = ir.DataType.FLOAT
+) -> ir.TensorProtocol:
+    """A checkpoint's tensor in another type of number, read when its values are asked for."""
+
+    def read() -> ir.TensorProtocol:
+        return ir.Tensor(checkpoint[name].astype(dtype.numpy(), copy=False), name=name)
+
+    shape = ir.Shape(checkpoint.configuration.weight_shapes[name])
+    return ir.LazyTensor(read, dtype, shape, name=name)
 
 
 def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:
-    """Point a graph's weights at their bytes in a file, in place.
+    """Point a graph's weights to their bytes in a file, in place.
 
     Args:
         model: its initializers know their types and shapes.
@@ -78,12 +81,12 @@ def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> 
 
 
 def offsets_of(checkpoint: Checkpoint) -> dict[str, int]:
-    """Where a checkpoint's weights are in its file, those alone that its network has."""
+    """The offsets, in a checkpoint's file, of the weights that its network has."""
     return {name: checkpoint.offsets[name] for name in checkpoint}
 
 
 def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
-    """Write a graph's large initializers, of any type, as a safetensors file; their offsets."""
+    """Write a graph's large initializers, of any type, as safetensors; return their offsets."""
     large = {
         str(value.name): value.const_value.numpy()
         for value in model.graph.initializers.values()
@@ -95,10 +98,11 @@ def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
 
 
 def location_from(folder: Path, weights: Path) -> str:
-    """A weights file's path from the folder of an ONNX file that is to point into it.
+    """A weights file's path from the folder of an ONNX file that links to it.
 
-    Raises ``BadInput`` where ONNX would not follow it: outside the folder, a symbolic link, or a
-    file with more than one hard link.
+    Raises:
+        BadInput: where ONNX would not follow it: outside the folder, a symbolic link, a file with
+            more than one hard link, or a name with two dots in a row.
     """
     folder, real = folder.resolve(), weights.resolve()
     if not real.is_relative_to(folder):

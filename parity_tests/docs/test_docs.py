@@ -1,13 +1,15 @@
-"""The pages lead somewhere, their commands exist, and the site is whole and loads nothing."""
+"""The pages' links and commands work; the site is complete and loads nothing from other hosts."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.util import module_from_spec, spec_from_file_location
@@ -19,15 +21,21 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from typer.main import get_command
 
+import vgg16_weights
 from parity_tests.support import chromium
 from vgg16_parity.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted({*DOCS.rglob("*.md"), *DOCS.glob("*.ipynb")})
-ALL = [*sorted(ROOT.glob("*.md")), ROOT / "vgg16" / "photographs" / "README.md", *PAGES]
+ALL = [*sorted(ROOT.glob("*.md")), ROOT / "vgg16_spec/images/photographs/README.md", *PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-PHONE = 390
+# Widths of screens in pixels; scripts for the width of a page, and for its parts that are cut off.
+PHONE, LAPTOP = 390, 1280
+WIDTH = "document.documentElement.scrollWidth"
+TABLES = ".md-typeset__scrollwrap"
+CUT = """parts => [...document.querySelectorAll(parts)]
+    .filter(part => part.scrollWidth > part.clientWidth + 1).map(part => part.innerText)"""
 
 
 def named(path: Path) -> str:
@@ -64,7 +72,7 @@ def commands(path: Path) -> Iterator[list[str]]:
 
 
 def loaded(name: str) -> ModuleType:
-    """A module of what makes the site, which is no package."""
+    """A hook of the site; the hooks are not a package."""
     spec = spec_from_file_location(f"site_{name}", DOCS / "site" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -98,6 +106,19 @@ def test_every_relative_link_and_picture_is_there(path: Path) -> None:
             assert parts.fragment in anchors(target), link
 
 
+def test_every_page_that_the_code_names_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    sources = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    pages = {
+        page
+        for path in sources
+        for page in re.findall(r"\bdocs/[\w/.-]+\.(?:ipynb|md|png)", path.read_text("utf-8"))
+    }
+    assert "docs/measured/tolerance.md" in pages
+    assert all((ROOT / page).is_file() for page in pages), pages
+
+
 def test_every_page_is_in_the_navigation_once() -> None:
     config = pytest.importorskip("mkdocs.config", reason="the extra docs is not installed")
     listed = list(entries(config.load_config(str(ROOT / "mkdocs.yml")).nav))
@@ -117,39 +138,38 @@ def test_every_command_of_a_page_is_one_that_the_command_line_takes(path: Path) 
         command.make_context(name, words)
 
 
-def test_a_notebook_becomes_a_page_with_its_outputs_and_figures() -> None:
-    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
-    cells = [
-        {"cell_type": "markdown", "source": ["# Title\n", "Words."]},
-        {
-            "cell_type": "code",
-            "source": ["1 + 1"],
-            "outputs": [
-                {"output_type": "stream", "text": ["said\n"]},
-                {"output_type": "stream", "text": "more\n"},
-                {"output_type": "display_data", "data": {"image/png": "UE5H", "text/plain": "x"}},
-                {"output_type": "execute_result", "data": {"text/plain": ["2"]}},
-            ],
-        },
+def test_a_notebook_becomes_a_page_with_its_outputs_and_figures(tmp_path: Path) -> None:
+    mkdocs = pytest.importorskip("mkdocs.config", reason="the extra docs is not installed")
+    from mkdocs.structure.files import get_files
+
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": ["printed\n"]},
+        {"output_type": "stream", "name": "stdout", "text": ["more\n"]},
+        {"output_type": "display_data", "metadata": {}, "data": {"image/png": "UE5H"}},
+        {"output_type": "display_data", "metadata": {}, "data": {"text/plain": ["2"]}},
     ]
-    text, pictures = loaded("notebooks").page({"cells": cells}, "a/tutorial.zh")
-    assert pictures == {"a/tutorial.zh-1.png": b"PNG"}
-    blocks = ["python\n1 + 1", "text\nsaid\nmore", "text\n2"]
-    code, said, result = (f"`````{block}\n`````" for block in blocks)
-    figure = "![](tutorial.zh-1.png)"
-    assert text == "\n\n".join(["# Title\nWords.", code, said, figure, result]) + "\n"
+    code = {"cell_type": "code", "id": "b", "metadata": {}, "execution_count": 1}
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": ["# Title\n", "Words."]},
+        code | {"source": ["1 + 1"], "outputs": outputs},
+    ]
+    metadata = {"language_info": {"name": "python"}}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
+    (tmp_path / "tutorial.zh.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    config = mkdocs.load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(tmp_path))
+    files = config.plugins.on_files(get_files(config), config=config)
 
-
-def test_the_reference_has_every_parameter_and_what_follows_them() -> None:
-    pytest.importorskip("griffe", reason="the extra docs is not installed")
-    before = "Does :meth:`this`.\n\nParameters\n----------\n"
-    parameters = (
-        "one: the first,\n    on two lines.\ntwo: the second: last.\n\nRaises ``BadInput``."
-    )
-    assert loaded("docstrings").restated(before + parameters) == (
-        "Does `this`.\n\nRaises ``BadInput``.\n\nParameters\n----------\n"
-        "one\n    the first,\n    on two lines.\ntwo\n    the second: last."
-    )
+    page = files.get_file_from_path("tutorial.zh.ipynb")
+    assert page is not None
+    assert page.is_documentation_page()
+    blocks = [block for block in re.split(r"\n\n+", page.content_string.rstrip("\n")) if block]
+    shown = "![Figure](tutorial.zh-figures/figure_1_2.png)"
+    assert [block.strip() for block in blocks] == [
+        *("# Title\nWords.", "```python\n1 + 1\n```", "printed\n    more", shown, "2"),
+    ]
+    drawn = files.get_file_from_path("tutorial.zh-figures/figure_1_2.png")
+    assert drawn is not None
+    assert drawn.content_bytes == b"PNG"
 
 
 def test_formulas_are_drawn_without_a_script() -> None:
@@ -207,12 +227,34 @@ def test_the_site_loads_nothing_from_elsewhere_and_its_links_lead_somewhere(site
 
 
 @pytest.mark.slow
-def test_no_page_is_wider_than_a_phone(site: Path) -> None:
+def test_the_reference_shows_every_parameter_and_no_markup(site: Path) -> None:
+    pages = list((site / "reference").rglob("*.html"))
+    assert len(pages) == len(list((DOCS / "reference").glob("*.md")))
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        left = re.findall(r"\b(?:Args|Attributes|Returns|Raises):\n|:(?:class|func|meth):", text)
+        assert not left, f"{path}: {left}"
+    page = (site / "reference" / "vgg16_weights" / "index.html").read_text(encoding="utf-8")
+    section = page.partition('id="vgg16_weights.open_weights"')[2].partition("<h2")[0]
+    for name in inspect.signature(vgg16_weights.open_weights).parameters:
+        assert re.search(rf"<li[^>]*>.*?<code>{name}</code>", section, re.DOTALL), name
+
+
+@pytest.mark.slow
+def test_in_a_browser_tables_and_code_fit_and_no_other_host_is_asked(site: Path) -> None:
     if reason := chromium.missing():
         chromium.skip(reason)
     with chromium.browser() as browser:
-        page = browser.new_page(viewport={"width": PHONE, "height": 844})
+        page = browser.new_page()
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
         for path in sorted(site.rglob("*.html")):
             page.goto(path.as_uri())
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= PHONE, path.relative_to(site)
+            page.set_viewport_size({"width": PHONE, "height": 844})
+            assert page.evaluate(WIDTH) <= PHONE, path.relative_to(site)
+            page.set_viewport_size({"width": LAPTOP, "height": 844})
+            # Messages of a program may be longer than any screen; tables and our own code are not.
+            parts = TABLES if "tutorial" not in path.as_posix() else f"{TABLES}, pre > code"
+            assert page.evaluate(CUT, parts) == [], path.relative_to(site)
+    assert requested
+    assert {urlsplit(url).scheme for url in requested} <= {"file", "data"}, requested

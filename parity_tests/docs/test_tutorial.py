@@ -16,8 +16,7 @@ from parity_tests.support.notebooks import CHINESE, ENGLISH
 
 LARGEST_NOTEBOOK: Final = 900 * 1024
 
-# What the tutorial teaches: its headings, in both languages, and a word of the code below each that
-# does it.
+# The tutorial's headings, in both languages, and a word of the code below each.
 CHAPTERS: Final = (
     ("The paper: section 2.1 and Table 1", "论文：第 2.1 节与表 1", "PUBLISHED_MILLIONS"),
     ("Parameters and multiply-adds, by hand", "手算参数量与乘加次数", "D.multiply_adds"),
@@ -35,7 +34,7 @@ CHAPTERS: Final = (
     ("Export to ONNX", "导出 ONNX", "export_onnx("),
     ("The parity table", "一致性对照表", "run_parity("),
     ("What pretrained weights change", "预训练权重会改变什么", "PUBLISHED"),
-    ("Where to go on", "接下来", ""),
+    ("Where to go next", "接下来", ""),
 )
 
 BOTH: Final = pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=["English", "Chinese"])
@@ -118,7 +117,7 @@ def test_committed_outputs_are_small_and_of_no_machine(path: Path) -> None:
 
 @BOTH
 def test_a_notebook_is_normalised_as_it_is_committed(path: Path) -> None:
-    # The bytes of its pictures aside, which an encoder of another version may write otherwise.
+    # Without the pictures: another version of the encoder may write other bytes.
     committed, again = notebooks.read(path), notebooks.normalised(notebooks.read(path))
     for notebook in (committed, again):
         for cell in notebooks.code(notebook):
@@ -156,7 +155,7 @@ def notebook_of(source: str, folder: Path) -> Path:
 @pytest.mark.slow
 def test_a_run_keeps_what_is_printed_and_drops_what_differs_between_runs(tmp_path: Path) -> None:
     source = (
-        "import sys, vgg16\n"
+        "import sys, vgg16_spec\n"
         "print('I0000 00:00 a log line of TensorFlow', file=sys.stderr)\n"
         "print('fact')\n"
     )

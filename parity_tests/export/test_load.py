@@ -13,6 +13,7 @@ import pytest
 
 from export import export_onnx
 from export.load import open_model, printable
+from parity_tests.support.graphs.checked import use_local_function
 from parity_tests.support.graphs.exports import remembered_traces
 from parity_tests.support.helpers import Command
 from vgg16_spec.checkpoint import Checkpoint
@@ -78,14 +79,7 @@ def test_opening_reads_no_weight(external: Path) -> None:
 
 def test_functions_are_put_in_the_place_of_their_calls(embedded: Path, tmp_path: Path) -> None:
     model = onnx.load(embedded)
-    body = [onnx.helper.make_node("Relu", ["x"], ["y"])]
-    imports = [onnx.helper.make_opsetid("", 18)]
-    model.functions.append(
-        onnx.helper.make_function("local", "Activate", ["x"], ["y"], body, imports)
-    )
-    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
-    relu = next(node for node in model.graph.node if node.op_type == "Relu")
-    relu.op_type, relu.domain = "Activate", "local"
+    use_local_function(model)
     onnx.save(model, tmp_path / "functions.onnx")
     opened = open_model(tmp_path / "functions.onnx")
     assert {node.domain for node in opened.graph} == {""}

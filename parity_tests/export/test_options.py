@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ from PIL import Image
 
 from export import export_onnx
 from export.graph.opset import newest_opset
+from export.options import OptionKeywords, Options
 from onnx_arbiter.compare import compare_with_arbiter
 from parity_tests.support.graphs.exports import (
     Export,
@@ -38,7 +39,7 @@ from vgg16_spec.logits import softmax
 def export(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Export]:
     folder = tmp_path_factory.mktemp("options")
 
-    def written(checkpoint: Checkpoint = tiny, **options: object) -> Path:
+    def written(checkpoint: Checkpoint = tiny, **options: Any) -> Path:
         return export_onnx("keras", checkpoint, folder / "model.onnx", **options)
 
     with remembered_traces():
@@ -102,7 +103,9 @@ def test_features_take_images_of_any_size(export: Export, tiny: Checkpoint, side
     *_, last = predict(tiny.without_top(), batch)
     (found,) = run(export(features=True), batch).values()
     assert found.shape == (2, 12, side // 32, (side - 5) // 32)
-    verdict = compare_with_arbiter(found, last.before, last.accumulated["float32"], relu=True)
+    verdict = compare_with_arbiter(
+        found, last.preactivation, last.accumulated["float32"], relu=True
+    )
     assert verdict.passed, verdict.reason
 
 
@@ -188,12 +191,16 @@ def test_a_crop_that_is_off_by_one_pixel_would_be_seen(export: Export) -> None:
     assert np.abs(moved.astype(int) - expected).max() > 20 * RESIZED_PIXELS.limit
 
 
+def test_the_keywords_of_an_export_are_the_fields_of_its_options() -> None:
+    assert get_type_hints(OptionKeywords) == get_type_hints(Options)
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "layout": ({"layout": "nchw", "input": "uint8"}, "--layout nchw: excludes --input uint8"),
     "resize": ({"resize": True}, "--resize: needs --input uint8"),
     "old resize": (
         {"resize": True, "input": "uint8", "opset": 17},
-        "--resize: needs opset 18, which first resizes with antialiasing; expected --opset 18",
+        "--resize: needs opset 18, the oldest that resizes with antialiasing; expected --opset 18",
     ),
     "probable features": (
         {"features": True, "output": "probabilities"},

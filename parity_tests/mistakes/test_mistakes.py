@@ -1,4 +1,4 @@
-"""Every planted mistake breaks parity, is named where it is, and lands where it is said to."""
+"""Every planted mistake breaks parity, at the stated layer and by the stated amount."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ def full_bench(full: Checkpoint) -> Iterator[Bench]:
 
 
 def check_named(row: Row, mistake: Mistake, configuration: str) -> None:
-    """The row is broken by the mistake, names its layer and lands where it is said to."""
+    """The row is broken by the mistake, names its layer and has the stated deviations."""
     assert row.status == "broken"
     assert row.first_wrong == mistake.named
     local, accumulated = (dict(row.verdicts(kind)) for kind in ("local", "accumulated"))
     first_wrong = next(tap for tap, verdict in accumulated.items() if not verdict.passed)
     assert first_wrong == mistake.shown
-    alone_wrong = [tap for tap, verdict in local.items() if not verdict.passed]
+    wrong_locally = [tap for tap, verdict in local.items() if not verdict.passed]
     if mistake.layer:
-        assert alone_wrong[0] == mistake.layer
+        assert wrong_locally[0] == mistake.layer
         assert row.reason.startswith(f"{mistake.layer}, given the arbiter's input: ")
         found = local[mistake.layer].deviations
     else:
-        assert not alone_wrong
+        assert not wrong_locally
         assert row.reason.startswith(f"from {mistake.shown} on: ")
-        assert row.reason.endswith("though each layer alone is right")
+        assert row.reason.endswith("though every layer is right given the arbiter's input")
         found = accumulated[mistake.shown].deviations
-    # From there on the error is carried: nothing behind it may look right.
+    # From there on the error is carried: no later tap may look right.
     after = list(accumulated)[list(accumulated).index(mistake.shown) :]
     assert not any(accumulated[tap].passed for tap in after)
     factor = mistake.tolerance.limit
@@ -117,7 +117,7 @@ def test_at_full_size_too(full_bench: Bench, framework: str, name: str | None) -
     "name",
     [name for name, mistake in MISTAKES.items() if mistake.layer and "every" not in mistake.what],
 )
-def test_a_mistake_in_one_layer_leaves_the_others_right_alone(
+def test_a_mistake_in_one_layer_leaves_the_others_right_locally(
     bench: Bench, framework: str, name: str
 ) -> None:
     row = bench.row(framework, MISTAKES[name])

@@ -1,14 +1,17 @@
-"""The judgement fails whatever is not near, and says by how much."""
+"""A comparison fails whatever is too far off, and says by how much."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, compare_with_arbiter
+from onnx_arbiter.compare import (
+    HISTOGRAM_EXPONENTS,
+    combine_blocks,
+    compare_runs,
+    compare_with_arbiter,
+)
 from onnx_arbiter.limits import LIMITS, Limits, Tolerance
-from vgg16_parity.judge.decisions import decide
-from vgg16_spec.logits import softmax, top
 
 ARBITER = np.random.default_rng(0).standard_normal((3, 1000)) * 4
 # Another size for each element, so that dividing by a neighbour's shows.
@@ -39,9 +42,9 @@ def test_z_is_held_at_one_element_of_one_image(factor: float, passed: bool) -> N
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(0.99, True), (1.01, False)])
-def test_r_is_held_for_each_image_by_itself(factor: float, passed: bool) -> None:
+def test_r_is_held_for_each_image(factor: float, passed: bool) -> None:
     values = ARBITER.copy()
-    # Every element of one image as far off: nothing beside Z, and a third of it over all images.
+    # Every element of one image is as far off: little against Z, and a third of it over all images.
     values[2] += factor * R * DEVIATION[2] * np.where(np.arange(1000) % 2, 1, -1)
     verdict = compare_with_arbiter(values, ARBITER, DEVIATION)
     assert verdict.passed is passed
@@ -61,25 +64,37 @@ def test_the_figures_are_those_of_the_definition() -> None:
     assert verdict.rms_predicted == pytest.approx(np.sqrt((DEVIATION**2).mean()))
 
 
-def test_where_relu_cuts_a_value_counts_from_where_the_arbiter_was() -> None:
-    before = np.array([[-3.0, 2.0, -1e-3]])
+def test_an_error_below_zero_counts_from_the_arbiters_preactivation() -> None:
+    preactivation = np.array([[-3.0, 2.0, -1e-3]])
     deviation = np.full((1, 3), 1e-3)
     right = np.array([[0.0, 2.0, 0.0]])
-    assert compare_with_arbiter(right, before, deviation, relu=True).passed
-    # Half a deviation above zero, of a value one deviation below it: one and a half off.
-    lifted = compare_with_arbiter(right + np.array([[0, 0, 5e-4]]), before, deviation, relu=True)
-    assert lifted.deviations == pytest.approx(1.5)
-    # The same above a value that lies far below: no rounding does that.
-    assert (
-        compare_with_arbiter(
-            right + np.array([[5e-4, 0, 0]]), before, deviation, relu=True
-        ).deviations
-        > 1000
-    )
-    # Without the ReLU the value itself is wanted.
-    assert not compare_with_arbiter(right, before, deviation, relu=False).passed
-    assert compare_with_arbiter(before, before, deviation, relu=False).passed
-    assert not compare_with_arbiter(before, before, deviation, relu=True).passed
+
+    def deviations(*lifted: float) -> float:
+        observed = right + np.array([lifted])
+        return compare_with_arbiter(observed, preactivation, deviation, relu=True).deviations
+
+    assert deviations(0, 0, 0) == 0
+    # Half a deviation above zero, for a value one deviation below it.
+    assert deviations(0, 0, 5e-4) == pytest.approx(1.5)
+    # The same for a value far below zero: rounding does not do that.
+    assert deviations(5e-4, 0, 0) > 1000
+    # Without a ReLU, the value itself is expected.
+    assert not compare_with_arbiter(right, preactivation, deviation).passed
+    assert compare_with_arbiter(preactivation, preactivation, deviation).passed
+    assert not compare_with_arbiter(preactivation, preactivation, deviation, relu=True).passed
+
+
+@pytest.mark.parametrize(("nearest", "passed"), [(-1.5e-6, True), (-1e-4, False)])
+def test_an_error_is_predicted_where_a_relu_lets_one_through(nearest: float, passed: bool) -> None:
+    # Every value is more than a deviation below zero, so the ReLU hides all errors but one.
+    preactivation = np.array([[nearest, -1.0, -2.0]])
+    observed, deviation = np.array([[1e-7, 0.0, 0.0]]), np.full((1, 3), 1e-6)
+    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
+    assert verdict.passed is passed
+    assert verdict.ratio == pytest.approx(0.1)
+    assert verdict.deviations == pytest.approx((1e-7 - nearest) / 1e-6)
+    hidden = compare_with_arbiter(np.zeros((1, 3)), preactivation, deviation, relu=True)
+    assert (hidden.ratio, hidden.rms_predicted) == (0, 0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -130,49 +145,6 @@ def test_the_histogram_counts_every_error_once_between_powers_of_two() -> None:
     assert (histogram[0], histogram[zero], histogram[zero + 2], histogram[-1]) == (1, 2, 1, 1)
 
 
-def logits(**changes: float) -> np.ndarray:
-    """Ten logits from 9 down to 0, with changes: (1, 10)."""
-    values = np.arange(9.0, -1, -1)
-    for place, value in changes.items():
-        values[int(place[1:])] = value
-    return values[np.newaxis]
-
-
-@pytest.mark.parametrize(
-    ("arbiter", "runtime", "outcome"),
-    [
-        (logits(), logits(), "agrees"),
-        # The first two change places; the allowed error of both together is 2 * Z * 0.01.
-        (logits(_0=8 + Z * 0.015), logits(_0=7.9), "inside"),
-        (logits(_0=8 + Z * 0.025), logits(_0=7.9), "flipped"),
-        # So do the fifth and the sixth, which the set of the first five tells.
-        (logits(_5=5 - Z * 0.015), logits(_5=5.1), "inside"),
-        (logits(_5=5 - Z * 0.025), logits(_5=5.1), "flipped"),
-        # Places among the first five, the first apart, are no other decision.
-        (logits(), logits(_1=6.5), "agrees"),
-    ],
-)
-def test_a_decision_that_rounding_can_turn_is_told_from_one_it_cannot(
-    arbiter: np.ndarray, runtime: np.ndarray, outcome: str
-) -> None:
-    (decision,) = decide(runtime, arbiter, np.full((1, 10), 0.01))
-    assert decision.outcome == outcome
-    assert decision.largest_error == np.abs(runtime - arbiter).max()
-    ordered = np.sort(arbiter[0])
-    assert decision.margin == ordered[-1] - ordered[-2]
-    assert decision.arbiter_top1 == int(arbiter.argmax())
-    assert decision.top1 == int(runtime.argmax())
-
-
-def test_top_is_ordered_and_ties_go_to_the_lower_class() -> None:
-    assert top(np.array([[0.0, 3.0, 1.0, 3.0]]), 3).tolist() == [[1, 3, 2]]
-
-
-def test_softmax_sums_to_one_and_does_not_overflow() -> None:
-    probabilities = softmax(np.array([[1000.0, 1000.0, -1000.0]], np.float32))
-    assert probabilities.tolist() == [[0.5, 0.5, 0.0]]
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_prediction_that_is_not_finite_passes_nothing(bad: float) -> None:
     deviation = DEVIATION.copy()
@@ -189,7 +161,60 @@ def test_what_are_no_real_numbers_pass_nothing(kind: type) -> None:
     assert verdict.reason.endswith("not real numbers")
 
 
-def test_numbers_without_a_sign_keep_their_order() -> None:
-    whole = np.arange(10, dtype=np.uint8)[np.newaxis]
-    (decision,) = decide(whole, whole.astype(np.float64), np.full((1, 10), 0.01))
-    assert (decision.top1, decision.outcome) == (9, "agrees")
+@pytest.mark.parametrize(("factor", "passed"), [(0.99, True), (1.01, False)])
+def test_two_runs_are_compared_with_each_other_and_not_with_the_arbiter(
+    factor: float, passed: bool
+) -> None:
+    # Both have the same error: there is no difference between them.
+    ours, theirs = ARBITER + 100 * DEVIATION, ARBITER + 100 * DEVIATION
+    assert compare_runs(ours, theirs, ARBITER, DEVIATION).max_error == 0
+    ours[1, 77] += factor * Z * DEVIATION[1, 77]
+    for pair in ((ours, theirs), (theirs, ours)):
+        verdict = compare_runs(*pair, ARBITER, DEVIATION)
+        assert (verdict.passed, verdict.worst) == (passed, (1, 77))
+
+
+def test_a_difference_that_a_relu_hides_counts() -> None:
+    preactivation = np.array([[-0.5, 0.25, -3.0, -0.5]])
+    ours, theirs = np.array([[0.125, 0.25, 0.0, 0.2]]), np.array([[0.0, 0.5, 0.0, 0.1]])
+    deviation = np.full((1, 4), 0.25)
+    verdict = compare_runs(ours, theirs, preactivation, deviation, relu=True)
+    # 0.125 is visible and at least 0.5 below zero is not; where both are positive, all is visible.
+    assert verdict.deviations == pytest.approx((0.125 + 0.5) / 0.25)
+    assert verdict.worst == (0, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_runs_that_are_not_finite_or_of_another_shape_never_pass(value: float) -> None:
+    broken = ARBITER.copy()
+    broken[2, 3] = value
+    for pair in ((broken, ARBITER), (ARBITER, broken), (broken, broken)):
+        assert not compare_runs(*pair, ARBITER, DEVIATION).passed
+    assert not compare_runs(ARBITER[:, :-1], ARBITER, ARBITER, DEVIATION).passed
+    assert not compare_runs(ARBITER[:, :0], ARBITER[:, :0], ARBITER[:, :0], DEVIATION[:, :0]).passed
+
+
+def test_blocks_of_different_sizes_give_the_verdict_on_the_whole() -> None:
+    # One image whose rows are the second axis; the largest error is in the short last block.
+    generator = np.random.default_rng(3)
+    expected = generator.standard_normal((1, 10, 4, 5))
+    deviation = np.abs(generator.standard_normal(expected.shape)) + 0.1
+    observed = expected + deviation * generator.standard_normal(expected.shape)
+    observed[0, 9, 2, 3] += 3 * Z * deviation[0, 9, 2, 3]
+    blocks = []
+    for start in (0, 4, 8):
+        rows = np.s_[:, start : start + 4]
+        verdict = compare_with_arbiter(observed[rows], expected[rows], deviation[rows])
+        blocks.append((start, expected[rows].size, verdict))
+    combined, whole = (
+        combine_blocks(blocks, LIMITS),
+        compare_with_arbiter(observed, expected, deviation),
+    )
+    # Row 9 of the one image.
+    assert (combined.worst, whole.worst) == ((9, 2, 3), (0, 9, 2, 3))
+    assert not combined.passed
+    assert (combined.reason, combined.histogram) == (whole.reason, whole.histogram)
+    for figure in ("ratio", "deviations", "max_error", "rms_error", "rms_predicted"):
+        assert getattr(combined, figure) == pytest.approx(getattr(whole, figure)), figure
+    missing = compare_with_arbiter(observed[0, :2], expected[0, :2] * np.nan, deviation[0, :2])
+    assert combine_blocks([*blocks, (10, 1, missing)], LIMITS) is missing

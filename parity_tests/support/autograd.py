@@ -1,7 +1,7 @@
 """The gradients of a checkpoint's network by PyTorch's autograd in float64.
 
-It walks the architecture with PyTorch's functions, so that it takes networks that no model of
-``torch_impl`` is, and any branch at the kinks.
+It walks the architecture with PyTorch's functions, so that it takes any configuration, also those
+that ``torch_impl`` has no model of, and any activation pattern.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern
+from vgg16_parity.network import reference
 from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling
-from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint import Checkpoint, Tensor
 
 
 def float64_gradients(
     checkpoint: Checkpoint,
     images: NDArray[np.floating],
     labels: NDArray[np.int64],
-    branch: ActivationPattern | None = None,
+    pattern: ActivationPattern | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """The gradients of the mean cross-entropy, with respect to ``images`` and every parameter."""
     leaves = {name: _leaf(checkpoint[name]) for name in checkpoint}
@@ -37,10 +38,10 @@ def float64_gradients(
                 else:
                     values = functional.linear(values, weight, bias)
                 if isinstance(layer, Convolution) or layer.relu:
-                    values = _rectified(values, layer.name, branch)
+                    values = _rectified(values, layer.name, pattern)
                 last = layer.name
             case MaxPooling():
-                values = _pooled(values, last, branch)
+                values = _pooled(values, last, pattern)
             case Flatten():
                 values = values.flatten(1)
     loss = functional.cross_entropy(values, torch.from_numpy(labels))
@@ -57,10 +58,7 @@ def float64_loss(
     labels: NDArray[np.int64],
 ) -> float:
     """The mean cross-entropy with other weights, by the arbiter's own forward pass."""
-    from vgg16_parity.network import reference
-    from vgg16_spec.checkpoint import Tensor
-
-    # The arbiter takes whatever NumPy type the weights have: in float32 small steps would vanish.
+    # The arbiter computes with weights of any NumPy type: in float32, small steps would vanish.
     tensors = {n: Tensor(v.shape, "float32", lambda v=v: v) for n, v in weights.items()}  # type: ignore[misc]
     changed = Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
     logits = reference.run_with_taps(changed, images)["predictions"]
@@ -73,15 +71,17 @@ def _leaf(values: NDArray[np.floating]) -> torch.Tensor:
     return torch.tensor(values.astype(np.float64), requires_grad=True)
 
 
-def _rectified(values: torch.Tensor, tap: str, branch: ActivationPattern | None) -> torch.Tensor:
-    return functional.relu(values) if branch is None else values * torch.tensor(branch.passed(tap))
+def _rectified(values: torch.Tensor, tap: str, pattern: ActivationPattern | None) -> torch.Tensor:
+    return (
+        functional.relu(values) if pattern is None else values * torch.tensor(pattern.passed(tap))
+    )
 
 
-def _pooled(values: torch.Tensor, tap: str, branch: ActivationPattern | None) -> torch.Tensor:
-    if branch is None:
+def _pooled(values: torch.Tensor, tap: str, pattern: ActivationPattern | None) -> torch.Tensor:
+    if pattern is None:
         return functional.max_pool2d(values, 2)
     images, channels, height, width = values.shape
     rows, columns = height // 2, width // 2
     whole = values[:, :, : 2 * rows, : 2 * columns].reshape(images, channels, rows, 2, columns, 2)
     split = whole.transpose(3, 4).reshape(images, channels, rows, columns, 4)
-    return split.gather(4, torch.tensor(branch.winners(tap)))[..., 0]
+    return split.gather(4, torch.tensor(pattern.winners(tap)))[..., 0]

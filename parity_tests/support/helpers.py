@@ -55,7 +55,7 @@ def assert_taps_hold(
     assert tuple(taps) == checkpoint.configuration.taps
     for tap in predict(checkpoint, images, [MODES[mode]]):
         verdict = compare_with_arbiter(
-            taps[tap.tap], tap.before, tap.accumulated[mode], relu=tap.relu
+            taps[tap.tap], tap.preactivation, tap.accumulated[mode], relu=tap.relu
         )
         assert verdict.passed, f"{tap.tap}: {verdict.reason}"
 
@@ -65,7 +65,7 @@ def assert_layers_stand_alone(
     images: NDArray[Any],
     run: Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]],
 ) -> None:
-    """Whether each layer reads what it is given and nothing else, and is right by itself.
+    """Whether each layer reads what it is given and nothing else, and is right locally.
 
     ``run`` takes what each tap's reader is given and returns what every layer makes of it.
     """
@@ -75,7 +75,7 @@ def assert_layers_stand_alone(
     assert tuple(layers) == checkpoint.configuration.taps
     for tap in expected:
         verdict = compare_with_arbiter(
-            layers[tap.tap], tap.before, tap.local["float32"], relu=tap.relu
+            layers[tap.tap], tap.preactivation, tap.local["float32"], relu=tap.relu
         )
         assert verdict.passed, f"{tap.tap}: {verdict.reason}"
     names = list(layers)

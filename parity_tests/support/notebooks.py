@@ -1,14 +1,13 @@
-"""Run the tutorial's notebooks, and write what they show: ``python -m parity_tests.support.notebooks``.
+"""Run the tutorial and write its outputs: ``python -m parity_tests.support.notebooks``.
 
-The two notebooks have the same cells of code. The English one is run, and its outputs go into both,
-without anything that another run or another machine would change for no reason.
+The two notebooks have the same code cells. The English one is run, and its outputs go into both,
+without anything that depends on the run or the machine.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import re
 import time
@@ -25,20 +24,20 @@ ROOT: Final = Path(__file__).parents[2]
 ENGLISH: Final = ROOT / "docs" / "tutorial.ipynb"
 CHINESE: Final = ROOT / "docs" / "tutorial.zh.ipynb"
 
-# A cell with this tag prints measured numbers: their digits are of one machine.
+# A cell with this tag prints measured numbers, whose digits depend on the machine.
 MEASURED: Final = "measured"
 
-# What ends a notebook that hangs. It takes under two minutes; how long is measured, not tested.
+# The time limit for a notebook that hangs; a run takes under two minutes.
 SECONDS: Final = 600
 
 _METADATA: Final = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-# Of a picture in a notebook, in bytes, and the colours that it may have, if it then fits.
+# The largest picture in a notebook, in bytes, and the palette sizes to try until it fits.
 LARGEST_PICTURE: Final = 60 * 1024
 _COLOURS: Final = (128, 96, 64, 48, 32)
-# TensorFlow's C++ part speaks before its own log level is read.
+# TensorFlow's C++ code logs before its log level is read.
 _LOG_LINE: Final = re.compile(r"(?:WARNING: All log messages|[IWE]\d{4} )")
 _DECIMAL: Final = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
 
@@ -50,13 +49,14 @@ def read(path: Path) -> NotebookNode:
 
 
 def run(path: Path, seconds: float = SECONDS) -> NotebookNode:
-    """The notebook with the outputs of a fresh kernel, normalised; the file is left as it is.
+    """Run a notebook in a fresh kernel and return it with its outputs, normalised.
 
-    The kernel finds the project's packages in this working tree, and the cache folder of this
-    process.
+    The file is not changed. The kernel uses the packages of this working tree and the cache folder
+    of this process.
 
-    Raises ``CellExecutionError`` where a cell raises, ``CellTimeoutError`` where it all takes
-    longer than ``seconds``.
+    Raises:
+        CellExecutionError: a cell raised.
+        CellTimeoutError: the run took longer than ``seconds``.
     """
     from nbclient import NotebookClient
 
@@ -77,10 +77,10 @@ def run(path: Path, seconds: float = SECONDS) -> NotebookNode:
 
 
 def normalised(notebook: NotebookNode) -> NotebookNode:
-    """The notebook with nothing in it that a second run would change: changed in place, returned.
+    """Remove everything from a notebook that a second run would change; returns the same object.
 
-    Execution counts and times, versions, what TensorFlow logs, what stands in for a picture in a
-    terminal. Pictures get a palette, which takes a third of the bytes.
+    These are execution counts, times, versions, TensorFlow's log and the text that stands for a
+    picture in a terminal. Pictures get a palette, which takes a third of the bytes.
     """
     notebook.metadata = nbformat.from_dict(_METADATA)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
@@ -108,7 +108,7 @@ def _normalised(output: NotebookNode) -> NotebookNode | None:
 
 
 def _small(encoded: str) -> str:
-    """A PNG in base64, with a palette and without the name of what drew it."""
+    """A PNG in base64, with a palette and without metadata."""
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
         whole = image.convert("RGB")
     for colours in _COLOURS:
@@ -121,12 +121,12 @@ def _small(encoded: str) -> str:
 
 
 def code(notebook: NotebookNode) -> list[NotebookNode]:
-    """The cells of code, in order."""
+    """The code cells, in order."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def printed(cell: NotebookNode) -> str:
-    """What a cell of code prints, by lines; of a measured one without the numbers' digits."""
+    """What a code cell prints; for a measured one without the numbers' digits."""
     text = "".join(output.get("text", "") for output in cell.outputs)
     if MEASURED in cell.metadata.get("tags", ()):
         text = re.sub(" +", " ", _DECIMAL.sub("#", text))
@@ -134,14 +134,14 @@ def printed(cell: NotebookNode) -> str:
 
 
 def pictures(cell: NotebookNode) -> list[bytes]:
-    """The PNG files that a cell of code shows."""
+    """The PNG files that a code cell shows."""
     data: list[dict[str, Any]] = [output.get("data", {}) for output in cell.outputs]
     return [base64.b64decode(each["image/png"]) for each in data if "image/png" in each]
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook, whole or not at all."""
-    text = json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True)
+    """Write a notebook, completely or not at all."""
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
     with whole_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

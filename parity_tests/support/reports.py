@@ -20,15 +20,10 @@ from vgg16_parity.records import (
     Weights,
 )
 from vgg16_parity.runtimes.process import Record
+from vgg16_spec.checkpoint.metadata import Metadata
 
 DIGEST = "0123456789abcdef" * 4
-METADATA = {
-    "recipe": "torchvision",
-    "source": "seeded (version 1, seed 0)",
-    "source_format": "seeded",
-    "source_sha256": "",
-    "licence": "CC0-1.0",
-}
+METADATA = Metadata("torchvision", "seeded (version 1, seed 0)", "seeded", "", "CC0-1.0")
 RECORD = Record(
     versions={"torch": "2.15.0"},
     device="cpu",

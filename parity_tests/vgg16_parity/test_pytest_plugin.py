@@ -92,6 +92,24 @@ def test_ports_that_hold_pass_and_are_reported(tests: pytest.Pytester, workers: 
 
 
 @WORKERS
+def test_a_users_own_folders_of_our_names_are_left_alone(
+    tests: pytest.Pytester, workers: str
+) -> None:
+    for name in ("vgg16", "weights", "arbiter"):
+        tests.makepyfile(**{name: f"raise ImportError('the user's {name}.py')"})
+    for name in ("vgg16", "parity", "export", "drawing", "arbiter", "keras_impl", "torch_impl"):
+        (tests.path / name).mkdir()
+        raising = f"raise ImportError('the user's {name}/')"
+        (tests.path / name / "__init__.py").write_text(raising)
+    # `python -m pytest` puts the user's folder first on the path, before the plugin is loaded.
+    tests.makepyfile(test_port=PORT + GOOD)
+    options = ("-q", "-p", "no:cacheprovider", "-n", workers, "--parity-report", "out")
+    result = tests.run(sys.executable, "-m", "pytest", *options)
+    result.assert_outcomes(passed=3)
+    assert sorted(file.name for file in (tests.path / "out").iterdir()) == REPORTS
+
+
+@WORKERS
 def test_a_port_that_is_wrong_fails_and_its_layer_is_named(
     tests: pytest.Pytester, workers: str
 ) -> None:
@@ -153,7 +171,7 @@ def test_what_was_judged_is_kept_where_a_worker_crashes(tests: pytest.Pytester) 
 def test_a_run_that_judges_nothing_says_so(tests: pytest.Pytester) -> None:
     result = run(tests, "\ndef test_nothing():\n    pass\n", "--parity-report", "out")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["vgg16 parity: nothing was judged, no report is written"])
+    result.stdout.fnmatch_lines(["vgg16 parity: no port was judged; no report is written"])
     assert not list((tests.path / "out").iterdir())
 
 
@@ -164,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_tests(
     (tests.path / "file").write_text("mine")
     result = run(tests, GOOD, "--parity-report", folder)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --parity-report {folder}: * cannot be made a folder *"])
+    result.stderr.fnmatch_lines([f"ERROR: --parity-report {folder}: cannot create the folder *"])
     result.stdout.no_fnmatch_line("*passed*")
     assert (tests.path / "file").read_text() == "mine"
 

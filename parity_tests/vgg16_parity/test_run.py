@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vgg16_parity import run
-from vgg16_parity.records import to_json
+from vgg16_parity.report.json import to_json
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port
@@ -30,7 +30,7 @@ def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path
     path = write_checkpoint(checkpoint, folder / "changed.safetensors").path
     real = process.work
 
-    def work(job: process.Job, **options: Any) -> process.Record:
+    def work(job: process.AnyJob, **options: Any) -> process.Record:
         return real(dataclasses.replace(job, checkpoint=str(path)), **options)
 
     monkeypatch.setattr(run, "work", work)
@@ -109,7 +109,7 @@ def test_inputs_that_can_hurt_hold_and_what_becomes_of_nan_is_told(tiny: Checkpo
     assert not any(case.notes for case in torch.cases)
     # TensorFlow's ReLU on the CPU takes the larger of NaN and zero for zero.
     (note,) = next(case.notes for case in tensorflow.cases if case.case == "NaN")
-    assert note == "one NaN: nothing of it is left at block1_conv1, the logits are finite"
+    assert note == "one NaN: disappears at block1_conv1, the logits are finite"
     json.dumps(to_json(report), allow_nan=False)
 
 

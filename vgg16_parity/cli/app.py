@@ -140,7 +140,7 @@ def parity(
 ) -> int:
     """Run every runtime on the same images and judge each layer by a float64 arbiter."""
     from vgg16_parity.cli.commands.parity import parity
-    from vgg16_parity.cli.report_files import ReportFiles
+    from vgg16_parity.report.files import ReportFiles
 
     return parity(
         configuration,

@@ -58,9 +58,9 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
 
 
 def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[Configuration, Kind]:
-    """The network and the kind of a picture that can be drawn: what :func:`draw` finds out first.
+    """The network and the kind of a picture that can be drawn: what `draw` finds out first.
 
-    Raises ``BadInput`` where :func:`draw` would.
+    Raises ``BadInput`` where `draw` would.
     """
     path = Path(out)
     network = architecture.configuration(configuration)
@@ -75,7 +75,9 @@ def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[C
         reason = keras_graph.missing()
     else:
         installed = find_spec("matplotlib") is not None
-        reason = "" if installed else 'matplotlib is not installed: pip install -e ".[draw]"'
+        reason = (
+            "" if installed else 'matplotlib is not installed: pip install "vgg16-parity[draw]"'
+        )
     if reason:
         raise BadInput(f"--kind {wanted}", reason)
     return network, wanted

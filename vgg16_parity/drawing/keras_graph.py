@@ -15,9 +15,9 @@ def missing() -> str:
     """What Keras's picture wants and does not find, with the remedy; empty where all is there."""
     absent = []
     if find_spec("keras") is None:
-        absent.append('keras is not installed: pip install -e ".[keras]"')
+        absent.append('keras is not installed: pip install "vgg16-parity[keras]"')
     if find_spec("pydot") is None:
-        absent.append('pydot is not installed: pip install -e ".[draw]"')
+        absent.append('pydot is not installed: pip install "vgg16-parity[draw]"')
     if shutil.which("dot") is None:
         absent.append(
             "Graphviz's program dot is not on the path: "
@@ -29,7 +29,7 @@ def missing() -> str:
 def write(network: Configuration, out: Path) -> None:
     """What ``keras.utils.plot_model`` draws of the functional model, as SVG or PNG by ``out``.
 
-    The model is built without a value in it. Wants what :func:`missing` looks for; raises
+    The model is built without a value in it. Wants what `missing` looks for; raises
     ``BadInput`` where the file cannot be written.
     """
     import keras

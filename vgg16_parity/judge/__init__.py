@@ -1,1 +1,1 @@
-"""How a runtime's results are judged."""
+"""Verdicts on a runtime's results: taps, layers, classes, gradients, and GPU against CPU."""

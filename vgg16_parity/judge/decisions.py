@@ -1,4 +1,4 @@
-"""Whether a runtime and the arbiter see the same classes in an image."""
+"""The classes that a runtime's logits rank highest, compared with the arbiter's."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ def decide(
     deviation: NDArray[np.floating[Any]],
     limits: Limits = LIMITS,
 ) -> tuple[Decision, ...]:
-    """Compare what the logits say, image by image; all arrays are (images, classes)."""
+    """Compare the top classes of each image.
+
+    Args:
+        logits: the runtime's, (N, classes).
+        arbiter: the arbiter's, (N, classes).
+        deviation: the predicted standard deviation of each logit's error, (N, classes).
+        limits: Z decides how far errors may move a logit.
+    """
     decisions = []
-    # Numbers without a sign would wrap where they are put in order.
+    # Sorting negates logits, which would wrap unsigned numbers around.
     for ours, theirs, predicted in zip(logits.astype(np.float64), arbiter, deviation, strict=True):
         first, wanted = top(ours[np.newaxis], 5)[0], top(theirs[np.newaxis], 5)[0]
         allowed = limits.deviations.limit * predicted.astype(np.float64)
@@ -31,10 +38,10 @@ def decide(
             for lost in set(wanted[:count]) - set(first[:count])
             for gained in set(first[:count]) - set(wanted[:count])
         ]
-        told_apart = [
+        beyond_rounding = any(
             theirs[lost] - theirs[gained] > allowed[lost] + allowed[gained]
             for lost, gained in swaps
-        ]
+        )
         ordered = np.sort(theirs)[::-1]
         decisions.append(
             Decision(
@@ -44,7 +51,7 @@ def decide(
                 arbiter_top5=tuple(map(int, wanted)),
                 margin=float(ordered[0] - ordered[1]) if len(ordered) > 1 else math.inf,
                 largest_error=float(np.abs(ours - theirs).max()),
-                outcome="flipped" if any(told_apart) else "inside" if swaps else "agrees",
+                outcome="flipped" if beyond_rounding else "inside" if swaps else "agrees",
             )
         )
     return tuple(decisions)

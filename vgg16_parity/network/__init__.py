@@ -1,1 +1,1 @@
-"""VGG16 in float64, and how rounding spreads through it."""
+"""VGG16 in float64, and the rounding error to expect at each of its layers."""

@@ -1,74 +1,50 @@
-"""How large a runtime's error may be: the variance of rounding, propagated through the network.
+"""The arbiter's values of VGG16's taps, with the rounding error to expect of a runtime.
 
-One pass beside the arbiter's. With x what a layer reads, y its output before the ReLU, W its
-weights, K the length of its sums, and ∘ element by element:
-
-    S     = W∘W * x∘x
-    v_out = W∘W * v_in + (u²/3) · ( S · (1 + K/6) + y∘y · K/3 )
-
-The first term carries the error of what the layer reads. The second is its own: each of the K
-products is rounded (S), and each of the K partial sums. A rounding error is uniform, u²/3 of its
-value's square in variance. A sum of K terms of either sign walks from 0 to y, straight on the
-average and with the variance of a Brownian bridge around that: the squares of its partial sums add
-up to K/3 · y² + K/6 · S. On the average over many outputs, where y² is S, that is K/2 · S.
-
-ReLU passes the variance on where y is above zero, or so little below that an error may lift it
-there; max pooling passes on the largest among the elements that an error may lift to the maximum.
-Modes that round more than sums add the rounding of operands and of stored outputs.
-
-Where hardware may cut the last bits of operands off, errors have a mean m besides: each operand
-loses the part c of itself on the average, so that with b the bias
-
-    m_out = W * m_in - 2 · c · ( y - b )
-
-which adds up through the layers as it is, not as squares do.
-
-The predicted standard deviation of a runtime's error at an element is the square root of v + m∘m.
-``vgg16_parity/network/error_model.py`` has the layers, one by one.
-Higham, "Accuracy and Stability of Numerical Algorithms" (2002), chapters 2 to 4, has the rounding
-model.
+One pass beside the forward pass; ``onnx_arbiter/error_model.py`` has the formulas.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.error_model import ErrorVariance, Float32, Float64, squares_of
+from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.network import reference
-from vgg16_parity.network.error_model import ErrorVariance, Float32, squares_of
-from vgg16_parity.network.reference import Float64, Step
+from vgg16_parity.network.reference import EvaluatedLayer
 from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling
 from vgg16_spec.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What the arbiter expects of one tap, and how far off a runtime may be.
+def expect(
+    checkpoint: Checkpoint,
+    case: Case,
+    modes: Sequence[Mode],
+    folder: Path,
+    *,
+    logits_only: bool = False,
+) -> ArbiterCase:
+    """Run the arbiter on a case and write its answers into a new folder.
 
-    Attributes:
-        tap: the tap's name.
-        before: the values before the ReLU, (N, C, H, W) or (N, features), float64.
-        relu: whether the tap's values are those above zero.
-        accumulated: mode -> predicted standard deviation where a runtime has computed all layers so
-            far; the array's shape is that of ``before``.
-        local: the same where a runtime is given the arbiter's input of this layer, rounded.
+    Args:
+        checkpoint: with its classifier.
+        case: the images.
+        modes: the numeric modes to predict errors for.
+        folder: created here.
+        logits_only: write the last tap only.
+
+    Raises:
+        ValueError: the network does not take images of this size.
     """
-
-    tap: str
-    before: Float64
-    relu: bool
-    accumulated: dict[str, Float32]
-    local: dict[str, Float32]
-
-    @property
-    def values(self) -> Float64:
-        """The tap's values."""
-        return reference.rectify(self.before) if self.relu else self.before
+    only = checkpoint.configuration.taps[-1] if logits_only else ""
+    # The comparison reports values that are not finite and variances that overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return write_case(case, predict(checkpoint, case.images, modes), folder, only=only)
 
 
 def predict(
@@ -79,70 +55,82 @@ def predict(
     """The arbiter's values and the predicted standard deviation of an error, tap by tap.
 
     Args:
-        checkpoint: the weights, and through its configuration the network.
+        checkpoint: the weights and the network's configuration.
         images: (N, 3, H, W), preprocessed, float32.
-        modes: which numeric modes to predict for; each costs a pass in float32.
+        modes: the numeric modes to predict errors for; each costs one pass in float32.
 
-    Raises ``ValueError`` for images of a size that the network does not take.
+    Raises:
+        ValueError: the network does not take images of this size.
     """
-    spreads = [ErrorVariance(mode, images) for mode in modes]
-    previous: Step | None = None
-    for step in reference.walk(checkpoint, images):
-        layer = step.layer
-        match layer:
+    errors = [ErrorVariance(mode, images) for mode in modes]
+    previous: EvaluatedLayer | None = None
+    for evaluated in reference.walk(checkpoint, images):
+        match evaluated.layer:
             case Convolution() | Dense():
-                weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-                for spread in spreads:
-                    spread.rectify(previous)
-                # One product for all: the weights' squares are made once.
-                together = [squares_of(step.inputs), *(spread.accumulated for spread in spreads)]
-                products = reference.multiply(layer, weight, np.concatenate(together), squared=True)
-                squares, *carried = np.split(products, len(together))
-                for spread, variance in zip(spreads, carried, strict=True):
-                    spread.multiply(step, squares, variance, weight[0].size)
-                    if spread.drift is not None:
-                        spread.drift.multiply(step, weight, bias)
+                if previous is not None and previous.relu:
+                    for error in errors:
+                        error.rectify(previous.preactivation)
+                _multiply(errors, evaluated, checkpoint)
             case MaxPooling():
                 assert previous is not None
-                among = reference.windows(previous.before)
-                for spread in spreads:
-                    spread.pool(step, among)
+                candidates = reference.windows(previous.preactivation)
+                for error in errors:
+                    error.move(reference.windows)
+                    error.maximum(candidates, evaluated.preactivation)
             case Flatten():
-                for spread in spreads:
-                    spread.flatten()
-        previous = step
-        if layer.name in checkpoint.configuration.taps:
+                for error in errors:
+                    error.move(reference.flatten)
+        previous = evaluated
+        if evaluated.layer.name in checkpoint.configuration.taps:
             yield Prediction(
-                layer.name,
-                step.before,
-                step.relu,
-                {spread.mode.name: spread.accumulated_deviation() for spread in spreads},
-                {spread.mode.name: spread.local_deviation() for spread in spreads},
+                evaluated.layer.name,
+                evaluated.preactivation,
+                evaluated.relu,
+                {error.mode.name: error.accumulated_deviation() for error in errors},
+                {error.mode.name: error.local_deviation() for error in errors},
             )
 
 
 def predict_logits(
     checkpoint: Checkpoint, images: NDArray[np.floating[Any]], mode: Mode = MODES["float32"]
-) -> tuple[Float64, Float32]:
-    """The arbiter's logits and the predicted standard deviation of an error, (images, classes)."""
+) -> tuple[Float64, NDArray[np.float32]]:
+    """The arbiter's logits and the predicted standard deviation of an error, (N, classes)."""
     *_, last = predict(checkpoint, images, (mode,))
-    return last.before, last.accumulated[mode.name]
+    return last.preactivation, last.accumulated[mode.name]
 
 
 def through_softmax(
     logits: Float64, deviation: Float32, probabilities: Float64, mode: Mode = MODES["float32"]
 ) -> Float64:
-    """The predicted standard deviation of probabilities whose logits have the one given.
+    """The predicted standard deviation of the probabilities, from that of the logits.
 
-    All arrays are (images, classes). The derivative of a probability p_i by a logit z_j is
-    p_i (δ_ij - p_j). Its own arithmetic rounds the difference to the largest logit, which the
-    exponential then takes for a relative error, the exponential, the sum and the quotient.
+    All arrays are (N, classes). The derivative of a probability p_i by a logit z_j is
+    p_i (δ_ij - p_j). Softmax itself rounds the difference to the largest logit, which becomes a
+    relative error of the exponential; the exponential; the sum; and the quotient.
     """
     variance = np.square(deviation, dtype=np.float64)
     weighted = np.square(probabilities) * variance
     others = weighted.sum(axis=1, keepdims=True) - weighted
     own = np.square(1 - probabilities) * variance
     below = logits.max(axis=1, keepdims=True) - logits
-    rounding = mode.sums**2 / 3 * (np.square(below) + 3)
+    rounding = mode.unit_variance * (np.square(below) + 3)
     result: Float64 = probabilities * np.sqrt(own + others + rounding)
     return result
+
+
+def _multiply(
+    errors: Sequence[ErrorVariance], evaluated: EvaluatedLayer, checkpoint: Checkpoint
+) -> None:
+    """Pass the errors of all modes through a layer with weights."""
+    layer, preactivation = evaluated.layer, evaluated.preactivation
+    assert isinstance(layer, Convolution | Dense)
+    weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+    # One product for all modes, so that the weights are squared once.
+    inputs = [squares_of(evaluated.inputs), *(error.accumulated for error in errors)]
+    products = reference.multiply(layer, weight, np.concatenate(inputs), squared=True)
+    squares, *carried = np.split(products, len(inputs))
+    for error, variance in zip(errors, carried, strict=True):
+        error.multiply(preactivation, squares, variance, weight[0].size)
+        if error.bias is not None:
+            mean = reference.multiply(layer, weight, error.bias.accumulated)
+            error.bias.multiply(preactivation - reference.for_channels(bias, preactivation), mean)

@@ -1,9 +1,9 @@
-"""The arbiter: the network in float64, by NumPy alone.
+"""The arbiter's forward pass: VGG16 in float64 with NumPy.
 
-It walks ``vgg16_spec/architecture.py`` itself and shares no code with ``keras_impl`` or ``torch_impl``,
-so that it can judge either where only the other is installed. A convolution is the sum of one
-matrix product for each kernel position; a dense layer is done in blocks of rows, so that fc1's
-weights never stand in memory as float64 at once (822 MB).
+It walks ``vgg16_spec/architecture.py`` and shares no code with ``keras_impl`` or ``torch_impl``, so
+it can judge either framework without the other. A convolution is the sum of one matrix product for
+each kernel position. A dense layer is computed in blocks of rows, because fc1's weights take 822 MB
+in float64.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from onnx_arbiter.activation import activate
+from onnx_arbiter.error_model import Float64
 from vgg16_spec.architecture import (
     POOLING_SIZE,
     Convolution,
@@ -26,71 +29,75 @@ from vgg16_spec.architecture import (
 )
 from vgg16_spec.checkpoint import Checkpoint
 
-Float64 = NDArray[np.float64]
+_Any = TypeVar("_Any", bound=np.generic)
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 _ROWS: Final = 256
 
 
 @dataclass(frozen=True)
-class Step:
-    """One layer of the walk; maps are (N, C, H, W), vectors (N, features), all float64.
+class EvaluatedLayer:
+    """A layer with its input and output; maps (N, C, H, W), vectors (N, features), all float64.
 
     Attributes:
         layer: the layer.
-        inputs: what it reads.
-        before: its output before the ReLU. Pooling and flattening move such values as they move the
-            outputs (a maximum and a ReLU may change places), so that every tap has them.
-        relu: whether a ReLU stands between ``before`` and ``outputs``.
-        outputs: what it gives.
+        inputs: its input.
+        preactivation: its output before the ReLU. Pooling and flattening are applied to
+            pre-activations, so that every tap has them: a maximum and a ReLU commute.
+        relu: whether a ReLU follows ``preactivation``.
     """
 
     layer: Layer
     inputs: Float64
-    before: Float64
+    preactivation: Float64
     relu: bool
-    outputs: Float64
 
 
-def walk(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> Iterator[Step]:
-    """Every layer in order, on (N, 3, H, W) preprocessed images.
+def walk(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> Iterator[EvaluatedLayer]:
+    """Evaluate every layer in order.
 
-    Raises ``ValueError`` for images of a size that the network does not take.
+    Args:
+        checkpoint: the weights and the network's configuration.
+        images: (N, 3, H, W), preprocessed.
+
+    Raises:
+        ValueError: the network does not take images of this size.
     """
     configuration = checkpoint.configuration
     configuration.check_input(images.shape[1:])
-    outputs = before = images.astype(np.float64)
-    relu = False
+    preactivation, relu = images.astype(np.float64), False
     for layer in configuration.layers:
-        inputs = outputs
+        inputs = activate(preactivation, relu)
         match layer:
             case Convolution() | Dense():
-                before = _affine(layer, checkpoint, inputs)
+                preactivation = _affine(layer, checkpoint, inputs)
                 relu = isinstance(layer, Convolution) or layer.relu
-                outputs = rectify(before) if relu else before
             case MaxPooling():
-                before = _pool(before)
-                outputs = rectify(before) if relu else before
+                preactivation = windows(preactivation).max(axis=-1)
             case Flatten():
-                before = flatten(before)
-                outputs = flatten(inputs)
-        yield Step(layer, inputs, before, relu, outputs)
+                preactivation = flatten(preactivation)
+        yield EvaluatedLayer(layer, inputs, preactivation, relu)
 
 
 def run_with_taps(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> dict[str, Float64]:
-    """The output of every tap by name, in order; the last, ``predictions``, are the logits.
+    """Every tap by name, in order; the last tap, ``predictions``, holds the logits.
 
     Args:
-        checkpoint: the weights, and through its configuration the network.
+        checkpoint: the weights and the network's configuration.
         images: (N, 3, H, W), preprocessed.
 
-    Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes), all float64.
+    Returns:
+        Maps (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes), all float64.
 
-    Raises ``ValueError`` for images of a size that the network does not take.
+    Raises:
+        ValueError: the network does not take images of this size.
     """
     taps = checkpoint.configuration.taps
-    steps = walk(checkpoint, images)
-    return {step.layer.name: step.outputs for step in steps if step.layer.name in taps}
+    return {
+        each.layer.name: activate(each.preactivation, each.relu)
+        for each in walk(checkpoint, images)
+        if each.layer.name in taps
+    }
 
 
 def multiply(
@@ -100,13 +107,16 @@ def multiply(
     *,
     squared: bool = False,
 ) -> NDArray[_Real]:
-    """What the layer's weights make of its inputs, without the bias, in the inputs' own type.
+    """Apply a layer's weights without the bias, in the type of the inputs.
 
     Args:
-        layer: which layer.
-        weight: (out, in, kernel height, kernel width), or (out, in).
-        inputs: (N, in, H, W), or (N, in).
-        squared: take the square of every weight instead, as variances propagate.
+        layer: the layer.
+        weight: (out, in, kernel height, kernel width) or (out, in).
+        inputs: (N, in, H, W) or (N, in).
+        squared: square every weight first, which propagates variances.
+
+    Returns:
+        (N, out, H, W) or (N, out).
     """
     kind = inputs.dtype.type
 
@@ -124,30 +134,29 @@ def multiply(
 
 
 def for_channels(bias: NDArray[_Real], outputs: NDArray[Any]) -> NDArray[_Real]:
-    """A bias (out,) in the shape that adds it to outputs, (N, out) or (N, out, H, W)."""
+    """Reshape a bias (out,) to broadcast over outputs, (N, out) or (N, out, H, W)."""
     return bias.reshape(1, -1, *[1] * (outputs.ndim - 2))
 
 
-def rectify(values: Float64) -> Float64:
-    """ReLU; NaN stays NaN."""
-    return np.maximum(values, 0)
-
-
-def flatten(maps: NDArray[_Real]) -> NDArray[_Real]:
+def flatten(maps: NDArray[_Any]) -> NDArray[_Any]:
     """(N, C, H, W) -> (N, C * H * W)"""
     return maps.reshape(len(maps), -1)
 
 
-def windows(maps: NDArray[_Real]) -> NDArray[_Real]:
-    """What each pooling window holds: (N, C, H, W) -> (N, C, H // 2, W // 2, 4).
+def windows(maps: NDArray[_Any]) -> NDArray[_Any]:
+    """The four values of every pooling window: (N, C, H, W) -> (N, C, H // 2, W // 2, 4).
 
-    Row by row from the upper left; an odd last row or column is dropped.
+    Values are in row-major order; an odd last row or column is dropped.
     """
-    images, channels, height, width = maps.shape
-    rows, columns = height // POOLING_SIZE, width // POOLING_SIZE
-    whole = maps[:, :, : rows * POOLING_SIZE, : columns * POOLING_SIZE]
-    split = whole.reshape(images, channels, rows, POOLING_SIZE, columns, POOLING_SIZE)
-    return split.transpose(0, 1, 2, 4, 3, 5).reshape(images, channels, rows, columns, -1)
+    views = window_views(maps)
+    return views.reshape(*views.shape[:4], -1)
+
+
+def window_views(maps: NDArray[_Any]) -> NDArray[_Any]:
+    """Writable views of the pooling windows: (N, C, H, W) -> (N, C, H // 2, W // 2, 2, 2)"""
+    size = (POOLING_SIZE, POOLING_SIZE)
+    views = sliding_window_view(maps, size, axis=(2, 3), writeable=True)
+    return views[:, :, ::POOLING_SIZE, ::POOLING_SIZE]
 
 
 def _affine(layer: WeightedLayer, checkpoint: Checkpoint, inputs: Float64) -> Float64:
@@ -157,7 +166,7 @@ def _affine(layer: WeightedLayer, checkpoint: Checkpoint, inputs: Float64) -> Fl
 
 
 def _convolve(image: NDArray[_Real], kernels: NDArray[_Real]) -> NDArray[_Real]:
-    """(in, H, W) -> (out, H, W) with stride 1 and zero padding that keeps the size."""
+    """(in, H, W) -> (out, H, W), stride 1, zero padding that keeps the size"""
     channels, height, width = image.shape
     outputs, _, kernel_size, _ = kernels.shape
     margin = kernel_size // 2
@@ -168,9 +177,3 @@ def _convolve(image: NDArray[_Real], kernels: NDArray[_Real]) -> NDArray[_Real]:
             shifted = padded[:, row : row + height, column : column + width]
             total += kernels[:, :, row, column] @ shifted.reshape(channels, -1)
     return total.reshape(outputs, height, width)
-
-
-def _pool(maps: Float64) -> Float64:
-    """(N, C, H, W) -> (N, C, H // 2, W // 2)"""
-    pooled: Float64 = windows(maps).max(axis=-1)
-    return pooled

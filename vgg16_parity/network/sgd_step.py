@@ -1,11 +1,12 @@
-"""One step of SGD with momentum and weight decay, as section 3.1 of the paper has it.
+"""One step of SGD with momentum and weight decay, with the paper's values (section 3.1).
 
-With w a parameter, g its gradient, b the velocity, and the paper's figures:
+For a parameter w, its gradient g and its velocity b:
 
     b' = momentum · b + g + weight_decay · w
     w' = w - learning_rate · b'
 
-That is Caffe's decay, part of the gradient, and PyTorch's velocity, without the learning rate.
+Weight decay is part of the gradient, as in Caffe; the velocity does not include the learning rate,
+as in PyTorch.
 """
 
 from __future__ import annotations
@@ -16,33 +17,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import ValueWithVariance
+from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.logits import top
 
 Labels = NDArray[np.int64]
 
-# The file in a case's folder that tells the worker its images' labels.
+# The file in a case's folder that holds the labels of its images.
 LABELS: Final = "labels"
 LEARNING_RATE: Final = 1e-2
 MOMENTUM: Final = 0.9
 WEIGHT_DECAY: Final = 5e-4
 
 
-def labels(expectation: ArbiterCase, mode: Mode) -> Labels:
-    """The class that each image is said to be of: the arbiter's second, (N,).
+def labels(expectation: ArbiterCase) -> Labels:
+    """The label of each image, (N,): the arbiter's second-ranked class.
 
-    The first would make gradients of a network that is sure of itself vanish.
+    The first would make the gradients of a confident network vanish.
     """
-    logits = np.asarray(expectation.tap(list(expectation.relus)[-1], mode).before)
+    logits = np.asarray(expectation.preactivation(expectation.last))
     return top(logits, 2)[:, -1].astype(np.int64)
 
 
 def velocity(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
-    """What the step starts from: every parameter's values in reverse, in canonical layout.
+    """The velocity before the step: each parameter's values in reverse order, in canonical layout.
 
-    Not zero, of a size with the weights, and another after any permutation; views, not copies.
+    It is not zero, is as large as the weights, and changes under any permutation. Views, no copies.
     """
     return {name: np.flip(checkpoint[name]) for name in checkpoint}
 
@@ -50,20 +51,25 @@ def velocity(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
 def step(
     weight: NDArray[np.float32],
     gradient: NDArray[np.floating[Any]],
-    before: NDArray[np.float32],
+    velocity: NDArray[np.float32],
     mode: Mode,
 ) -> tuple[ValueWithVariance, ValueWithVariance]:
-    """A parameter and its velocity after the step, from those before and a gradient that is given.
+    """A parameter and its velocity after the step.
 
-    The variance is that of every operation, in either order of them that frameworks have (the
-    learning rate inside the velocity or not), and of the three figures, which float32 rounds.
+    The variance covers every operation, in either order that frameworks use (the learning rate
+    inside the velocity or not), and the rounding of the three hyperparameters to float32.
+
+    Args:
+        weight: the parameter, or rows of it.
+        gradient: its gradient.
+        velocity: its velocity before the step.
+        mode: the numeric mode.
     """
-    unit = mode.sums**2 / 3
-    w, g, b = weight.astype(np.float64), gradient.astype(np.float64), before.astype(np.float64)
+    unit = mode.unit_variance
+    w, g, b = (array.astype(np.float64) for array in (weight, gradient, velocity))
     decayed, kept = WEIGHT_DECAY * w, MOMENTUM * b
     moved = kept + g + decayed
-    own = 2 * decayed**2 + 2 * (g + decayed) ** 2 + 2 * kept**2 + 3 * moved**2
-    variance = unit * own
+    variance = unit * (2 * decayed**2 + 2 * (g + decayed) ** 2 + 2 * kept**2 + 3 * moved**2)
     rate = LEARNING_RATE**2
     stepped = w - LEARNING_RATE * moved
     return (

@@ -1,1 +1,1 @@
-"""The stages of ``vgg16_parity.onnx_check.check``: following a graph, comparing it, comparing its weights."""
+"""``vgg16 check``: follow a graph, compare it and its weights with a checkpoint, and run it."""

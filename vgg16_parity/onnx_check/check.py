@@ -1,8 +1,8 @@
 """Whether an ONNX file, whoever exported it, is the network that a checkpoint describes.
 
-Three stages, each on its own: the graph is compared with the architecture, its weights with the
-checkpoint's by value, and what ONNX Runtime makes of pictures with the arbiter. The first two say
-where a wrong file goes wrong; the third says how far off that takes it.
+Three independent stages: the graph is compared with the architecture, its weights with the
+checkpoint's by value, and ONNX Runtime's outputs with the arbiter's. The first two locate a
+mistake; the third measures its effect.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from export.load import open_model, printable
 from export.session import open_session
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.limits import LIMITS
-from vgg16_parity import inputs
 from vgg16_parity.network import prediction
 from vgg16_parity.onnx_check import graph, weights
 from vgg16_parity.onnx_check.symbolic import SymbolicTensor
@@ -32,8 +32,10 @@ from vgg16_parity.onnx_check.weights import Weight
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import (
+    Recipe,
     normalise,
     pixels,
+    preprocess,
     read_image,
     recipe_named,
     resized_side,
@@ -42,20 +44,20 @@ from vgg16_spec.logits import softmax
 
 SCHEMA: Final = "vgg16-check/2"
 
-# Shown while a stage that takes its time is under way.
+# Called with the name of a stage; shown while the stage is under way.
 Progress = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What the graph is.
+    """The first stage: the graph beside the architecture.
 
     Attributes:
         layout: of the images, ``nchw`` or ``nhwc``.
         input: ``float32`` for preprocessed images, ``pixels`` where the graph preprocesses them,
             ``pictures`` where it resizes and crops them too.
         output: ``logits`` or ``probabilities``.
-        problems: what is not as in the checkpoint's network, each with the node's name.
+        problems: each difference from the checkpoint's network, with the node's name.
     """
 
     layout: str
@@ -71,7 +73,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What ONNX Runtime computes, beside the arbiter.
+    """The third stage: ONNX Runtime's outputs beside the arbiter's.
 
     Attributes:
         verdict: the comparison; ``None`` where the file does not run.
@@ -83,21 +85,21 @@ class Numbers:
 
     @property
     def passed(self) -> bool:
-        """Whether the outputs are near enough."""
+        """Whether the outputs are within the limits."""
         return self.verdict is not None and self.verdict.passed
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         file: the ONNX file's name.
-        checkpoint: what the checkpoint is called.
-        configuration: the checkpoint's.
-        images: the names of the picture files that the numbers are of.
+        checkpoint: the checkpoint's label.
+        configuration: the name of the checkpoint's configuration.
+        images: the names of the picture files.
         graph: the first stage.
-        weights: the second, each of the checkpoint's tensors in its order.
+        weights: the second, for each of the checkpoint's tensors in its order.
         numbers: the third.
     """
 
@@ -131,24 +133,29 @@ def check_model(
         images: picture files, at least one.
         progress: called with the name of each stage.
 
-    Raises ``BadInput`` for a file that is no valid ONNX model, a picture that cannot be read, a
-    checkpoint without its classifier, and where ONNX Runtime is not installed.
+    Raises:
+        BadInput: for an invalid ONNX model, a picture that cannot be read or none at all, a
+            checkpoint without its classifier, and where ONNX Runtime is not installed.
     """
-    batch = inputs.pictures(checkpoint, images).images
+    checkpoint.check_top()
     recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
+    if not images:
+        raise BadInput("images", "none given", "at least one picture")
+    pictures = [read_image(image) for image in images]
     configuration = checkpoint.configuration
+    size = configuration.input_size
     with progress("graph"):
         model = open_model(path)
-        size = configuration.input_size
         found = follow(model, size, resized_side(recipe, size), configuration.classes)
         problems = graph.problems(found, configuration, recipe)
     with progress("weights"):
         whole = isinstance(found.end, SymbolicTensor)
         compared = weights.compare(found.end.steps, checkpoint, whole=whole)
     with progress("arbiter (NumPy, float64)"):
+        batch = np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
         arbiter = prediction.predict_logits(checkpoint, batch)
-    taken = [_as_taken(found, image, checkpoint) for image in images]
     output = graph.output_kind(found.end.steps)
+    taken = [_as_taken(found, picture, recipe, size) for picture in pictures]
     with progress("ONNX Runtime"):
         numbers = _numbers(Path(path), found, taken, arbiter, output)
     return CheckReport(
@@ -156,7 +163,7 @@ def check_model(
         checkpoint=checkpoint.label,
         configuration=configuration.name,
         images=tuple(image.name for image in images),
-        graph=Graph(found.layout, _kind_of_input(found), output, problems),
+        graph=Graph(found.layout, graph.input_kind(found), output, problems),
         weights=compared,
         numbers=numbers,
     )
@@ -164,33 +171,18 @@ def check_model(
 
 def to_json(report: CheckReport) -> dict[str, Any]:
     """The report as a JSON document; numbers that JSON cannot hold are null."""
-    verdict = report.numbers.verdict
-    values = {} if verdict is None else asdict(verdict)
-    return {
-        "schema": SCHEMA,
-        "matches": report.matches,
-        "file": report.file,
-        "checkpoint": report.checkpoint,
-        "configuration": report.configuration,
-        "images": list(report.images),
-        "graph": {"passed": report.graph.passed}
-        | asdict(report.graph)
-        | {"problems": list(report.graph.problems)},
-        "weights": [asdict(weight) for weight in report.weights],
-        "numbers": {
-            "passed": report.numbers.passed,
-            "reason": report.numbers.reason,
-            "verdict": {
-                name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in values.items()
-            }
-            or None,
-        },
-    }
+    document: dict[str, Any] = {"schema": SCHEMA, "matches": report.matches} | asdict(report)
+    document["graph"]["passed"] = report.graph.passed
+    document["numbers"]["passed"] = report.numbers.passed
+    verdict = document["numbers"]["verdict"] or {}
+    for name, value in verdict.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            verdict[name] = None
+    return document
 
 
 def lines(report: CheckReport) -> list[str]:
-    """The report in words: a line for each stage that passed, one for each problem of another."""
+    """The report as text: one line for each stage that passed, or for each problem of a stage."""
     stages = [f"graph: {problem}" for problem in report.graph.problems]
     if not stages:
         kinds = [report.graph.layout.upper(), report.graph.output]
@@ -217,23 +209,15 @@ def lines(report: CheckReport) -> list[str]:
     ]
 
 
-def _kind_of_input(found: TracedGraph) -> str:
-    if graph.takes_pictures(found):
-        return "pictures"
-    return "pixels" if graph.takes_pixels(found) else "float32"
-
-
-def _as_taken(found: TracedGraph, image: Path, checkpoint: Checkpoint) -> NDArray[Any]:
+def _as_taken(found: TracedGraph, picture: Image, recipe: Recipe, size: int) -> NDArray[Any]:
     """A picture as the graph takes it, a batch of one.
 
-    A graph that resizes is given pictures of the size that it would resize them to: its filter is
-    ONNX's and not Pillow's, and may leave them as they are.
+    A graph that resizes gets pictures that already have the resized size: ONNX's filter is not
+    Pillow's, and leaves these as they are.
     """
-    recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
-    size = checkpoint.configuration.input_size
-    crop = not graph.takes_pictures(found)
-    values: NDArray[Any] = pixels(read_image(image), recipe, size=size, crop=crop)
-    if not graph.takes_pixels(found):
+    kind = graph.input_kind(found)
+    values: NDArray[Any] = pixels(picture, recipe, size=size, crop=kind != "pictures")
+    if kind == "float32":
         return normalise(values, recipe, layout=found.layout)
     if found.layout == "nchw":
         values = values.transpose(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
@@ -251,7 +235,7 @@ def _numbers(
         values = _run(path, found, inputs)
     except BadInput:
         raise
-    except Exception as error:  # whatever ONNX Runtime raises for what it does not run
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         return Numbers(None, f"ONNX Runtime does not run it ({printable(str(error))})")
     expected, deviation = arbiter
     if output == "probabilities":
@@ -262,12 +246,12 @@ def _numbers(
 
 
 def _run(path: Path, found: TracedGraph, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The output for every image, (images, classes); a fixed batch is filled with the same one."""
+    """The output for each image, (images, classes); a fixed batch repeats the image."""
     session = open_session(path)
     from onnxruntime import RunOptions
 
     options = RunOptions()
-    options.log_severity_level = 4  # what fails is in the report
+    options.log_severity_level = 4  # the report shows a failure
     outputs = []
     for image in inputs:
         batch = np.repeat(image, found.batch or 1, axis=0)

@@ -1,12 +1,11 @@
-"""Whether the steps that a graph takes are the architecture's layers, and where they first are not.
+"""Whether a graph's steps are the architecture's layers, and the first that is not.
 
-No weight's values are looked at here.
+Weights are compared in shape only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -16,15 +15,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.limits import Tolerance
 from vgg16_parity.onnx_check.symbolic import WEIGHTED, Step, SymbolicTensor, Untraceable
 from vgg16_parity.onnx_check.walk import LEVELS, TracedGraph
-from vgg16_spec.architecture import (
-    POOLING_SIZE,
-    Configuration,
-    Convolution,
-    Dense,
-    Layer,
-    MaxPooling,
-    WeightedLayer,
-)
+from vgg16_spec.architecture import POOLING_SIZE, Configuration, Convolution, Dense, MaxPooling
 from vgg16_spec.images.preprocessing import Recipe, normalise
 
 PIXELS: Final = Tolerance(
@@ -37,9 +28,6 @@ PIXELS: Final = Tolerance(
 )
 
 _KNOWN: Final = (*WEIGHTED, "ReLU", "max pooling", "average pooling", "softmax")
-_KINDS: Final = MappingProxyType(
-    {Convolution: "convolution", Dense: "dense layer", MaxPooling: "max pooling"}
-)
 
 
 def output_kind(steps: tuple[Step, ...]) -> str:
@@ -47,34 +35,34 @@ def output_kind(steps: tuple[Step, ...]) -> str:
     return "probabilities" if steps and steps[-1].kind == "softmax" else "logits"
 
 
-def takes_pixels(found: TracedGraph) -> bool:
-    """Whether the images are raw pixels, that the graph itself preprocesses."""
+def input_kind(found: TracedGraph) -> str:
+    """How much of the preprocessing the graph does itself.
+
+    ``float32`` for none, ``pixels`` for the arithmetic, ``pictures`` for resizing and cropping too.
+    """
     if found.dtype == ir.DataType.UINT8:
-        return True
-    return isinstance(found.end, SymbolicTensor) and not np.array_equal(found.end.pixels, LEVELS)
-
-
-def takes_pictures(found: TracedGraph) -> bool:
-    """Whether the images are raw pixels of any size, that the graph itself resizes and crops."""
-    return found.dtype == ir.DataType.UINT8 and found.any_size
+        return "pictures" if found.any_size else "pixels"
+    end = found.end
+    changed = isinstance(end, SymbolicTensor) and not np.array_equal(end.pixels, LEVELS)
+    return "pixels" if changed else "float32"
 
 
 def problems(found: TracedGraph, configuration: Configuration, recipe: Recipe) -> tuple[str, ...]:
-    """What of a graph is not the network, in words; nothing where all of it is.
+    """Each difference between a graph and the network, as text.
+
+    Only the first step that differs is reported, since later ones may merely have moved, and every
+    operation that the network lacks.
 
     Args:
         found: the graph.
         configuration: the network, with its classifier.
         recipe: the checkpoint's preprocessing, for a graph that preprocesses its images itself.
-
-    Of steps that differ the first is named, since those after it may only have moved; so is every
-    node that the network has none like.
     """
-    steps = found.end.steps
+    whole = isinstance(found.end, SymbolicTensor)
     return (
         *_about_images(found, configuration),
         *_about_preprocessing(found, recipe),
-        *_about_steps(steps, configuration, whole=isinstance(found.end, SymbolicTensor)),
+        *_about_steps(found.end.steps, configuration, whole=whole),
         *((found.end.problem,) if isinstance(found.end, Untraceable) else ()),
     )
 
@@ -95,10 +83,10 @@ def _about_images(found: TracedGraph, configuration: Configuration) -> Iterator[
 
 
 def _about_preprocessing(found: TracedGraph, recipe: Recipe) -> Iterator[str]:
-    if not takes_pixels(found) or not isinstance(found.end, SymbolicTensor):
+    if input_kind(found) == "float32" or not isinstance(found.end, SymbolicTensor):
         return
     if found.end.steps and found.end.steps[0].kind not in _KNOWN:
-        return  # named as such; what it makes of the pixels is not known
+        return  # reported as a step; its effect on the pixels is unknown
     levels = LEVELS.astype(np.float32)
     expected: NDArray[Any] = normalise(levels[np.newaxis, np.newaxis], recipe, layout="nhwc")[0, 0]
     pixels = found.end.pixels
@@ -120,35 +108,38 @@ def _about_steps(
     steps: tuple[Step, ...], configuration: Configuration, *, whole: bool
 ) -> Iterator[str]:
     expected = list(_expected(configuration))
-    named: Step | None = None
+    kinds = [*(step.kind for step in expected), "softmax"]  # which may be missing
+    same = next((i for i, s in enumerate(steps) if s.kind not in kinds[i : i + 1]), len(steps))
+    for step, wanted in zip(steps[:same], expected, strict=False):
+        yield from _about_layer(step, wanted, configuration)
+    missing = f"{expected[same].node}'s {kinds[same]}" if same < len(expected) else ""
+    if same < len(steps):
+        wanted_here = missing or "the end of the graph"
+        yield f"{steps[same].node}: {_found(steps[same])} where {wanted_here} was expected"
+    elif whole and missing:
+        after = steps[-1].node if steps else "its input"
+        yield f"the graph ends after {after}, where {missing} was expected"
     for i, step in enumerate(steps):
-        kind, layer = expected[i] if i < len(expected) else ("softmax", None)
-        last = i == len(expected)  # where a softmax may stand or not
-        if step.kind != kind or (layer is None and not last):
-            named = step
-            wanted = f"{layer.name}'s {kind}" if layer else "the end of the graph"
-            yield f"{step.node}: {_found(step)} where {wanted} was expected"
-            break
-        if layer is not None:
-            yield from _about_layer(step, layer)
-    else:
-        if whole and len(steps) < len(expected):
-            kind, layer = expected[len(steps)]
-            assert layer is not None
-            after = steps[-1].node if steps else "its input"
-            yield f"the graph ends after {after}, where {layer.name}'s {kind} was expected"
-    for step in steps:
-        if step.kind not in _KNOWN and step is not named:
+        if step.kind not in _KNOWN and i != same:
             yield f"{step.node}: not an operation of the network"
 
 
-def _expected(configuration: Configuration) -> Iterator[tuple[str, Layer | None]]:
-    """The kind and the layer of every step of the network, up to the logits."""
+def _expected(configuration: Configuration) -> Iterator[Step]:
+    """The network's steps up to the logits; their nodes are the layers' names."""
     for layer in configuration.layers:
-        if type(layer) in _KINDS:
-            yield _KINDS[type(layer)], layer
+        match layer:
+            case Convolution():
+                window = {"kernel": (layer.kernel_size,) * 2, "pads": (layer.padding,) * 4}
+                window |= {"strides": (1, 1), "dilations": (1, 1), "group": (1,)}
+                yield Step("convolution", layer.name, window=window)
+            case MaxPooling():
+                window = {"kernel": (POOLING_SIZE,) * 2, "strides": (POOLING_SIZE,) * 2}
+                window |= {"pads": (0,) * 4, "dilations": (1, 1)}
+                yield Step("max pooling", layer.name, window=window)
+            case Dense():
+                yield Step("dense layer", layer.name)
         if isinstance(layer, Convolution) or (isinstance(layer, Dense) and layer.relu):
-            yield "ReLU", layer
+            yield Step("ReLU", layer.name)
 
 
 def _found(step: Step) -> str:
@@ -157,41 +148,23 @@ def _found(step: Step) -> str:
     return step.kind if step.kind.endswith("pooling") else f"a {step.kind}"
 
 
-def _about_layer(step: Step, layer: Layer) -> Iterator[str]:
-    """What of a step of the right kind is not as its layer has it."""
-    for name, expected in _settings(layer).items():
-        if (given := step.settings.get(name, expected)) != expected:
-            wanted = f"{_numbers(expected)} ({layer.name})"
-            yield f"{step.node}: {name} {_numbers(given)}, expected {wanted}"
-    if not isinstance(layer, Convolution | Dense):
+def _about_layer(step: Step, wanted: Step, configuration: Configuration) -> Iterator[str]:
+    """How a step of the right kind differs from its layer."""
+    layer = wanted.node
+    for name, expected in wanted.window.items():
+        if (given := step.window.get(name, expected)) != expected:
+            yield f"{step.node}: {name} {_numbers(given)}, expected {_numbers(expected)} ({layer})"
+    if step.kind not in WEIGHTED or step.weight is None:
         return
-    yield from _about_shape(step, layer)
-    if step.kind in WEIGHTED and step.bias is None:
-        yield f"{step.node}: no bias, where {layer.name} has one"
-
-
-def _about_shape(step: Step, layer: WeightedLayer) -> Iterator[str]:
-    if step.weight is None or step.weight.array.shape == layer.weight_shape:
-        return
+    outputs, inputs = configuration.weight_shapes[f"{layer}.weight"][:2]
     given = step.weight.array.shape
-    outputs, inputs = layer.weight_shape[:2]
     if given[0] != outputs:
-        what = "classes" if layer.name == "predictions" else "outputs"
-        yield f"{step.node}: {given[0]} {what}, expected {outputs} ({layer.name})"
+        what = "classes" if layer == "predictions" else "outputs"
+        yield f"{step.node}: {given[0]} {what}, expected {outputs} ({layer})"
     if given[1] != inputs:
-        yield f"{step.node}: {given[1]} inputs, expected {inputs} ({layer.name})"
-
-
-def _settings(layer: Layer) -> Mapping[str, tuple[int, ...]]:
-    match layer:
-        case Convolution():
-            same = {"kernel": (layer.kernel_size,) * 2, "pads": (layer.padding,) * 4}
-            return same | {"strides": (1, 1), "dilations": (1, 1), "group": (1,)}
-        case MaxPooling():
-            window = {"kernel": (POOLING_SIZE,) * 2, "strides": (POOLING_SIZE,) * 2}
-            return window | {"pads": (0,) * 4, "dilations": (1, 1)}
-        case _:
-            return {}
+        yield f"{step.node}: {given[1]} inputs, expected {inputs} ({layer})"
+    if step.bias is None:
+        yield f"{step.node}: no bias, where {layer} has one"
 
 
 def _numbers(sizes: tuple[int, ...]) -> str:

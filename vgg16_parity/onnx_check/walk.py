@@ -1,9 +1,7 @@
-"""What an ONNX graph computes, as a list of steps, whichever exporter wrote it.
+"""The steps of an ONNX graph, whichever exporter wrote it.
 
-The graph is walked once, with a description of the images instead of their values. Its axes have
-names, so that transposing, reshaping and flattening, however an exporter arranges them, are
-followed and not guessed at: in the end it is known which axes a convolution works along, and in
-which order fc1 reads the maps. What depends on constants alone is computed.
+The graph is walked once. ONNX's reference evaluator computes whatever depends on constants alone,
+and moves the images' positions as the graph moves the images (``symbolic``).
 """
 
 from __future__ import annotations
@@ -18,30 +16,34 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from export.load import printable
-from vgg16_parity.onnx_check.layers import LAYERS
-from vgg16_parity.onnx_check.moves import MOVES
+from vgg16_parity.onnx_check.layers import LAYERS, NodeContext
 from vgg16_parity.onnx_check.symbolic import (
+    NAMES,
     Constant,
-    NodeContext,
+    Step,
     SymbolicTensor,
     UnsupportedNode,
     Untraceable,
     Value,
+    arrange,
     label,
 )
 from vgg16_spec.architecture import IMAGE_CHANNELS
 from vgg16_spec.images.preprocessing import Layout
 
-# Stands for any number of images: a prime that no size in a graph is by chance.
-_ANY_BATCH: Final = 1009
-# The pixels that are followed through preprocessing: every value, of each channel in turn another.
+# How many images are followed, unless the file is fixed to fewer: exporters trace with one or two,
+# so that this number is not in a file by chance.
+_IMAGES: Final = 3
+# The pixels that are followed through preprocessing: all 256 values, in each channel another first.
 LEVELS: Final = (np.arange(256)[:, np.newaxis] + (0, 85, 170)) % 256
 
-# Of constants, computed at any size: they only move values, mostly without copying them.
-_MOVES: Final = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-# What exporters compute shapes with. Operands so small that two, broadcast, stay small.
+_MOVES: Final = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+# Also of the images before the first layer, where some may be left out.
+_PICKS: Final = ("Gather", "Slice")
+# How exporters compute shapes. Operands are so small that two, broadcast, stay small.
 _ARITHMETIC: Final = (
-    *("Add", "Concat", "Div", "Gather", "Mul", "ReduceMin", "ReduceProd", "Round", "Slice", "Sub"),
+    *("Add", "Concat", "Constant", "Div", "Mul", "ReduceMin", "ReduceProd", "Round", "Sub"),
+    *_PICKS,
 )
 _LARGEST_OPERAND: Final = 4096
 
@@ -52,12 +54,12 @@ class TracedGraph:
 
     Attributes:
         layout: of the images.
-        images: what the file calls them.
-        shape: of the images, as far as the file fixes it.
+        images: their name in the file.
+        shape: of the images, ``None`` for the sizes that the file leaves open.
         dtype: of the images.
-        output: what the file calls the output that was followed.
+        output: the name of the output that was followed.
         end: that output.
-        extra_inputs: inputs besides the images.
+        extra_inputs: names of the other inputs.
     """
 
     layout: Layout
@@ -76,36 +78,36 @@ class TracedGraph:
 
     @property
     def batch(self) -> int | None:
-        """The number of images that the file is fixed to, if it is."""
+        """The number of images where the file fixes it."""
         return self.shape[0] if self.shape else None
 
 
 def follow(model: ir.Model, size: int, resized: int, classes: int) -> TracedGraph:
     """Follow a graph from its images to its output, the last of those with a value for each class.
 
-    Args:
-        model: as ``export.load.open_model`` gives it.
-        size: height and width in pixels where the file leaves them open.
-        resized: the same, of raw pixels, which the graph then resizes and crops.
-        classes: of the checkpoint.
+    The layout is that of the images' shape; where the shape allows both, the one that can be
+    followed.
 
-    The layout is what the images' shape tells; where it tells none, the one that can be followed.
+    Args:
+        model: as ``export.load.open_model`` returns it.
+        size: height and width in pixels where the file leaves them open.
+        resized: the same for raw pixels, which the graph then resizes and crops.
+        classes: of the checkpoint.
     """
     graph = model.graph
     inputs = [value for value in graph.inputs if str(value.name) not in graph.initializers]
     if not inputs:
         problem = "the graph has no input besides its weights"
         return TracedGraph("nchw", "", (), ir.DataType.UNDEFINED, "", Untraceable(problem))
-    images, *extra = inputs
+    images, *others = inputs
+    extra = tuple(printable(str(value.name)) for value in others)
     shape = tuple(s if isinstance(s, int) else None for s in images.shape or ())
+    dtype = images.dtype or ir.DataType.FLOAT
+    side = resized if dtype == ir.DataType.UINT8 else size
     walks = []
     for layout in _layouts(shape):
-        raw = images.dtype == ir.DataType.UINT8
-        begin = _begin(images, shape, layout, resized if raw else size)
-        values = _Walk(model, images, begin).values
-        output, end = _choose(graph.outputs, values, classes)
-        walk = TracedGraph(layout, str(images.name), shape, begin.dtype, output, end)
-        walks.append(replace(walk, extra_inputs=tuple(printable(str(v.name)) for v in extra)))
+        output, end = _follow(model, images, shape, layout, side, classes)
+        walks.append(TracedGraph(layout, str(images.name), shape, dtype, output, end, extra))
     return next((walk for walk in walks if isinstance(walk.end, SymbolicTensor)), walks[0])
 
 
@@ -115,62 +117,72 @@ def _layouts(shape: tuple[int | None, ...]) -> tuple[Layout, ...]:
     return ("nchw", "nhwc")
 
 
-def _begin(
-    images: ir.Value, shape: tuple[int | None, ...], layout: Layout, size: int
-) -> SymbolicTensor:
-    names = "NCHW" if layout == "nchw" else "NHWC"
-    sizes = {"N": _ANY_BATCH, "C": IMAGE_CHANNELS, "H": size, "W": size}
-    if len(shape) == len(names):
-        sizes |= {name: given for name, given in zip(names, shape, strict=True) if given}
-    dtype = images.dtype or ir.DataType.FLOAT
-    return SymbolicTensor(tuple((name,) for name in names), sizes, dtype, LEVELS.astype(np.float32))
-
-
-def _choose(
-    outputs: Sequence[ir.Value], values: dict[ir.Value, Value], classes: int
+def _follow(
+    model: ir.Model,
+    images: ir.Value,
+    shape: tuple[int | None, ...],
+    layout: Layout,
+    side: int,
+    classes: int,
 ) -> tuple[str, SymbolicTensor | Untraceable]:
-    """Name and description of the last output with a value for each class, or of the last."""
-    found = [(str(output.name), values.get(output)) for output in outputs]
-    named = [
-        (name, v)
-        for name, v in found
-        if isinstance(v, SymbolicTensor) and v.shape[1:] == (classes,)
+    """The last output with a value for each class, by name, or the last of all."""
+    sizes = {"N": _IMAGES, "C": IMAGE_CHANNELS, "H": side, "W": side}
+    if len(shape) == len(sizes):
+        sizes |= {name: given for name, given in zip(layout.upper(), shape, strict=True) if given}
+    batch, *rest = (sizes[name] for name in NAMES)
+    maps = (min(batch, _IMAGES), *rest)
+    try:
+        positions = arrange(maps, tuple((name,) for name in layout.upper()))
+    except UnsupportedNode as error:
+        return str(model.graph.outputs[-1].name), Untraceable(f"the images: {error}")
+    dtype = images.dtype or ir.DataType.FLOAT
+    begin = SymbolicTensor(positions, maps, dtype, LEVELS.astype(np.float32))
+    walk = _Walk(model, images, begin, batch)
+    found = [(str(output.name), walk.values.get(output)) for output in model.graph.outputs]
+    of_classes = [
+        (name, value)
+        for name, value in found
+        if isinstance(value, SymbolicTensor) and value.positions.shape[1:] == (classes,)
     ]
-    name, value = (named or found)[-1]
+    name, value = (of_classes or found)[-1]
     if isinstance(value, SymbolicTensor | Untraceable):
         return name, value
     return name, Untraceable(f"the output {printable(name)} does not depend on the images")
 
 
 class _Walk:
-    """One pass over a graph; ``values`` is what each of its values is, as far as it got."""
+    """One pass over a graph; ``values`` describes each value, as far as it can be followed.
 
-    def __init__(self, model: ir.Model, images: ir.Value, begin: SymbolicTensor) -> None:
+    ``batch`` is the number of images that the file is fixed to, which may be more than follow it.
+    """
+
+    def __init__(
+        self, model: ir.Model, images: ir.Value, begin: SymbolicTensor, batch: int
+    ) -> None:
+        self.batch = batch
         self.opset = model.opset_imports.get("", 1)
         self.values: dict[ir.Value, Value] = {images: begin}
         for node in model.graph:
-            self.values |= dict.fromkeys(
-                node.outputs[1:], Untraceable(f"{label(node)}: a second output")
-            )
+            name = label(node)
+            others = Untraceable(f"{name}: a second output")
+            self.values |= dict.fromkeys(node.outputs[1:], others)
             try:
-                self.values[node.outputs[0]] = self._result(node)
+                result = self._result(node)
             except UnsupportedNode as error:
-                self.values[node.outputs[0]] = Untraceable(
-                    f"{label(node)}: {error}", self._steps(node)
-                )
+                result = Untraceable(f"{name}: {error}", self._steps(node))
+            self.values[node.outputs[0]] = result
 
-    def _steps(self, node: ir.Node) -> Any:
+    def _steps(self, node: ir.Node) -> tuple[Step, ...]:
         values = (self._value(value) for value in node.inputs if value is not None)
-        return next(
-            (v.steps for v in values if isinstance(v, SymbolicTensor | Untraceable) and v.steps), ()
-        )
+        followed = (v.steps for v in values if isinstance(v, SymbolicTensor | Untraceable))
+        return next(filter(None, followed), ())
 
     def _value(self, value: ir.Value) -> Value:
         if value not in self.values:
+            name = printable(str(value.name))
             if (tensor := value.const_value) is None:
-                name = printable(str(value.name))
                 return Untraceable(f"{name}: a value that nothing in the graph gives")
-            self.values[value] = Constant(tensor.numpy(), printable(str(value.name)))
+            self.values[value] = Constant(tensor.numpy(), name)
         return self.values[value]
 
     def _result(self, node: ir.Node) -> Value:
@@ -184,43 +196,58 @@ class _Walk:
         if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
             raise UnsupportedNode("is a branch or a loop, where the network has none")
         if not signals:
-            return _compute(node, inputs, self.opset)
+            return self._constant(node, inputs)
         (x,) = signals
+        if node.op_type in ("Reshape", "Resize"):
+            inputs = [self._followed_batch(value, x.maps[0]) for value in inputs]
         at = NodeContext(node, x, inputs, self.opset)
         if node.domain not in ("", "ai.onnx"):
             return at.other()
         if node.op_type in ("Shape", "Size"):
-            sizes = np.array(x.shape, np.int64)
-            start, end = at.integer("start", 0), at.integer("end", len(sizes))
-            return Constant(sizes.prod() if node.op_type == "Size" else sizes[start:end], "")
-        handle = LAYERS.get(node.op_type) or MOVES.get(node.op_type)
-        if handle is None:
-            return at.other()
+            return Constant(self._evaluate(node, inputs), "")
         try:
-            return handle(at)
+            if node.op_type in (*_MOVES, *_PICKS):
+                if inputs[0] is not x:
+                    raise UnsupportedNode("reads sizes or indices that depend on the images")
+                return x.move(self._evaluate(node, inputs))
+            handle = LAYERS.get(node.op_type)
+            return at.other() if handle is None else handle(at)
         except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise UnsupportedNode(f"has attributes or inputs that do not fit ({error})") from error
 
+    def _followed_batch(self, value: Value | None, images: int) -> Value | None:
+        """A shape with the file's fixed batch in front as one of the images that are followed."""
+        if isinstance(value, Constant) and value.array.ndim == 1 and images != self.batch:
+            sizes = value.array.tolist()
+            first = next((i for i, size in enumerate(sizes) if size != 1), None)
+            if first is not None and sizes[first] == self.batch:
+                sizes[first] = images
+                return replace(value, array=np.array(sizes, value.array.dtype))
+        return value
 
-def _compute(node: ir.Node, inputs: Sequence[Value | None], opset: int) -> Constant:
-    """What a node makes of constants; it has the name of the weight among them."""
-    constants = [value for value in inputs if isinstance(value, Constant)]
-    if node.op_type == "Constant" and "value" in node.attributes:
-        return Constant(node.attributes["value"].as_tensor().numpy(), label(node))
-    if node.op_type == "DequantizeLinear":
-        raise UnsupportedNode("reads quantised weights, which are not the checkpoint's")
-    small = all(constant.array.size <= _LARGEST_OPERAND for constant in constants)
-    if not (node.op_type in _MOVES or (node.op_type in ("Constant", *_ARITHMETIC) and small)):
-        raise UnsupportedNode("computes with constants in a way that is not followed")
-    given = {
-        str(value.name): constant.array
-        for value, constant in zip(node.inputs, inputs, strict=True)
-        if value is not None and isinstance(constant, Constant)
-    }
-    try:
-        (result,) = ReferenceEvaluator(ir.to_proto(node), opsets={"": opset}).run(None, given)
-    except Exception as error:  # whatever a stranger's node makes the evaluator raise
-        raise UnsupportedNode(f"cannot be computed ({printable(str(error))})") from error
-    weights = [constant for constant in constants if constant.array.dtype.kind == "f"]
-    array: NDArray[Any] = np.asarray(result)
-    return Constant(array, weights[0].name if weights else label(node))
+    def _constant(self, node: ir.Node, inputs: Sequence[Value | None]) -> Constant:
+        """What a node makes of constants, named after the weight among them."""
+        constants = [value for value in inputs if isinstance(value, Constant)]
+        if node.op_type == "Constant" and "value" in node.attributes:
+            return Constant(node.attributes["value"].as_tensor().numpy(), label(node))
+        if node.op_type == "DequantizeLinear":
+            raise UnsupportedNode("reads quantised weights, which are not the checkpoint's")
+        small = all(value.array.size <= _LARGEST_OPERAND for value in constants)
+        if node.op_type not in (*_MOVES, "Cast") and not (small and node.op_type in _ARITHMETIC):
+            raise UnsupportedNode("computes with constants in a way that is not followed")
+        names = [value.name for value in constants if value.array.dtype.kind == "f"]
+        return Constant(self._evaluate(node, inputs), names[0] if names else label(node))
+
+    def _evaluate(self, node: ir.Node, inputs: Sequence[Value | None]) -> NDArray[Any]:
+        """A node's result, in ONNX's reference evaluator, of constants or of positions."""
+        arrays = {}
+        for value, known in zip(node.inputs, inputs, strict=True):
+            if value is not None and isinstance(known, SymbolicTensor | Constant):
+                array = known.array if isinstance(known, Constant) else known.positions
+                arrays[str(value.name)] = array
+        try:
+            evaluator = ReferenceEvaluator(ir.to_proto(node), opsets={"": self.opset})
+            (result,) = evaluator.run(None, arrays)
+        except Exception as error:  # whatever a malformed node makes the evaluator raise
+            raise UnsupportedNode(f"cannot be computed ({printable(str(error))})") from error
+        return np.asarray(result)

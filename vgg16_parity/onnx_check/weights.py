@@ -1,7 +1,7 @@
-"""Whether a graph's weights are the checkpoint's, value by value; if not, what happened to them.
+"""Whether a graph's weights are the checkpoint's, bit for bit; if not, what happened to them.
 
-Arrays are looked at in blocks of outputs, so that beside the two mapped files next to nothing is in
-memory. What a wrong tensor is compared with are the mistakes that porting makes.
+A wrong tensor is compared with what the usual mistakes of porting would have made of the right one.
+Arrays are compared in blocks of outputs: next to nothing is in memory beside the two mapped files.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from vgg16_spec.architecture import Dense, Shape
 from vgg16_spec.checkpoint import Checkpoint
 
 Array: TypeAlias = NDArray[Any]
-# Makes of a block of the checkpoint's outputs what a mistake would have made of it.
+# A block of the checkpoint's outputs -> what a mistake would have made of it.
 Mistake: TypeAlias = Callable[[Array], Array]
 
-# Of tensors behind a node that could not be followed.
+# The problem of tensors behind a node that could not be followed.
 NOT_REACHED: Final = "not compared"
 
-# Values looked at at a time.
+# Values per block.
 _BLOCK: Final = 1 << 22
 _CHW: Final = ("C", "H", "W")
 
@@ -35,8 +35,8 @@ class Weight:
 
     Attributes:
         tensor: its canonical name.
-        initializer: what the file calls it; empty where the file has none.
-        problem: what is wrong with it; empty where every value is equal, bit for bit.
+        initializer: its name in the file; empty where the file has none.
+        problem: how it differs; empty where it is equal, bit for bit.
     """
 
     tensor: str
@@ -45,10 +45,14 @@ class Weight:
 
 
 def compare(steps: tuple[Step, ...], checkpoint: Checkpoint, *, whole: bool) -> tuple[Weight, ...]:
-    """Every tensor of the checkpoint beside that of the step at its layer's position.
+    """Compare every tensor of the checkpoint with that of the step at its layer's position.
 
-    ``whole`` says whether the graph could be followed to its end.
-    The layers are counted by their weights alone: a missing ReLU moves none.
+    Only steps with weights count: a missing ReLU shifts none.
+
+    Args:
+        steps: of the graph.
+        checkpoint: the expected weights.
+        whole: whether the graph could be followed to its end.
     """
     weighted = [step for step in steps if step.kind in WEIGHTED]
     results = []
@@ -77,27 +81,26 @@ def _problem(name: str, constant: Constant, order: tuple[str, ...], checkpoint: 
         return "stored as float16" + ("" if rounded else ", and other values than the checkpoint's")
     if found.dtype != np.float32:
         return f"stored as {found.dtype}, expected float32"
-    if _equal(found, expected, right):
-        return ""
     for words, mistake in _mistakes(maps, order, expected.shape):
         if _equal(found, expected, mistake):
             return words
     if expected.ndim > 1 and _equal(found.swapaxes(0, 1), expected, right):
         return "inputs and outputs swapped"
-    if words := _swapped(name, found, expected, right):
-        return words
-    for other in checkpoint:
-        same_shape = checkpoint.configuration.weight_shapes[other] == expected.shape
-        if other != name and same_shape and _equal(found, checkpoint[other], right):
+    for other, shape in checkpoint.configuration.weight_shapes.items():
+        if other != name and shape == expected.shape and _equal(found, checkpoint[other], right):
             return f"has the values of {other}"
-    return _difference(found, expected, right)
+    return _difference(name, found, expected, right)
 
 
 def _mistakes(
     maps: Shape | None, order: tuple[str, ...], shape: Shape
 ) -> Iterator[tuple[str, Mistake]]:
-    """What may have happened to a tensor, in words, and as a function of the right one."""
+    """What may have happened to a tensor: as text, and as a function of the right one.
+
+    The first is no mistake.
+    """
     right = _reordering(maps, order)
+    yield "", right
     if maps is not None:
         flattened = "".join(order)
         for wrong in (_CHW, ("H", "W", "C")):
@@ -117,8 +120,7 @@ def _reordering(maps: Shape | None, order: tuple[str, ...]) -> Mistake:
     """(out, C * H * W) -> the same with the inputs in another order of C, H and W."""
     if maps is None or tuple(sorted(order)) != _CHW:
         return lambda a: a
-    axes = [0, *(1 + _CHW.index(name) for name in order)]
-    sizes = maps
+    axes, sizes = [0, *(1 + _CHW.index(name) for name in order)], maps
     return lambda a: a.reshape(len(a), *sizes).transpose(axes).reshape(len(a), -1)
 
 
@@ -143,7 +145,7 @@ def _blocks(shape: Shape) -> Iterator[slice]:
 
 
 def _equal(found: Array, expected: Array, mistake: Mistake) -> bool:
-    """Whether all bits are equal once the expected values have been through the mistake."""
+    """Whether a mistake would have made the found values of the expected ones, bit for bit."""
     for block in _blocks(expected.shape):
         wanted = mistake(expected[block])
         if found[block].shape != wanted.shape or _differing(found[block], wanted).any():
@@ -158,25 +160,19 @@ def _differing(found: Array, wanted: Array) -> Array:
     return differing
 
 
-def _swapped(name: str, found: Array, expected: Array, right: Mistake) -> str:
-    """Which two outputs have each other's values, where just two have."""
-    rows: list[int] = []
-    for block in _blocks(expected.shape):
-        differing = _differing(found[block], right(expected[block]))
-        which = np.flatnonzero(differing.reshape(len(differing), -1).any(axis=1))
-        rows += (block.start + which).tolist()
-    if len(rows) != 2 or _differing(found[rows], right(expected[rows[::-1]])).any():
-        return ""
-    what = "output classes" if name.startswith("predictions") else "outputs"
-    return f"two {what} swapped: {rows[0]} and {rows[1]}"
-
-
-def _difference(found: Array, expected: Array, right: Mistake) -> str:
-    largest, count = 0.0, 0
+def _difference(name: str, found: Array, expected: Array, right: Mistake) -> str:
+    """Two outputs in each other's place, or how many values differ, and by how much."""
+    rows, count, largest = list[int](), 0, 0.0
     for block in _blocks(expected.shape):
         ours, theirs = found[block], right(expected[block])
-        count += int(np.count_nonzero(_differing(ours, theirs)))
+        differing = _differing(ours, theirs)
+        changed = np.flatnonzero(differing.reshape(len(differing), -1).any(axis=1))
+        rows += (block.start + changed).tolist()
+        count += int(np.count_nonzero(differing))
         with np.errstate(invalid="ignore"):
             errors = np.abs(ours.astype(np.float64) - theirs)
         largest = max(largest, float(np.nan_to_num(errors, nan=np.inf).max()))
+    if len(rows) == 2 and not _differing(found[rows], right(expected[rows[::-1]])).any():
+        what = "output classes" if name.startswith("predictions") else "outputs"
+        return f"two {what} swapped: {rows[0]} and {rows[1]}"
     return f"{count:,} of {expected.size:,} values differ, by up to {largest:.1e}"

@@ -1,22 +1,21 @@
-"""A report as one page of HTML that needs nothing else: no script, no font, no other file."""
+"""A report as one self-contained page of HTML: no script, no font, no other file."""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.inputs import PICTURES
-from vgg16_parity.records import Decision, Image, Report, Row
+from vgg16_parity.records import KINDS, Decision, Image, Kind, Report, Row
 from vgg16_parity.report import charts
-from vgg16_parity.report.charts import HeatMap, Kind
-from vgg16_parity.report.diff import Change
+from vgg16_parity.report.json import Change
 from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_spec.errors import BadInput
@@ -25,63 +24,45 @@ from vgg16_spec.labels import class_name
 
 _THUMBNAIL: Final = 160
 _QUALITY: Final = 80
-# Beside the words, so that nobody depends on colours.
+# Nobody has to tell colours apart.
 _MARKS: Final = {"holds": "✓", "broken": "✗", "failed": "!", "not run": "–"}
-
-
-# What a heat map shows: its title, more about it, and what to say where it is empty.
-_ABOUT: Final[dict[Kind, tuple[str, str, str]]] = {
-    "accumulated": ("Accumulated", "every layer on what came before", "Nothing was compared here."),
-    "local": ("Layer alone", "each given the arbiter's input", "No layer was run alone."),
-    "beside cpu": ("Beside the CPU", "the difference, of what both may differ by", ""),
-    "alone beside cpu": ("Layer alone beside the CPU", "given the arbiter's input", ""),
+# A heat map's title, what it shows, and what to say if there is nothing to show.
+_ABOUT: Final[Mapping[Kind, tuple[str, str, str]]] = {
+    "accumulated": (
+        "Accumulated",
+        "every layer on the output of the one before",
+        "Nothing was compared.",
+    ),
+    "local": ("Layer alone", "every layer on the arbiter's input", "No layer was run alone."),
+    "beside cpu": ("Beside the CPU", "difference over what is predicted of both", ""),
+    "alone beside cpu": ("Layer alone beside the CPU", "on the arbiter's input", ""),
     "gradient": ("Gradients", "of the mean cross-entropy", ""),
     "parameter": ("Parameters", "after one step of SGD", ""),
     "velocity": ("Momentum", "after one step of SGD", ""),
 }
-_ALWAYS: Final = ("accumulated", "local")
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One lane's heat maps on one device, by what they show; only where that was compared."""
-
-    name: str
-    description: str
-    mode: str
-    maps: dict[Kind, HeatMap]
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """The first five classes that some runs agree on, in this order.
-
-    Attributes:
-        runs: their names.
-        classes: each class's name, and whether the arbiter has it in the same place.
-    """
-
-    runs: tuple[str, ...]
-    classes: tuple[tuple[str, bool], ...]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image and what every run made of it.
+    """One image and its classes.
 
     Attributes:
         image: the image.
-        thumbnail: a data URL; empty for an input that is no picture file.
-        classes: the arbiter's first five, by name.
-        opinions: those of the runs.
+        thumbnail: a data URL; empty for an input without a picture file.
         decisions: run -> its decision.
     """
 
     image: Image
     thumbnail: str
-    classes: tuple[str, ...]
-    opinions: tuple[Opinion, ...]
-    decisions: dict[str, Decision]
+    decisions: Mapping[str, Decision]
+
+    @property
+    def opinions(self) -> dict[tuple[int, ...], list[str]]:
+        """Five top classes, in order -> the runs that agree on them."""
+        found: dict[tuple[int, ...], list[str]] = {}
+        for run, decision in self.decisions.items():
+            found.setdefault(decision.top5, []).append(run)
+        return found
 
 
 def page(
@@ -91,20 +72,27 @@ def page(
 
     Args:
         report: what a run found.
-        pictures: the files of its photographs, in their order, for thumbnails; one that cannot be
-            read any more has none.
-        moved: what is different since an older report; none where there is no older one.
+        pictures: the files of its photographs, in order, for thumbnails; a file that cannot be
+            read any more gets none.
+        moved: the changes since an older report; None without one.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("vgg16_parity.report", "templates"),
-        autoescape=True,  # names of files, packages and layers are what others chose
+        autoescape=True,  # others chose the names of files, packages and layers
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": charts.number, "scientific": _scientific, "lead": _lead}
+    environment.filters |= {
+        "class_name": lambda index: class_name(index, report.weights.classes),
+        "facts": asdict,
+        "heat": charts.heat,
+        "lead": _lead,
+        "number": charts.number,
+        "scientific": lambda value: "∞" if math.isinf(value) else f"{value:.2e}",
+    }
     histograms = charts.histograms(report.rows)
     text = environment.get_template("report.html.j2").render(
         report=report,
@@ -115,9 +103,9 @@ def page(
         remarks=remarks(report),
         moved=moved,
         lanes=_lanes(report.rows),
+        descriptions={name: lane.description for name, lane in LANES.items()},
         about=_ABOUT,
         limits=LIMITS,
-        limit_heat=charts.heat(LIMITS.ratio.limit),
         histograms=histograms,
         places=charts.places(len(histograms[0].counts)) if histograms else {},
         limit_position=charts.position(LIMITS.deviations.limit),
@@ -127,23 +115,15 @@ def page(
     return text + "\n"
 
 
-def _lanes(rows: Sequence[Row]) -> list[Lane]:
+def _lanes(rows: Sequence[Row]) -> dict[str, tuple[list[Row], dict[Kind, charts.HeatMap]]]:
+    """Lane with device -> its rows and their heat maps; an empty one only if it says why."""
     lanes: dict[str, list[Row]] = {}
     for row in rows:
         lanes.setdefault(row.setting, []).append(row)
-    return [
-        Lane(
-            name,
-            LANES[of[0].lane].description if of[0].lane in LANES else "",
-            of[0].mode,
-            {
-                kind: found
-                for kind in charts.KINDS
-                if (found := charts.heat_map(of, kind)).lines or kind in _ALWAYS
-            },
-        )
+    return {
+        name: (of, {k: lines for k in KINDS if (lines := charts.heat_map(of, k)) or _ABOUT[k][2]})
         for name, of in lanes.items()
-    ]
+    }
 
 
 def _cases(report: Report, files: Sequence[Path]) -> dict[str, list[Picture]]:
@@ -153,51 +133,27 @@ def _cases(report: Report, files: Sequence[Path]) -> dict[str, list[Picture]]:
         for verdict in row.cases:
             if verdict.decisions:
                 decided.setdefault(verdict.case, {})[row.name] = verdict.decisions
-    found: dict[str, list[Picture]] = {}
-    for case in report.cases:
-        paths = files if case.name == PICTURES else ()
-        thumbnails = dict(enumerate(map(_thumbnail, paths)))
-        found[case.name] = [
-            _picture(
+    thumbnails = [_thumbnail(file) for file in files]
+    return {
+        case.name: [
+            Picture(
                 image,
-                thumbnails.get(index, ""),
-                {name: of[index] for name, of in decided[case.name].items()},
-                report.weights.classes,
+                thumbnails[index] if case.name == PICTURES and index < len(thumbnails) else "",
+                {run: decisions[index] for run, decisions in decided[case.name].items()},
             )
             for index, image in enumerate(case.images)
         ]
-    return found
-
-
-def _picture(image: Image, thumbnail: str, decisions: dict[str, Decision], classes: int) -> Picture:
-    grouped: dict[tuple[int, ...], list[str]] = {}
-    for name, decision in decisions.items():
-        grouped.setdefault(decision.top5, []).append(name)
-    opinions = [
-        Opinion(
-            tuple(names),
-            tuple(
-                (class_name(index, classes), place < len(image.top5) and image.top5[place] == index)
-                for place, index in enumerate(top)
-            ),
-        )
-        for top, names in grouped.items()
-    ]
-    expected = tuple(class_name(index, classes) for index in image.top5)
-    return Picture(image, thumbnail, expected, tuple(opinions), decisions)
+        for case in report.cases
+    }
 
 
 def _lead(decision: Decision) -> float:
-    """How many times the largest error fits into the margin."""
+    """The margin over the largest error."""
     return decision.margin / decision.largest_error if decision.largest_error else math.inf
 
 
-def _scientific(value: float) -> str:
-    return "∞" if math.isinf(value) else f"{value:.2e}"
-
-
 def _version() -> str:
-    """The project's own; empty where it runs without having been installed."""
+    """The project's version; empty if it is not installed."""
     try:
         return version("vgg16-parity")
     except PackageNotFoundError:
@@ -205,6 +161,7 @@ def _version() -> str:
 
 
 def _thumbnail(path: Path) -> str:
+    """A data URL; empty if the file cannot be read."""
     try:
         picture = read_image(path)
     except (BadInput, OSError):

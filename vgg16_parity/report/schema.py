@@ -1,58 +1,146 @@
-"""The report's JSON format as a JSON Schema (``docs/report.md``), and reading a report back."""
+"""The report's JSON format, derived from the types and the docstrings of the records."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import math
 import os
+import re
 from functools import cache
-from importlib.resources import files
-from typing import Any, Final, NoReturn
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    NoReturn,
+    NotRequired,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from vgg16_parity.records import SCHEMA
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from typing_extensions import TypedDict
+
+from onnx_arbiter.compare import Verdict
+from vgg16_parity.records import Decision
+from vgg16_parity.report.json import SCHEMA, Document
 from vgg16_spec.errors import BadInput, require_file
-
-Document = dict[str, Any]
 
 _EXPECTED: Final = f"a JSON report of vgg16 parity ({SCHEMA})"
 
-
-@cache
-def schema() -> Document:
-    """The JSON Schema of the documents that ``vgg16_parity.records.to_json`` makes."""
-    text = (
-        files("vgg16_parity.report")
-        .joinpath("schemas/parity-report-3.json")
-        .read_text(encoding="utf-8")
-    )
-    found: Document = json.loads(text)
-    return found
+_Record = TypeVar("_Record")
 
 
 def read(path: str | os.PathLike[str]) -> Document:
-    """A report that was written to a file.
+    """Read a report from a file.
 
-    Raises ``BadInput`` for a file that is missing, no JSON, of another format or version, or whose
-    content is not as the schema has it.
+    Raises:
+        BadInput: for a missing file, invalid JSON, another format or version, or a document that
+            does not match the schema.
     """
-    # Where the user waits for nothing else yet.
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
     path = require_file(path, _EXPECTED)
     try:
         document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as refusal:
-        raise BadInput(path, f"is no JSON ({refusal})", _EXPECTED) from refusal
+        raise BadInput(path, f"is not valid JSON ({refusal})", _EXPECTED) from refusal
     name = document.get("schema") if isinstance(document, dict) else None
     if name != SCHEMA:
-        problem = "names no schema" if name is None else f"is of schema {name!r:.80}"
+        problem = "names no schema" if name is None else f"has the schema {name!r:.80}"
         raise BadInput(path, problem, _EXPECTED)
-    if error := best_match(Draft202012Validator(schema()).iter_errors(document)):
-        problem = f"is damaged at {error.json_path}: {error.message:.200}"
-        raise BadInput(path, problem, _EXPECTED)
-    found: Document = document
+    try:
+        return decode(Document, document)
+    except ValidationError as refusal:
+        first = refusal.errors(include_url=False)[0]
+        place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in first["loc"])
+        raise BadInput(path, f"is damaged at ${place}: {first['msg']}", _EXPECTED) from refusal
+
+
+def decode(record: type[_Record], value: Any) -> _Record:
+    """The inverse of ``vgg16_parity.report.json.encode``.
+
+    Raises:
+        pydantic.ValidationError: if the values do not match the record.
+    """
+    found: _Record = _adapter(record).validate_python(value)
     return found
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the documents, with the description of every field."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | {"$id": "urn:vgg16-parity-report:3"} | _adapter(Document).json_schema()
+
+
+@cache
+def _adapter(record: type) -> TypeAdapter[Any]:
+    return TypeAdapter(_object(record))
+
+
+@cache
+def _object(record: type) -> Any:
+    """The type of a record's JSON object: every field is required, and no other is allowed."""
+    hints = get_type_hints(record, include_extras=True)
+    summary, descriptions = _described(record)
+    members = {}
+    for each in dataclasses.fields(record):  # type: ignore[arg-type]
+        # Only these records hold figures that may be infinite.
+        value = _value(hints[each.name], nullable=record in (Verdict, Decision))
+        if each.metadata.get("may be absent"):
+            value = NotRequired[get_args(value)[0]]
+        members[each.name] = Annotated[value, Field(description=descriptions.get(each.name))]
+    kind: Any = TypedDict(record.__name__, members)  # type: ignore[operator]
+    kind.__doc__, kind.__pydantic_config__ = summary, ConfigDict(extra="forbid", strict=True)
+    return Annotated[kind, AfterValidator(lambda found: record(**found))]
+
+
+def _value(hint: Any, *, nullable: bool = False) -> Any:
+    """The type of a JSON value for a field's type hint; numbers are not negative."""
+    arguments = get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _object(hint)  # type: ignore[arg-type]
+    if hint is int:
+        return Annotated[int, Field(ge=0), BeforeValidator(_integer)]
+    if hint is float:
+        figure = Annotated[float, Field(ge=0)]
+        return Annotated[figure | None, AfterValidator(_figure)] if nullable else figure
+    if get_origin(hint) is Annotated:
+        return Annotated[hint, BeforeValidator(_integer)]
+    if get_origin(hint) is tuple:
+        return Annotated[list[_value(arguments[0])], AfterValidator(tuple)]  # type: ignore[misc]
+    if get_origin(hint) is dict:
+        return dict[str, _value(arguments[1])]  # type: ignore[misc]
+    if type(None) in arguments:
+        return _value(arguments[0]) | None
+    return hint
+
+
+def _integer(value: Any) -> Any:
+    """In JSON, 1.0 is an integer, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _figure(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+def _described(record: type) -> tuple[str, dict[str, str]]:
+    """A docstring's summary, and its description of each attribute."""
+    text = (inspect.getdoc(record) or "").replace("``", "`")
+    summary, _, attributes = text.partition("\nAttributes:\n")
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
+    lines = {name: " ".join(said.split()) for name, said in entries}
+    return " ".join(summary.split()), {k: said[0].upper() + said[1:] for k, said in lines.items()}
+
+
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")

@@ -1,9 +1,10 @@
-"""The files through which a worker hands its results over, read a tensor at a time."""
+"""The files in which a worker leaves its results, read one tensor at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,37 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """A worker's result by name, each array read when asked for; empty where there is none."""
-    if not path.exists():
-        yield {}
-        return
-    with safe_open(path, framework="numpy") as file:
-        yield _Lazily(file)
+@dataclass(frozen=True)
+class StoredTensors(Mapping[str, NDArray[Any]]):
+    """A safetensors file's tensors by name; empty if there is no file.
 
+    The file is opened for each read: while a mapped file is open, all that was read of it counts as
+    this process's memory.
+    """
 
-class _Lazily(Mapping[str, NDArray[Any]]):
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._names = list(file.keys())
+    path: Path
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._names:
+        if name not in self._names():
             raise KeyError(name)
-        values: NDArray[Any] = self._file.get_tensor(name)
+        with safe_open(self.path, framework="numpy") as file:
+            values: NDArray[Any] = file.get_tensor(name)
         return values
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        with safe_open(self.path, framework="numpy") as file:
+            return list(file.keys())
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """A worker's result by name."""
+    yield StoredTensors(path)

@@ -1,8 +1,10 @@
-"""The lanes: which numeric mode a runtime computes in, and what decides that."""
+"""The lanes: the numeric mode in which every runtime computes, and what sets it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -14,14 +16,16 @@ Device = Literal["cpu", "cuda"]
 
 @dataclass(frozen=True)
 class Lane:
-    """One way of setting up every runtime's arithmetic.
+    """One numeric setting for every runtime.
 
     Attributes:
-        name: what it is called on the command line and in reports.
-        description: what is set.
+        name: its name on the command line and in reports.
+        description: what it sets.
         precision: of weights and activations.
-        modes: device -> the name of the numeric mode that errors are judged by; a device that is
-            not there is one that the lane does not exist on.
+        modes: device -> the name of the numeric mode that predicts its errors; a device that lacks
+            the lane is left out.
+        tf32: whether a GPU's float32 products use TF32; None leaves the framework's default.
+        deterministic: whether to require algorithms that give the same bits twice.
         environment: variables of the worker's process.
     """
 
@@ -29,15 +33,40 @@ class Lane:
     description: str
     precision: Literal["float32", "bfloat16", "float16"]
     modes: dict[Device, str]
-    environment: dict[str, str]
+    tf32: bool | None = None
+    deterministic: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
 
     def mode(self, device: Device) -> Mode | None:
-        """The numeric mode on a device; none where the lane does not exist there."""
+        """The numeric mode on a device; None if the device lacks the lane."""
         return MODES[self.modes[device]] if device in self.modes else None
 
+    def settings(self, device: Device, computed_by: str, *, gradients: bool) -> dict[str, object]:
+        """What decides how a framework computes on a device; equal settings give equal bits.
 
-# What forbids TF32 and bfloat16 from outside, whatever the user's environment says, and what the
-# frameworks want set for algorithms that give the same bits twice.
+        On a CPU there is no TF32, and with one exception a framework's deterministic algorithms are
+        the ones that it uses anyway (``parity_tests/vgg16_parity/runtimes/test_lanes.py``).
+
+        Args:
+            device: where it computes.
+            computed_by: as ``vgg16_parity.runtimes.registry.Runtime`` names it.
+            gradients: whether it computes gradients too.
+        """
+        variables = os.environ | self.environment
+        found: dict[str, object] = {"mode": self.modes.get(device), "precision": self.precision}
+        if device == "cuda":
+            return found | variables | {"tf32": self.tf32, "deterministic": self.deterministic}
+        flags = variables.get("XLA_FLAGS", "").split()
+        found["XLA_FLAGS"] = [flag for flag in flags if not flag.startswith("--xla_gpu_")]
+        found["fpmath"] = variables.get("ONEDNN_DEFAULT_FPMATH_MODE", "STRICT").upper()
+        if gradients and computed_by == "keras on tensorflow":
+            # By default its threads add up a convolution's gradient in any order.
+            found["deterministic"] = self.deterministic
+        return found
+
+
+# These rule out TF32 and bfloat16 whatever the user's environment says, and make the frameworks'
+# deterministic algorithms available.
 _STRICT: Final = {
     "NVIDIA_TF32_OVERRIDE": "0",
     "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
@@ -54,29 +83,28 @@ LANES: Final = MappingProxyType(
                 "IEEE float32 everywhere, algorithms that give the same bits twice",
                 "float32",
                 {"cpu": "float32", "cuda": "float32"},
-                _STRICT,
+                tf32=False,
+                deterministic=True,
+                environment=_STRICT,
             ),
             Lane(
                 "default",
-                "as the framework comes: float32, where a GPU has TF32 by that",
+                "the framework's defaults: float32, on a GPU mostly with TF32",
                 "float32",
                 {"cpu": "float32", "cuda": "tf32"},
-                {},
             ),
-            Lane("tf32", "float32 with TF32 products", "float32", {"cuda": "tf32"}, {}),
+            Lane("tf32", "float32 with TF32 products", "float32", {"cuda": "tf32"}, tf32=True),
             Lane(
                 "bfloat16",
                 "weights and activations in bfloat16, sums in float32",
                 "bfloat16",
                 {"cpu": "bfloat16", "cuda": "bfloat16"},
-                {},
             ),
             Lane(
                 "float16",
                 "weights and activations in float16, sums in float32",
                 "float16",
                 {"cpu": "float16", "cuda": "float16"},
-                {},
             ),
         )
     }
@@ -84,5 +112,25 @@ LANES: Final = MappingProxyType(
 
 
 def lane(name: str) -> Lane:
-    """The lane of that name. Raises ``BadInput`` for another name."""
+    """The lane of that name. Raises ``BadInput`` for an unknown name."""
     return LANES[require_one_of("lane", name, tuple(LANES))]
+
+
+def run_in(
+    wanted: Lane,
+    lanes: Sequence[Lane],
+    devices: Sequence[Device],
+    computed_by: str,
+    *,
+    gradients: bool,
+) -> Lane:
+    """Which of these lanes to run for a wanted one: the first with its settings on all devices.
+
+    First in the order of ``LANES``: the strict lane, which alone is run twice, precedes the others.
+    """
+
+    def settings(lane: Lane) -> list[dict[str, object]]:
+        return [lane.settings(device, computed_by, gradients=gradients) for device in devices]
+
+    same = [other for other in lanes if settings(other) == settings(wanted)]
+    return min(same, key=list(LANES.values()).index)

@@ -1,7 +1,7 @@
 """Running one runtime in a process of its own.
 
-A process each, because a Keras backend is chosen when Keras is imported, because two frameworks in
-one process want the memory of both, and because a process tells its own peak memory.
+One process per runtime: a Keras backend is chosen when Keras is imported, two frameworks in one
+process need the memory of both, and a process can report its own peak memory.
 """
 
 from __future__ import annotations
@@ -14,80 +14,112 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
+from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.devices import unusable
 from vgg16_parity.runtimes.lanes import LANES, Device
 from vgg16_parity.runtimes.registry import Runtime
 
-# What a worker is asked for: logits; every tap; every tap and each layer alone.
+# What to compute of each case: the logits; every tap; every tap and each layer alone.
 Depth = Literal["logits", "taps", "layers"]
-# What a worker leaves of a case: its taps, its layers alone; and where gradients are asked for, the
-# taps with a ReLU of that pass, the gradients, and the parameters and their velocity after a step.
+# What a worker leaves of a case. A RunJob: its taps, and its layers alone. A GradientJob: the taps
+# that a ReLU ends, the gradients, and the parameters and their velocity after a step of SGD.
 Result = Literal["accumulated", "local", "branch", "gradients", "parameters", "velocity"]
 
-
-# How the error of a worker begins that took longer than it was given.
+# How the error of a worker that exceeded its time begins.
 STOPPED: Final = "the worker was stopped after"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker process is told; paths are absolute.
+    """What every worker process needs; paths are absolute.
 
     Attributes:
-        task: ``run`` a runtime on cases, ``export`` its graph first, or find the ``gradients`` of
-            one case and take a step of SGD.
-        runtime: what runs.
+        runtime: what computes.
         lane: the lane's name.
-        device: where to run.
         checkpoint: the canonical checkpoint.
-        folder: where the worker leaves ``record.json`` and, for ``run``, its results.
-        cases: the folders of the cases, as ``vgg16_parity.network.expectations`` writes them; for
-            ``run``.
-        depth: what to give of each case.
-        model: the exported folder, for a runtime that runs one.
+        folder: where the worker leaves ``record.json`` and its results.
     """
 
-    task: Literal["run", "export", "gradients"]
     runtime: Runtime
     lane: str
-    device: Device
     checkpoint: str
     folder: str
-    cases: tuple[str, ...] = ()
-    depth: Depth = "logits"
-    model: str = ""
 
     def result(self, case: str, kind: Result) -> Path:
-        """The safetensors file of what a worker made of a case."""
+        """The safetensors file with a result of a case."""
         return Path(self.folder) / f"{Path(case).name}.{kind}.safetensors"
 
 
-def read_job(path: Path) -> Job:
-    """A job that was written to a file."""
+@dataclass(frozen=True)
+class RunJob(Job):
+    """Run the network on cases.
+
+    Attributes:
+        device: where to run it.
+        cases: folders, as ``onnx_arbiter.expectations`` writes them.
+        depth: what to compute of each case.
+        model: the folder of the exported graph, for a runtime that runs one.
+    """
+
+    device: Device
+    cases: tuple[str, ...]
+    depth: Depth
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class ExportJob(Job):
+    """Export the runtime's graph into the folder ``model``; on the CPU, wherever it will run."""
+
+    device: ClassVar[Device] = "cpu"
+    model: str
+
+
+@dataclass(frozen=True)
+class GradientJob(Job):
+    """Compute the gradients of one case, a folder, and take a step of SGD."""
+
+    device: Device
+    case: str
+
+
+AnyJob = RunJob | ExportJob | GradientJob
+_TASKS: Final = {kind.__name__: kind for kind in (RunJob, ExportJob, GradientJob)}
+
+
+def write_job(job: AnyJob, path: Path) -> None:
+    """Write a job to a file for `read_job`."""
+    path.write_text(json.dumps({"task": type(job).__name__} | asdict(job)), encoding="utf-8")
+
+
+def read_job(path: Path) -> AnyJob:
+    """The job that was written to a file, of its own class."""
     values = json.loads(path.read_text(encoding="utf-8"))
-    runtime = values["runtime"]
-    runtime["modules"] = tuple(runtime["modules"])
-    return Job(**values | {"runtime": Runtime(**runtime), "cases": tuple(values["cases"])})
+    kind = _TASKS[values.pop("task")]
+    if kind is RunJob:
+        values["cases"] = tuple(values["cases"])
+    job: AnyJob = kind(**values | {"runtime": Runtime(**values["runtime"])})
+    return job
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a worker process tells.
+    """What a worker process reports.
 
     Attributes:
-        error: why it failed, in one line; empty where it did not.
-        unavailable: whether what failed is a device, or a precision, that is not there.
+        error: why it failed, in one line; empty if it did not.
+        unavailable: whether the reason is a device or a precision that is not available.
         versions: package -> version.
         device: what it ran on.
-        threads: the number of threads it was free to use.
+        threads: how many threads it was free to use.
         flags: the framework's own switches that decide how it computes.
         seconds: stage -> seconds.
-        peak_bytes: the most memory the process held, mapped files included; 0 where not known.
-        repeats: whether the first case gave the same bits when it was run again; empty where it was
-            not, as in every lane but the strict one.
-        differs_from: the first tap that gave others; empty where none did.
+        peak_bytes: the process's peak memory, mapped files included; 0 if unknown.
+        repeats: whether a second run of the first case gave the same bits; empty in every lane but
+            the strict one, which alone is run twice.
+        differs_from: the first tap with other bits; empty if there is none.
     """
 
     error: str = ""
@@ -103,7 +135,7 @@ class Record:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held, in bytes, mapped files included."""
+    """This process's peak memory in bytes, mapped files included."""
     # Linux's own figure first: getrusage's includes the parent's before the fork.
     status = Path("/proc/self/status")
     if status.exists():
@@ -116,17 +148,17 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def work(job: Job, *, timeout: float | None = None) -> Record:
-    """Do a job in a worker process; one that dies, or takes too long, is a record with an error.
+def work(job: AnyJob, *, timeout: float | None = None) -> Record:
+    """Do a job in a worker process; if that dies or takes too long, the record has the error.
 
     Args:
-        job: the job; its folder is made here.
-        timeout: seconds after which the worker is killed; none waits for ever.
+        job: its folder is created here.
+        timeout: seconds before the worker is killed; None waits indefinitely.
     """
     folder = Path(job.folder)
     folder.mkdir()
     job_file, log_file = folder / "job.json", folder / "log.txt"
-    job_file.write_text(json.dumps(asdict(job)), encoding="utf-8")
+    write_job(job, job_file)
     with log_file.open("wb") as output:
         try:
             status = subprocess.run(
@@ -144,40 +176,27 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
     record_file = folder / "record.json"
     if status < 0 or not record_file.exists():
         log = log_file.read_text("utf-8", "replace")
-        # Some libraries end the process where they find no driver, or not the one they want; killed
-        # from outside it was for another reason, whatever it had printed.
+        # Some libraries exit if they find no driver or a wrong one. A process killed from outside
+        # ended for another reason, whatever it had printed.
         killed = sys.platform == "linux" and status == -signal.SIGKILL
-        without = not killed and unusable(used(job), log)
+        without = not killed and unusable(job.device, log)
         return Record(error=_death(status, log.splitlines()), unavailable=without)
     return Record(**json.loads(record_file.read_text(encoding="utf-8")))
 
 
-def environment(job: Job) -> dict[str, str]:
+def environment(job: AnyJob) -> dict[str, str]:
     """The variables of the worker's process."""
-    # The folder that this package was imported from, for where it is not installed.
+    # This package's own folder comes first, before a user's `export/` on the path.
     path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    settings = {
-        "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONUTF8": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    if job.runtime.backend:
-        settings["KERAS_BACKEND"] = job.runtime.backend
-    if used(job) == "cpu":
-        # Frameworks that find a GPU take it unless it is hidden from them.
-        settings |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    return os.environ | settings | LANES[job.lane].environment
-
-
-def used(job: Job) -> Device:
-    """The device that a job needs: a graph is exported on the CPU, wherever it will run."""
-    return "cpu" if job.task == "export" else job.device
+    ours = {"PYTHONPATH": os.pathsep.join(path), "PYTHONUTF8": "1"}
+    frameworks = settings.environment(job.runtime.keras_backend, job.device)
+    return os.environ | ours | frameworks | LANES[job.lane].environment
 
 
 def _death(status: int, log: Sequence[str]) -> str:
     last = next((line.strip() for line in reversed(log) if line.strip()), "it printed nothing")
     if sys.platform == "linux" and status == -signal.SIGKILL:
-        # Nobody else kills so: the kernel does, where memory is short.
+        # The kernel's signal when memory runs out.
         return f"the worker was killed by signal 9, as where memory runs out: {last}"
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     return f"the worker {how}: {last}"

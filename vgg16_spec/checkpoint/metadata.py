@@ -31,7 +31,7 @@ class Metadata:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Metadata | None:
-        """What :meth:`to_json` gave; ``None`` for any other text."""
+        """What `to_json` gave; ``None`` for any other text."""
         try:
             stored = json.loads(text)
         except (ValueError, RecursionError):

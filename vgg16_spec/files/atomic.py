@@ -157,7 +157,7 @@ def check_space(path: Path, size: int) -> None:
 
 
 def check_writable(destination: str | os.PathLike[str]) -> None:
-    """Raise ``BadInput`` now where :func:`whole_file` would after the work."""
+    """Raise ``BadInput`` now where `whole_file` would after the work."""
     path = _file_destination(destination)
     with _write_errors(path), neighbours(path) as (temporary, _):
         temporary.touch(exist_ok=False)

@@ -132,8 +132,8 @@ def pixels(
 ) -> NDArray[np.uint8]:
     """One picture resized and cropped as the recipe says, before its arithmetic.
 
-    Without ``crop`` only resized, (1, H, W, 3) with the shorter side that :func:`resized_side`
-    gives. The other arguments and the errors are those of :func:`preprocess`. Returns
+    Without ``crop`` only resized, (1, H, W, 3) with the shorter side that `resized_side`
+    gives. The other arguments and the errors are those of `preprocess`. Returns
     (1, size, size, 3), RGB.
     """
     if isinstance(image, np.ndarray):

@@ -53,7 +53,7 @@ def recognises(path: Path, start: bytes, members: frozenset[str]) -> bool:  # no
 def read(path: Path) -> Checkpoint:
     """The weights in a ``.keras`` file as a checkpoint; tensors are views of the mapped file.
 
-    The metadata are those that :func:`write` left in it; without them the recipe is that of Keras's
+    The metadata are those that `write` left in it; without them the recipe is that of Keras's
     own weights, ``caffe``.
 
     Raises ``BadInput`` for a file that is missing, truncated, damaged or of another kind, and that

@@ -55,7 +55,7 @@ def recognises(path: Path, start: bytes, members: frozenset[str]) -> bool:  # no
 def read(path: Path) -> Checkpoint:
     """The weights in an ``.h5`` of Keras before version 3; tensors are views of the mapped file.
 
-    The metadata are those that :func:`write` left in it; without them the recipe is that of Keras's
+    The metadata are those that `write` left in it; without them the recipe is that of Keras's
     own weights, ``caffe``.
 
     Raises ``BadInput`` for a file that is missing, truncated or of another kind, that has links or

@@ -44,7 +44,7 @@ def read(path: Path) -> Checkpoint:
     """A ``.weights.h5`` of Keras 3 as a checkpoint; each tensor is read when asked for.
 
     Its configuration is found from the shapes of its convolutions. Its metadata are those that
-    :func:`write` left in it; without them the recipe is that of Keras's own weights, ``caffe``.
+    `write` left in it; without them the recipe is that of Keras's own weights, ``caffe``.
 
     Raises ``BadInput`` for a file that is missing, truncated, of another kind, or whose tensors are
     not exactly those of one configuration.
@@ -66,7 +66,7 @@ def read_layers(
         kept: metadata found elsewhere; those of the HDF5 file unless given.
         file_format: what the file is in.
 
-    Raises ``BadInput`` as :func:`read` does, and ``ValueError`` for what HDF5 has of its own.
+    Raises ``BadInput`` as `read` does, and ``ValueError`` for what HDF5 has of its own.
     """
     datasets = _datasets(path, file, file_format)
     shapes = {name: keras_shape_to_canonical(datasets[name].shape) for name in sorted(datasets)}

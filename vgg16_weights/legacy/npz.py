@@ -78,7 +78,7 @@ def recognises(path: Path, start: bytes, members: frozenset[str]) -> bool:  # no
 def read(path: Path) -> Checkpoint:
     """The arrays as a checkpoint; those that are not compressed are views of the mapped file.
 
-    The metadata are those that :func:`write` left in it; without them the recipe is that of
+    The metadata are those that `write` left in it; without them the recipe is that of
     Frossard's weights, ``caffe``, with the first kernel turned to BGR.
 
     Raises ``BadInput`` for a file that is missing, truncated or damaged, for arrays of Python

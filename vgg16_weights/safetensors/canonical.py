@@ -21,11 +21,11 @@ def recognises(path: Path, start: bytes, members: frozenset[str]) -> bool:  # no
 def read(path: Path) -> Checkpoint:
     """A canonical checkpoint; its tensors are views into the mapped file.
 
-    Raises ``BadInput`` as :func:`vgg16_spec.checkpoint.checkpoint.open_checkpoint` does.
+    Raises ``BadInput`` as `vgg16_spec.checkpoint.checkpoint.open_checkpoint` does.
     """
     return open_checkpoint(path)
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a canonical checkpoint, as :func:`vgg16_spec.checkpoint.checkpoint.write_checkpoint` does."""
+    """Write a canonical checkpoint, as `vgg16_spec.checkpoint.checkpoint.write_checkpoint` does."""
     write_checkpoint(checkpoint, path)

@@ -50,7 +50,7 @@ def read(path: Path) -> Checkpoint:
 
     The file is mapped where it is a zip archive, as PyTorch's own have been since 1.6, and nothing
     in it is executed (``weights_only``). Its configuration is found from the shapes of its
-    convolutions. Its metadata are those that :func:`write` left in it; without them the recipe is
+    convolutions. Its metadata are those that `write` left in it; without them the recipe is
     torchvision's.
 
     Raises ``BadInput`` for a file that is missing, truncated, of another kind, or whose tensors are
@@ -197,7 +197,7 @@ def _need_pytorch(path: Path) -> None:
 
 
 def _manifest(path: Path) -> Metadata | None:
-    """What :func:`write` left in the file, if it wrote it."""
+    """What `write` left in the file, if it wrote it."""
     if not is_archive(path):
         return None
     try:

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
+from export.graph import precision
+from export.weights.link import weight_tensor
 from parity_tests.support.graphs.exports import remembered_traces, run, structure
 from parity_tests.support.helpers import Batch, Command
 from parity_tests.support.tolerances import FLOAT16_SQNR, INT8_SQNR
@@ -110,17 +113,12 @@ def test_every_layer_is_in_the_record_and_has_the_precisions_own_noise(
 def test_a_wrong_scale_shows_in_the_layer_that_has_it(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export.graph import precision
+    def scaled(checkpoint: Checkpoint, name: str, dtype: ir.DataType) -> ir.TensorProtocol:
+        if name == "block3_conv2.weight":
+            checkpoint = changed(checkpoint, name, 1.05)
+        return weight_tensor(checkpoint, name, dtype)
 
-    read = precision._read_as_float16
-
-    def doubled(checkpoint: Checkpoint, name: str) -> Any:
-        import onnx_ir as ir
-
-        values = read(checkpoint, name).numpy()
-        return ir.Tensor(values * (1.05 if name == "block3_conv2.weight" else 1), name=name)
-
-    monkeypatch.setattr(precision, "_read_as_float16", doubled)
+    monkeypatch.setattr(precision, "weight_tensor", scaled)
     export_onnx("keras", tiny, tmp_path / "out", precision="fp16")
     ratios = json.loads((tmp_path / "out" / "accuracy.json").read_text())["sqnr_db"]
     layers = list(ratios)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -133,12 +135,11 @@ def test_an_embedded_file_of_pictures_keeps_its_constants(
 
 
 def test_lengths_are_protobufs_own() -> None:
-    from google.protobuf.internal.encoder import _VarintBytes
+    from export.weights.embed import _varint
 
-    from export.weights.embed import _length
-
+    encoder: Any = import_module("google.protobuf.internal.encoder")
     for value in (0, 1, 127, 128, 300, 16383, 16384, 411_041_792, 2**31 - 1, 2**40 + 5):
-        assert _length(value) == _VarintBytes(value)
+        assert _varint(value) == encoder._VarintBytes(value)
 
 
 def test_the_three_forms_compute_the_same(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -254,7 +255,8 @@ def test_torchvisions_keys_in_half_precision_are_refused(tiny: Checkpoint, tmp_p
 def test_a_full_disk_leaves_the_earlier_export_and_nothing_else(
     tiny: Checkpoint, tmp_path: Path, name: str
 ) -> None:
-    out, options = tmp_path / name, {"precision": "fp16"} if name == "fp16" else {}
+    out = tmp_path / name
+    options: dict[str, Any] = {"precision": "fp16"} if name == "fp16" else {}
     for earlier in (False, True):
         if earlier:
             export_onnx("keras", tiny, out, **options)

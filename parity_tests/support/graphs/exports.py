@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import onnx
@@ -23,18 +23,20 @@ from vgg16_spec.checkpoint import Checkpoint
 Export: TypeAlias = Callable[..., Path]
 
 
+_TRACED: Final[dict[Configuration, onnx.ModelProto]] = {}
+
+
 @contextmanager
 def remembered_traces() -> Iterator[None]:
-    """Trace each configuration in Keras once: for tests of what comes after the trace."""
+    """Trace each configuration in Keras once in this process: for tests of what follows a trace."""
     from export.trace import from_keras
 
-    traced: dict[Configuration, onnx.ModelProto] = {}
     trace = from_keras.trace
 
     def remembered(configuration: Configuration) -> ir.Model:
-        if configuration not in traced:
-            traced[configuration] = ir.to_proto(trace(configuration))
-        return ir.from_proto(traced[configuration])
+        if configuration not in _TRACED:
+            _TRACED[configuration] = ir.to_proto(trace(configuration))
+        return ir.from_proto(_TRACED[configuration])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(from_keras, "trace", remembered)

@@ -1,7 +1,7 @@
 """Export networks from Keras on the backend that ``KERAS_BACKEND`` names.
 
-``python -m parity_tests.support.graphs.graph_exports FOLDER`` exports every checkpoint in a folder, with and
-without its classifier, into files called after the backend.
+``python -m parity_tests.support.graphs.graph_exports FOLDER`` exports every checkpoint in a
+folder, with and without its classifier, into files named after the backend.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Changes to the Keras model, and what each must leave in the canonical graph.
 
-A backend is chosen when Keras is imported: ``python -m parity_tests.support.graphs.keras_changes`` traces on the
-one that ``KERAS_BACKEND`` names and prints as JSON what became of every change.
+A backend is chosen when Keras is imported: ``python -m parity_tests.support.graphs.keras_changes``
+traces on the one that ``KERAS_BACKEND`` names and prints the outcome of every change as JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Kill an export at random moments: ``python -m parity_tests.support.graphs.killed_export TRACE CHECKPOINT OUT``.
+"""Kill an export at random moments.
+
+``python -m parity_tests.support.graphs.killed_export TRACE CHECKPOINT OUT``
 
 A process of its own, which holds nothing with threads, so that each attempt can be a fork: it has
 its modules already and spends its time in the export. Prints what it found as JSON.

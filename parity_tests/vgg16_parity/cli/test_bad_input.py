@@ -234,18 +234,18 @@ def test_an_export_into_a_used_folder_is_one_line(vgg16: Command, tmp_path: Path
 def test_what_is_not_installed_is_one_line_with_the_remedy(
     vgg16: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from vgg16_parity.runtimes import registry
+    from vgg16_parity.runtimes import requirements
 
-    monkeypatch.setattr(registry, "find_spec", lambda _: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda _: None)
     done = vgg16("export", "--framework", "keras", "--out", tmp_path / "out")
     assert done.status == 2
     assert "--framework keras on tensorflow: keras and tensorflow and " in done.err
-    assert 'are not installed: pip install -e ".[keras]"' in done.err
+    assert 'are not installed: pip install "vgg16-parity[keras]"' in done.err
     done = vgg16("predict", CAT)
     assert done.status == 2
-    assert 'none is installed; expected pip install -e ".[torch]"' in done.err
+    assert 'none is installed; expected pip install "vgg16-parity[torch]"' in done.err
     done = vgg16("predict", CAT, "--runtime", "keras-jax")
-    assert 'pip install -e ".[jax]"' in done.err
+    assert 'pip install "vgg16-parity[jax]"' in done.err
 
 
 def test_a_pth_file_without_pytorch_is_one_line_with_the_remedy(

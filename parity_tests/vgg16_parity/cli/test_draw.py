@@ -80,7 +80,7 @@ def test_without_graphviz_keras_s_picture_is_one_line_that_says_what_to_install(
     done = vgg16("draw", "--out", tmp_path / "a.svg", "--kind", "keras")
     assert done.status == 2
     (line,) = done.err.splitlines()
-    assert 'pydot is not installed: pip install -e ".[draw]"' in line
+    assert 'pydot is not installed: pip install "vgg16-parity[draw]"' in line
     assert "Graphviz's program dot is not on the path: apt install graphviz" in line
     assert not list(tmp_path.iterdir())
 
@@ -92,7 +92,7 @@ def test_without_matplotlib_the_remedy_is_said(
     monkeypatch.setattr(drawing, "find_spec", lambda n: None if n == "matplotlib" else find_spec(n))
     done = vgg16("draw", "--out", tmp_path / "a.svg", "--kind", kind)
     assert done.status == 2
-    remedy = 'matplotlib is not installed: pip install -e ".[draw]"'
+    remedy = 'matplotlib is not installed: pip install "vgg16-parity[draw]"'
     assert done.err == f"vgg16: --kind {kind}: {remedy}\n"
     assert not list(tmp_path.iterdir())
 

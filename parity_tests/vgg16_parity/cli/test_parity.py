@@ -85,7 +85,7 @@ def test_the_report_names_weights_images_versions_and_flags(
         "layers",
     }
     assert report["rows"][2]["record"]["flags"]["op_determinism"] == "True"
-    assert report["rows"][3]["record"]["flags"]["op_determinism"] == "False"
+    assert report["rows"][4]["record"]["flags"]["exported from"] == "keras on tensorflow"
 
 
 @pytest.mark.slow
@@ -96,7 +96,8 @@ def test_without_a_terminal_the_table_is_plain_and_progress_goes_to_stderr(
     lines = out.splitlines()
     assert lines[0].split("  ")[0] == "runtime"
     assert [line.split()[1] for line in lines[1:9]] == ["holds"] * 8
-    assert lines[9] == "Parity holds: 8 runs within the errors predicted of the float64 arbiter."
+    assert [line.split(":")[0] for line in lines[9:13]] == [f"{name} (default)" for name in FOUR]
+    assert lines[13] == "Parity holds: 8 runs within the errors predicted of the float64 arbiter."
     assert "\x1b" not in out + err
     assert not any(character in out for character in "│┃─━")
     assert "arbiter" in err
@@ -132,9 +133,9 @@ def test_broken_parity_is_exit_status_1(vgg16: Command, tmp_path: Path) -> None:
 
 
 def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vgg16_parity.runtimes import registry
+    from vgg16_parity.runtimes import requirements
 
-    monkeypatch.setattr(registry, "find_spec", lambda _: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda _: None)
     done = vgg16("parity", "--configuration", "tiny")
     assert done.status == 1
     assert "Nothing was compared" in done.out

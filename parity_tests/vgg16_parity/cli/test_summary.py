@@ -13,7 +13,7 @@ import keras_impl.layer_summary
 import torch_impl.layer_summary
 from parity_tests.support.helpers import Command
 from vgg16_parity.cli.commands.summary import chosen
-from vgg16_parity.runtimes import registry
+from vgg16_parity.runtimes import requirements
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape, configuration
 from vgg16_spec.layer_summary import LayerSummary
 from vgg16_spec.layouts import keras_shape
@@ -173,13 +173,13 @@ def test_an_unknown_framework_is_one_line(vgg16: Command) -> None:
 @pytest.mark.parametrize(
     ("absent", "framework", "message"),
     [
-        (("torch",), "torch", 'torch is not installed: pip install -e ".[torch]"'),
+        (("torch",), "torch", 'torch is not installed: pip install "vgg16-parity[torch]"'),
         (
             ("tensorflow", "jax", "torch"),
             "keras",
-            'tensorflow is not installed: pip install -e ".[keras]"',
+            'tensorflow is not installed: pip install "vgg16-parity[keras]"',
         ),
-        (("onnx_ir",), "onnx", 'onnx_ir is not installed: pip install -e ".[torch]"'),
+        (("onnx_ir",), "onnx", 'onnx_ir is not installed: pip install "vgg16-parity[torch]"'),
     ],
 )
 def test_a_framework_that_is_missing_is_one_line(
@@ -189,7 +189,7 @@ def test_a_framework_that_is_missing_is_one_line(
     vgg16: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry, "find_spec", lambda n: None if n in absent else find_spec(n))
+    monkeypatch.setattr(requirements, "find_spec", lambda n: None if n in absent else find_spec(n))
     done = vgg16("summary", "--framework", framework)
     assert done.status == 2
     assert done.err == f"vgg16: --framework {framework}: {message}\n"

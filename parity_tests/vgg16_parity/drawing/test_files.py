@@ -116,7 +116,7 @@ def test_without_graphviz_the_remedy_is_said(
     with pytest.raises(BadInput) as caught:
         draw(tmp_path / "a.svg", kind="keras")
     assert str(caught.value) == (
-        '--kind keras: pydot is not installed: pip install -e ".[draw]"; '
+        '--kind keras: pydot is not installed: pip install "vgg16-parity[draw]"; '
         "Graphviz's program dot is not on the path: "
         "apt install graphviz, brew install graphviz or https://graphviz.org/download/"
     )

@@ -1,10 +1,9 @@
-"""A runtime on the GPU beside the CPU: judged by what both may be off, and reported."""
+"""A run on the GPU is compared with the CPU's by the errors of both, and reported."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from onnx_arbiter import compare
-from onnx_arbiter.compare import compare_runs
-from onnx_arbiter.limits import LIMITS
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import both, report, row
 from vgg16_parity import run
 from vgg16_parity.judge import layers
 from vgg16_parity.judge.gradients import run as gradients
-from vgg16_parity.records import Report, Row, Status, to_json
+from vgg16_parity.records import CaseVerdict, Report
 from vgg16_parity.report import html, schema
 from vgg16_parity.report.diff import diff_reports
+from vgg16_parity.report.json import Document, to_json
 from vgg16_parity.report.junit import junit
 from vgg16_parity.report.table import remarks, table
 from vgg16_parity.runtimes import process
@@ -34,49 +32,13 @@ from vgg16_spec.images.photographs import PHOTOGRAPHS
 pytestmark = pytest.mark.slow
 
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
-ARBITER = np.random.default_rng(0).standard_normal((3, 1000)) * 4
-DEVIATION = np.abs(np.random.default_rng(1).standard_normal((3, 1000))) + 0.1
-Z = LIMITS.deviations.limit
-
-
-@pytest.mark.parametrize(("factor", "passed"), [(0.99, True), (1.01, False)])
-def test_the_difference_is_held_and_not_the_distance_from_the_arbiter(
-    factor: float, passed: bool
-) -> None:
-    # Both as far off, to the same side: nothing between them.
-    ours, theirs = ARBITER + 100 * DEVIATION, ARBITER + 100 * DEVIATION
-    assert compare_runs(ours, theirs, ARBITER, DEVIATION).max_error == 0
-    ours[1, 77] += factor * Z * DEVIATION[1, 77]
-    for pair in ((ours, theirs), (theirs, ours)):
-        verdict = compare_runs(*pair, ARBITER, DEVIATION)
-        assert (verdict.passed, verdict.worst) == (passed, (1, 77))
-
-
-def test_what_a_relu_hides_of_the_difference_counts() -> None:
-    before = np.array([[-0.5, 0.25, -3.0]])
-    ours, theirs = np.array([[0.125, 0.25, 0.0]]), np.array([[0.0, 0.5, 0.0]])
-    deviation = np.array([[0.25, 0.25, 0.25]])
-    verdict = compare_runs(ours, theirs, before, deviation, relu=True)
-    # 0.125 is seen and at least 0.5 below zero is not.
-    assert verdict.deviations == pytest.approx((0.125 + 0.5) / 0.25)
-    assert verdict.worst == (0, 0)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_or_of_another_shape_never_passes(value: float) -> None:
-    broken = ARBITER.copy()
-    broken[2, 3] = value
-    for pair in ((broken, ARBITER), (ARBITER, broken), (broken, broken)):
-        assert not compare_runs(*pair, ARBITER, DEVIATION).passed
-    assert not compare_runs(ARBITER[:, :-1], ARBITER, ARBITER, DEVIATION).passed
-    assert not compare_runs(ARBITER[:, :0], ARBITER[:, :0], ARBITER[:, :0], DEVIATION[:, :0]).passed
 
 
 def gpu(monkeypatch: pytest.MonkeyPatch, checkpoint: Path | None = None) -> None:
-    """Have the CPU stand in for the GPU, with other weights if some are given."""
+    """Use the CPU in place of the GPU, with other weights if they are given."""
     real = process.work
 
-    def work(job: process.Job, **options: Any) -> process.Record:
+    def work(job: Any, **options: Any) -> process.Record:
         if job.device == "cuda":
             job = dataclasses.replace(job, device="cpu")
             if checkpoint is not None:
@@ -124,41 +86,46 @@ def test_a_gpu_that_differs_is_found_at_its_layer(
     assert on_gpu.first_wrong == "block3_conv2"
     local = [e.tap for e in on_gpu.beside_cpu[0].layers if e.local and not e.local.passed]
     assert local == ["block3_conv2"]
-    spread = [e.tap for e in on_gpu.beside_cpu[0].layers if not e.accumulated.passed]
+    accumulated = [e.tap for e in on_gpu.beside_cpu[0].layers if not e.accumulated.passed]
     taps = list(tiny.configuration.taps)
-    assert spread == taps[taps.index("block3_conv2") :]
+    assert accumulated == taps[taps.index("block3_conv2") :]
+
+
+def move_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add 1 to every value of the GPU before it is compared with the CPU's."""
+    real = compare.compare_runs
+
+    def moved(ours: Any, theirs: Any, *others: Any, **options: Any) -> Any:
+        return real(ours + 1, theirs, *others, **options)
+
+    monkeypatch.setattr(compare, "compare_runs", moved)
 
 
 def test_two_that_hold_and_differ_by_too_much_are_broken(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
 ) -> None:
     gpu(monkeypatch)
-    real = compare.compare_runs
-
-    def apart(ours: Any, theirs: Any, *others: Any, **options: Any) -> Any:
-        return real(ours + 1, theirs, *others, **options)
-
-    monkeypatch.setattr(compare, "beside", apart)
+    move_gpu(monkeypatch)
     _, row = two(tiny, depth="taps").rows
-    assert row.status == "broken"
+    assert (row.status, row.first_wrong) == ("broken", "block1_conv1")
     assert row.reason.startswith("block1_conv1 beside the CPU's: photographs: errors are")
 
 
-def test_a_cpu_that_is_wrong_is_told_beside_and_is_not_the_gpus_fault(
+def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
 ) -> None:
     gpu(monkeypatch)
-    real = layers.judge
-    statuses: Iterator[Status] = iter(("broken", "holds"))
+    move_gpu(monkeypatch)
+    real, judged = layers.judge_cases, list[tuple[CaseVerdict, ...]]()
 
-    def judge(*arguments: Any) -> Row:
-        return dataclasses.replace(real(*arguments), status=next(statuses))
+    def judge_cases(*arguments: Any) -> tuple[CaseVerdict, ...]:
+        cases = real(*arguments)
+        if not judged:  # the CPU's comes first
+            cases = tuple(dataclasses.replace(case, reason="wrong") for case in cases)
+        judged.append(cases)
+        return cases
 
-    def apart(ours: Any, theirs: Any, *others: Any, **options: Any) -> Any:
-        return compare_runs(ours + 1, theirs, *others, **options)
-
-    monkeypatch.setattr(layers, "judge", judge)
-    monkeypatch.setattr(compare, "beside", apart)
+    monkeypatch.setattr(layers, "judge_cases", judge_cases)
     cpu, on_gpu = two(tiny, depth="taps").rows
     assert (cpu.status, on_gpu.status) == ("broken", "holds")
     assert not on_gpu.beside_cpu[0].layers[0].accumulated.passed
@@ -224,8 +191,8 @@ def test_table_and_remarks_tell_the_devices_apart() -> None:
         ("torch", "holds", "strict, cuda"),
     ]
     assert remarks(both()) == [
-        "torch (strict, cuda): the same run twice gave other bits, from block3_conv2 on",
-        "torch (strict, cuda): beside the CPU, R 0.60 and Z 4.50 of what both may differ by",
+        "torch (strict, cuda): a second run gave other bits from block3_conv2 on",
+        "torch (strict, cuda): difference from the CPU: R 0.60 and Z 4.50 of what is predicted",
     ]
 
 
@@ -256,15 +223,16 @@ def test_a_report_of_both_tells_which_device_moved() -> None:
     older, newer = to_json(both()), to_json(both())
     newer["rows"][1]["cases"][0]["layers"][0]["accumulated"]["ratio"] *= 3
     newer["rows"][0]["record"]["repeats"] = "differs"
-    assert [str(move) for move in diff_reports(older, newer)] == [
+    moves = diff_reports(*(schema.decode(Document, each) for each in (older, newer)))
+    assert list(map(str, moves)) == [
         "torch (strict, cpu): repeats: equal → differs",
         "torch (strict, cuda): block1_conv1, accumulated ratio: 0.75 → 2.25",
     ]
 
 
 def test_a_report_of_the_gpu_can_be_held_against_one_of_the_cpu() -> None:
-    cpu, on_gpu = (to_json(report(row(device=device), device=device)) for device in ("cpu", "cuda"))
-    assert [str(move) for move in diff_reports(cpu, on_gpu)] == ["run: device: cpu → cuda"]
+    cpu, on_gpu = (Document.of(report(row(device=each), device=each)) for each in ("cpu", "cuda"))
+    assert list(map(str, diff_reports(cpu, on_gpu))) == ["run: device: cpu → cuda"]
 
 
 def test_the_command_line_takes_both(vgg16: Command) -> None:

@@ -1,4 +1,4 @@
-"""The arbiter is right: against plain loops, and against both frameworks in float64.
+"""The arbiter is right: it agrees with plain loops and with both frameworks in float64.
 
 Keras in float64 is checked in ``keras_checks``.
 """
@@ -102,10 +102,10 @@ def test_1x1_convolutions_and_odd_sizes_agree_with_pytorch() -> None:
 def test_images_of_a_batch_do_not_touch_each_other(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     together = reference.run_with_taps(tiny, images)["predictions"]
-    alone = np.concatenate(
+    single = np.concatenate(
         [reference.run_with_taps(tiny, images[i : i + 1])["predictions"] for i in (0, 1)]
     )
-    assert np.abs(together - alone).max() <= FLOAT64.limit * np.abs(alone).max()
+    assert np.abs(together - single).max() <= FLOAT64.limit * np.abs(single).max()
 
 
 def test_nan_comes_out_as_nan(tiny: Checkpoint, batch: Batch) -> None:

@@ -15,8 +15,10 @@ import pytest
 from onnx_arbiter.limits import LIMITS
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import everything, report, row
-from vgg16_parity.records import to_json
 from vgg16_parity.report.diff import MOVED, diff_reports
+from vgg16_parity.report.files import ReportFiles
+from vgg16_parity.report.json import Document, to_json
+from vgg16_parity.report.schema import decode
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 Change = Callable[[dict[str, Any]], None]
@@ -24,12 +26,17 @@ CAT = PHOTOGRAPHS[0].path
 QUICK = ("--configuration", "tiny", "--runtimes", "torch", "--quick", "--images", CAT)
 
 
+def moved(older: dict[str, Any], newer: dict[str, Any]) -> list[str]:
+    """The changes between two documents, as lines."""
+    return list(map(str, diff_reports(decode(Document, older), decode(Document, newer))))
+
+
 def lines(change: Change) -> list[str]:
     """What moved where a report that holds was changed."""
     older = to_json(report())
     newer = copy.deepcopy(older)
     change(newer)
-    return list(map(str, diff_reports(older, newer)))
+    return moved(older, newer)
 
 
 def first(document: dict[str, Any], kind: str = "accumulated") -> dict[str, Any]:
@@ -40,7 +47,7 @@ def first(document: dict[str, Any], kind: str = "accumulated") -> dict[str, Any]
 
 def test_nothing_moved_where_nothing_is_different() -> None:
     for made in (report(), everything()):
-        assert diff_reports(to_json(made), to_json(made)) == []
+        assert diff_reports(Document.of(made), Document.of(made)) == []
 
 
 def test_times_and_memory_do_not_count() -> None:
@@ -74,16 +81,16 @@ def test_from_and_to_zero_and_infinity_is_a_move(value: float | None, text: str)
     assert line.endswith(text)
     older, newer = to_json(report()), to_json(report())
     first(older)["ratio"] = value
-    assert len(diff_reports(older, newer)) == 1
+    assert len(moved(older, newer)) == 1
     first(newer)["ratio"] = value
-    assert diff_reports(older, newer) == []
+    assert moved(older, newer) == []
 
 
 def test_rows_that_appeared_vanished_or_changed_status() -> None:
-    older = to_json(report(row(), row("keras-jax"), row("keras-torch")))
+    older = Document.of(report(row(), row("keras-jax"), row("keras-torch")))
     absent = row("keras-jax", status="not run", cases=(), record=None)
-    newer = to_json(report(row(lane="default"), absent))
-    assert [str(move) for move in diff_reports(older, newer)] == [
+    newer = Document.of(report(row(lane="default"), absent))
+    assert list(map(str, diff_reports(older, newer))) == [
         "torch (default): appeared: none → holds",
         "keras-jax (strict): status: holds → not run",
         "torch (strict): vanished: holds → none",
@@ -124,6 +131,14 @@ def test_rows_that_appeared_vanished_or_changed_status() -> None:
             "case photographs: image 0, label: chelsea.png → dog.png",
         ),
         (
+            lambda newer: newer["cases"][0]["images"][0].update(top5=[7]),
+            "case photographs: image 0, top5: 281, 282, 285, 287, 292 → 7",
+        ),
+        (
+            lambda newer: newer["cases"][0]["images"].pop(),
+            "case photographs: image 0, label: chelsea.png → none",
+        ),
+        (
             lambda newer: newer["cases"].append({"name": "noise", "images": []}),
             "case noise: appeared: none → noise",
         ),
@@ -146,7 +161,7 @@ def test_a_kind_that_one_report_alone_has_is_one_line() -> None:
     for layer in newer["rows"][0]["cases"][0]["layers"]:
         layer["local"] = None
     newer["rows"][0]["gradients"] = to_json(everything())["rows"][-1]["gradients"]
-    assert [str(move) for move in diff_reports(older, newer)] == [
+    assert moved(older, newer) == [
         "torch (strict): local: 2 compared → none",
         "torch (strict): gradient: none → 2 compared",
         "torch (strict): parameter: none → 1 compared",
@@ -158,9 +173,7 @@ def test_a_gradient_moves_as_a_tap_does() -> None:
     older = to_json(everything())
     newer = copy.deepcopy(older)
     newer["rows"][-1]["gradients"][0]["velocity"]["ratio"] *= 2
-    assert [str(move) for move in diff_reports(older, newer)] == [
-        "torch (default): predictions.weight, velocity ratio: 0.3 → 0.6"
-    ]
+    assert moved(older, newer) == ["torch (default): predictions.weight, velocity ratio: 0.3 → 0.6"]
 
 
 def test_the_factor_says_why() -> None:
@@ -218,7 +231,7 @@ def test_two_options_that_name_one_file_are_refused_before_the_run(
         done = vgg16("parity", *QUICK, *named)
         assert done.status == 2
         assert "--html: " in done.err
-        assert "is --report too" in done.err
+        assert "is also --report" in done.err
 
 
 def test_a_report_is_not_written_over_an_input(
@@ -229,18 +242,16 @@ def test_a_report_is_not_written_over_an_input(
     picture.write_bytes(CAT.read_bytes())
     done = vgg16("parity", "--configuration", "tiny", "--images", picture, "--html", picture)
     assert done.status == 2
-    assert "is an input too" in done.err
+    assert "is also an input" in done.err
     assert picture.read_bytes() == CAT.read_bytes()
 
 
 def test_a_name_that_is_no_utf_8_is_written_as_an_escape(tmp_path: Path) -> None:
-    from vgg16_parity.cli.report_files import ReportFiles
-
     cases = report().cases
     image = dataclasses.replace(cases[0].images[0], label="\udcff.png")
     made = report(cases=(dataclasses.replace(cases[0], images=(image,)),))
     files = ReportFiles(tmp_path / "a.json", tmp_path / "a.html", tmp_path / "a.xml")
-    files.write(made, to_json(made), (), None)
+    files.write(made)
     document = json.loads((tmp_path / "a.json").read_text("utf-8"))
     assert document["cases"][0]["images"][0]["label"] == "\udcff.png"
 

@@ -21,8 +21,9 @@ from parity_tests.support.helpers import Command
 from parity_tests.support.reports import RECORD, decision, everything, report, row, verdict
 from vgg16_parity.records import CaseFacts, Image, Report
 from vgg16_parity.report import charts
-from vgg16_parity.report.diff import Change
 from vgg16_parity.report.html import page
+from vgg16_parity.report.json import Change
+from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def hostile() -> Report:
     case = dataclasses.replace(case, layers=(layer,))
     record = dataclasses.replace(RECORD, versions={HOSTILE: HOSTILE}, flags={HOSTILE: HOSTILE})
     made = row(HOSTILE, status="broken", reason=HOSTILE, cases=(case,), record=record)
-    weights = dataclasses.replace(report().weights, path=HOSTILE, metadata={HOSTILE: HOSTILE})
+    weights = dataclasses.replace(report().weights, path=HOSTILE, metadata=Metadata(*[HOSTILE] * 5))
     images = (Image(HOSTILE, HOSTILE, (1, 2, 3, 4, 5)),)
     return report(made, cases=(CaseFacts(HOSTILE, images),), weights=weights)
 
@@ -81,7 +82,7 @@ def test_everything_is_on_the_page() -> None:
         "2.50e-01",
         "torch 2.15.0",
         "deterministic_algorithms=True",
-        "never trained",
+        "untrained",
         "tiny.safetensors",
         "0123456789abcdef",
         "CC0-1.0",
@@ -131,8 +132,8 @@ def test_logits_alone_are_one_line_of_the_map_and_no_layer_is_alone() -> None:
     case = row().cases[0]
     layer = dataclasses.replace(case.layers[-1], local=None)
     quick = report(row(cases=(dataclasses.replace(case, layers=(layer,)),)))
-    assert list(charts.heat_map(quick.rows, "accumulated").lines) == ["predictions"]
-    assert charts.heat_map(quick.rows, "local").lines == {}
+    assert list(charts.heat_map(quick.rows, "accumulated")) == ["predictions"]
+    assert charts.heat_map(quick.rows, "local") == {}
     assert "No layer was run alone." in Text(page(quick)).text
 
 
@@ -158,14 +159,14 @@ def test_colours_are_of_the_ratios_logarithm(ratio: float, heat: float) -> None:
 
 
 def test_a_cell_fails_where_any_case_does_and_tells_which() -> None:
-    cells = charts.heat_map(everything().rows[:3], "accumulated").lines["block1_conv1"]
+    cells = charts.heat_map(everything().rows[:3], "accumulated")["block1_conv1"]
     good, bad, absent = cells
     assert good is not None
     assert bad is not None
     assert absent is None
-    assert (good.passed, good.ratio, good.deviations) == (True, "0.75", "5.00")
-    assert (bad.passed, bad.ratio, bad.deviations) == (False, "5.00", "31")
-    assert "photographs: 5.00 of the predicted size" in bad.title
+    assert (good.passed, good.ratio, good.deviations) == (True, 0.75, 5.0)
+    assert (bad.passed, bad.ratio, bad.deviations) == (False, 5.0, 31.0)
+    assert "photographs: 5.00 times the predicted size" in bad.title
     assert "✗ errors are 5 times" in bad.title
 
 
@@ -174,9 +175,9 @@ def test_one_case_that_fails_is_enough_and_the_worst_is_shown() -> None:
     layer = dataclasses.replace(good.layers[0], accumulated=verdict(2.5, 4.0, "too large"))
     bad = dataclasses.replace(good, case="noise", layers=(layer,))
     for cases in ((good, bad), (bad, good)):
-        (cell,) = charts.heat_map([row(cases=cases)], "accumulated").lines["block1_conv1"]
+        (cell,) = charts.heat_map([row(cases=cases)], "accumulated")["block1_conv1"]
         assert cell is not None
-        assert (cell.passed, cell.ratio, cell.deviations) == (False, "2.50", "5.00")
+        assert (cell.passed, cell.ratio, cell.deviations) == (False, 2.5, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +232,12 @@ def complaints(browser: Browser, file: Path, width: int, scheme: str) -> list[st
     page_width = tab.evaluate("document.documentElement.scrollWidth")
     if page_width > width:
         found.append(f"{page_width} pixels wide on a screen of {width}")
+    for cell in tab.locator(
+        "#runs tbody tr > :is(:nth-child(1), :nth-child(2), :nth-child(4), :nth-child(5))"
+    ).all():
+        box = cell.bounding_box()
+        if box is not None and not 0 <= box["x"] <= box["x"] + box["width"] <= width:
+            found.append(f"{cell.inner_text()!r} of a run is outside the screen")
     for name in ("img", "svg", ".cell.wrong"):
         if not tab.locator(name).first.is_visible():
             found.append(f"no {name} can be seen")

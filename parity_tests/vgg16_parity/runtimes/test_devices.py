@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from vgg16_parity import run
 from vgg16_parity.runtimes import worker
 from vgg16_parity.runtimes.devices import first_sentence, unusable
-from vgg16_parity.runtimes.process import Job, environment, used, work
+from vgg16_parity.runtimes.process import ExportJob, RunJob, environment, work, write_job
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
@@ -40,6 +39,10 @@ WRONG = [
     "CUDNN_STATUS_BAD_PARAM",
     "CUDA error: an illegal memory access was encountered",
 ]
+
+
+def job(folder: str) -> RunJob:
+    return RunJob(RUNTIMES["torch"], "strict", "", folder, "cuda", (), "logits")
 
 
 @pytest.mark.parametrize("said", UNUSABLE)
@@ -69,8 +72,7 @@ def test_a_worker_whose_framework_cannot_use_the_gpu_was_not_run(
         raise RuntimeError(f"{said}\nmore of it")
 
     monkeypatch.setattr(worker, "evaluator", refuse)
-    told = Job("run", RUNTIMES["torch"], "strict", "cuda", "", str(tmp_path))
-    (tmp_path / "job.json").write_text(json.dumps(asdict(told)))
+    write_job(job(str(tmp_path)), tmp_path / "job.json")
     assert worker.main(str(tmp_path / "job.json")) == 1
     record = json.loads((tmp_path / "record.json").read_text())
     assert record["error"] == f"RuntimeError: {said}"
@@ -78,18 +80,16 @@ def test_a_worker_whose_framework_cannot_use_the_gpu_was_not_run(
 
 
 def test_an_export_needs_no_gpu_and_sees_none() -> None:
-    told = Job("export", RUNTIMES["onnx-from-keras"], "strict", "cuda", "", "")
-    run_after = replace(told, task="run")
-    assert (used(told), used(run_after)) == ("cpu", "cuda")
-    assert environment(told)["CUDA_VISIBLE_DEVICES"] == ""
+    export = ExportJob(RUNTIMES["onnx-from-keras"], "strict", "", "", "")
+    assert environment(export)["CUDA_VISIBLE_DEVICES"] == ""
     outside = os.environ.get("CUDA_VISIBLE_DEVICES")
-    assert environment(run_after).get("CUDA_VISIBLE_DEVICES") == outside
+    assert environment(job("")).get("CUDA_VISIBLE_DEVICES") == outside
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux kills so")
-@pytest.mark.parametrize(("task", "end"), [("run", "SIGKILL"), ("export", "SIGSEGV")])
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGSEGV"])
 def test_a_death_for_another_reason_is_not_the_devices(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, task: Any, end: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str
 ) -> None:
     real = subprocess.run
 
@@ -99,7 +99,10 @@ def test_a_death_for_another_reason_is_not_the_devices(
         return real([sys.executable, "-c", code], **options)
 
     monkeypatch.setattr(subprocess, "run", start)
-    record = work(Job(task, RUNTIMES["torch"], "strict", "cuda", "", str(tmp_path / "job")))
+    folder = str(tmp_path / "job")
+    # A GPU may have been in use where the kernel killed; an export has none.
+    on_gpu, export = job(folder), ExportJob(RUNTIMES["torch"], "strict", "", folder, "")
+    record = work(on_gpu if end == "SIGKILL" else export)
     assert record.error
     assert not record.unavailable
 

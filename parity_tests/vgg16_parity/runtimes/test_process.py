@@ -15,11 +15,18 @@ import pytest
 
 from parity_tests.support.cuda import unusable
 from vgg16_parity import run
-from vgg16_parity.runtimes.lanes import LANES, lane
-from vgg16_parity.runtimes.process import Job, environment, read_job, work
+from vgg16_parity.runtimes.process import (
+    AnyJob,
+    ExportJob,
+    GradientJob,
+    RunJob,
+    environment,
+    read_job,
+    work,
+    write_job,
+)
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
@@ -27,16 +34,17 @@ pytestmark = pytest.mark.slow
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
-def job(folder: Path, **changes: Any) -> Job:
+def job(folder: Path, **changes: Any) -> RunJob:
     values: dict[str, Any] = {
-        "task": "run",
         "runtime": RUNTIMES["torch"],
         "lane": "strict",
         "device": "cpu",
         "checkpoint": str(folder / "none.safetensors"),
         "folder": str(folder / "job"),
+        "cases": (),
+        "depth": "logits",
     }
-    return Job(**values | changes)
+    return RunJob(**values | changes)
 
 
 def test_a_worker_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
@@ -47,9 +55,15 @@ def test_a_worker_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
-    written = job(tmp_path, cases=("/a", "/b"), depth="layers", model="/m")
-    work(written)
-    assert read_job(tmp_path / "job" / "job.json") == written
+    shared = (RUNTIMES["keras-jax"], "default", "/c", "/f")
+    jobs: tuple[AnyJob, ...] = (
+        RunJob(*shared, "cuda", ("/a", "/b"), "layers", "/m"),
+        ExportJob(*shared, "/m"),
+        GradientJob(*shared, "cuda", "/a"),
+    )
+    for written in jobs:
+        write_job(written, tmp_path / "job.json")
+        assert read_job(tmp_path / "job.json") == written
 
 
 def broken_worker(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -165,22 +179,3 @@ def test_the_strict_lane_wins_over_the_users_environment(
     assert strict["ONEDNN_DEFAULT_FPMATH_MODE"] == "STRICT"
     # The other is as it comes, from the user too.
     assert default["NVIDIA_TF32_OVERRIDE"] == "1"
-
-
-def test_lanes_have_a_mode_on_the_devices_that_they_exist_on() -> None:
-    modes = {
-        name: [None if (mode := entry.mode(device)) is None else mode.name for device in DEVICES]
-        for name, entry in LANES.items()
-    }
-    assert modes == {
-        "strict": ["float32", "float32"],
-        "default": ["float32", "tf32"],
-        "tf32": [None, "tf32"],
-        "bfloat16": ["bfloat16", "bfloat16"],
-        "float16": ["float16", "float16"],
-    }
-    with pytest.raises(BadInput, match="lane: 'fast' is unknown; expected one of strict, default"):
-        lane("fast")
-
-
-DEVICES: tuple[Any, ...] = ("cpu", "cuda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import tomllib
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from vgg16_parity import run
-from vgg16_parity.runtimes import registry
+from vgg16_parity.runtimes import registry, requirements
 from vgg16_parity.runtimes.registry import RUNTIMES, Runtime, own_port
+from vgg16_parity.runtimes.requirements import CHECKING, COMPUTING, EXPORTING, ONNX_RUNTIME
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
@@ -21,17 +23,19 @@ PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
     """Have the named modules look as if they were not installed."""
     real = importlib.util.find_spec
-    monkeypatch.setattr(registry, "find_spec", lambda name: None if name in absent else real(name))
+    monkeypatch.setattr(
+        requirements, "find_spec", lambda name: None if name in absent else real(name)
+    )
 
 
 def test_what_is_missing_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "keras", "tensorflow", "tf2onnx")
     assert RUNTIMES["torch"].missing() == ""
     assert RUNTIMES["keras-tensorflow"].missing() == (
-        'keras and tensorflow are not installed: pip install -e ".[keras]"'
+        'keras and tensorflow are not installed: pip install "vgg16-parity[keras]"'
     )
     assert RUNTIMES["onnx-from-keras"].missing() == (
-        'keras and tensorflow and tf2onnx are not installed: pip install -e ".[keras,onnx]"'
+        'keras and tensorflow and tf2onnx are not installed: pip install "vgg16-parity[keras,onnx]"'
     )
     assert [runtime.name for runtime in registry.installed()] == ["torch", "onnx-from-torch"]
 
@@ -46,18 +50,44 @@ def test_a_runtime_that_is_not_installed_is_a_row_of_the_report(
         ("keras-jax", "not run"),
         ("torch", "not run"),
     ]
-    assert 'pip install -e ".[jax]"' in report.rows[0].reason
+    assert 'pip install "vgg16-parity[jax]"' in report.rows[0].reason
     assert not report.holds
     assert report.summary == "Nothing was compared: no runtime could run."
 
 
-def test_every_module_that_a_runtime_needs_is_in_an_extra_that_it_names() -> None:
+def test_every_module_that_is_needed_is_in_an_extra_that_is_named() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    for runtime in RUNTIMES.values():
-        named = " ".join(line for extra in runtime.extras.split(",") for line in extras[extra])
-        for module in runtime.modules:
-            assert module.replace("_", "-") in named, (runtime.name, module)
+    for needed in (*COMPUTING.values(), *EXPORTING.values(), ONNX_RUNTIME, CHECKING):
+        named = " ".join(line for extra in needed.extras for line in extras[extra])
+        for module in needed.modules:
+            assert module.replace("_", "-") in named, (needed, module)
+
+
+@pytest.mark.parametrize(
+    ("absent", "backend"),
+    [((), "tensorflow"), (("tf2onnx",), "jax"), (("tensorflow", "jax2onnx"), "torch")],
+)
+def test_keras_exports_through_the_first_backend_that_can(
+    monkeypatch: pytest.MonkeyPatch, absent: tuple[str, ...], backend: str
+) -> None:
+    without(monkeypatch, *absent)
+    runtime = RUNTIMES["onnx-from-keras"]
+    assert (runtime.keras_backend, runtime.missing()) == (backend, "")
+    assert set(runtime.requirement.modules) >= {"keras", backend, "onnxruntime"}
+
+
+@pytest.mark.slow
+def test_the_record_names_the_backend_that_exported(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
+) -> None:
+    chosen = dataclasses.replace(RUNTIMES["onnx-from-keras"], backend="jax")
+    (row,) = run.run_parity(tiny, PICTURES, [chosen], depth="logits").rows
+    assert row.status == "holds", row.reason
+    assert row.record is not None
+    assert row.record.flags["exported from"] == "keras on jax"
+    assert {"jax", "jax2onnx"} <= set(row.record.versions)
+    assert "tensorflow" not in row.record.versions
 
 
 def test_an_unknown_runtime_is_refused() -> None:

@@ -73,7 +73,7 @@ def test_a_port_that_is_not_the_same_twice_is_told_by_its_first_tap(
     row = row_of(tiny, tmp_path, function)
     assert row.record is not None
     assert (row.record.repeats, row.record.differs_from) == (repeats, first)
-    said = f"mine:{function} (strict): the same run twice gave other bits, from {first} on"
+    said = f"mine:{function} (strict): a second run gave other bits from {first} on"
     assert (said in remarks(report(row))) is (repeats == "differs")
 
 
@@ -82,16 +82,6 @@ def test_only_the_strict_lane_is_run_twice(tiny: Checkpoint, tmp_path: Path) -> 
     assert row.record is not None
     assert row.record.repeats == ""
     assert "repeat" not in row.record.seconds
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RUNTIMES)
-def test_every_runtime_gives_the_same_bits_twice(tiny: Checkpoint, name: str) -> None:
-    if reason := RUNTIMES[name].missing():
-        pytest.skip(reason)
-    (row,) = run.run_parity(tiny, PICTURES[:1], [RUNTIMES[name]], depth="taps").rows
-    assert row.record is not None
-    assert (row.status, row.record.repeats) == ("holds", "equal")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vgg16_parity.runtimes import registry, settings
+from vgg16_parity.runtimes import requirements, settings
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_parity.runtimes.settings import Unavailable
@@ -197,9 +197,9 @@ def test_tensorflow_without_a_gpu_is_unavailable(
 def test_what_is_missing_is_remedied_for_the_device(
     monkeypatch: pytest.MonkeyPatch, runtime: str, cpu: str, cuda: str
 ) -> None:
-    monkeypatch.setattr(registry, "find_spec", lambda _name: None)
-    assert RUNTIMES[runtime].missing().endswith(f'pip install -e ".[{cpu}]"')
-    assert RUNTIMES[runtime].missing("cuda").endswith(f'pip install -e ".[{cuda}]"')
+    monkeypatch.setattr(requirements, "find_spec", lambda _name: None)
+    assert RUNTIMES[runtime].missing().endswith(f'pip install "vgg16-parity[{cpu}]"')
+    assert RUNTIMES[runtime].missing("cuda").endswith(f'pip install "vgg16-parity[{cuda}]"')
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,9 @@ def predict(
     place = require_one_of("--device", device, get_args(Device))
     if runtime_name is None:
         if not (available := installed()):
-            raise BadInput("runtime", "none is installed", 'pip install -e ".[torch]" or another')
+            raise BadInput(
+                "runtime", "none is installed", 'pip install "vgg16-parity[torch]" or another'
+            )
         chosen = available[0]
     else:
         chosen = runtime(runtime_name)

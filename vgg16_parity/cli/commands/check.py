@@ -17,11 +17,14 @@ def check(
     as_json: bool,
 ) -> int:
     """Whether an ONNX file is the checkpoint's network; 1 where it is not."""
-    from vgg16_parity.runtimes.registry import missing
+    from vgg16_parity.runtimes.requirements import CHECKING
 
-    if reason := missing(("onnx", "onnx_ir", "onnxruntime"), "torch,onnx"):
+    if reason := CHECKING.missing():
         raise BadInput("check", reason)
     require_file(model, "an ONNX model (.onnx)")
+    from vgg16_parity.shadowing import require_own_export
+
+    require_own_export()
     from vgg16_parity.cli.options import resolve
     from vgg16_parity.cli.pictures import named_pictures
     from vgg16_parity.onnx_check.check import check_model, lines, to_json

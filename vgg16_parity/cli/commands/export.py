@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.requirements import BACKENDS, EXPORTING
 from vgg16_spec.errors import BadInput, require_one_of
 
 _LONGEST_NUMBER: Final = 10
-_ALWAYS: Final = ("onnx", "onnx_ir", "onnxscript")
-# Who traces -> the modules that it needs, and what of this project to install to have them.
-_NEEDED: Final = {
-    "torch": (("torch", *_ALWAYS), "torch"),
-    "keras on tensorflow": (("keras", "tensorflow", "tf2onnx", *_ALWAYS), "keras"),
-    "keras on jax": (("keras", "jax", "jax2onnx", *_ALWAYS), "jax"),
-    "keras on torch": (("keras", "torch", *_ALWAYS), "keras,torch"),
-}
 
 
 def export(
@@ -32,35 +26,31 @@ def export(
     **options: Any,
 ) -> int:
     """An ONNX file or a bundle."""
-    from export import check_out, export_onnx
+    from vgg16_parity.shadowing import require_own_export
+
+    require_own_export()
+    from export import Options, check_out, write_export
     from export.constants import Framework
-    from export.options import Options
     from vgg16_parity.cli.options import resolve
 
     source = require_one_of("--framework", framework, get_args(Framework))
     options["batch"] = _batch(options["batch"])
     options["calibrate"] = _pictures(calibrate)
     # Refused before anything is waited for.
-    check_out(out, Options(**options))
+    chosen_options = Options(**options)
+    check_out(out, chosen_options)
     if source == "torch" and backend:
         raise BadInput("--backend", f"{backend} is Keras's", "--framework keras")
-    chosen = require_one_of("--backend", backend or "tensorflow", ("tensorflow", "jax", "torch"))
+    chosen = require_one_of("--backend", backend or "tensorflow", BACKENDS)
     tracer = f"keras on {chosen}" if source == "keras" else "torch"
     _check_installed(tracer)
     from export.graph.opset import check_opset
 
     check_opset(options["opset"])
     checkpoint = resolve(weights, configuration)
-    # This process is ours alone: the backend is chosen when Keras is imported, and a GPU would only
-    # be held and not used.
-    os.environ |= {
-        "CUDA_VISIBLE_DEVICES": "",
-        "JAX_PLATFORMS": "cpu",
-        "KERAS_BACKEND": chosen,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+    os.environ |= settings.environment(chosen)
     with working(f"export from {tracer}"):
-        model = export_onnx(source, checkpoint, out, **options)
+        model = write_export(source, checkpoint, out, chosen_options)
     files = _sizes(out)
     accuracy = _accuracy(out)
     if as_json:
@@ -95,9 +85,7 @@ def _pictures(folder: Path | None) -> tuple[Path, ...]:
 
 def _check_installed(tracer: str) -> None:
     """Raise ``BadInput``, with the remedy, where something that the export needs is missing."""
-    from vgg16_parity.runtimes.registry import missing
-
-    if reason := missing(*_NEEDED[tracer]):
+    if reason := EXPORTING[tracer].missing():
         raise BadInput(f"--framework {tracer}", reason)
 
 

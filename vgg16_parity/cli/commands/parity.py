@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from vgg16_parity.cli.console import print_json, print_table, working
-from vgg16_parity.cli.report_files import ReportFiles
+from vgg16_parity.cli.console import print_json, print_table, say, working
+from vgg16_parity.report.files import ReportFiles
 from vgg16_spec.errors import BadInput, require_one_of
 
 
@@ -29,8 +28,8 @@ def parity(
     """Run and judge; 1 where parity is broken or nothing was compared."""
     from vgg16_parity.cli.options import resolve
     from vgg16_parity.cli.pictures import named_pictures
-    from vgg16_parity.records import to_json
     from vgg16_parity.report.diff import diff_reports
+    from vgg16_parity.report.json import Document, to_json
     from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
     from vgg16_parity.run import DEVICES, run_parity
     from vgg16_parity.runtimes.lanes import lane
@@ -63,13 +62,11 @@ def parity(
         timeout=timeout,
         progress=working,
     )
-    document = to_json(report)
-    moves = None if older is None else diff_reports(older, document)
-    if moves is not None:
-        document["moved"] = [asdict(move) for move in moves]
-    files.write(report, document, pictures, moves)
+    moves = None if older is None else diff_reports(older, Document.of(report))
+    for path in files.write(report, pictures, moves):
+        say(f"report: {path}")
     if as_json:
-        print_json(document)
+        print_json(to_json(report, moves))
     else:
         print_table(COLUMNS, table(report), text_columns=TEXT_COLUMNS)
         for line in remarks(report):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vgg16_parity.cli.console import print_json, print_table, working
+from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.requirements import BACKENDS, COMPUTING, EXPORTING, Backend, Requirement
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
@@ -15,19 +17,8 @@ if TYPE_CHECKING:
 
 FRAMEWORKS: Final = ("keras", "torch", "onnx")
 _ALL: Final = "all"
-_ONNX: Final = ("onnx", "onnx_ir", "onnxscript")
-# Keras has the same layers on each of its backends.
-_BACKENDS: Final = {
-    "tensorflow": (("keras", "tensorflow"), "keras"),
-    "jax": (("keras", "jax"), "jax"),
-    "torch": (("keras", "torch"), "keras,torch"),
-}
-# Who traces the graph -> what that needs.
-_TRACERS: Final = {
-    "torch": (("torch", *_ONNX), "torch"),
-    "tensorflow": (("keras", "tensorflow", "tf2onnx", *_ONNX), "keras"),
-    "jax": (("keras", "jax", "jax2onnx", *_ONNX), "jax"),
-}
+# Who traces the graph, in order of preference.
+_TRACERS: Final[tuple[Backend, ...]] = ("torch", "tensorflow", "jax")
 
 
 def chosen(frameworks: Sequence[str]) -> tuple[str, ...]:
@@ -57,16 +48,22 @@ def summary(configuration: str, frameworks: Sequence[str], as_json: bool) -> int
 
 def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[LayerSummary]]:
     """Every framework's layers. Raises ``BadInput``, with the remedy, where one is missing."""
-    tracer = _first_installed("--framework onnx", _TRACERS) if "onnx" in frameworks else ""
+    tracer: Backend | None = None
+    if "onnx" in frameworks:
+        from vgg16_parity.shadowing import require_own_export
+
+        require_own_export()
+        ways = _on_keras(EXPORTING, _TRACERS) | {"torch": EXPORTING["torch"]}
+        tracer = _first_installed("--framework onnx", ways)
     # TensorFlow and PyTorch stay out of each other's process.
     with_torch = "torch" in frameworks or tracer == "torch"
-    backends = {"torch": _BACKENDS["torch"]} if with_torch else _BACKENDS
+    backends: Sequence[Backend] = ("torch",) if with_torch else BACKENDS
     if tracer in ("tensorflow", "jax"):
-        backends = {tracer: _BACKENDS[tracer]}
+        backends = (tracer,)
     if "torch" in frameworks:
-        _first_installed("--framework torch", {"torch": (("torch",), "torch")})
+        _first_installed("--framework torch", {"torch": COMPUTING["torch"]})
     quiet_keras(
-        _first_installed("--framework keras", backends)
+        _first_installed("--framework keras", _on_keras(COMPUTING, backends))
         if "keras" in frameworks
         else tracer or "torch"
     )
@@ -77,20 +74,22 @@ def describe(network: Configuration, frameworks: Sequence[str]) -> dict[str, lis
     return described
 
 
-def quiet_keras(backend: str = "") -> None:
+def quiet_keras(backend: Backend | None = None) -> None:
     """Set which backend Keras will have, the first that is installed unless given.
 
     This process is ours alone, and nothing is computed in it: a GPU would only be held.
     """
-    os.environ |= {
-        "CUDA_VISIBLE_DEVICES": "",
-        "JAX_PLATFORMS": "cpu",
-        "KERAS_BACKEND": backend or _first_installed("keras", _BACKENDS),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+    chosen = backend or _first_installed("keras", _on_keras(COMPUTING, BACKENDS))
+    os.environ |= settings.environment(chosen)
 
 
-def _ask(framework: str, network: Configuration, tracer: str) -> list[LayerSummary]:
+def _on_keras(
+    table: Mapping[str, Requirement], backends: Sequence[Backend]
+) -> dict[Backend, Requirement]:
+    return {backend: table[f"keras on {backend}"] for backend in backends}
+
+
+def _ask(framework: str, network: Configuration, tracer: Backend | None) -> list[LayerSummary]:
     if framework == "keras":
         from keras_impl.layer_summary import describe as keras_describe
 
@@ -104,11 +103,9 @@ def _ask(framework: str, network: Configuration, tracer: str) -> list[LayerSumma
     return onnx_describe(network, "torch" if tracer == "torch" else "keras")
 
 
-def _first_installed(option: str, ways: Mapping[str, tuple[tuple[str, ...], str]]) -> str:
+def _first_installed(option: str, ways: Mapping[Backend, Requirement]) -> Backend:
     """The first way for which everything is there; where none is, the first one's remedy."""
-    from vgg16_parity.runtimes.registry import missing
-
-    reasons = {way: missing(*needed) for way, needed in ways.items()}
+    reasons = {way: needed.missing() for way, needed in ways.items()}
     for way, reason in reasons.items():
         if not reason:
             return way

@@ -1,1 +1,1 @@
-"""Gradients and one step of SGD: the arbiter's, and how far a runtime's are from them."""
+"""Gradients and one SGD step: the arbiter's, and the errors of a runtime's."""

@@ -1,29 +1,34 @@
-"""Which way a runtime went at every kink, and whether rounding explains it.
+"""The side of every kink that a runtime took, and whether rounding explains it.
 
-Where a ReLU's input, or the difference of the two largest values of a pooling window, is within
-rounding of zero, a runtime may go the other way than the arbiter, and whole elements of its
-gradients then differ with full right. So the arbiter differentiates the branch that the runtime
-took, after this file has found that it took no other than rounding allows.
+A kink is where the derivative jumps: a ReLU at zero, and a pooling window whose two largest values
+are equal. If the arbiter is within rounding of a kink, a runtime may take the other side, and whole
+elements of its gradients then legitimately differ. The arbiter therefore differentiates along the
+runtime's own activation pattern, once this file has found that rounding explains the pattern.
 
-Every framework gives zero as the gradient of ReLU at zero, and gives a pooling window's gradient to
-the first of equal values, row by row (``docs/gradients.md``).
+All frameworks define the gradient of ReLU at zero as zero, and give a pooling window's gradient to
+the first of equal values in row-major order (``docs/measured/gradients.md``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.compare import MISSING
+from onnx_arbiter.error_model import Float64
+from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import reference
-from vgg16_parity.network.expectations import ArbiterCase
 from vgg16_spec.architecture import Configuration, Convolution, MaxPooling
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -31,33 +36,41 @@ class ActivationPattern:
     """One piece of the piecewise linear network.
 
     Attributes:
-        taps: the name of every layer with a ReLU -> its values, (N, C, H, W) or (N, features),
-            after the ReLU or before.
+        taps: name of every layer with a ReLU -> its values, (N, C, H, W) or (N, features), before
+            or after the ReLU.
     """
 
     taps: Mapping[str, NDArray[Any]]
 
     def passed(self, tap: str) -> NDArray[np.bool_]:
-        """Where the layer's ReLU lets its input through."""
+        """Where the layer's ReLU is open."""
         return np.asarray(self.taps[tap] > 0)
 
     def winners(self, tap: str) -> NDArray[np.intp]:
-        """Which value of each window pooling takes: (N, C, H // 2, W // 2, 1), 0 to 3."""
+        """The winner of each pooling window, (N, C, H // 2, W // 2, 1): 0 to 3."""
         winner: NDArray[np.intp] = reference.windows(self.taps[tap]).argmax(axis=-1)
         return winner[..., np.newaxis]
 
+    def rectifier(self, tap: str) -> Callable[[Float64], Float64]:
+        """A function that sets values to zero where the layer's ReLU is closed."""
+        passed = self.passed(tap)
+        return lambda values: np.where(passed, values, 0)
 
-def own_branch(
-    configuration: Configuration, expectation: ArbiterCase, mode: Mode
-) -> ActivationPattern:
-    """The branch that the arbiter itself takes."""
+    def pooling(self, tap: str) -> Callable[[Float64], Float64]:
+        """A function that takes each window's winner: (N, C, H, W) -> (N, C, H // 2, W // 2)"""
+        winners = self.winners(tap)
+        return lambda maps: _taken(maps, winners)
+
+
+def arbiter_pattern(configuration: Configuration, expectation: ArbiterCase) -> ActivationPattern:
+    """The arbiter's own activation pattern."""
     return ActivationPattern(
-        {tap: expectation.tap(tap, mode).before for tap in rectified(configuration)}
+        {tap: expectation.preactivation(tap) for tap in rectified(configuration)}
     )
 
 
 def rectified(configuration: Configuration) -> list[str]:
-    """The names of the layers that have a ReLU, in order."""
+    """The names of the layers with a ReLU, in order."""
     return [
         layer.name
         for layer in configuration.weighted_layers
@@ -65,89 +78,73 @@ def rectified(configuration: Configuration) -> list[str]:
     ]
 
 
-def pooled_taps(configuration: Configuration) -> dict[str, str]:
-    """The name of every pooling layer -> the convolution that it reads."""
-    layers = configuration.layers
-    return {
-        layer.name: before.name
-        for before, layer in pairwise(layers)
-        if isinstance(layer, MaxPooling)
-    }
-
-
 def first_unexplained_flip(
-    branch: ActivationPattern,
+    pattern: ActivationPattern,
     configuration: Configuration,
     expectation: ArbiterCase,
     mode: Mode,
     limit: Tolerance,
-) -> str:
-    """The first layer where a runtime's branch is none that rounding allows; empty where all are.
+) -> Finding | None:
+    """The first layer where rounding does not explain a runtime's activation pattern.
 
     Args:
-        branch: the runtime's.
+        pattern: the runtime's.
         configuration: the network.
-        expectation: what the arbiter has of the taps, with their predicted errors.
-        mode: the numeric mode that predicts them.
-        limit: Z, how many predicted standard deviations the arbiter's value may lie from the kink.
+        expectation: the arbiter's taps with their predicted errors.
+        mode: the numeric mode that the runtime computed in.
+        limit: Z, how many predicted standard deviations the arbiter may be from the kink.
     """
-    readers = {conv: pool for pool, conv in pooled_taps(configuration).items()}
-    wanted = rectified(configuration)
-    if unknown := [tap for tap in branch.taps if tap not in wanted]:
-        return f"no layer with a ReLU is called {', '.join(unknown)}"
-    for tap in wanted:
-        if tap not in branch.taps:
-            return f"{tap}: there is no such output"
+    pools = {
+        read.name: layer.name
+        for read, layer in pairwise(configuration.layers)
+        if isinstance(layer, MaxPooling)
+    }
+    taps = rectified(configuration)
+    if unknown := [tap for tap in pattern.taps if tap not in taps]:
+        return Finding(f"no layer with a ReLU is called {', '.join(unknown)}")
+    for tap in taps:
+        if tap not in pattern.taps:
+            return Finding(f"{tap}: {MISSING.reason}", tap)
         expected = expectation.tap(tap, mode)
-        shape = branch.taps[tap].shape
-        if shape != expected.before.shape:
-            return f"{tap}: its shape is {shape}, the arbiter's is {expected.before.shape}"
-        if not np.isfinite(branch.taps[tap]).all():
-            return f"{tap}: not all of its values are finite"
+        preactivation, shape = expected.preactivation, pattern.taps[tap].shape
+        if shape != preactivation.shape:
+            reason = f"{tap}: its shape is {shape}, the arbiter's is {preactivation.shape}"
+            return Finding(reason, tap)
+        if not np.isfinite(pattern.taps[tap]).all():
+            return Finding(f"{tap}: not all of its values are finite", tap)
         deviation = expected.accumulated.astype(np.float64)
-        for name, distances in (
-            (tap, _relu_distances(branch, tap, expected.before, deviation)),
-            (readers.get(tap, ""), _pool_distances(branch, tap, expected.before, deviation)),
-        ):
-            if name and (count := int(np.count_nonzero(distances > limit.limit))):
+        other_side = pattern.passed(tap) != (preactivation > 0)
+        distances = {tap: np.where(other_side, np.abs(preactivation) / deviation, 0.0)}
+        if tap in pools:
+            distances[pools[tap]] = _pool_distances(pattern, tap, preactivation, deviation)
+        for name, found in distances.items():
+            if count := int(np.count_nonzero(found > limit.limit)):
                 kind = "ReLUs" if name == tap else "windows"
-                return (
+                reason = (
                     f"{name}: {count} {kind} went another way than the arbiter, the clearest where "
-                    f"it is {distances.max():.3g} predicted standard deviations from the kink "
+                    f"it is {found.max():.3g} predicted standard deviations from the kink "
                     f"(limit {limit.limit:g})"
                 )
-    return ""
-
-
-def _relu_distances(
-    branch: ActivationPattern,
-    tap: str,
-    before: NDArray[np.float64],
-    deviation: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """How far the arbiter is from every ReLU's kink, where the runtime is on its other side."""
-    other = branch.passed(tap) != (before > 0)
-    return np.where(other, np.abs(before) / deviation, 0.0)
+                return Finding(reason, name)
+    return None
 
 
 def _pool_distances(
-    branch: ActivationPattern,
-    tap: str,
-    before: NDArray[np.float64],
-    deviation: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """By how much the arbiter prefers another value of a window than the runtime's winner."""
-    if before.ndim != 4:
-        return np.zeros(1)
-    values, errors = reference.windows(before), reference.windows(deviation)
-    theirs, ours = branch.winners(tap), values.argmax(axis=-1)[..., np.newaxis]
+    pattern: ActivationPattern, tap: str, preactivation: Float64, deviation: Float64
+) -> Float64:
+    """By how much the arbiter prefers another value of a window to the runtime's winner.
 
-    def taken(source: NDArray[Any], winner: NDArray[np.intp]) -> NDArray[Any]:
-        return np.take_along_axis(source, winner, axis=-1)
+    If the runtime's ReLU closes a whole window, its winner has no meaning; the arbiter's is then
+    within the limit of zero, or the ReLU was reported first.
+    """
+    theirs, ours = pattern.winners(tap), ActivationPattern({tap: preactivation}).winners(tap)
+    gap = np.maximum(_taken(preactivation, ours), 0) - np.maximum(_taken(preactivation, theirs), 0)
+    # Either of the two values may have an error of this size.
+    distances: Float64 = gap / (_taken(deviation, ours) + _taken(deviation, theirs))
+    return distances
 
-    gap = np.maximum(taken(values, ours), 0) - np.maximum(taken(values, theirs), 0)
-    # Each of the two may be off by as much.
-    scaled = gap / (taken(errors, ours) + taken(errors, theirs))
-    # Where every value is cut to zero, no gradient goes back through the window.
-    alive = taken(reference.windows(branch.passed(tap)), theirs)
-    return np.where(alive, scaled, 0.0)
+
+def _taken(maps: NDArray[_Scalar], winners: NDArray[np.intp]) -> NDArray[_Scalar]:
+    """One value of each window: (N, C, H, W) -> (N, C, H // 2, W // 2)"""
+    taken: NDArray[_Scalar] = np.take_along_axis(reference.windows(maps), winners, axis=-1)[..., 0]
+    return taken

@@ -1,4 +1,4 @@
-"""Gradients and a step of SGD in a worker process, added to a row of the report."""
+"""Gradients and an SGD step, computed in a worker process and judged."""
 
 from __future__ import annotations
 
@@ -7,70 +7,61 @@ from dataclasses import replace
 
 import numpy as np
 
+from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.gradients import verdicts
+from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import sgd_step
-from vgg16_parity.network.expectations import ArbiterCase
-from vgg16_parity.records import Row
+from vgg16_parity.records import GradientVerdict
 from vgg16_parity.runtimes.exchange import opened
-from vgg16_parity.runtimes.process import Job, Record, work
+from vgg16_parity.runtimes.process import GradientJob, Record, RunJob, work
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint
 
 
 def applies(runtime: Runtime, mode: Mode) -> bool:
-    """Whether a runtime has gradients, and computes in float32: no other mode is modelled."""
+    """Whether a runtime has gradients and computes in float32, the only mode that is modelled."""
     return not (runtime.onnx or runtime.port) and mode.name == "float32"
 
 
-def add_gradients(
-    row: Row,
-    job: Job,
+def run_gradients(
+    job: RunJob,
+    record: Record,
     checkpoint: Checkpoint,
     expectation: ArbiterCase,
     mode: Mode,
     timeout: float | None,
-) -> Row:
-    """The row with the gradients' verdicts, its status and its reason changed where they break it.
+) -> tuple[Record, tuple[GradientVerdict, ...], Finding | None]:
+    """Compute gradients and an SGD step in a worker, and judge them.
 
     Args:
-        row: what the forward pass found; its own reason stays first.
-        job: the forward pass's job.
-        checkpoint: the job's.
+        job: the job of the forward pass.
+        record: its record.
+        checkpoint: the job's checkpoint.
         expectation: the arbiter's forward pass on the job's first case, with every tap.
-        mode: the numeric mode to judge by.
-        timeout: as for ``vgg16_parity.runtimes.process.work``.
+        mode: the numeric mode that the runtime computes in.
+        timeout: seconds after which the worker is killed; None waits forever.
+
+    Returns:
+        The record with the cost of both workers, one verdict per tensor, and what is wrong.
     """
-    np.save(expectation.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expectation, mode))
-    folder = f"{job.folder}-gradients"
-    job = replace(job, task="gradients", folder=folder, cases=(str(expectation.folder),))
-    record = work(job, timeout=timeout)
-    together = _together(row.record or Record(), record)
-    if record.error:
-        reason = row.reason or f"gradients: {record.error}"
-        status = "failed" if row.status == "holds" else row.status
-        return replace(row, status=status, reason=reason, record=together)
     case = str(expectation.folder)
-    with opened(job.result(case, "branch")) as taps:
+    np.save(expectation.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expectation))
+    folder = f"{job.folder}-gradients"
+    again = GradientJob(job.runtime, job.lane, job.checkpoint, folder, job.device, case)
+    backward = work(again, timeout=timeout)
+    costs = {f"backward {stage}": seconds for stage, seconds in backward.seconds.items()}
+    peak_bytes = max(record.peak_bytes, backward.peak_bytes)
+    record = replace(record, seconds=record.seconds | costs, peak_bytes=peak_bytes)
+    if backward.error:
+        return record, (), Finding(f"gradients: {backward.error}", status="failed")
+    with opened(again.result(case, "branch")) as taps:
         results = verdicts.Results(
             taps,
-            verdicts.from_file(job.result(case, "gradients")),
-            verdicts.from_file(job.result(case, "parameters")),
-            verdicts.from_file(job.result(case, "velocity")),
+            verdicts.read_rows(again.result(case, "gradients")),
+            verdicts.read_rows(again.result(case, "parameters")),
+            verdicts.read_rows(again.result(case, "velocity")),
         )
-        found, first, reason = verdicts.judge(checkpoint, expectation, mode, results)
+        found, finding = verdicts.judge_gradients(checkpoint, expectation, mode, results)
     shutil.rmtree(folder)
-    row = replace(row, gradients=found, record=together)
-    if reason and row.status == "holds":
-        row = replace(row, status="broken", reason=reason, first_wrong=first)
-    return row
-
-
-def _together(forward: Record, backward: Record) -> Record:
-    """What it cost is the cost of both processes."""
-    costs = {f"backward {stage}": seconds for stage, seconds in backward.seconds.items()}
-    return replace(
-        forward,
-        seconds=forward.seconds | costs,
-        peak_bytes=max(forward.peak_bytes, backward.peak_bytes),
-    )
+    return record, found, finding

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.autograd import float64_gradients, float64_loss
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import FINITE_DIFFERENCES, FLOAT64
-from vgg16_parity.inputs import Case
-from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern, own_branch
+from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern, arbiter_pattern
 from vgg16_parity.judge.gradients.backward import IMAGES, backward
 from vgg16_parity.network import sgd_step
-from vgg16_parity.network.expectations import ArbiterCase, expect
+from vgg16_parity.network.prediction import expect
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
@@ -33,11 +33,11 @@ def forward(checkpoint: Checkpoint, images: NDArray[np.float32], folder: Path) -
 
 
 def gradients(
-    checkpoint: Checkpoint, expectation: ArbiterCase, branch: ActivationPattern | None = None
+    checkpoint: Checkpoint, expectation: ArbiterCase, pattern: ActivationPattern | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """The arbiter's, every tensor put together from its blocks, in its order."""
-    taken = branch or own_branch(checkpoint.configuration, expectation, FLOAT32)
-    labels = sgd_step.labels(expectation, FLOAT32)
+    taken = pattern or arbiter_pattern(checkpoint.configuration, expectation)
+    labels = sgd_step.labels(expectation)
     blocks: dict[str, list[NDArray[np.float64]]] = {}
     for block in backward(checkpoint, expectation, FLOAT32, taken, labels):
         assert block.start == sum(map(len, blocks.get(block.tensor, [])))
@@ -74,13 +74,13 @@ def test_it_agrees_with_autograd_in_float64_on_every_tensor(
     checkpoint, images = network
     expectation = forward(checkpoint, images, tmp_path)
     found = gradients(checkpoint, expectation)
-    labels = sgd_step.labels(expectation, FLOAT32)
+    labels = sgd_step.labels(expectation)
     assert_close(found, float64_gradients(checkpoint, images, labels))
 
 
 def test_it_goes_from_the_logits_down(tiny: Checkpoint, batch: Batch, tmp_path: Path) -> None:
     found = gradients(tiny, forward(tiny, batch(tiny), tmp_path))
-    # Of each layer the bias first: its gradient is the sum of what the weight's is a product of.
+    # Of each layer the bias comes first: its gradient is the sum of the weight gradient's factors.
     assert list(found) == [*reversed(list(tiny)), IMAGES]
 
 
@@ -88,7 +88,7 @@ def test_it_agrees_with_differences_of_the_loss(network: Network, tmp_path: Path
     checkpoint, images = network
     expectation = forward(checkpoint, images, tmp_path)
     found = gradients(checkpoint, expectation)
-    labels = sgd_step.labels(expectation, FLOAT32)
+    labels = sgd_step.labels(expectation)
     weights = {name: checkpoint[name].astype(np.float64) for name in checkpoint}
     start = weights | {IMAGES: images.astype(np.float64)}
     generator = np.random.default_rng(6)
@@ -108,13 +108,13 @@ def test_it_agrees_with_differences_of_the_loss(network: Network, tmp_path: Path
         assert error <= FINITE_DIFFERENCES.limit * np.linalg.norm(gradient), name
 
 
-def test_it_differentiates_the_branch_that_it_is_told(tiny: Checkpoint, tmp_path: Path) -> None:
-    # In constant images most pooling windows hold one value four times: all winners are right.
+def test_it_differentiates_along_the_given_pattern(tiny: Checkpoint, tmp_path: Path) -> None:
+    # In constant images, most pooling windows hold one value four times: every winner is right.
     images = np.ones((2, 3, 64, 64), np.float32)
     images[1] *= -2
     expectation = forward(tiny, images, tmp_path)
-    labels = sgd_step.labels(expectation, FLOAT32)
-    own = own_branch(tiny.configuration, expectation, FLOAT32)
+    labels = sgd_step.labels(expectation)
+    own = arbiter_pattern(tiny.configuration, expectation)
     generator = np.random.default_rng(7)
     noisy = {
         tap: values * (1 + 1e-9 * generator.standard_normal(values.shape))

@@ -1,4 +1,4 @@
-"""Every framework's gradients and step of SGD, in processes of their own, against the arbiter."""
+"""Every framework's gradients and SGD step, each in its own process, compared with the arbiter."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch_impl
 from mistakes.in_training import model_of
 from parity_tests.support.helpers import Command
 from vgg16_parity import records
+from vgg16_parity.report.json import to_json
 from vgg16_parity.run import run_parity
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
@@ -50,8 +51,8 @@ def test_gradients_and_a_step_agree_on_tiny(tiny: Checkpoint, name: str) -> None
 
 @pytest.mark.full
 def test_gradients_and_a_step_agree_at_full_size(full: Checkpoint, tmp_path: Path) -> None:
-    # By the command, so that the process that judges holds no framework. One photograph: float64
-    # goes backwards once for every image and runtime, since each takes a branch of its own.
+    # By the command, so that the judging process imports no framework. One photograph: the float64
+    # backward pass runs for each image and runtime, because each has its own activation pattern.
     path = tmp_path / "report.json"
     command = [sys.executable, "-m", "vgg16_parity", "parity", "--gradients", "--lanes", "strict"]
     chosen = ["--runtimes", ",".join(FULL_SIZE), "--images", str(PICTURES[0])]
@@ -103,7 +104,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
 
     real = process.environment
 
-    def environment(job: process.Job) -> dict[str, str]:
+    def environment(job: process.AnyJob) -> dict[str, str]:
         settings = real(job)
         return settings | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{settings['PYTHONPATH']}"}
 
@@ -113,7 +114,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
     assert (row.status, row.first_wrong) == ("broken", "fc2.weight")
     assert row.reason.startswith("the gradient of fc2.weight: errors are ")
     assert not report.holds
-    document = records.to_json(report)["rows"][0]["gradients"]
+    document = to_json(report)["rows"][0]["gradients"]
     wrong_ones = [entry["tensor"] for entry in document if not entry["gradient"]["passed"]]
     assert wrong_ones == ["fc2.weight"]
 
@@ -138,7 +139,7 @@ def test_the_model_is_left_as_it_was(tiny: Checkpoint) -> None:
     assert all(np.array_equal(taps[name], again[name]) for name in taps)
 
 
-# One row a pooling window, four values in it, row by row -> the gradient that each is given.
+# The four values of a pooling window in row-major order -> the gradient of each.
 TIES = (
     ((1.0, 3.0, 3.0, 2.0), (0.0, 1.0, 0.0, 0.0)),
     ((5.0, 5.0, 5.0, 5.0), (1.0, 0.0, 0.0, 0.0)),
@@ -147,11 +148,11 @@ TIES = (
 )
 
 KERAS_TIES = """
-import sys
+import json, sys
 import keras, numpy as np
 from keras_impl import gradients as impl
-from parity_tests.vgg16_parity.judge.gradients.test_run import TIES
 
+TIES = json.loads(sys.argv[1])
 maps = np.array([values for values, _ in TIES], np.float32).reshape(-1, 2, 2, 1)
 wanted = np.array([given for _, given in TIES]).reshape(maps.shape)
 images = keras.Input((2, 2, 1))
@@ -174,7 +175,7 @@ for inputs, outputs, given, expected in (
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_keras_goes_the_arbiters_way_at_exact_ties(backend: str) -> None:
     subprocess.run(
-        [sys.executable, "-c", KERAS_TIES],
+        [sys.executable, "-c", KERAS_TIES, json.dumps(TIES)],
         env=os.environ | {"KERAS_BACKEND": backend},
         cwd=Path(__file__).parents[4],
         check=True,

@@ -1,4 +1,4 @@
-"""What of training is judged wrong, and which tensor is named."""
+"""Which gradients and SGD steps are wrong, and which tensor is named."""
 
 from __future__ import annotations
 
@@ -21,18 +21,13 @@ from mistakes.in_training import (
     model_of,
     trained,
 )
-from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.expectations import ArbiterCase, Case
+from onnx_arbiter.limits import GRADIENT_LIMITS, STEP_LIMITS
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
-from vgg16_parity.inputs import Case
-from vgg16_parity.judge.gradients import verdicts
-from vgg16_parity.judge.gradients.activation_pattern import (
-    ActivationPattern,
-    first_unexplained_flip,
-)
-from vgg16_parity.judge.gradients.verdicts import Results
+from vgg16_parity.judge.gradients.verdicts import Results, judge_gradients
 from vgg16_parity.network import sgd_step
-from vgg16_parity.network.expectations import ArbiterCase, expect
+from vgg16_parity.network.prediction import expect
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 
@@ -52,22 +47,22 @@ def expectation(
 @pytest.fixture
 def run(tiny: Checkpoint, expectation: ArbiterCase) -> Callable[..., Results]:
     def results(**changes: Any) -> Results:
-        labels = sgd_step.labels(expectation, FLOAT32)
+        labels = sgd_step.labels(expectation)
         return trained(tiny, expectation.case.images, labels, **changes)
 
     return results
 
 
 def verdict_of(tiny: Checkpoint, expectation: ArbiterCase, results: Results) -> tuple[str, str]:
-    _, first, reason = verdicts.judge(tiny, expectation, FLOAT32, results)
-    return first, reason
+    _, finding = judge_gradients(tiny, expectation, FLOAT32, results)
+    return ("", "") if finding is None else (finding.first_wrong, finding.reason)
 
 
 def test_what_is_right_passes(
     tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
-    judged, first, reason = verdicts.judge(tiny, expectation, FLOAT32, run())
-    assert (first, reason) == ("", "")
+    judged, finding = judge_gradients(tiny, expectation, FLOAT32, run())
+    assert finding is None
     assert [verdict.tensor for verdict in judged] == [*reversed(list(tiny)), "images"]
     for verdict in judged[:-1]:
         assert verdict.parameter is not None
@@ -76,7 +71,7 @@ def test_what_is_right_passes(
         assert verdict.parameter.passed
         assert verdict.velocity.passed
         # Not by a bound so wide that everything passes.
-        assert verdict.gradient.ratio > LIMITS.ratio.limit / 100
+        assert verdict.gradient.ratio > GRADIENT_LIMITS.ratio.limit / 100
 
 
 def test_no_seed_gives_a_false_alarm(batch: Batch, tiny: Checkpoint, tmp_path: Path) -> None:
@@ -84,7 +79,7 @@ def test_no_seed_gives_a_false_alarm(batch: Batch, tiny: Checkpoint, tmp_path: P
         checkpoint = generate(tiny.configuration, seed)
         case = Case("photographs", batch(checkpoint), ("0", "1"))
         expectation = expect(checkpoint, case, [FLOAT32], tmp_path / str(seed))
-        results = trained(checkpoint, case.images, sgd_step.labels(expectation, FLOAT32))
+        results = trained(checkpoint, case.images, sgd_step.labels(expectation))
         assert verdict_of(checkpoint, expectation, results) == ("", ""), seed
 
 
@@ -116,12 +111,13 @@ def test_a_wrong_gradient_is_named(
     tensor: str,
     changes: dict[str, Change],
 ) -> None:
-    judged, first, reason = verdicts.judge(tiny, expectation, FLOAT32, run(changes=changes))
-    assert first == tensor
-    assert reason.startswith(f"the gradient of {tensor}: errors are ")
+    judged, finding = judge_gradients(tiny, expectation, FLOAT32, run(changes=changes))
+    assert finding is not None
+    assert finding.first_wrong == tensor
+    assert finding.reason.startswith(f"the gradient of {tensor}: errors are ")
     wrong = [verdict for verdict in judged if not verdict.gradient.passed]
     assert [verdict.tensor for verdict in wrong] == [tensor]
-    assert wrong[0].gradient.ratio > FAR * verdicts.LIMITS.ratio.limit
+    assert wrong[0].gradient.ratio > FAR * GRADIENT_LIMITS.ratio.limit
 
 
 def test_a_loss_that_is_summed_over_the_batch_is_wrong_from_the_logits_down(
@@ -129,10 +125,11 @@ def test_a_loss_that_is_summed_over_the_batch_is_wrong_from_the_logits_down(
 ) -> None:
     results = run()
     summed = {name: 2 * np.asarray(values[:]) for name, values in results.gradients.items()}
-    judged, first, _ = verdicts.judge(
+    judged, finding = judge_gradients(
         tiny, expectation, FLOAT32, replace(results, gradients=summed)
     )
-    assert first == "predictions.bias"
+    assert finding is not None
+    assert finding.first_wrong == "predictions.bias"
     assert not any(verdict.gradient.passed for verdict in judged)
 
 
@@ -149,58 +146,18 @@ def test_a_wrong_backward_pass_is_named_where_it_begins(
         results = run(model=exchanged(model, key, module))
         if tap.endswith("conv2"):
             taps = dict(results.taps)
-            whole = trained(
-                tiny, expectation.case.images, sgd_step.labels(expectation, FLOAT32)
-            ).taps
+            whole = trained(tiny, expectation.case.images, sgd_step.labels(expectation)).taps
             results = replace(results, taps=taps | {tap: whole[tap]})
         assert verdict_of(tiny, expectation, results)[0] == tensor
 
 
-def test_dropout_that_is_on_is_another_branch(
+def test_dropout_that_is_on_is_another_activation_pattern(
     tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
 ) -> None:
     model = exchanged(model_of(tiny), "classifier.2", DropoutOn())
     first, reason = verdict_of(tiny, expectation, run(model=model))
     assert first == "fc2"
     assert "ReLUs went another way than the arbiter" in reason
-
-
-def test_a_branch_may_differ_by_as_much_as_rounding_explains(
-    tiny: Checkpoint, expectation: ArbiterCase, run: Callable[..., Results]
-) -> None:
-    taps = dict(run().taps)
-    for distance, allowed in ((5.0, True), (50.0, False)):
-        expected = expectation.tap("block2_conv1", FLOAT32)
-        flat = np.array(taps["block2_conv1"])
-        # Where the arbiter is about so many deviations above zero, the runtime is below.
-        closest = np.abs(expected.before / expected.accumulated - distance).argmin()
-        there = np.unravel_index(closest, flat.shape)
-        scale = distance * expected.accumulated[there] / expected.before[there]
-        moved = _Nearer(expectation, "block2_conv1", there, float(scale))
-        flat[there] = 0
-        branch = ActivationPattern(taps | {"block2_conv1": flat})
-        reason = first_unexplained_flip(
-            branch, tiny.configuration, moved, FLOAT32, LIMITS.deviations
-        )
-        assert (reason == "") is allowed, reason
-        assert allowed or reason.startswith("block2_conv1: 1 ReLUs went another way")
-
-
-class _Nearer(ArbiterCase):
-    """An expectation with one value of a tap brought nearer to its kink."""
-
-    def __init__(self, whole: ArbiterCase, tap: str, there: Any, scale: float) -> None:
-        super().__init__(whole.case, whole.folder, whole.relus, whole.reached)
-        object.__setattr__(self, "_change", (tap, there, scale))
-
-    def tap(self, name: str, mode: Any) -> Any:
-        expected = super().tap(name, mode)
-        tap, there, scale = self.__dict__["_change"]
-        if name != tap:
-            return expected
-        before = np.array(expected.before)
-        before[there] *= scale
-        return replace(expected, before=before)
 
 
 def test_what_is_missing_unknown_or_misshapen_is_told(
@@ -224,7 +181,7 @@ def test_what_is_missing_unknown_or_misshapen_is_told(
         "no parameter is called fc9.bias",
     )
     bad = gradients | {"fc1.bias": np.full_like(gradients["fc1.bias"], np.nan)}
-    assert "32 of 32 values are not finite" in told(gradients=bad)[1]
+    assert "32 of its 32 values are not finite" in told(gradients=bad)[1]
     taps = {name: values for name, values in results.taps.items() if name != "block4_conv1"}
     assert told(taps=taps) == ("block4_conv1", "block4_conv1: there is no such output")
     assert "no parameter" not in told()[1]
@@ -275,14 +232,15 @@ def test_kerass_step_agrees_with_the_bridge_and_only_with_it(
 ) -> None:
     results = run()
     parameters, velocity = keras_step(tiny, results.gradients, scaled=scaled, decay=decay)
-    judged, _, reason = verdicts.judge(
+    judged, finding = judge_gradients(
         tiny, expectation, FLOAT32, replace(results, parameters=parameters, velocity=velocity)
     )
+    reason = finding.reason if finding else ""
     assert reason.startswith(f"the {what} of predictions.bias" if what else "")
     assert bool(reason) is bool(what)
     for verdict in judged[:-1]:
         assert verdict.velocity is not None
         assert verdict.parameter is not None
         if what:
-            assert verdict.velocity.ratio > FAR * verdicts.STEP_LIMITS.ratio.limit, verdict.tensor
+            assert verdict.velocity.ratio > FAR * STEP_LIMITS.ratio.limit, verdict.tensor
         assert verdict.parameter.passed is scaled, verdict.tensor

@@ -1,0 +1,164 @@
+"""The arbiter's answers for a case, kept in files so that no process holds more than one layer.
+
+Each case has a folder with ``images.npy`` and, for every tap, the pre-activation, the predicted
+standard deviations of each mode, and the values rounded to float32: the next layer's input where
+layers are compared locally. Workers and the comparison map these files into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_arbiter.activation import activate
+from onnx_arbiter.numeric_modes import Mode
+
+IMAGES: Final = "images"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A named batch.
+
+    Attributes:
+        name: the name in reports.
+        images: the network's input, (N, 3, H, W).
+        labels: the name of each image.
+        extreme: whether the values are so large or small that a mode may overflow on them.
+    """
+
+    name: str
+    images: NDArray[np.float32]
+    labels: tuple[str, ...]
+    extreme: bool = False
+
+    @property
+    def finite(self) -> bool:
+        """Whether every value is finite; otherwise there are no values to compare with."""
+        return bool(np.isfinite(self.images).all())
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The arbiter's values of one tap, and the error to expect of a runtime.
+
+    Attributes:
+        tap: the tap's name.
+        preactivation: the values before the ReLU, (N, C, H, W) or (N, features), float64.
+        relu: whether a ReLU follows.
+        accumulated: mode -> predicted standard deviation if the runtime computed all layers so far;
+            of the shape of ``preactivation``.
+        local: the same if the runtime got the arbiter's input of this layer, rounded.
+    """
+
+    tap: str
+    preactivation: NDArray[np.float64]
+    relu: bool
+    accumulated: Mapping[str, NDArray[np.float32]]
+    local: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The tap's values."""
+        return activate(self.preactivation, self.relu)
+
+
+@dataclass(frozen=True)
+class ArbiterTap:
+    """A tap's prediction in one mode, mapped from its files; attributes as in ``Prediction``."""
+
+    preactivation: NDArray[np.float64]
+    relu: bool
+    accumulated: NDArray[np.float32]
+    local: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ArbiterCase:
+    """The arbiter's answers for one case.
+
+    Attributes:
+        case: the case.
+        folder: the folder of its files.
+        relus: tap -> whether a ReLU ends it, in the network's order; the taps in the folder.
+        reached: tap -> largest magnitude of its pre-activation, in the network's order; every tap.
+    """
+
+    case: Case
+    folder: Path
+    relus: Mapping[str, bool]
+    reached: Mapping[str, float]
+
+    @property
+    def last(self) -> str:
+        """The last tap: the logits."""
+        return list(self.relus)[-1]
+
+    def beyond(self, mode: Mode) -> str:
+        """A message that names the first tap whose values overflow in a mode; empty if none do."""
+        for tap, largest in self.reached.items():
+            if largest > mode.largest:
+                return f"the arbiter's {tap} reaches {largest:.3g}, beyond {mode.name}"
+        return ""
+
+    def preactivation(self, tap: str) -> NDArray[np.float64]:
+        """A tap's pre-activation."""
+        return _load(self.folder / f"{tap}.preactivation.npy")
+
+    def tap(self, name: str, mode: Mode) -> ArbiterTap:
+        """A tap's prediction in one mode."""
+        return ArbiterTap(
+            self.preactivation(name),
+            self.relus[name],
+            _load(self.folder / f"{name}.{mode.name}.accumulated.npy"),
+            _load(self.folder / f"{name}.{mode.name}.local.npy"),
+        )
+
+
+def write_case(
+    case: Case, predictions: Iterable[Prediction], folder: Path, *, only: str = ""
+) -> ArbiterCase:
+    """Write the arbiter's answers for a case into a new folder.
+
+    Args:
+        case: the images.
+        predictions: every tap, in the network's order.
+        folder: created here.
+        only: the one tap to write, without the input of a next layer; all if empty.
+    """
+    folder.mkdir()
+    np.save(folder / f"{IMAGES}.npy", case.images)
+    relus, reached = {}, {}
+    for prediction in predictions:
+        tap = prediction.tap
+        reached[tap] = float(np.abs(prediction.preactivation).max(initial=0))
+        if only and tap != only:
+            continue
+        relus[tap] = prediction.relu
+        np.save(folder / f"{tap}.preactivation.npy", prediction.preactivation)
+        if not only:
+            np.save(folder / f"{tap}.given.npy", prediction.values.astype(np.float32))
+        for kind in ("accumulated", "local"):
+            for mode, deviation in getattr(prediction, kind).items():
+                np.save(folder / f"{tap}.{mode}.{kind}.npy", deviation)
+    return ArbiterCase(case, folder, relus, reached)
+
+
+def images(folder: Path) -> NDArray[np.float32]:
+    """The images of a case's folder, (N, 3, H, W)."""
+    return np.asarray(_load(folder / f"{IMAGES}.npy"))
+
+
+def given(folder: Path, taps: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """The input of the layer after each tap where layers are compared locally."""
+    return {tap: _load(folder / f"{tap}.given.npy") for tap in taps}
+
+
+def _load(path: Path) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped

@@ -1,0 +1,96 @@
+"""An activation pattern may differ from the arbiter's only as far as rounding explains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from onnx_arbiter.expectations import Case, Prediction, write_case
+from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.numeric_modes import MODES
+from vgg16_parity.judge.gradients.activation_pattern import (
+    ActivationPattern,
+    first_unexplained_flip,
+)
+from vgg16_parity.judge.row import Finding
+from vgg16_spec.architecture import Configuration
+
+FLOAT32 = MODES["float32"]
+Z = LIMITS.deviations.limit
+NETWORK = Configuration("small", ("3-2", "3-2"), hidden_units=4, input_size=4, classes=3)
+SHAPES = {
+    "block1_conv1": (1, 2, 4, 4),
+    "block2_conv1": (1, 2, 2, 2),
+    "fc1": (1, 4),
+    "fc2": (1, 4),
+}
+SIZE = 2.0**-10
+
+# The runtime's values of a tap and the arbiter's, both changed in place.
+Change = Callable[[NDArray[np.float64], NDArray[np.float64]], None]
+
+
+def flip(folder: Path, tap: str, change: Change) -> Finding | None:
+    """What is found where a tap of the runtime and of the arbiter have been changed."""
+    generator = np.random.default_rng(8)
+    values = {name: 1 + generator.random(shape) for name, shape in SHAPES.items()}
+    taps = {name: array.copy() for name, array in values.items()}
+    change(taps[tap], values[tap])
+    deviations = {name: np.full(array.shape, SIZE, np.float32) for name, array in values.items()}
+    predictions = [
+        Prediction(name, array, True, {"float32": deviations[name]}, {"float32": deviations[name]})
+        for name, array in values.items()
+    ]
+    case = Case("noise", np.ones((1, 3, 4, 4), np.float32), ("noise",))
+    expectation = write_case(case, predictions, folder / "case")
+    return first_unexplained_flip(
+        ActivationPattern(taps), NETWORK, expectation, FLOAT32, LIMITS.deviations
+    )
+
+
+@pytest.mark.parametrize("tap", ["block2_conv1", "fc2"])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("distance", "explained"), [(0.99 * Z, True), (1.01 * Z, False)])
+def test_a_relu_may_flip_within_the_limit_of_its_kink(
+    tmp_path: Path, tap: str, sign: int, distance: float, explained: bool
+) -> None:
+    def change(runtime: NDArray[np.float64], arbiter: NDArray[np.float64]) -> None:
+        runtime.flat[1], arbiter.flat[1] = -sign, sign * distance * SIZE
+
+    found = flip(tmp_path, tap, change)
+    assert (found is None) is explained
+    if found is not None:
+        assert found.first_wrong == tap
+        assert found.reason.startswith(f"{tap}: 1 ReLUs went another way")
+
+
+@pytest.mark.parametrize(("distance", "explained"), [(1.99 * Z, True), (2.01 * Z, False)])
+def test_a_window_may_take_another_winner_within_the_limit_of_both_values(
+    tmp_path: Path, distance: float, explained: bool
+) -> None:
+    # The window of the upper left: the runtime takes its second value, the arbiter its first.
+    def change(runtime: NDArray[np.float64], arbiter: NDArray[np.float64]) -> None:
+        runtime[0, 1, 0, :2], arbiter[0, 1, 0, :2] = (3, 4), (4, 4 - distance * SIZE)
+
+    found = flip(tmp_path, "block1_conv1", change)
+    assert (found is None) is explained
+    if found is not None:
+        assert found.first_wrong == "block1_pool"
+        assert found.reason.startswith("block1_pool: 1 windows went another way")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_tap_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None:
+    def change(runtime: NDArray[np.float64], arbiter: NDArray[np.float64]) -> None:
+        runtime.flat[2] = value
+
+    found = flip(tmp_path, "fc1", change)
+    assert found == Finding("fc1: not all of its values are finite", "fc1")
+
+
+def test_without_a_change_nothing_is_found(tmp_path: Path) -> None:
+    assert flip(tmp_path, "fc1", lambda _runtime, _arbiter: None) is None

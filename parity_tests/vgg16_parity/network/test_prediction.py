@@ -1,0 +1,177 @@
+"""The predicted errors of VGG16's layers are those that rounding causes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onnx_arbiter.error_model import ErrorVariance
+from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.numeric_modes import MODES, Mode
+from parity_tests.support.helpers import Batch, assert_taps_hold
+from parity_tests.support.tolerances import FLOAT32_TAPS, MODEL_FIT, ONE_TERM
+from vgg16_parity.network import prediction, reference
+from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
+from vgg16_spec.architecture import MaxPooling, configuration
+from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint.seeded import generate
+from vgg16_spec.logits import softmax
+
+FLOAT32 = MODES["float32"]
+
+
+def rms_deviations(
+    checkpoint: Checkpoint, images: np.ndarray, mode: str = "float32"
+) -> list[float]:
+    """The rms of the predicted standard deviations of every tap."""
+    return [
+        float(np.sqrt(np.square(tap.accumulated[mode], dtype=np.float64).mean()))
+        for tap in predict(checkpoint, images, [MODES[mode]])
+    ]
+
+
+def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    # Noise far above float32's rounding on the images, through the float64 arbiter.
+    images = batch(tiny)[:1].astype(np.float64)
+    draw = np.random.default_rng(4)
+    size = 1e-3
+    exact = reference.run_with_taps(tiny, images)
+    noisy = [
+        reference.run_with_taps(tiny, images + size * draw.standard_normal(images.shape))
+        for _ in range(60)
+    ]
+
+    class Noise(ErrorVariance):
+        """Starts from the noise instead of from exact images."""
+
+        def __init__(self, mode: Mode, images: np.ndarray) -> None:
+            super().__init__(mode, images)
+            self.accumulated = np.full(images.shape, size**2, np.float32) / np.float32(
+                FLOAT32.sums**2 / 3
+            )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "ErrorVariance", Noise)
+        predicted = list(predict(tiny, images))
+    # Further on, errors of neighbours are no longer independent, which the model takes them for.
+    for tap in predicted[:2]:
+        errors = np.stack([run[tap.tap] - exact[tap.tap] for run in noisy])
+        own = np.where(tap.preactivation > 0, tap.accumulated["float32"], 0).astype(np.float64)
+        ratio = np.sqrt(np.square(errors).mean() / np.square(own).mean())
+        assert 1 / ONE_TERM.limit < ratio < ONE_TERM.limit, tap.tap
+
+
+def test_the_first_layers_error_is_its_own(tiny: Checkpoint, batch: Batch) -> None:
+    first = next(predict(tiny, batch(tiny)))
+    assert np.array_equal(first.accumulated["float32"], first.local["float32"])
+
+
+def test_a_local_error_is_smaller_than_an_accumulated_one(tiny: Checkpoint, batch: Batch) -> None:
+    for tap in list(predict(tiny, batch(tiny), list(MODES.values())))[1:]:
+        for mode in MODES:
+            local, accumulated = (
+                np.square(values[mode], dtype=np.float64).mean()
+                for values in (tap.local, tap.accumulated)
+            )
+            assert local < accumulated, (tap.tap, mode)
+
+
+def test_pooling_takes_the_error_of_the_element_that_won(tiny: Checkpoint, batch: Batch) -> None:
+    taps = {tap.tap: tap for tap in predict(tiny, batch(tiny))}
+    for layer in tiny.configuration.layers:
+        if isinstance(layer, MaxPooling):
+            pooled = taps[layer.name]
+            read = list(taps.values())[list(taps).index(layer.name) - 1]
+            rows, columns = np.indices(pooled.preactivation.shape[2:])
+            for image, channel in np.ndindex(pooled.preactivation.shape[:2]):
+                values, deviation = read.preactivation[image, channel], read.accumulated["float32"]
+                for row, column in zip(rows.flat, columns.flat, strict=True):
+                    window = np.s_[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+                    won = values[window].argmax()
+                    assert (
+                        pooled.preactivation[image, channel, row, column]
+                        == values[window].flat[won]
+                    )
+                    expected = deviation[image, channel][window].flat[won]
+                    assert pooled.accumulated["float32"][image, channel, row, column] == expected
+
+
+def test_nothing_of_the_error_passes_where_relu_cuts_far_below_zero(batch: Batch) -> None:
+    # A first layer whose outputs are all cut: the second reads exact zeros.
+    seeded = generate(configuration("tiny"))
+    tensors = {name: Tensor.of(np.array(seeded[name])) for name in seeded}
+    tensors["block1_conv1.bias"] = Tensor.of(np.full(4, -1e3, np.float32))
+    dead = Checkpoint(seeded.configuration, seeded.metadata, tensors)
+    images = batch(seeded)
+    second = list(predict(dead, images))[1]
+    bias = np.abs(dead["block1_conv2.bias"]).max()
+    length = dead["block1_conv2.weight"][0].size
+    own = FLOAT32.sums * np.sqrt(length / 9) * bias
+    assert second.accumulated["float32"].max() <= own * (1 + MODEL_FIT.limit * FLOAT32.sums)
+
+
+@pytest.mark.parametrize(
+    ("mode", "least", "most"),
+    # Unit roundoffs against float32's: 2^13 for 11 bits, 2^16 for 8, sums aside.
+    [("tf32", 2**9, 2**14), ("float16", 2**9, 2**14), ("bfloat16", 2**12, 2**17)],
+)
+def test_modes_with_fewer_bits_predict_that_much_more(
+    tiny: Checkpoint, batch: Batch, mode: str, least: float, most: float
+) -> None:
+    images = batch(tiny)
+    for fewer, single in zip(
+        rms_deviations(tiny, images, mode), rms_deviations(tiny, images), strict=True
+    ):
+        assert least < fewer / single < most
+
+
+def test_the_smallest_numbers_are_not_predicted_exact(tiny: Checkpoint) -> None:
+    # Nothing in, nothing out: a runtime may still flush what is smaller than a normal number.
+    tensors = {name: Tensor.of(np.zeros_like(tiny[name])) for name in tiny}
+    nothing = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    for mode in MODES.values():
+        for tap in predict(nothing, np.zeros((1, 3, 64, 64), np.float32), [mode]):
+            assert (tap.accumulated[mode.name] >= np.float32(mode.smallest)).all()
+
+
+def test_predicting_several_modes_at_once_changes_none(tiny: Checkpoint, batch: Batch) -> None:
+    images = batch(tiny)
+    together = list(predict(tiny, images, list(MODES.values())))
+    for mode in MODES.values():
+        for one, all_modes in zip(predict(tiny, images, [mode]), together, strict=True):
+            for kind in ("accumulated", "local"):
+                single, joint = (getattr(tap, kind)[mode.name] for tap in (one, all_modes))
+                difference = np.abs(single - joint).max()
+                assert difference <= FLOAT32_TAPS.limit * single.max(), (one.tap, mode.name)
+
+
+def test_an_error_of_logits_goes_through_the_softmax(tiny: Checkpoint, batch: Batch) -> None:
+    logits, _ = predict_logits(tiny, batch(tiny))
+    logits *= 3
+    draw = np.random.default_rng(5)
+    deviation = (1e-4 * (1 + draw.random(logits.shape))).astype(np.float32)
+    exact = softmax(logits)
+    noisy = [softmax(logits + deviation * draw.standard_normal(logits.shape)) for _ in range(400)]
+    observed = np.sqrt(np.square(np.stack(noisy) - exact).mean(axis=0))
+    ratios = observed / through_softmax(logits, deviation, exact)
+    assert 1 / ONE_TERM.limit < np.median(ratios) < ONE_TERM.limit
+    # And in float32, its own rounding is within it.
+    single = softmax(logits.astype(np.float32)).astype(np.float32)
+    own = through_softmax(logits, np.zeros_like(deviation), exact)
+    assert np.sqrt(np.square((single - exact) / own).mean()) < LIMITS.ratio.limit
+
+
+def test_a_filter_that_has_died_raises_no_alarm(tiny: Checkpoint, batch: Batch) -> None:
+    # Its weights' squares are zero in float32.
+    import torch_impl
+
+    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
+    tensors["block2_conv1.weight"].read()[0] *= np.float32(1e-24)
+    tensors["block2_conv1.bias"].read()[0] = 0
+    dead = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    model = torch_impl.VGG("tiny")
+    torch_impl.load_checkpoint(model, dead)
+    images = batch(tiny)
+    assert_taps_hold(dead, images, torch_impl.run_with_taps(model, images))

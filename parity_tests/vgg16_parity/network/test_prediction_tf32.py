@@ -1,0 +1,119 @@
+"""The predicted errors of TF32 are those of its operands, rounded to nearest or truncated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+from differences.arithmetic import tf32
+from onnx_arbiter.expectations import Prediction
+from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.numeric_modes import MODES, Mode
+from parity_tests.support.helpers import Batch
+from parity_tests.support.tolerances import MODEL_FIT, ONE_TERM
+from vgg16_parity.network import reference
+from vgg16_parity.network.prediction import predict
+from vgg16_spec.architecture import Convolution, Dense
+from vgg16_spec.checkpoint import Checkpoint, Tensor
+
+Operands: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
+# TF32 of hardware that always rounds to nearest.
+NEAREST = replace(MODES["tf32"], name="tf32 to the nearest", truncation_bias=0.0)
+
+
+def ratios(
+    predictions: list[Prediction], taps: Mapping[str, np.ndarray], mode: Mode, kind: str
+) -> list[float]:
+    """rms(error) over rms(predicted) of every tap."""
+    found = []
+    for tap in predictions:
+        deviation = getattr(tap, kind)[mode.name].astype(np.float64)
+        own = np.where((tap.preactivation > 0) | (not tap.relu), deviation, 0)
+        errors = taps[tap.tap] - tap.values
+        found.append(float(np.sqrt(np.square(errors).mean() / np.square(own).mean())))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
+)
+def test_tf32_predicts_what_its_operands_do(
+    tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
+) -> None:
+    images = batch(tiny)
+    predictions = list(predict(tiny, images, [mode]))
+    taps = tf32.run_with_operands(tiny, images, rounded)
+    for ratio in ratios(predictions, taps, mode, "accumulated"):
+        assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
+
+
+@pytest.mark.parametrize(
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
+)
+def test_tf32_predicts_what_the_operands_of_a_single_layer_do(
+    tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
+) -> None:
+    images = batch(tiny)
+    local = {}
+    for evaluated in reference.walk(tiny, images):
+        layer = evaluated.layer
+        if isinstance(layer, Convolution | Dense):
+            weight, bias = (tiny[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+            given = rounded(evaluated.inputs.astype(np.float32))
+            outputs = reference.multiply(layer, rounded(weight), given)
+            outputs += reference.for_channels(bias, outputs)
+            local[layer.name] = np.maximum(outputs, 0) if evaluated.relu else outputs
+    weighted = [tap for tap in predict(tiny, images, [mode]) if tap.tap in local]
+    assert len(weighted) == len(tiny.configuration.taps) - 5
+    for ratio in ratios(weighted, local, mode, "local"):
+        assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
+
+
+def test_the_mean_loss_of_a_layers_outputs_by_truncation_is_predicted(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    # In the first layer, along the prediction: the noise of rounding is in all other directions.
+    images = batch(tiny)
+    first = next(predict(tiny, images, [MODES["tf32"], NEAREST]))
+    cut, rounded = (
+        np.square(first.local[mode.name], dtype=np.float64) for mode in (MODES["tf32"], NEAREST)
+    )
+    predicted = np.sqrt(cut - rounded)
+    weight = tf32.truncated(tiny["block1_conv1.weight"])
+    layer = tiny.configuration.layers[0]
+    assert isinstance(layer, Convolution)
+    products = reference.multiply(layer, weight, tf32.truncated(images))
+    bias = reference.for_channels(tiny["block1_conv1.bias"], products)
+    nearer = -(products + bias - first.preactivation) * np.sign(first.preactivation - bias)
+    slope = float((nearer * predicted).sum() / np.square(predicted).sum())
+    assert 1 / ONE_TERM.limit < slope < ONE_TERM.limit
+
+
+def test_a_bias_is_not_truncated(tiny: Checkpoint, batch: Batch) -> None:
+    # With weights of zero, outputs are the biases, which are added after the products.
+    tensors = {
+        name: Tensor.of(tiny[name] if name.endswith(".bias") else np.zeros_like(tiny[name]))
+        for name in tiny
+    }
+    biases = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    for tap in predict(biases, batch(tiny), [MODES["tf32"], NEAREST]):
+        assert np.array_equal(tap.local["tf32"], tap.local[NEAREST.name]), tap.tap
+
+
+def test_tf32_passes_whether_operands_are_rounded_or_truncated(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    images = batch(tiny)
+    predictions = list(predict(tiny, images, [MODES["tf32"], NEAREST]))
+    rounded, cut = (
+        tf32.run_with_operands(tiny, images, operands)
+        for operands in (tf32.nearest, tf32.truncated)
+    )
+    assert max(ratios(predictions, rounded, MODES["tf32"], "accumulated")) < LIMITS.ratio.limit
+    # Truncation adds up: without the mean, the last layers would be called wrong.
+    assert min(ratios(predictions, cut, NEAREST, "accumulated")[-3:]) > LIMITS.ratio.limit

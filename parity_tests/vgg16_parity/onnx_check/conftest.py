@@ -1,0 +1,40 @@
+"""The tiny network as exported, and with a mistake planted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+
+from export import export_onnx
+from mistakes.in_onnx import Edit
+from parity_tests.support.graphs.checked import Planted, check
+from parity_tests.support.graphs.exports import remembered_traces
+from vgg16_parity.onnx_check.check import CheckReport
+from vgg16_spec.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="package", autouse=True)
+def traced_once() -> Iterator[None]:
+    with remembered_traces():
+        yield
+
+
+@pytest.fixture(scope="package")
+def exported(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_onnx("keras", tiny, tmp_path_factory.mktemp("own") / "model.onnx")
+
+
+@pytest.fixture
+def planted(exported: Path, tiny: Checkpoint, tmp_path: Path) -> Planted:
+    """Edit the exported network and check it."""
+
+    def edited(edit: Edit) -> CheckReport:
+        model = onnx.load(exported)
+        edit(model)
+        onnx.save(model, tmp_path / "edited.onnx")
+        return check(tmp_path / "edited.onnx", tiny)
+
+    return edited

@@ -1,0 +1,213 @@
+"""A graph that differs from the network is reported at the node where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from export import export_onnx
+from mistakes.in_onnx import Edit, append, node_of, remove
+from onnx_arbiter.limits import LIMITS
+from parity_tests.support.graphs.checked import Planted, check, wrong_weights
+from vgg16_spec.architecture import configuration
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.seeded import generate
+
+MISTAKES: dict[str, tuple[Edit, str]] = {}
+
+
+def mistake(problem: str) -> Callable[[Edit], Edit]:
+    """An edit, and the graph's problem that it is to be found by."""
+
+    def add(edit: Edit) -> Edit:
+        MISTAKES[edit.__name__] = (edit, problem)
+        return edit
+
+    return add
+
+
+@mistake("MaxPool block1_pool: max pooling where block1_conv2's ReLU was expected")
+def a_relu_is_missing(model: onnx.ModelProto) -> None:
+    remove(model, "block1_conv2_relu")
+
+
+@mistake("Gemm fc2: a dense layer where fc1's ReLU was expected")
+def a_hidden_relu_is_missing(model: onnx.ModelProto) -> None:
+    remove(model, "fc1_relu")
+
+
+@mistake("Relu last: a ReLU where the end of the graph was expected")
+def a_relu_is_too_many(model: onnx.ModelProto) -> None:
+    append(model, onnx.helper.make_node("Relu", ["logits"], ["last"], "last"))
+
+
+@mistake("AveragePool block3_pool: average pooling where block3_pool's max pooling was expected")
+def pooling_is_of_averages(model: onnx.ModelProto) -> None:
+    node_of(model, "block3_pool").op_type = "AveragePool"
+
+
+def set_numbers(model: onnx.ModelProto, node: str, attribute: str, numbers: list[int]) -> None:
+    (found,) = (entry for entry in node_of(model, node).attribute if entry.name == attribute)
+    found.ints[:] = numbers
+
+
+@mistake("MaxPool block5_pool: strides 1×1, expected 2×2 (block5_pool)")
+def pooling_has_another_stride(model: onnx.ModelProto) -> None:
+    set_numbers(model, "block5_pool", "strides", [1, 1])
+
+
+@mistake("Conv block2_conv1: pads 0, 0, 0, 0, expected 1, 1, 1, 1 (block2_conv1)")
+def a_convolution_has_no_padding(model: onnx.ModelProto) -> None:
+    set_numbers(model, "block2_conv1", "pads", [0] * 4)
+
+
+@mistake("Conv block4_conv2: strides 2×2, expected 1×1 (block4_conv2)")
+def a_convolution_has_another_stride(model: onnx.ModelProto) -> None:
+    set_numbers(model, "block4_conv2", "strides", [2, 2])
+
+
+@mistake("Conv block5_conv1: says that its kernels are (5, 5), they are (3, 3)")
+def a_convolution_contradicts_itself(model: onnx.ModelProto) -> None:
+    set_numbers(model, "block5_conv1", "kernel_shape", [5, 5])
+
+
+@mistake("Conv block2_conv1: no bias, where block2_conv1 has one")
+def a_bias_is_missing(model: onnx.ModelProto) -> None:
+    del node_of(model, "block2_conv1").input[2]
+
+
+@mistake("Softmax s2: a softmax where the end of the graph was expected")
+def softmax_is_taken_twice(model: onnx.ModelProto) -> None:
+    make = onnx.helper.make_node
+    append(model, make("Softmax", ["logits"], ["s1"], "s1"), make("Softmax", ["s1"], ["s2"], "s2"))
+
+
+@mistake(
+    "Tanh block1_conv1_relu: an operation that the network has none like, "
+    "where block1_conv1's ReLU was expected"
+)
+def another_activation_is_used(model: onnx.ModelProto) -> None:
+    node_of(model, "block1_conv1_relu").op_type = "Tanh"
+
+
+@mistake("Conv block1_conv1: works along (N, C, W, H), expected (N, C, H, W)")
+def height_and_width_are_exchanged(model: onnx.ModelProto) -> None:
+    turn = onnx.helper.make_node("Transpose", ["images"], ["turned"], "turn", perm=[0, 1, 3, 2])
+    node_of(model, "block1_conv1").input[0] = "turned"
+    model.graph.node.insert(0, turn)
+
+
+@mistake("Gemm fc1: reads values in an order that no layer of the network uses")
+def values_are_mixed_before_fc1(model: onnx.ModelProto) -> None:
+    flatten, make = node_of(model, "flatten"), onnx.helper.make_node
+    for name, sizes in (("mixing", [-1, 8, 6]), ("flat", [-1, 48])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), name))
+    index = list(model.graph.node).index(flatten)
+    mixed = make("Reshape", [flatten.input[0], "mixing"], ["mixed"], "mixed")
+    turned = make("Transpose", ["mixed"], ["turned"], "turned", perm=[0, 2, 1])
+    last = make("Reshape", ["turned", "flat"], [flatten.output[0]], "last")
+    model.graph.node.remove(flatten)
+    for node in (last, turned, mixed):
+        model.graph.node.insert(index, node)
+
+
+@mistake("Add shortcut: joins two paths, where the network has one")
+def there_is_a_shortcut(model: onnx.ModelProto) -> None:
+    after = node_of(model, "block1_pool")
+    shortcut = onnx.helper.make_node("Add", ["block1_conv1", "block1_conv2"], ["sum"], "shortcut")
+    model.graph.node.insert(list(model.graph.node).index(after), shortcut)
+    after.input[0] = "sum"
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_graph_that_differs_is_named_where_it_does(name: str, planted: Planted) -> None:
+    edit, problem = MISTAKES[name]
+    report = planted(edit)
+    assert report.graph.problems[0] == problem
+    assert not report.matches
+    assert not report.numbers.passed or name == "a_relu_is_too_many"
+
+
+def test_the_weights_are_compared_past_a_difference_of_the_graph(planted: Planted) -> None:
+    report = planted(a_relu_is_missing)
+    assert wrong_weights(report) == {}
+    verdict = report.numbers.verdict
+    assert verdict is not None
+    assert verdict.ratio > 100 * LIMITS.ratio.limit
+
+
+def test_another_configuration_is_told(exported: Path) -> None:
+    narrow = replace(configuration("A", classes=10), hidden_units=32, input_size=96)
+    report = check(exported, generate(narrow))
+    assert report.graph.problems[0] == "the images are (any, 3, 64, 64), expected (any, 3, 96, 96)"
+    assert "Conv block1_conv1: 4 outputs, expected 64 (block1_conv1)" in report.graph.problems
+    assert report.numbers.verdict is None
+    assert report.numbers.reason.startswith("ONNX Runtime does not run it (")
+
+
+@pytest.fixture(scope="module")
+def pictures(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported network that takes pictures of any size."""
+    path = tmp_path_factory.mktemp("pictures") / "model.onnx"
+    return export_onnx("keras", tiny, path, input="uint8", resize=True)
+
+
+def attribute(node: str, name: str, value: object) -> Edit:
+    def edit(model: onnx.ModelProto) -> None:
+        (found,) = [entry for entry in model.graph.node if entry.name == node]
+        kept = [entry for entry in found.attribute if entry.name != name]
+        found.ClearField("attribute")
+        found.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+
+    return edit
+
+
+def constant(name: str, values: np.ndarray) -> Edit:
+    def edit(model: onnx.ModelProto) -> None:
+        (tensor,) = [entry for entry in model.graph.initializer if entry.name == name]
+        tensor.CopyFrom(numpy_helper.from_array(values, name))
+
+    return edit
+
+
+PREPROCESSING: dict[str, tuple[Edit, str]] = {
+    "no antialiasing": (
+        attribute("pixels_resized", "antialias", 0),
+        "Resize pixels_resized: resizes without antialiasing, unlike the recipe",
+    ),
+    "nearest": (
+        attribute("pixels_resized", "mode", "nearest"),
+        "Resize pixels_resized: does not resize linearly, as the recipe does",
+    ),
+    "another size": (
+        constant("shorter", np.array([80], np.int64)),
+        "Resize pixels_resized: resizes to another size than the recipe does",
+    ),
+    "off the centre": (
+        constant("half", np.array(0.7, np.float32)),
+        "Slice pixels_cropped: crops elsewhere than in the centre",
+    ),
+    "mean off by a level": (
+        constant("pixel_mean", np.array((0.485 + 1 / 255, 0.456, 0.406), np.float32)),
+        "preprocessing: not that of the recipe torchvision, which the weights expect",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PREPROCESSING)
+def test_a_mistake_in_the_preprocessing_is_named(
+    pictures: Path, tiny: Checkpoint, tmp_path: Path, kind: str
+) -> None:
+    edit, problem = PREPROCESSING[kind]
+    model = onnx.load(pictures)
+    edit(model)
+    onnx.save(model, tmp_path / "edited.onnx")
+    report = check(tmp_path / "edited.onnx", tiny)
+    assert problem in report.graph.problems
+    assert not report.matches

@@ -1,0 +1,255 @@
+"""The walk follows the network, whichever exporter wrote the file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+import keras_impl
+import torch_impl
+from export import export_onnx
+from mistakes.in_onnx import append, change_weight, node_of, remove
+from parity_tests.support.graphs.checked import PICTURES, Planted, check, wrong_weights
+from vgg16_parity.onnx_check.check import lines
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.names import torchvision_keys
+
+
+@pytest.fixture(scope="module", autouse=True)
+def keras_on_torch(
+    tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """Keras's own export on its PyTorch backend, in a process that runs while other tests do."""
+    path = tmp_path_factory.mktemp("keras-torch") / "model.onnx"
+    code = (
+        "import sys, numpy, keras_impl\n"
+        "from vgg16_spec.checkpoint.checkpoint import open_checkpoint\n"
+        "model = keras_impl.functional('tiny', kernel_initializer='zeros')\n"
+        "keras_impl.load_checkpoint(model, open_checkpoint(sys.argv[1]))\n"
+        "model(numpy.zeros((1, 64, 64, 3), numpy.float32))\n"
+        "model.export(sys.argv[2], format='onnx', verbose=False)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tiny.file), str(path)],
+        env=os.environ | {"KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield path, process
+    process.kill()
+    process.communicate()
+
+
+OWN: dict[str, tuple[dict[str, Any], str]] = {
+    "nchw": ({}, "NCHW, logits"),
+    "nhwc": ({"layout": "nhwc"}, "NHWC, logits"),
+    "probabilities": ({"output": "probabilities"}, "NCHW, probabilities"),
+    "pixels": ({"input": "uint8"}, "NHWC, logits, preprocessing inside"),
+    "pictures": (
+        {"input": "uint8", "resize": True},
+        "NHWC, logits, preprocessing, resize inside",
+    ),
+    "taps": ({"taps": True, "output": "probabilities"}, "NCHW, probabilities"),
+    "batch": ({"batch": 3}, "NCHW, logits"),
+    "old opset": ({"opset": 13}, "NCHW, logits"),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_our_own_exports_match(kind: str, tiny: Checkpoint, tmp_path: Path) -> None:
+    options, words = OWN[kind]
+    report = check(export_onnx("keras", tiny, tmp_path / "model.onnx", **options), tiny)
+    assert lines(report)[:2] == [
+        f"graph: as the checkpoint's network ({words})",
+        "weights: 32 of 32 equal",
+    ]
+    assert report.matches, lines(report)
+    assert report.numbers.verdict is not None
+
+
+def test_a_bundle_and_a_file_beside_its_checkpoint_match(tiny: Checkpoint, tmp_path: Path) -> None:
+    bundle = export_onnx("torch", tiny, tmp_path / "bundle", test_data=False)
+    assert check(bundle, tiny).matches
+    assert check(bundle.parent / "1" / bundle.name, tiny).matches
+
+
+def test_the_caffe_recipe_inside_the_graph_matches(tiny: Checkpoint, tmp_path: Path) -> None:
+    caffe = tiny.with_recipe("caffe")
+    path = export_onnx("keras", caffe, tmp_path / "model.onnx", input="uint8")
+    assert check(path, caffe).matches
+    report = check(path, tiny)
+    problem = "preprocessing: not that of the recipe torchvision, which the weights expect"
+    assert report.graph.problems == (problem,)
+    assert not report.numbers.passed
+    assert not report.matches
+
+
+@contextmanager
+def exporters_own_warnings() -> Iterator[None]:
+    """PyTorch's exporters warn of themselves, and of the size that `torch_impl.VGG` checks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean")
+        yield
+
+
+def from_torch(checkpoint: Checkpoint, path: Path, *, dynamo: bool) -> None:
+    model = torch_impl.VGG("tiny")
+    torch_impl.load_checkpoint(model, checkpoint)
+    images = torch.zeros(7, 3, 64, 64)  # a fixed batch, which the graph may state again
+    with exporters_own_warnings():
+        if dynamo:
+            torch.onnx.export(model.eval(), (images,), path, dynamo=True, verbose=False)
+        else:
+            free = {"x": {0: "batch"}}
+            torch.onnx.export(
+                model.eval(), (images,), path, dynamo=False, input_names=["x"], dynamic_axes=free
+            )
+
+
+def from_torchvision(checkpoint: Checkpoint, path: Path) -> None:
+    torchvision = pytest.importorskip("torchvision", reason="needs torchvision")
+    plan: list[int | str] = []
+    for block in checkpoint.configuration.column:
+        plan += [*(int(conv.partition("-")[2]) for conv in block.split()), "M"]
+    model = torchvision.models.VGG(torchvision.models.vgg.make_layers(plan), init_weights=False)
+    # What torchvision fixes to VGG16's own sizes.
+    model.avgpool = torch.nn.AdaptiveAvgPool2d((2, 2))
+    shapes = (checkpoint[f"{layer}.weight"].shape for layer in ("fc1", "fc2", "predictions"))
+    for index, (outputs, inputs) in zip((0, 3, 6), shapes, strict=True):
+        model.classifier[index] = torch.nn.Linear(inputs, outputs)
+    keys = torchvision_keys(checkpoint.configuration)
+    model.load_state_dict({k: torch.tensor(checkpoint[n]) for n, k in keys.items()})
+    free = ({0: torch.export.Dim("batch")},)
+    with exporters_own_warnings():
+        torch.onnx.export(
+            model.eval(),
+            (torch.zeros(2, 3, 64, 64),),
+            path,
+            dynamo=True,
+            dynamic_shapes=free,
+            verbose=False,
+        )
+
+
+def from_keras(checkpoint: Checkpoint, path: Path, **options: Any) -> None:
+    import tensorflow as tf
+    import tf2onnx
+
+    model = keras_impl.functional("tiny", kernel_initializer="zeros", **options)
+    keras_impl.load_checkpoint(model, checkpoint)
+    images = [tf.TensorSpec((None, 64, 64, 3), tf.float32, name="x")]
+    function = tf.function(lambda x: model(x, training=False), input_signature=images)
+    tf2onnx.convert.from_function(function, input_signature=images, output_path=str(path))
+
+
+FOREIGN: dict[str, tuple[Callable[[Checkpoint, Path], None], str]] = {
+    "torchvision": (from_torchvision, "NCHW, logits"),
+    "pytorch": (lambda c, path: from_torch(c, path, dynamo=True), "NCHW, logits"),
+    "torchscript": (lambda c, path: from_torch(c, path, dynamo=False), "NCHW, logits"),
+    "tf2onnx": (from_keras, "NHWC, probabilities"),
+    "tf2onnx logits": (lambda c, p: from_keras(c, p, classifier_activation=None), "NHWC, logits"),
+}
+
+
+@pytest.mark.parametrize("exporter", FOREIGN)
+def test_other_exporters_files_match(exporter: str, tiny: Checkpoint, tmp_path: Path) -> None:
+    export, words = FOREIGN[exporter]
+    export(tiny, tmp_path / "model.onnx")
+    report = check(tmp_path / "model.onnx", tiny)
+    assert lines(report)[0] == f"graph: as the checkpoint's network ({words})"
+    assert report.matches, lines(report)
+
+
+def test_keras_on_torch_matches_and_its_fc1_order_is_known(
+    keras_on_torch: tuple[Path, subprocess.Popen[str]], tiny: Checkpoint
+) -> None:
+    path, process = keras_on_torch
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    report = check(path, tiny)
+    assert lines(report)[0] == "graph: as the checkpoint's network (NHWC, probabilities)"
+    assert report.matches, lines(report)
+    model = onnx.load(path)
+    (fc1,) = (entry for entry in model.graph.initializer if list(entry.dims) == [48, 32])
+    values = np.ascontiguousarray(tiny["fc1.weight"].T)
+    fc1.CopyFrom(numpy_helper.from_array(values, fc1.name))
+    onnx.save(model, path)
+    report = check(path, tiny)
+    problem = "fc1's inputs in CHW order where the graph flattens HWC"
+    assert wrong_weights(report) == {"fc1.weight": problem}
+    assert f"weights: fc1.weight ({fc1.name}): {problem}" in lines(report)
+    assert not report.numbers.passed
+
+
+def test_a_quantised_network_is_called_so_and_its_weights_are_not_called_missing(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    path = export_onnx("keras", tiny, tmp_path / "out", precision="int8", calibrate=PICTURES)
+    report = check(path, tiny)
+    assert not report.matches
+    assert any("reads quantised weights, which are not" in text for text in report.graph.problems)
+    assert "weights: 32 not compared, behind what the graph has there" in lines(report)
+    assert not any("is not in the graph" in line for line in lines(report))
+
+
+def test_a_softmax_is_fine_and_the_images_shape_may_stay_open(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        append(model, onnx.helper.make_node("Softmax", ["logits"], ["s1"], "s1"))
+        for size in model.graph.input[0].type.tensor_type.shape.dim:
+            size.Clear()
+
+    report = planted(edit)
+    assert (report.graph.layout, report.graph.output) == ("nchw", "probabilities")
+    assert report.matches, lines(report)
+
+
+def test_dense_weights_may_be_either_way_round(planted: Planted, tiny: Checkpoint) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        change_weight("fc1.weight", lambda a: a.T)(model)
+        (flag,) = node_of(model, "fc1").attribute
+        flag.i = 0
+
+    assert planted(edit).matches
+
+
+def test_convolutions_in_place_of_the_dense_layers_match(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        remove(model, "flatten")
+        for name, size in (("fc1", 2), ("fc2", 1), ("predictions", 1)):
+            node = node_of(model, name)
+            node.op_type = "Conv"
+            del node.attribute[:]
+            shape = (-1, 12 if name == "fc1" else 32, size, size)
+            change_weight(f"{name}.weight", partial(np.reshape, shape=shape))(model)
+        del model.graph.value_info[:]
+        node_of(model, "predictions").output[0] = "maps"
+        model.graph.node.append(onnx.helper.make_node("Flatten", ["maps"], ["logits"]))
+
+    report = planted(edit)
+    assert report.matches, lines(report)
+
+
+def test_maps_that_no_memory_holds_are_reported(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        for size in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+            size.dim_value = 1_000_000
+
+    report = planted(edit)
+    assert "too large to follow" in report.graph.problems[-1]
+    assert not report.matches

@@ -1,0 +1,97 @@
+"""Weights that differ from the checkpoint's are reported with what happened to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+
+from mistakes.in_onnx import change_weight, node_of
+from parity_tests.support.graphs.checked import Planted, wrong_weights
+from vgg16_parity.onnx_check.check import lines
+from vgg16_spec import layouts
+
+
+def swap_classes(values: np.ndarray) -> np.ndarray:
+    values[[3, 700]] = values[[700, 3]]
+    return values
+
+
+def off_by_a_thousandth(values: np.ndarray) -> np.ndarray:
+    values[5] += np.float32(1e-3)
+    return values
+
+
+def hwc(weight: np.ndarray) -> np.ndarray:
+    return layouts.canonical_to_keras("fc1.weight", weight, (12, 2, 2)).T
+
+
+WEIGHTS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
+    "classes": ("predictions.weight", swap_classes, "two output classes swapped: 3 and 700"),
+    "height and width": (
+        "block3_conv2.weight",
+        lambda a: a.swapaxes(2, 3),
+        "kernels transposed in height and width",
+    ),
+    "in and out": (
+        "block3_conv2.weight",
+        lambda a: a.swapaxes(0, 1),
+        "inputs and outputs swapped",
+    ),
+    "half a turn": (
+        "block3_conv2.weight",
+        lambda a: a[:, :, ::-1, ::-1],
+        "kernels rotated by half a turn",
+    ),
+    "dense in and out": ("fc2.weight", lambda a: a.T, "inputs and outputs swapped"),
+    "HWC": ("fc1.weight", hwc, "fc1's inputs in HWC order where the graph flattens CHW"),
+    "BGR": ("block1_conv1.weight", lambda a: a[:, ::-1], "input channels reversed (BGR for RGB)"),
+    "bias": ("block2_conv1.bias", off_by_a_thousandth, "1 of 6 values differ, by up to 1.0e-03"),
+    "float16": (
+        "block4_conv1.weight",
+        lambda a: a.astype(np.float16).astype(np.float32),
+        "stored with the precision of float16",
+    ),
+    "NaN": (
+        "block4_conv1.bias",
+        lambda a: np.full_like(a, np.nan),
+        "12 of 12 values differ, by up to inf",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_that_differ_are_told_how(kind: str, planted: Planted) -> None:
+    name, change, problem = WEIGHTS[kind]
+    report = planted(change_weight(name, change))
+    assert report.graph.passed
+    assert wrong_weights(report) == {name: problem}
+    assert not report.matches
+    assert f"weights: {name} ({name}): {problem}" in lines(report)
+    # One value of float16 precision, or two classes in each other's place, is far above rounding.
+    assert not report.numbers.passed
+
+
+def test_layers_in_each_others_place_are_told(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        first, second = (node_of(model, f"block5_conv{i}") for i in (1, 3))
+        first.input[1], second.input[1] = second.input[1], first.input[1]
+
+    assert wrong_weights(planted(edit)) == {
+        "block5_conv1.weight": "has the values of block5_conv3.weight",
+        "block5_conv3.weight": "has the values of block5_conv1.weight",
+    }
+
+
+def test_weights_of_float16_with_a_cast_are_told(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        change_weight("fc2.weight", lambda a: a.astype(np.float16))(model)
+        cast = onnx.helper.make_node("Cast", ["fc2.weight"], ["wide"], to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)
+        node_of(model, "fc2").input[1] = "wide"
+
+    report = planted(edit)
+    assert report.graph.passed
+    assert wrong_weights(report) == {"fc2.weight": "stored with the precision of float16"}

@@ -1,0 +1,179 @@
+"""A lane is run once where another has the same settings, and there both give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnx_arbiter.numeric_modes import MODES
+from vgg16_parity import inputs, run
+from vgg16_parity.judge.gradients.run import applies
+from vgg16_parity.network import sgd_step
+from vgg16_parity.report.table import remarks
+from vgg16_parity.run import Workspace
+from vgg16_parity.runtimes import process
+from vgg16_parity.runtimes.lanes import LANES, Device, lane, run_in
+from vgg16_parity.runtimes.process import GradientJob, work
+from vgg16_parity.runtimes.registry import RUNTIMES
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+
+PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
+ALL = tuple(LANES.values())
+NOTE = "taken from the strict lane, which computes the same bits here"
+
+
+def shared(*devices: Device, computed_by: str = "torch", gradients: bool = False) -> dict[str, str]:
+    """Lane -> the lane that is run for it, if all are asked for."""
+    return {
+        wanted.name: run_in(wanted, ALL, devices, computed_by, gradients=gradients).name
+        for wanted in ALL
+    }
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the variables that the strict lane sets."""
+    for name in LANES["strict"].environment:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_lanes_have_a_mode_on_the_devices_that_they_exist_on() -> None:
+    devices: Sequence[Device] = ("cpu", "cuda")
+    modes = {
+        name: [None if (mode := entry.mode(device)) is None else mode.name for device in devices]
+        for name, entry in LANES.items()
+    }
+    assert modes == {
+        "strict": ["float32", "float32"],
+        "default": ["float32", "tf32"],
+        "tf32": [None, "tf32"],
+        "bfloat16": ["bfloat16", "bfloat16"],
+        "float16": ["float16", "float16"],
+    }
+    with pytest.raises(BadInput, match="lane: 'fast' is unknown; expected one of strict, default"):
+        lane("fast")
+
+
+def test_on_a_cpu_the_default_is_the_strict_lane_and_no_other_two_are_one() -> None:
+    own = {name: name for name in LANES}
+    assert shared("cpu") == own | {"default": "strict"}
+    assert shared("cuda") == shared("cpu", "cuda") == own
+
+
+def test_gradients_of_tensorflow_are_the_exception() -> None:
+    tensorflow = "keras on tensorflow"
+    assert shared("cpu", computed_by=tensorflow)["default"] == "strict"
+    assert shared("cpu", gradients=True, computed_by=tensorflow)["default"] == "default"
+    assert shared("cpu", gradients=True, computed_by="keras on jax")["default"] == "strict"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "run_for_default"),
+    [
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", "default"),
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "strict", "strict"),
+        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", "default"),
+        ("XLA_FLAGS", "--xla_gpu_autotune_level=0", "strict"),
+        ("NVIDIA_TF32_OVERRIDE", "1", "strict"),
+    ],
+)
+def test_a_users_variable_that_the_cpu_reads_makes_them_two(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, run_for_default: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert shared("cpu")["default"] == run_for_default
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("strict", "default"), ("default", "strict"), ("default",)])
+def test_a_row_that_was_not_run_again_says_so(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, names: tuple[str, ...]
+) -> None:
+    started = []
+
+    def counted(job: Any, **options: Any) -> process.Record:
+        started.append(job.lane)
+        return work(job, **options)
+
+    monkeypatch.setattr(run, "work", counted)
+    lanes = [LANES[name] for name in names]
+    report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, depth="logits")
+    rows = {row.lane: row for row in report.rows}
+    assert tuple(rows) == names
+    assert started == ["strict" if "strict" in names else "default"]
+    default = rows["default"].record
+    assert default is not None
+    assert default.repeats == ""
+    noted = [f"torch (default): photographs: {NOTE}"]
+    if "strict" not in names:
+        assert remarks(report) == []
+        return
+    assert remarks(report) == noted
+    strict = rows["strict"].record
+    assert strict is not None
+    assert (strict.repeats, strict.versions) == ("equal", default.versions)
+    assert strict.seconds
+    assert default.seconds == {}
+    assert rows["default"].cases[0].layers == rows["strict"].cases[0].layers
+
+
+def test_a_lane_that_fails_is_no_other_lanes_result(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
+) -> None:
+    def work(job: Any, **_: Any) -> process.Record:
+        return process.Record(error=f"no {job.lane}")
+
+    monkeypatch.setattr(run, "work", work)
+    lanes = [LANES["default"], LANES["strict"]]
+    report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, depth="logits")
+    assert [(row.lane, row.reason) for row in report.rows] == [
+        ("default", "no default"),
+        ("strict", "no strict"),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_lanes_that_share_a_run_give_the_same_bits(
+    tiny: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    runtime = RUNTIMES[name]
+    if reason := runtime.missing():
+        pytest.skip(reason)
+    workspace = Workspace(tiny, tmp_path, None, lambda _: nullcontext())
+    case = inputs.pictures(tiny, PICTURES)
+    (expected,) = workspace.expect([case], [MODES["float32"]], logits_only=False)
+    np.save(expected.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expected))
+    found = []
+    for which in ("strict", "default"):
+        job, record = workspace.run(runtime, LANES[which], "cpu", [expected.folder], "layers")
+        assert not record.error
+        assert record.repeats == ("equal" if which == "strict" else "")
+        folders = [job.folder]
+        shares = shared("cpu", computed_by=runtime.computed_by, gradients=True)
+        if applies(runtime, MODES["float32"]) and shares["default"] == "strict":
+            folders.append(f"{job.folder}-gradients")
+            case_folder = str(expected.folder)
+            backward = GradientJob(runtime, which, job.checkpoint, folders[1], "cpu", case_folder)
+            assert not work(backward).error
+        found.append(
+            {
+                (path.parent.name, path.name): path.read_bytes()
+                for folder in folders
+                for path in Path(folder).glob("*.safetensors")
+            }
+        )
+    strict, default = found
+    assert {file for _, file in strict} >= {
+        "case0.accumulated.safetensors",
+        "case0.local.safetensors",
+    }
+    assert set(strict) == set(default)
+    assert [file for file in strict if strict[file] != default[file]] == []
