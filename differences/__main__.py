@@ -6,16 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import differences
 from differences.harness import pages
 from differences.harness.catalogue import NAMES, module, run
+from differences.harness.experiment import shown
 from vgg16_spec.errors import BadInput
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 1 where a claim was not borne out, 2 for bad usage."""
-    parser = argparse.ArgumentParser(prog="python -m differences", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--write", action="store_true", help="into the pages, with their plots")
+    """Run experiments; the exit status is 1 if a claim is not supported, 2 for invalid input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m differences",
+        description=differences.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}")
+    parser.add_argument("--write", action="store_true", help="write the figures into the pages")
     chosen = parser.parse_args(arguments)
     try:
         return _run(chosen.names or NAMES, chosen.write)
@@ -25,21 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(names: Sequence[str], write: bool) -> int:
-    held = True
-    for name in names:
-        title = module(name).TITLE
+    supported = True
+    modules = {name: module(name) for name in names}  # a wrong name is refused before the first run
+    for name, experiment in modules.items():
         finding = run(name)
-        print(f"{name}: {title}")
-        for figure in finding.figures:
-            print(f"  {figure.name}: {figure.text}")
-        for claim in finding.claims:
-            print(f"  {'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.sentence}")
-        held = held and all(claim.holds for claim in finding.claims)
+        print(f"{name}: {experiment.TITLE}")
+        for what, value in finding.figures.items():
+            print(f"  {what}: {shown(value)}")
+        for claim, holds in finding.claims.items():
+            print(f"  {'holds' if holds else 'DOES NOT HOLD'}: {claim}")
+        supported = supported and not finding.disproved
         if write:
             pages.write(name, finding)
     if write:
         pages.write_index()
-    return 0 if held else 1
+    return 0 if supported else 1
 
 
 if __name__ == "__main__":

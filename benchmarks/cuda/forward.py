@@ -1,6 +1,6 @@
-"""One forward pass of a runtime, from images on its device to logits there, waited for.
+"""One forward pass of a runtime, from images on its device to finished logits on its device.
 
-What a user's program does around it, moving images to the device and logits back, is not in it.
+Moving images to the device and logits back is not part of it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Step = Callable[[], object]
 
 
 def step(runtime: Runtime, network: Any, device: Device, images: NDArray[np.float32]) -> Step:
-    """A function that runs the network once and comes back when the logits are there.
+    """A function that runs the network once and returns when the logits are there.
 
     Args:
-        runtime: which; not somebody's own port.
-        network: what its evaluator holds (``network``).
+        runtime: one of the registry's.
+        network: the ``network`` of its evaluator.
         device: where it runs.
         images: (N, 3, H, W), preprocessed; moved to the device here.
     """
@@ -78,9 +78,9 @@ def _keras_jax(model: Any, batch: Any) -> Step:
 def _keras_tensorflow(model: Any, batch: Any) -> Step:
     import tensorflow as tf
 
-    # As Keras's predict runs it, by XLA.
+    # Compiled by XLA, as Keras's predict compiles it.
     forward = tf.function(lambda values: model(values, training=False), jit_compile=True)
-    # The logits' way back to NumPy is the wait.
+    # Converting the logits to NumPy waits for them.
     return lambda: forward(batch).numpy()
 
 

@@ -1,4 +1,4 @@
-"""The parity half of ``benchmarks.cuda``: a report like ``vgg16 parity``'s, within a time."""
+"""The parity half of ``benchmarks.cuda``: the report of ``vgg16 parity``, within a time limit."""
 
 from __future__ import annotations
 
@@ -7,98 +7,111 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from vgg16_parity import inputs
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.run import Progress, Workspace, in_file
-from vgg16_parity.runtimes.lanes import LANES, Device, Lane
+from vgg16_parity.runtimes.lanes import Device, Lane
 from vgg16_parity.runtimes.process import STOPPED, Depth, Record, RunJob, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint
 
-_OVER: Final = "the time for all runs was over"
-# The lanes in which the CPU is run too. Fewer bits are slow there, and nobody's reason to use one.
-_BESIDE: Final = ("strict",)
+OVER: Final = "the time for all runs was over"
+# The lanes that run on the CPU too. The others are slow there, and nobody would use them.
+_ON_CPU_TOO: Final = ("strict",)
 
 
-def run(
-    checkpoint: Checkpoint,
-    images: Sequence[Path],
-    runtimes: Sequence[Runtime],
-    lanes: Sequence[str],
-    device: Device,
-    *,
-    deadline: float,
-    progress: Progress,
-) -> Report:
-    """Judge every runtime in every lane on the device, the strict lane on the CPU too.
+class Parity:
+    """A parity report that grows with every runtime and lane.
 
     Args:
-        checkpoint, images, runtimes, progress: as for ``vgg16_parity.run.run_parity``.
-        lanes: which, the first first; one that the device lacks is left out.
-        device: where to run.
-        deadline: the moment of ``time.monotonic`` after which nothing more is started and what runs
-            is stopped; a row says so.
+        checkpoint: with the classifier; its recipe prepares the images.
+        images: picture files.
+        device: where the runtimes run.
+        deadline: the time of ``time.monotonic`` after which nothing is started, and a running
+            worker is stopped; its row says so.
+        progress: called with the name of each stage.
     """
-    case = inputs.pictures(checkpoint, images)
-    jobs = list(_jobs(runtimes, lanes, device))
-    modes = {
-        mode.name: mode
-        for _, lane, places in jobs
-        for place in places
-        if (mode := lane.mode(place)) is not None
-    }
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="vgg16-cuda-") as folder:
-        stored = in_file(checkpoint, Path(folder), progress)
-        workspace = _InTime(stored, Path(folder), None, progress, deadline=deadline)
-        start = time.perf_counter()
-        expectations = workspace.expect([case], list(modes.values()), logits_only=False)
-        seconds = time.perf_counter() - start
-        for runtime, lane, places in jobs:
-            rows += workspace.rows(runtime, lane, places, expectations, "layers")
-        facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
-    ran: Literal["cpu", "cuda", "both"] = "both" if device == "cuda" else "cpu"
-    return Report(
-        weights=Weights.of(checkpoint),
-        cases=facts,
-        device=ran,
-        arbiter_seconds=seconds,
-        peak_bytes=peak_memory(),
-        all_required=False,
-        rows=tuple(rows),
-    )
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        images: Sequence[Path],
+        device: Device,
+        *,
+        deadline: float,
+        progress: Progress,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._images = images
+        self._device = device
+        self._deadline = deadline
+        self._progress = progress
+        self._rows: list[Row] = []
+        self._cases: tuple[CaseFacts, ...] = ()
+        self._arbiter_seconds = 0.0
+
+    def judge(self, runtimes: Sequence[Runtime], lanes: Sequence[Lane]) -> Iterator[None]:
+        """Judge every runtime in every lane on the device; yields when the report has grown."""
+        with tempfile.TemporaryDirectory(prefix="vgg16-cuda-") as folder:
+            stored = in_file(self._checkpoint, Path(folder), self._progress)
+            workspace = _InTime(stored, Path(folder), None, self._progress, deadline=self._deadline)
+            expectations = []
+            if time.monotonic() < self._deadline:
+                start = time.perf_counter()
+                case = inputs.pictures(self._checkpoint, self._images)
+                pairs = [(lane, place) for lane in lanes for place in self._places(lane)]
+                found = [mode for lane, place in pairs if (mode := lane.mode(place)) is not None]
+                modes = {mode.name: mode for mode in found}
+                expectations = workspace.expect([case], list(modes.values()), logits_only=False)
+                self._arbiter_seconds += time.perf_counter() - start
+                self._cases = tuple(CaseFacts.of(each, self._images) for each in expectations)
+            for lane in lanes:
+                for runtime in runtimes:
+                    places = self._places(lane)
+                    self._rows += workspace.rows(runtime, lane, places, expectations, "layers")
+                    yield
+
+    def _places(self, lane: Lane) -> tuple[Device, ...]:
+        both = self._device == "cuda" and lane.name in _ON_CPU_TOO
+        return ("cpu", "cuda") if both else (self._device,)
+
+    @cached_property
+    def _weights(self) -> Weights:
+        return Weights.of(self._checkpoint)
+
+    @property
+    def report(self) -> Report:
+        """The report so far."""
+        return Report(
+            weights=self._weights,
+            cases=self._cases,
+            device="both" if self._device == "cuda" else "cpu",
+            arbiter_seconds=self._arbiter_seconds,
+            peak_bytes=peak_memory(),
+            all_required=False,
+            rows=tuple(self._rows),
+        )
 
 
 @dataclass(frozen=True)
 class _InTime(Workspace):
-    """A workspace where what is not started, or not done, at the deadline was not run."""
+    """A workspace that does not run what is not started, or not done, at the deadline."""
 
     deadline: float = math.inf
 
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
     ) -> tuple[RunJob, Record]:
-        """As of every workspace."""
-        over = Record(error=_OVER, unavailable=True)
+        """Run a runtime on the cases' folders, as every workspace does."""
+        over = Record(error=OVER, unavailable=True)
         left = self.deadline - time.monotonic()
         if left <= 0:
             return RunJob(runtime, lane.name, "", "", device, (), depth), over
         limited = Workspace(self.checkpoint, self.folder, left, self.progress)
         job, record = limited.run(runtime, lane, device, cases, depth)
-        # Any other failure is the runtime's own, also this late.
+        # Any other failure is the runtime's own, even this late.
         return job, over if record.error.startswith(STOPPED) else record
-
-
-def _jobs(
-    runtimes: Sequence[Runtime], lanes: Sequence[str], device: Device
-) -> Iterator[tuple[Runtime, Lane, tuple[Device, ...]]]:
-    for name in lanes:
-        lane = LANES[name]
-        if lane.mode(device) is None:
-            continue
-        places: tuple[Device, ...] = ("cpu", "cuda") if name in _BESIDE else (device,)
-        for runtime in runtimes:
-            yield runtime, lane, places if device == "cuda" else (device,)

@@ -1,4 +1,4 @@
-"""What ``benchmarks.cuda`` measured, as plots."""
+"""The plots of ``benchmarks.cuda``."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from benchmarks.cuda.report import Results
+from benchmarks.cuda.results import Results
 from benchmarks.harness import plots
-from vgg16_parity.records import Report, Row
+from vgg16_parity.records import Row
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# A plot's file, less what goes before it -> what it shows.
+# A plot's file -> what it shows.
 CAPTIONS: Final = MappingProxyType(
     {
         "layers.png": "Errors through the layers in every lane, observed and predicted",
-        "throughput.png": "Images a second in every lane, and the roofline",
+        "throughput.png": "Images per second in every lane, and the roofline",
     }
 )
 
 
-def figures(results: Results, report: Report) -> Mapping[str, Figure]:
-    """The plots of ``CAPTIONS`` for which anything was measured."""
-    ran = [row for row in report.rows if row.device == results.device and row.cases]
+def figures(results: Results) -> Mapping[str, Figure]:
+    """File -> plot, for those of ``CAPTIONS`` for which there are measurements."""
+    ran = [row for row in results.report.rows if row.device == results.device and row.cases]
     rows = [row for row in ran if row.cases[0].layers]
     drawn: dict[str, Figure] = {}
     if rows:
@@ -38,35 +37,25 @@ def figures(results: Results, report: Report) -> Mapping[str, Figure]:
 
 
 def _layers(rows: list[Row]) -> Figure:
-    """The rms error of every tap on the first case, a panel a lane."""
-    lanes = list(dict.fromkeys(row.lane for row in rows))
-    colours = plots.colours(row.runtime for row in rows)
-    figure, panels = plots.panels(
-        (f"{lane}: rms error of a layer's outputs" for lane in lanes), 3.2
-    )
-    for lane, panel in zip(lanes, panels, strict=True):
-        for row in (row for row in rows if row.lane == lane):
-            taps = {layer.tap: layer.accumulated for layer in row.cases[0].layers}
-            observed = [verdict.rms_error for verdict in taps.values()]
-            panel.semilogy(
-                list(taps), observed, ".-", color=colours[row.runtime], label=row.runtime
-            )
-            predicted = [verdict.rms_predicted for verdict in taps.values()]
-            panel.semilogy(list(taps), predicted, ":", color="black")
-        panel.plot([], [], ":", color="black", label="predicted")
-        plots.name_layers(panel)
-        _name_lines(panel)
-    return figure
+    """The rms error of every tap on the first case, one panel per lane."""
+    lanes: dict[str, list[plots.Errors]] = {}
+    for row in rows:
+        taps = {layer.tap: layer.accumulated for layer in row.cases[0].layers}
+        observed = [verdict.rms_error for verdict in taps.values()]
+        predicted = [verdict.rms_predicted for verdict in taps.values()]
+        line = plots.Errors(row.runtime, list(taps), observed, predicted)
+        lanes.setdefault(row.lane, []).append(line)
+    return plots.errors(lanes)
 
 
 def _throughput(results: Results) -> Figure:
-    """Images a second over the batch, a panel a lane, with what the matrix units could give."""
+    """Images per second over the batch size, one panel per lane, with the roofline."""
     measured = [one for one in results.throughput if one.rate]
     lanes = list(dict.fromkeys(one.lane for one in measured))
     colours = plots.colours(one.runtime for one in measured)
     batches = sorted({one.batch for one in measured})
     figure, panels = plots.panels(
-        (f"{lane}: images a second over the batch" for lane in lanes), 2.8
+        (f"{lane}: images per second over the batch size" for lane in lanes), 2.8
     )
     for lane, panel in zip(lanes, panels, strict=True):
         of_lane = [one for one in measured if one.lane == lane]
@@ -77,11 +66,6 @@ def _throughput(results: Results) -> Figure:
             panel.axhline(peak / results.operations, color="black", ls="--", label="roofline")
         panel.set_xticks(batches, list(map(str, batches)), minor=False)
         panel.minorticks_off()
-        panel.set_xlabel("batch")
-        _name_lines(panel)
+        panel.set_xlabel("batch size")
+        plots.name_lines(panel)
     return figure
-
-
-def _name_lines(panel: Axes) -> None:
-    """Beside the panel: on a GPU there are many, and they fill it."""
-    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,13 +1,15 @@
 """The process that does one job of ``benchmarks.cuda``: ``python -m benchmarks.cuda.worker``.
 
-Tasks: ``card`` tells what GPU there is; ``rate`` measures a large matrix product; ``throughput``
-runs one runtime in one lane at several batch sizes.
+Tasks: ``card`` describes the GPU; ``rate`` measures a large matrix product; ``throughput`` runs one
+runtime in one lane at several batch sizes.
 """
 
 from __future__ import annotations
 
 import gc
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -32,7 +34,13 @@ _FEWEST, _MOST = 5, 50
 
 
 def card(_job: Mapping[str, Any], recorder: Recorder) -> None:
-    """The GPU's name and the libraries that PyTorch brings."""
+    """The GPU as reported by ``nvidia-smi`` and, if PyTorch can use it, by PyTorch."""
+    if command := shutil.which("nvidia-smi"):
+        query = [command, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        found = subprocess.run(query, capture_output=True, check=False, text=True, timeout=60)
+        if found.returncode == 0:
+            first = found.stdout.strip().partition("\n")[0].split(", ")
+            recorder.result |= dict(zip(("card", "driver"), first, strict=False))
     import torch
 
     settings.configure_torch(LANES["default"], "cuda")
@@ -47,7 +55,7 @@ def card(_job: Mapping[str, Any], recorder: Recorder) -> None:
 
 
 def rate(job: Mapping[str, Any], recorder: Recorder) -> None:
-    """FLOP/s of a product of two square matrices in PyTorch, in the lane's mode."""
+    """The FLOP/s of a product of two square matrices in PyTorch, in the lane's mode."""
     import torch
 
     lane, size = LANES[job["lane"]], job["size"]
@@ -68,7 +76,7 @@ def rate(job: Mapping[str, Any], recorder: Recorder) -> None:
 
 
 def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
-    """Seconds of a batch, the median of several, at each batch size that fits."""
+    """The median seconds of a run at each batch size that fits."""
     runtime, lane = RUNTIMES[job["runtime"]], job["lane"]
     network: Any = evaluator(
         RunJob(runtime, lane, job["checkpoint"], "", job["device"], (), "logits", job["model"]),
@@ -87,12 +95,13 @@ def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
             first_line = str(refusal).strip().partition("\n")[0]
             found["error"] = f"{type(refusal).__name__}: {first_line}"
         recorder.result["batches"].append(found)
+        recorder.write()  # a larger batch may be the end of the process
         del images
         gc.collect()
 
 
 def timed(run: Step, seconds: float) -> list[float]:
-    """The times of several runs, after some that are not counted; ``run`` waits for its end."""
+    """The times of several runs after a warm-up; ``run`` returns when it is done."""
     for _ in range(_WARM_UP):
         run()
     found: list[float] = []
@@ -104,7 +113,7 @@ def timed(run: Step, seconds: float) -> list[float]:
 
 
 def main(job_file: str) -> int:
-    """Do the job; the exit status is 1 where it failed."""
+    """Do the job; the exit status is 1 if it failed."""
     return serve(job_file, {"card": card, "rate": rate, "throughput": throughput})
 
 

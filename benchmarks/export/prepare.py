@@ -1,7 +1,6 @@
-"""What comes before the clock on each measured route, and the function that is timed.
+"""The preparation of each measured route, which returns the function that is timed.
 
-Each of them imports its framework, builds a peer's model and loads the checkpoint into it. Nothing
-here imports a framework before that.
+It imports the framework, builds a peer's model and loads the checkpoint into it.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -22,48 +21,62 @@ from vgg16_spec.names import torchvision_keys
 if TYPE_CHECKING:
     import torch
 
-# torchvision's constructor of each configuration; it has none of the others, for which this
-# project's module, of the same structure and keys, stands in.
+# Configuration -> torchvision's constructor. For the others, this project's module of the same
+# structure and keys stands in.
 TORCHVISION: Final = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
 
+WeightsFile = Literal["shared", "separate", "embedded"]
 Timed = Callable[[], object]
-# Of the checkpoint's file and of where to write.
+# The checkpoint's file, where to write -> what is timed.
 Prepare = Callable[[Path, Path], Timed]
 
 
-def ours(framework: Framework, **options: Any) -> Prepare:
-    """Our own export, with these options."""
+def ours(framework: Framework, weights_file: WeightsFile, *, test_data: bool) -> Prepare:
+    """This project's export."""
 
     def prepare(checkpoint: Path, out: Path) -> Timed:
         opened = open_checkpoint(checkpoint, check_values=False)
-        return lambda: export_onnx(framework, opened, out, **options)
+        return lambda: export_onnx(
+            framework, opened, out, weights_file=weights_file, test_data=test_data
+        )
 
     return prepare
 
 
-def torch_export(**options: Any) -> Prepare:
-    """PyTorch's own export, with these options."""
+def torch_export(*, dynamo: bool, external_data: bool = True) -> Prepare:
+    """PyTorch's own export."""
 
     def prepare(checkpoint: Path, out: Path) -> Timed:
         import torch
 
         opened = open_checkpoint(checkpoint, check_values=False)
         model = _torch_model(opened)
-        # Two images, lest the exporter take a batch of one for a constant.
+        # Two images: the exporter would make a constant of a batch of one.
         images = torch.zeros(2, *opened.configuration.input_shape)
-        chosen: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
-        if options["dynamo"]:
-            chosen["dynamic_shapes"] = ({0: torch.export.Dim("batch")},)
-        else:
-            chosen["dynamic_axes"] = {"images": {0: "batch"}, "logits": {0: "batch"}}
-        chosen |= {"verbose": False, **options}
-        return lambda: torch.onnx.export(model, (images,), str(out), **chosen)
+        free: dict[str, Any] = (
+            {
+                "dynamic_shapes": ({0: torch.export.Dim("batch")},),
+                "external_data": external_data,
+            }
+            if dynamo
+            else {"dynamic_axes": {"images": {0: "batch"}, "logits": {0: "batch"}}}
+        )
+        return lambda: torch.onnx.export(
+            model,
+            (images,),
+            str(out),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamo=dynamo,
+            verbose=False,
+            **free,
+        )
 
     return prepare
 
 
 def _torch_model(checkpoint: Checkpoint) -> torch.nn.Module:
-    """The model of torchvision's with the checkpoint's weights, in memory of its own."""
+    """A model of torchvision's with a copy of the checkpoint's weights."""
     import torch
 
     configuration = checkpoint.configuration
@@ -71,7 +84,7 @@ def _torch_model(checkpoint: Checkpoint) -> torch.nn.Module:
         key: torch.from_numpy(np.array(checkpoint[name]))
         for name, key in torchvision_keys(configuration).items()
     }
-    with torch.device("meta"):  # no memory and no random numbers for values to be replaced
+    with torch.device("meta"):  # neither memory nor random numbers for values that are replaced
         model: torch.nn.Module
         if configuration.name in TORCHVISION:
             import torchvision
@@ -86,18 +99,18 @@ def _torch_model(checkpoint: Checkpoint) -> torch.nn.Module:
 
 
 def keras_export(checkpoint: Path, out: Path) -> Timed:
-    """Keras's own export, on the backend that Keras runs on."""
+    """Keras's own export, on its current backend."""
     model = _keras_model(checkpoint)
     return lambda: model.export(str(out), format="onnx", verbose=False)
 
 
 def tf2onnx_export(checkpoint: Path, out: Path) -> Timed:
-    """The converter tf2onnx as its documentation has it for large models."""
+    """tf2onnx, as its documentation recommends for large models."""
     import tensorflow as tf
     import tf2onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
-    patch_tf2onnx()  # tf2onnx's own code fails with NumPy 2; this is what Keras does about it
+    patch_tf2onnx()  # tf2onnx fails with NumPy 2; this is Keras's own remedy
     model = _keras_model(checkpoint)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="images")]
 
@@ -123,18 +136,18 @@ def _keras_model(checkpoint: Path) -> Any:
         kernel_initializer="zeros",
     )
     load_checkpoint(model, opened)
-    # Keras exports no model that was never called.
+    # Keras cannot export a model that was never called.
     model(np.zeros((1, *model.input_shape[1:]), np.float32))
     return model
 
 
 def copy(checkpoint: Path, out: Path) -> Timed:
-    """A copy of the weights, which may still be on its way to the disk."""
+    """A copy of the weights, perhaps not yet on the disk."""
     return lambda: shutil.copyfile(checkpoint, out)
 
 
 def safe_copy(checkpoint: Path, out: Path) -> Timed:
-    """A copy of the weights that is on the disk, as this project's exports are."""
+    """A copy of the weights, flushed to the disk as this project's exports are."""
 
     def write() -> None:
         with whole_file(out) as temporary:
@@ -144,5 +157,5 @@ def safe_copy(checkpoint: Path, out: Path) -> Timed:
 
 
 def open_only(checkpoint: Path, _out: Path) -> Timed:
-    """What the command line does before an export: every value is read and checked."""
+    """What `vgg16 export` does first: read and check every value."""
     return lambda: open_checkpoint(checkpoint)

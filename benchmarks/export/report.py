@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from benchmarks.export.results import Results, Row
-from benchmarks.export.targets import GB, verdicts
+from benchmarks.export.results import Results, RouteCost
+from benchmarks.export.targets import targets
+from benchmarks.harness.tables import ABSENT, GB, MB, number, page, provenance, ratio, table
+from benchmarks.harness.targets import target_documents, target_table
 
-_ABSENT: Final = "–"
 _BATCHES: Final = (1, 8)
 
 
-def markdown(results: Results) -> str:
-    """The whole report."""
+def markdown(results: Results, command: str) -> str:
+    """The page; ``command`` is the one that measured."""
     peer = f"torchvision's `{results.peer}`" if results.peer else "a module like torchvision's"
-    parts = [
-        f"# Exporting configuration {results.configuration}: time, memory, files",
-        f"Weights: {results.weights_bytes / 1e6:.1f} MB, seeded. PyTorch's own routes export "
-        f"{peer}. Peers hold their model, weights loaded, before the clock starts. What each "
-        "column counts: `python -m pydoc benchmarks.export.bench`.",
-        _list(results.machine),
-        "## Export",
-        _exports(results),
-        *_remarks(results),
-        "## Files",
-        _files(results),
-        _unrest(results),
-        *(f"Latency was not measured: {error}." for error in results.latency.errors()),
-        "## Targets",
-        _targets(results),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return page(
+        [
+            f"# Exporting configuration {results.configuration}: time, memory, files",
+            _exports(results),
+            *_remarks(results),
+            "## Files",
+            _files(results),
+            _noise(results),
+            *(f"Latency was not measured: {error}." for error in results.latency.errors()),
+            "## Targets",
+            target_table(targets(results)),
+            provenance(command, results.machine),
+            f"Weights: {results.weights_bytes / MB:.1f} MB, seeded. PyTorch's own routes export "
+            f"{peer}. `python -m benchmarks.export --help` explains each column.",
+        ]
+    )
 
 
 def document(results: Results) -> dict[str, Any]:
-    """Every figure, and the raw measurements that it is from."""
+    """Every figure, and the measurements behind it."""
     return {
         "configuration": results.configuration,
         "weights_bytes": results.weights_bytes,
         "machine": results.machine,
-        "exports": {name: _row_document(row) for name, row in results.rows.items()},
+        "exports": {name: _cost_document(cost) for name, cost in results.routes.items()},
         "sessions": {
             name: {
                 "open_seconds": results.session(name, "open"),
@@ -61,47 +60,34 @@ def document(results: Results) -> dict[str, Any]:
                 for files, outcome in results.latency.groups
             ],
         },
-        "targets": [asdict(verdict) | {"verdict": verdict.word} for verdict in verdicts(results)],
+        "targets": target_documents(targets(results)),
     }
 
 
 def failed(results: Results) -> bool:
-    """Whether anything but a slow route could not be measured."""
+    """Whether a measurement failed, slow routes aside."""
     return (
-        any(row.error and not row.route.slow for row in results.rows.values())
+        any(cost.error and not cost.route.slow for cost in results.routes.values())
         or any(outcome.error for outcomes in results.sessions.values() for outcome in outcomes)
         or bool(results.latency.errors())
     )
 
 
-def _row_document(row: Row) -> dict[str, Any]:
+def _cost_document(cost: RouteCost) -> dict[str, Any]:
     return {
-        "title": row.route.title,
-        "side": row.route.side,
-        "error": row.error,
-        "seconds": row.seconds,
-        "resident_above_bytes": row.resident,
-        "anonymous_above_bytes": row.anonymous,
-        "process_seconds": row.process_seconds,
-        "process_peak_bytes": row.process_peak,
-        "written_bytes": row.written,
-        "sha256": row.digest,
-        "imported_while_timed": row.late,
-        "outcomes": [asdict(outcome) for outcome in row.outcomes],
+        "title": cost.route.title,
+        "side": cost.route.side,
+        "error": cost.error,
+        "seconds": cost.seconds,
+        "resident_above_bytes": cost.resident,
+        "anonymous_above_bytes": cost.anonymous,
+        "process_seconds": cost.process_seconds,
+        "process_peak_bytes": cost.process_peak,
+        "written_bytes": cost.written,
+        "sha256": cost.digest,
+        "imported_while_timed": cost.late,
+        "outcomes": [asdict(outcome) for outcome in cost.outcomes],
     }
-
-
-def _list(facts: dict[str, str]) -> str:
-    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _number(value: float | None, digits: int = 2, scale: float = 1) -> str:
-    return _ABSENT if value is None else f"{value / scale:.{digits}f}"
 
 
 def _exports(results: Results) -> str:
@@ -110,35 +96,32 @@ def _exports(results: Results) -> str:
         *("route", "time, s", "over PyTorch's one file", "peak above, GB"),
         *("anonymous above, GB", "process, s", "process peak, GB", "written, MB"),
     ]
-    lines = []
-    for row in results.rows.values():
-        ratio = row.seconds / one_file if row.seconds is not None and one_file else None
-        lines.append(
-            [
-                row.route.title + (f" ({row.error})" if row.error else ""),
-                _number(row.seconds),
-                _number(ratio),
-                _number(row.resident, 3, GB),
-                _number(row.anonymous, 3, GB),
-                _number(row.process_seconds, 1),
-                _number(row.process_peak, 2, GB),
-                _number(row.written, 2, 1e6) if row.written else _ABSENT,
-            ]
-        )
-    return _table(header, lines)
+    lines = [
+        [
+            cost.route.title + (f" ({cost.error})" if cost.error else ""),
+            number(cost.seconds),
+            number(ratio(cost.seconds, one_file)),
+            number(cost.resident, 3, GB),
+            number(cost.anonymous, 3, GB),
+            number(cost.process_seconds, 1),
+            number(cost.process_peak, 2, GB),
+            number(cost.written or None, 2, MB),
+        ]
+        for cost in results.routes.values()
+    ]
+    return table(header, lines)
 
 
 def _remarks(results: Results) -> list[str]:
     remarks = []
-    shared = [row for name, row in results.rows.items() if name.endswith("shared") and row.digest]
-    if len(shared) > 1:
-        same = len({row.digest for row in shared}) == 1
-        word = "the same, byte for byte" if same else "**not all the same**"
-        remarks.append(f"The {len(shared)} graphs that this project wrote as shared are {word}.")
-    late = {name: len(row.late) for name, row in results.rows.items() if row.late}
+    costs = results.routes.items()
+    digests = [cost.digest for name, cost in costs if name.endswith("shared") and cost.digest]
+    if len(digests) > 1:
+        word = "equal byte for byte" if len(set(digests)) == 1 else "**not all equal**"
+        remarks.append(f"The {len(digests)} graphs that this project wrote as shared are {word}.")
+    late = ", ".join(f"{name} {len(cost.late)}" for name, cost in costs if cost.late)
     if late:
-        counts = ", ".join(f"{name} {number}" for name, number in late.items())
-        remarks.append(f"Modules imported while the clock ran all the same: {counts}.")
+        remarks.append(f"Modules still imported while the clock ran: {late}.")
     return remarks
 
 
@@ -153,38 +136,25 @@ def _files(results: Results) -> str:
         above = results.session_memory(name)
         difference = results.latency.difference(name)
         cells = [
-            results.rows[name].route.title,
-            _number(results.session(name, "open"), 3),
-            _number(results.session(name, "first"), 3),
-            _number(above[0] if above else None, 2, GB),
-            _number(above[1] if above else None, 2, GB),
+            results.routes[name].route.title,
+            number(results.session(name, "open"), 3),
+            number(results.session(name, "first"), 3),
+            number(above[0] if above else None, 2, GB),
+            number(above[1] if above else None, 2, GB),
         ]
         for batch in _BATCHES:
-            cells.append(_number(results.latency.median(name, batch), 1, 1e-3))
-            cells.append(_number(results.against_fastest_peer(name, batch), 3))
-        cells.append(_ABSENT if difference is None else f"{difference:.1e}")
+            cells.append(number(results.latency.median(name, batch), 1, 1e-3))
+            cells.append(number(results.against_fastest_peer(name, batch), 3))
+        cells.append(ABSENT if difference is None else f"{difference:.1e}")
         lines.append(cells)
-    return _table(header, lines) if lines else ""
+    return table(header, lines) if lines else ""
 
 
-def _unrest(results: Results) -> str:
-    """How much the same file's time varied, for a reader to judge the others' differences by."""
-    found = {batch: results.latency.unrest(batch) for batch in _BATCHES}
-    told = [f"{ratio:.2f} at batch {batch}" for batch, ratio in found.items() if ratio]
-    if not told:
+def _noise(results: Results) -> str:
+    """How much one file's time varied, to judge the differences between files by."""
+    found = {batch: results.latency.noise(batch) for batch in _BATCHES}
+    ratios = ", ".join(f"{noise:.2f} at batch {batch}" for batch, noise in found.items() if noise)
+    if not ratios:
         return ""
-    title = results.rows[results.latency.reference].route.title
-    return f"Slowest run over fastest of one file ({title}): {', '.join(told)}."
-
-
-def _targets(results: Results) -> str:
-    lines = [
-        [
-            verdict.target,
-            f"{_number(verdict.measured, 3)} {verdict.unit}".strip(),
-            f"{verdict.limit:.3f} {verdict.unit}".strip(),
-            verdict.word,
-        ]
-        for verdict in verdicts(results)
-    ]
-    return _table(["target", "measured", "at most", "verdict"], lines)
+    title = results.routes[results.latency.reference].route.title
+    return f"Slowest run over fastest of one file ({title}): {ratios}."

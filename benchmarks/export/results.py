@@ -1,26 +1,25 @@
-"""What ``benchmarks.export`` measured, and the figures that are drawn from it."""
+"""What ``benchmarks.export`` measured, and the figures derived from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.export.routes import Route
-from benchmarks.harness.measure import Outcome, Span
+from benchmarks.harness.measure import Outcome, summary
 
 
 @dataclass(frozen=True)
-class Row:
-    """One route's exports.
+class RouteCost:
+    """What exporting by one route cost.
 
     Attributes:
-        route: which.
-        error: why it failed or was stopped; empty where it did not.
+        route: the route.
+        error: why it failed or was killed; empty if it succeeded.
         outcomes: one for each process.
-        written: bytes of the files that it left.
-        digest: of the ONNX file of this project's routes.
-        late: modules that were imported while the clock ran.
+        written: bytes of the files that it wrote.
+        digest: of the ONNX file, for this project's routes.
+        late: modules imported while the clock ran.
     """
 
     route: Route
@@ -32,34 +31,28 @@ class Row:
 
     @property
     def seconds(self) -> float | None:
-        """The median time of the export, if it was ever finished."""
-        return self._of_exports(median, lambda span: span.seconds)
+        """The median time of the export."""
+        return summary(self.outcomes, "export", median)
 
     @property
     def resident(self) -> float | None:
         """The largest peak of resident memory above the start, in bytes."""
-        return self._of_exports(max, lambda span: span.above.resident)
+        return summary(self.outcomes, "export", max, lambda span: span.above.resident)
 
     @property
     def anonymous(self) -> float | None:
         """The largest peak of anonymous memory above the start, in bytes."""
-        return self._of_exports(max, lambda span: span.above.anonymous)
+        return summary(self.outcomes, "export", max, lambda span: span.above.anonymous)
 
     @property
     def process_seconds(self) -> float | None:
-        """The median time of the whole process, stopped ones included."""
+        """The median life of the process, killed ones included."""
         return median([o.seconds for o in self.outcomes]) if self.outcomes else None
 
     @property
     def process_peak(self) -> float | None:
-        """The most resident memory of any of the processes, in bytes."""
+        """The largest resident memory of any of the processes, in bytes."""
         return max((o.peak for o in self.outcomes), default=None)
-
-    def _of_exports(
-        self, choose: Callable[[list[float]], float], figure: Callable[[Span], float]
-    ) -> float | None:
-        spans = [o.spans["export"] for o in self.outcomes if not o.error and "export" in o.spans]
-        return choose([figure(span) for span in spans]) if spans else None
 
 
 @dataclass(frozen=True)
@@ -68,31 +61,31 @@ class Latency:
 
     Attributes:
         reference: the file that is in every group.
-        groups: the files that were open together, and what became of the process.
+        groups: the files that were open together, and the outcome of the process.
     """
 
     reference: str
     groups: list[tuple[list[str], Outcome]] = field(default_factory=list)
 
     def median(self, name: str, batch: int) -> float | None:
-        """A file's median seconds of a run, in the first group that it was in."""
+        """A file's median time of a run in seconds, in its first group."""
         times = next(iter(self._times(name, batch)), None)
         return median(times[0]) if times else None
 
     def against_reference(self, name: str, batch: int) -> float | None:
-        """The median over the rounds of the file's time over the reference's in the same round."""
+        """The median over the rounds of the file's time divided by the reference's."""
         times = next(iter(self._times(name, batch)), None)
         if times is None:
             return None
         return median([own / reference for own, reference in zip(*times, strict=True)])
 
-    def unrest(self, batch: int) -> float | None:
-        """The reference's slowest run over its fastest: how far the machine was from quiet."""
+    def noise(self, batch: int) -> float | None:
+        """The reference's slowest run over its fastest, a measure of the machine's noise."""
         groups = self._times(self.reference, batch)
         return max((max(own) / min(own) for own, _ in groups), default=None)
 
     def difference(self, name: str) -> float | None:
-        """The largest difference from the reference's logits, over the largest of these."""
+        """The largest difference from the reference's logits, relative to the largest logit."""
         for group, outcome in self.groups:
             if name in group and not outcome.error:
                 return float(outcome.result["differences"][name])
@@ -103,7 +96,7 @@ class Latency:
         return [outcome.error for _, outcome in self.groups if outcome.error]
 
     def _times(self, name: str, batch: int) -> list[tuple[list[float], list[float]]]:
-        """The file's times and the reference's, of every group that has both."""
+        """The times of the file and of the reference in every group that has both."""
         found = []
         for group, outcome in self.groups:
             if name in group and not outcome.error:
@@ -114,14 +107,14 @@ class Latency:
 
 @dataclass(frozen=True)
 class Results:
-    """All of it.
+    """Everything that was measured.
 
     Attributes:
         configuration: the network.
-        peer: torchvision's name for it; empty where it has none.
+        peer: torchvision's name for it; empty if it has none.
         weights_bytes: the size of the checkpoint.
-        machine: what it was measured on.
-        rows: route -> its exports.
+        machine: the machine and the versions.
+        routes: route -> what exporting cost.
         sessions: route -> one outcome for each session that was opened.
         latency: of the same files.
     """
@@ -130,21 +123,20 @@ class Results:
     peer: str
     weights_bytes: int
     machine: dict[str, str]
-    rows: dict[str, Row]
+    routes: dict[str, RouteCost]
     sessions: dict[str, list[Outcome]]
     latency: Latency
 
     def seconds(self, name: str) -> float | None:
         """A route's time of export, if it was measured."""
-        return self.rows[name].seconds if name in self.rows else None
+        return self.routes[name].seconds if name in self.routes else None
 
     def session(self, name: str, span: str) -> float | None:
-        """A file's median seconds until its session is ``open``, or of its ``first`` run."""
-        outcomes = [o for o in self.sessions.get(name, []) if not o.error]
-        return median([o.spans[span].seconds for o in outcomes]) if outcomes else None
+        """The median seconds of a file's span: ``open`` for the session, ``first`` for a run."""
+        return summary(self.sessions.get(name, []), span, median)
 
     def session_memory(self, name: str) -> tuple[float, float] | None:
-        """The most resident and anonymous bytes that opening and the first run added."""
+        """The peak of resident and anonymous bytes above those before the session opened."""
         outcomes = [o for o in self.sessions.get(name, []) if not o.error]
         if not outcomes:
             return None
@@ -158,10 +150,10 @@ class Results:
 
     def peers(self) -> list[str]:
         """The peers' files that were opened."""
-        return [name for name in self.sessions if self.rows[name].route.side == "peer"]
+        return [name for name in self.sessions if self.routes[name].route.side == "peer"]
 
     def against_fastest_peer(self, name: str, batch: int) -> float | None:
-        """A file's latency over that of the fastest peer's file."""
+        """A file's latency divided by that of the fastest peer's file."""
         own = self.latency.against_reference(name, batch)
         all_of_them = [self.latency.against_reference(peer, batch) for peer in self.peers()]
         peers = [ratio for ratio in all_of_them if ratio is not None]

@@ -1,37 +1,30 @@
-"""The routes to ONNX that are measured: this project's, its peers', and units to compare with."""
+"""The measured routes to ONNX: this project's, its peers', and units to compare with."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
-from benchmarks.export.prepare import (
-    Prepare,
-    copy,
-    keras_export,
-    open_only,
-    ours,
-    safe_copy,
-    tf2onnx_export,
-    torch_export,
-)
+from benchmarks.export import prepare
+from benchmarks.export.prepare import Prepare, WeightsFile
 from export import MODEL_FILE
 
 
 @dataclass(frozen=True)
 class Route:
-    """One way of writing the network as ONNX, or a unit.
+    """One way of writing the network as ONNX, or a unit of comparison.
 
     Attributes:
-        title: what it is called in the report.
+        title: its name in the report.
         side: whose it is.
-        prepare: what comes before the clock; it gives what is timed.
-        out: where it writes, from the folder of all; ``shared/`` is where the checkpoint lies.
-        backend: Keras's, where Keras takes part.
-        session: whether its file is opened and run by ONNX Runtime as well.
-        slow: whether it is left out unless asked for.
+        prepare: the preparation before the clock starts; returns what is timed.
+        out: where it writes, relative to the folder of all; the checkpoint is in ``shared/``.
+        backend: Keras's backend, if the route uses Keras.
+        session: whether ONNX Runtime also opens and runs its file.
+        slow: whether it runs only with ``--slow``.
     """
 
     title: str
@@ -47,12 +40,12 @@ class Route:
         return {"KERAS_BACKEND": self.backend} if self.backend else {}
 
     def model(self, work: Path) -> Path:
-        """The ONNX file that it leaves in the folder of all."""
+        """The ONNX file that it writes in the folder of all."""
         out = work / self.out
         return out if out.suffix else out / MODEL_FILE
 
     def written(self, work: Path) -> int:
-        """The bytes of the files that it leaves; the shared checkpoint was there before."""
+        """The bytes of the files that it wrote; the shared checkpoint was there before."""
         out = work / self.out
         if not out.exists():
             return 0
@@ -60,7 +53,7 @@ class Route:
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def clear(self, work: Path) -> None:
-        """Remove what it wrote, and make room for it."""
+        """Remove what it wrote, and make the folder that it writes into."""
         if self.out.startswith("shared/"):
             (work / self.out).unlink(missing_ok=True)
         else:
@@ -69,128 +62,98 @@ class Route:
 
     @property
     def top(self) -> str:
-        """The folder that holds all that it writes."""
+        """The folder that holds everything that it writes."""
         return self.out.partition("/")[0]
 
 
+_BACKENDS: Final = MappingProxyType(
+    {"": "PyTorch", "tensorflow": "Keras on TensorFlow", "jax": "Keras on JAX"}
+    | {"torch": "Keras on PyTorch"}
+)
+
+
+def _ours(
+    backend: str,
+    weights_file: WeightsFile,
+    out: str,
+    *,
+    test_data: bool = True,
+    session: bool = False,
+) -> Route:
+    """This project's export, from Keras on a backend or, without one, from PyTorch."""
+    kind: str = "one file" if weights_file == "embedded" else weights_file
+    if weights_file == "separate":
+        kind += f", {'with' if test_data else 'without'} test data"
+    export = prepare.ours("keras" if backend else "torch", weights_file, test_data=test_data)
+    title = f"this project, {_BACKENDS[backend]}, {kind}"
+    return Route(title, "ours", export, out, backend, session)
+
+
+def _peer(
+    title: str,
+    export: Prepare,
+    out: str,
+    *,
+    backend: str = "",
+    session: bool = True,
+    slow: bool = False,
+) -> Route:
+    return Route(title, "peer", export, out, backend, session, slow)
+
+
 ROUTES: Final = {
-    "keras-shared": Route(
-        "this project, Keras on TensorFlow, shared",
-        "ours",
-        ours("keras", weights_file="shared"),
-        "shared/keras-tensorflow.onnx",
-        backend="tensorflow",
-    ),
-    "keras-jax-shared": Route(
-        "this project, Keras on JAX, shared",
-        "ours",
-        ours("keras", weights_file="shared"),
-        "shared/keras-jax.onnx",
-        backend="jax",
-    ),
-    "keras-torch-shared": Route(
-        "this project, Keras on PyTorch, shared",
-        "ours",
-        ours("keras", weights_file="shared"),
-        "shared/keras-torch.onnx",
-        backend="torch",
-    ),
-    "torch-shared": Route(
-        "this project, PyTorch, shared",
-        "ours",
-        ours("torch", weights_file="shared"),
-        "shared/torch.onnx",
-        session=True,
-    ),
-    "keras-separate": Route(
-        "this project, Keras on TensorFlow, separate, without test data",
-        "ours",
-        ours("keras", weights_file="separate", test_data=False),
-        "keras-separate/bundle",
-        backend="tensorflow",
-    ),
-    "keras-separate-tested": Route(
-        "this project, Keras on TensorFlow, separate, with test data",
-        "ours",
-        ours("keras", weights_file="separate"),
-        "keras-separate-tested/bundle",
-        backend="tensorflow",
-    ),
-    "torch-separate": Route(
-        "this project, PyTorch, separate, without test data",
-        "ours",
-        ours("torch", weights_file="separate", test_data=False),
-        "torch-separate/bundle",
-        session=True,
-    ),
-    "torch-separate-tested": Route(
-        "this project, PyTorch, separate, with test data",
-        "ours",
-        ours("torch", weights_file="separate"),
-        "torch-separate-tested/bundle",
-    ),
-    "keras-embedded": Route(
-        "this project, Keras on TensorFlow, one file",
-        "ours",
-        ours("keras", weights_file="embedded"),
-        "keras-embedded/model.onnx",
-        backend="tensorflow",
-    ),
-    "torch-embedded": Route(
-        "this project, PyTorch, one file",
-        "ours",
-        ours("torch", weights_file="embedded"),
-        "torch-embedded/model.onnx",
-        session=True,
-    ),
-    "peer-torch-file": Route(
+    "keras-shared": _ours("tensorflow", "shared", "shared/keras-tensorflow.onnx"),
+    "keras-jax-shared": _ours("jax", "shared", "shared/keras-jax.onnx"),
+    "keras-torch-shared": _ours("torch", "shared", "shared/keras-torch.onnx"),
+    "torch-shared": _ours("", "shared", "shared/torch.onnx", session=True),
+    "keras-separate": _ours("tensorflow", "separate", "keras-separate/bundle", test_data=False),
+    "keras-separate-tested": _ours("tensorflow", "separate", "keras-separate-tested/bundle"),
+    "torch-separate": _ours("", "separate", "torch-separate/bundle", test_data=False, session=True),
+    "torch-separate-tested": _ours("", "separate", "torch-separate-tested/bundle"),
+    "keras-embedded": _ours("tensorflow", "embedded", "keras-embedded/model.onnx"),
+    "torch-embedded": _ours("", "embedded", "torch-embedded/model.onnx", session=True),
+    "peer-torch-file": _peer(
         "torch.onnx.export, one file",
-        "peer",
-        torch_export(dynamo=True, external_data=False),
+        prepare.torch_export(dynamo=True, external_data=False),
         "peer-torch-file/model.onnx",
-        session=True,
     ),
-    "peer-torch-external": Route(
+    "peer-torch-external": _peer(
         "torch.onnx.export, external data",
-        "peer",
-        torch_export(dynamo=True, external_data=True),
+        prepare.torch_export(dynamo=True, external_data=True),
         "peer-torch-external/model.onnx",
-        session=True,
     ),
-    "peer-torchscript": Route(
+    "peer-torchscript": _peer(
         "torch.onnx.export, TorchScript, one file",
-        "peer",
-        torch_export(dynamo=False),
+        prepare.torch_export(dynamo=False),
         "peer-torchscript/model.onnx",
-        session=True,
     ),
-    "peer-keras-torch": Route(
+    "peer-keras-torch": _peer(
         "keras.Model.export on PyTorch, one file",
-        "peer",
-        keras_export,
+        prepare.keras_export,
         "peer-keras-torch/model.onnx",
         backend="torch",
-        session=True,
     ),
-    "peer-tf2onnx": Route(
+    "peer-tf2onnx": _peer(
         "tf2onnx, large model, zipped",
-        "peer",
-        tf2onnx_export,
+        prepare.tf2onnx_export,
         "peer-tf2onnx/model.zip",
         backend="tensorflow",
+        session=False,
         slow=True,
     ),
-    "peer-keras-tensorflow": Route(
+    "peer-keras-tensorflow": _peer(
         "keras.Model.export on TensorFlow, one file",
-        "peer",
-        keras_export,
+        prepare.keras_export,
         "peer-keras-tensorflow/model.onnx",
         backend="tensorflow",
+        session=False,
         slow=True,
     ),
-    "copy": Route("a plain copy of the weights", "unit", copy, "copy/copy"),
+    "copy": Route("a plain copy of the weights", "unit", prepare.copy, "copy/copy"),
     "safe-copy": Route(
-        "a copy that is on the disk (fsync, rename)", "unit", safe_copy, "safe-copy/copy"
+        "a copy flushed to the disk (fsync, rename)", "unit", prepare.safe_copy, "safe-copy/copy"
     ),
-    "open": Route("opening the checkpoint, every value checked", "unit", open_only, "open/nothing"),
+    "open": Route(
+        "opening the checkpoint, every value checked", "unit", prepare.open_only, "open/nothing"
+    ),
 }

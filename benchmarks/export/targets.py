@@ -1,13 +1,12 @@
-"""What the export is to reach, and whether it does."""
+"""The figures that the export should reach."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.export.results import Results
-
-GB: Final = 1e9
+from benchmarks.harness.tables import GB, ratio
+from benchmarks.harness.targets import Target
 
 _KERAS_SECONDS: Final = 2.0
 _TORCH_SHARE: Final = 1 / 3
@@ -17,60 +16,34 @@ _COPIES: Final = 1.0
 _OPENING: Final = 1.0
 _OPENING_OF_ONE_FILE: Final = 1 / 2.5
 _LATENCY: Final = 1.03
-# This project's files as they are run: the graph beside a checkpoint, and a bundle.
+# The files that are held to targets: a graph beside a checkpoint, and a bundle.
 _FILES: Final = ("torch-shared", "torch-separate")
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One target.
-
-    Attributes:
-        target: what is to be reached, in words.
-        measured: the figure; ``None`` where it was not measured.
-        limit: the most that it may be.
-        unit: of both, empty for a ratio.
-    """
-
-    target: str
-    measured: float | None
-    limit: float
-    unit: str = ""
-
-    @property
-    def word(self) -> str:
-        """``met``, ``missed`` or ``not measured``."""
-        if self.measured is None:
-            return "not measured"
-        return "met" if self.measured <= self.limit else "missed"
-
-
-def verdicts(results: Results) -> list[Verdict]:
+def targets(results: Results) -> list[Target]:
     """Every target."""
     return [*_exports(results), *_separate(results), *_sessions(results), *_latency(results)]
 
 
-def _exports(results: Results) -> list[Verdict]:
-    found = []
+def _exports(results: Results) -> list[Target]:
     keras, one_file = results.seconds("keras-shared"), results.seconds("peer-torch-file")
-    share = _ratio(results.seconds("torch-shared"), one_file)
-    for framework, time in (
-        ("keras", Verdict("Keras on TensorFlow, shared: time", keras, _KERAS_SECONDS, "s")),
-        ("torch", Verdict("PyTorch, shared: time over PyTorch's one file's", share, _TORCH_SHARE)),
+    share = ratio(results.seconds("torch-shared"), one_file)
+    found = [
+        Target("Keras on TensorFlow, shared: time", keras, _KERAS_SECONDS, unit="s"),
+        Target("PyTorch, shared: time over PyTorch's one file's", share, _TORCH_SHARE),
+    ]
+    for name, title, most in (
+        ("keras-shared", "Keras on TensorFlow", _KERAS_MEMORY),
+        ("torch-shared", "PyTorch", _TORCH_MEMORY),
     ):
-        row = results.rows.get(f"{framework}-shared")
-        title = "Keras on TensorFlow" if framework == "keras" else "PyTorch"
-        most = _KERAS_MEMORY if framework == "keras" else _TORCH_MEMORY
-        found.append(time)
         for kind in ("resident", "anonymous"):
-            bytes_ = getattr(row, kind) if row else None
-            in_gb = None if bytes_ is None else bytes_ / GB
-            target = f"{title}, shared: {kind} memory above imports"
-            found.append(Verdict(target, in_gb, most / GB, "GB"))
+            measured = ratio(getattr(results.routes.get(name), kind, None), GB)
+            text = f"{title}, shared: {kind} memory above imports"
+            found.append(Target(text, measured, most / GB, unit="GB"))
     return found
 
 
-def _separate(results: Results) -> list[Verdict]:
+def _separate(results: Results) -> list[Target]:
     copy = results.seconds("copy")
     found = []
     for framework, title in (("keras", "Keras on TensorFlow"), ("torch", "PyTorch")):
@@ -79,11 +52,11 @@ def _separate(results: Results) -> list[Verdict]:
             separate = results.seconds(f"{framework}-{route}")
             more = None if separate is None or shared is None else separate - shared
             target = f"{title}, separate, {data} test data: time above shared's, in plain copies"
-            found.append(Verdict(target, _ratio(more, copy), _COPIES))
+            found.append(Target(target, ratio(more, copy), _COPIES))
     return found
 
 
-def _sessions(results: Results) -> list[Verdict]:
+def _sessions(results: Results) -> list[Target]:
     peers = [seconds for p in results.peers() if (seconds := results.session(p, "open"))]
     best = min(peers, default=None)
     one_file = results.session("peer-torch-file", "open")
@@ -95,13 +68,13 @@ def _sessions(results: Results) -> list[Verdict]:
             (one_file, "PyTorch's one file's", _OPENING_OF_ONE_FILE),
         ):
             text = f"session opening, {kind}: time over {target}"
-            found.append(Verdict(text, _ratio(own, peer), limit))
+            found.append(Target(text, ratio(own, peer), limit))
     return found
 
 
-def _latency(results: Results) -> list[Verdict]:
+def _latency(results: Results) -> list[Target]:
     return [
-        Verdict(
+        Target(
             f"latency, {name.rpartition('-')[2]}, batch {batch}: over the fastest peer's file",
             results.against_fastest_peer(name, batch),
             _LATENCY,
@@ -109,7 +82,3 @@ def _latency(results: Results) -> list[Verdict]:
         for name in _FILES
         for batch in (1, 8)
     ]
-
-
-def _ratio(figure: float | None, unit: float | None) -> float | None:
-    return figure / unit if figure is not None and unit else None

@@ -26,9 +26,9 @@ _SEED: Final = 20140904
 def export(job: Mapping[str, Any], recorder: Recorder) -> None:
     """Import, prepare, then time the route.
 
-    ``modules`` are what another process, that exported a small network by this route, had loaded in
-    the end: imported here before the clock starts, however late the exporters would have imported
-    them. What is loaded all the same is reported.
+    ``modules`` are those that another process had loaded after exporting a small network by this
+    route. They are imported before the clock starts, even if the exporters would import them late.
+    Modules that are loaded later are reported.
     """
     with recorder.span("import"):
         failed = [name for name in job["modules"] if not _loads(name)]
@@ -46,13 +46,13 @@ def export(job: Mapping[str, Any], recorder: Recorder) -> None:
 def _loads(name: str) -> bool:
     try:
         import_module(name)
-    except Exception:  # a name that some module put into sys.modules, with no file of its own
+    except Exception:  # a name that a module put into sys.modules without a file
         return name in sys.modules
     return True
 
 
 def open_session(job: Mapping[str, Any], recorder: Recorder) -> None:
-    """Open a session and run it once, on one image; ONNX Runtime is imported before."""
+    """Open a session and run it on one image; ONNX Runtime is imported first."""
     import onnxruntime
 
     images = _images(1, job["size"])
@@ -64,17 +64,18 @@ def open_session(job: Mapping[str, Any], recorder: Recorder) -> None:
 
 
 def latency(job: Mapping[str, Any], recorder: Recorder) -> None:
-    """Seconds of each file's runs, the files in turn so that all have the same conditions.
+    """The seconds of each file's runs; the files run in turn, under the same conditions.
 
     ``models`` is name -> file, ``rounds`` batch -> number of rounds, ``reference`` the name whose
-    logits the others' are held against. Gives ``seconds``, batch -> name -> one entry a round, and
-    ``differences``, name -> the largest difference from the reference's logits over their size.
+    logits the others are compared with. Returns ``seconds``, batch -> name -> one entry per round,
+    and ``differences``, name -> the largest difference from the reference's logits, relative to the
+    largest of these.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # The threads of a session that has just run would otherwise spin for a while, and take the
-    # cores from the next.
+    # Otherwise the threads of a session that has just run keep spinning and take the cores from
+    # the next one.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     sessions = {
         name: onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -93,7 +94,7 @@ def latency(job: Mapping[str, Any], recorder: Recorder) -> None:
         times: dict[str, list[float]] = {name: [] for name in sessions}
         order = list(sessions)
         for _ in range(rounds):
-            order.append(order.pop(0))  # nobody always runs after the same file
+            order.append(order.pop(0))  # no file always runs after the same one
             for name in order:
                 start = time.perf_counter()
                 sessions[name].run(None, feeds[name])
@@ -108,7 +109,7 @@ def _images(batch: int, size: int) -> NDArray[np.float32]:
 
 
 def _feed(session: Any, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """The images as a session takes them: (N, 3, H, W), or (N, H, W, 3) from Keras."""
+    """The images in the session's layout: (N, 3, H, W), or (N, H, W, 3) from Keras."""
     (graph_input,) = session.get_inputs()
     if graph_input.shape[1] != _CHANNELS:
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))  # NCHW -> NHWC

@@ -1,1 +1,1 @@
-"""What the benchmarks share: processes that are measured, the machine, plots."""
+"""What the benchmarks share: commands, measured processes, targets, tables, plots."""

@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The machine and the versions that a measurement was made on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from pathlib import Path
 
 
 def describe(packages: Iterable[str], date: str) -> dict[str, str]:
-    """The machine, the system, Python and the packages that are installed, as words.
+    """The machine, the system, Python and the packages that are installed.
 
-    ``date`` is when the measurement is made.
+    Args:
+        packages: distributions whose versions matter; those not installed are left out.
+        date: the date of the measurement.
+
+    Returns:
+        Fact -> its text.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     total = memory_line("MemTotal")
@@ -22,16 +27,16 @@ def describe(packages: Iterable[str], date: str) -> dict[str, str]:
         "date": date,
         "processor": _processor(),
         "cores": str(cores),
-        "memory": f"{total / 2**30:.1f} GiB" if total else "not known",
+        "memory": f"{total / 2**30:.1f} GiB" if total else "unknown",
         "system": f"{_system()}, {platform.system()} {platform.release()}",
-        "revision": _revision() or "not known",
+        "revision": _revision() or "unknown",
         "Python": platform.python_version(),
         **{package: found for package in packages if (found := _version(package))},
     }
 
 
 def memory_line(name: str) -> int:
-    """A line of ``/proc/meminfo``, in bytes; 0 where there is none."""
+    """A line of ``/proc/meminfo`` in bytes, or 0 if there is none."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -56,18 +61,18 @@ def _system() -> str:
 
 
 def _revision() -> str:
-    """The commit that this file belongs to, and whether the files differ from it."""
+    """The commit of this working tree, and whether files differ from it."""
     git = shutil.which("git")
     if git is None:
         return ""
-    told = subprocess.run(
+    found = subprocess.run(
         [git, "describe", "--always", "--dirty=, changed since", "--abbrev=12", "--exclude=*"],
         cwd=Path(__file__).parent,
         capture_output=True,
         check=False,
         text=True,
     )
-    return told.stdout.strip()
+    return found.stdout.strip()
 
 
 def _version(package: str) -> str:

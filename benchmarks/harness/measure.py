@@ -1,12 +1,11 @@
-"""Time and memory of a piece of work, in a process of its own.
+"""The time and memory that a piece of work takes in its own process.
 
-The process that measures starts a worker (``run``) and samples its memory from outside every few
-milliseconds: a thread inside would stand still whenever the work holds Python's lock. The worker
-marks what is measured (``Recorder.span``), on the clock that all processes of a machine share.
+The measuring process starts a worker (``run``) and samples its memory from outside every few
+milliseconds; a thread inside the worker would stall whenever the work holds the GIL. The worker
+marks what is measured (``Recorder.span``) on the clock that all processes of a machine share.
 
-Memory is counted twice. *Resident* is everything of the process that is in memory, the pages of
-mapped input files included (VmHWM and VmRSS of Linux). *Anonymous* is without those (RssAnon): what
-nobody else has and what the kernel cannot drop and read again.
+Memory is counted twice. *Resident* memory includes the pages of mapped input files (VmHWM and VmRSS
+on Linux). *Anonymous* memory does not (RssAnon): the kernel cannot drop it and read it again.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,22 +25,24 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 from vgg16_parity.runtimes.process import peak_memory
+from vgg16_spec.files.atomic import whole_file
 
 _INTERVAL: Final = 0.005  # seconds between two samples
 _ROOT: Final = Path(__file__).parents[2]
 _SETTINGS: Final = {"PYTHONUTF8": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+_BLOCK: Final = 1 << 24
 _WITHOUT_GPU: Final = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 
 
 class Memory(NamedTuple):
-    """Bytes of a process that are in memory now; zeros where the system does not tell."""
+    """A process's memory in bytes; zeros where the system does not report it."""
 
     resident: int
     anonymous: int
 
 
 class Sample(NamedTuple):
-    """A process's memory at a moment, in seconds of ``time.monotonic``."""
+    """A process's memory at a time, in seconds of ``time.monotonic``."""
 
     at: float
     memory: Memory
@@ -49,7 +50,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a worker may use before it is stopped, in seconds and in bytes of resident memory."""
+    """The seconds and the bytes of resident memory after which a worker is killed."""
 
     seconds: float
     resident: int
@@ -61,8 +62,8 @@ class Span:
 
     Attributes:
         start, end: seconds of ``time.monotonic``.
-        before: the process's memory when it began, as (resident, anonymous) bytes.
-        peak: the most of each in between; anonymous memory as the samples saw it.
+        before: the process's memory at the start.
+        peak: the peak of each kind in between; that of anonymous memory is sampled.
     """
 
     start: float
@@ -72,25 +73,25 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
         return self.end - self.start
 
     @property
     def above(self) -> Memory:
-        """The peaks above what the process held when it began, in bytes."""
+        """The peaks above the memory at the start, in bytes."""
         return Memory(*(max(0, p - b) for p, b in zip(self.peak, self.before, strict=True)))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a worker.
+    """The outcome of a worker.
 
     Attributes:
-        error: why it failed or was stopped, in one line; empty where it did not.
-        seconds: from its start to its end, imports included.
-        peak: the most resident memory that the process held, in bytes, imports included.
-        spans: name -> what was measured.
-        result: what the worker tells.
+        error: why it failed or was killed, in one line; empty if it succeeded.
+        seconds: the life of the process, imports included.
+        peak: the process's peak of resident memory in bytes, imports included.
+        spans: name -> measurement.
+        result: what the worker returns; of one that was killed, what it had written by then.
     """
 
     error: str = ""
@@ -100,10 +101,41 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)
 
 
+def summary(
+    outcomes: Iterable[Outcome],
+    span: str,
+    choose: Callable[[list[float]], float],
+    figure: Callable[[Span], float] = lambda found: found.seconds,
+) -> float | None:
+    """One figure of a span over several processes, such as the median of its seconds.
+
+    Args:
+        outcomes: of the processes; those that failed are left out.
+        span: the span's name.
+        choose: picks one of the figures, or combines them.
+        figure: reads a figure off a span.
+
+    Returns:
+        The figure, or ``None`` where no process finished the span.
+    """
+    found = [figure(o.spans[span]) for o in outcomes if not o.error and span in o.spans]
+    return choose(found) if found else None
+
+
+def settle(*files: Path) -> None:
+    """Read files into the page cache, and wait until everything written before is on the disk."""
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while file.read(_BLOCK):
+                pass
+    if hasattr(os, "sync"):
+        os.sync()
+
+
 def memory(process: int | str = "self") -> Memory:
-    """A process's memory, by its number; zeros where there is no such process or no ``/proc``."""
+    """A process's memory by its id; zeros where there is no such process or no ``/proc``."""
     try:
-        # size, resident, and of that in files and shared memory; in pages. The rest is RssAnon.
+        # In pages: the size, the resident part, and the share of that in files and shared memory.
         _, resident, shared, *_ = Path(f"/proc/{process}/statm").read_text().split()
     except (OSError, ValueError):
         return Memory(0, 0)
@@ -112,19 +144,20 @@ def memory(process: int | str = "self") -> Memory:
 
 
 class Recorder:
-    """The worker's side: what it measured, and what it has to tell besides."""
+    """The worker's side: its spans and its result, and the file that they are written to."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self.spans: dict[str, Span] = {}
         self.result: dict[str, Any] = {}
         self._peak = 0
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Measure what happens inside."""
+        """Measure the body."""
         gc.collect()
         self._peak = max(self._peak, peak_memory())
-        # Linux forgets the peak: otherwise one of the imports would hide a lower one of the work.
+        # Reset Linux's peak; a higher one during the imports would hide that of the work.
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
         before, start = memory(), time.monotonic()
@@ -135,29 +168,36 @@ class Recorder:
             peak = Memory(peak_memory(), max(before.anonymous, memory().anonymous))
             self.spans[name] = Span(start, end, before, peak)
 
-    def write(self, path: Path, error: str = "") -> None:
-        """Leave the record for the process that measures."""
+    def write(self, error: str = "", *, finished: bool = False) -> None:
+        """Write what there is so far; it survives the worker being killed."""
         record = {
+            "finished": finished,
             "error": error,
             "peak": max(self._peak, peak_memory()),
             "spans": {name: asdict(span) for name, span in self.spans.items()},
             "result": self.result,
         }
-        path.write_text(json.dumps(record), encoding="utf-8")
+        with whole_file(self._path) as temporary:
+            temporary.write_text(json.dumps(record), encoding="utf-8")
 
 
 def serve(job_file: str, work: Mapping[str, Any]) -> int:
-    """What a worker module's ``main`` does: the job's task, and a record whatever happens.
+    """Do a job's task in the worker, and write a record even if it fails.
 
-    ``work`` is task -> function of the job and of a recorder. Returns the exit status.
+    Args:
+        job_file: the job, a JSON object.
+        work: task -> function of the job and a recorder.
+
+    Returns:
+        The exit status.
     """
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    recorder, error = Recorder(), ""
+    recorder, error = Recorder(Path(job["record"])), ""
     try:
         work[job["task"]](job, recorder)
-    except Exception as problem:  # whatever a framework raises becomes a row of the report
+    except Exception as problem:  # any error of a framework becomes a row of the report
         error = f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
-    recorder.write(Path(job["record"]), error)
+    recorder.write(error, finished=True)
     return 1 if error else 0
 
 
@@ -169,13 +209,13 @@ def run(
     *,
     gpu: bool = False,
 ) -> Outcome:
-    """Have a worker do a job, and measure it.
+    """Do a job in a worker process, and measure it.
 
     Args:
-        module: the worker, a Python module that hands its argument to ``serve``.
-        job: what ``serve`` gives the worker's function; a JSON object with a ``task``.
-        limits: a worker beyond them is killed, and that is its outcome.
-        settings: environment variables besides this process's own.
+        module: the worker, a Python module that passes its argument to ``serve``.
+        job: passed to the worker's function; a JSON object with a ``task``.
+        limits: a worker that exceeds them is killed, and its outcome says so.
+        settings: environment variables added to those of this process.
         gpu: whether the worker may see a GPU.
     """
     with TemporaryDirectory() as name:
@@ -195,16 +235,20 @@ def run(
             stopped = _watch(process, start, limits, samples)
             seconds = time.monotonic() - start
         seen = max((sample.memory.resident for sample in samples), default=0)
-        if stopped or not record_file.exists():
+        record: dict[str, Any] = {"finished": False, "result": {}}
+        if record_file.exists():
+            record = json.loads(record_file.read_text(encoding="utf-8"))
+        if stopped or not record["finished"]:
             lines = log_file.read_text("utf-8", "replace").splitlines()
-            return Outcome(stopped or _death(process.returncode, lines), seconds, seen)
-        return _read(json.loads(record_file.read_text(encoding="utf-8")), seconds, samples)
+            error = stopped or _death(process.returncode, lines)
+            return Outcome(error, seconds, seen, result=record["result"])
+        return _read(record, seconds, samples)
 
 
 def _watch(
     process: subprocess.Popen[bytes], start: float, limits: Limits, samples: list[Sample]
 ) -> str:
-    """Sample a process until it ends; why it was killed, or nothing."""
+    """Sample a process until it ends; returns why it was killed, or nothing."""
     try:
         while True:
             try:
@@ -242,7 +286,7 @@ def _read(record: Mapping[str, Any], seconds: float, samples: list[Sample]) -> O
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    # The folder that this package was imported from, for where it is not installed.
+    # The folder that this package was imported from: it may not be installed.
     path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **_SETTINGS, "PYTHONPATH": os.pathsep.join(path), **settings}
 

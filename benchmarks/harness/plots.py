@@ -1,11 +1,11 @@
-"""What the plots of the benchmarks share: panels, a runtime's colour, the file."""
+"""The panels, colours and files of the benchmarks' plots."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vgg16_spec.files.atomic import whole_file
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that stay apart for colour-blind eyes (Okabe and Ito).
+# The palette of Okabe and Ito, which colour-blind readers can tell apart.
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 def panels(titles: Iterable[str], height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a title, one below the other, each ``height`` inches high."""
+    """A figure with one panel per title, stacked, each ``height`` inches high."""
     from matplotlib.figure import Figure
 
     named = list(titles)
@@ -32,16 +32,41 @@ def panels(titles: Iterable[str], height: float) -> tuple[Figure, list[Axes]]:
 
 
 def colours(runtimes: Iterable[str]) -> dict[str, str]:
-    """A runtime -> its colour, in the order in which they are first named."""
+    """Runtime -> its colour, in order of first appearance."""
     return dict(zip(dict.fromkeys(runtimes), itertools.cycle(_COLOURS), strict=False))
 
 
-def name_layers(panel: Axes) -> None:
-    """Make room for the taps' names below a panel."""
-    panel.tick_params(axis="x", rotation=60, labelsize=8)
+class Errors(NamedTuple):
+    """The rms errors of a runtime, observed and predicted, tap by tap."""
+
+    runtime: str
+    taps: Sequence[str]
+    observed: Sequence[float]
+    predicted: Sequence[float]
+
+
+def errors(by_title: Mapping[str, Sequence[Errors]]) -> Figure:
+    """Errors through the layers, one panel per title."""
+    titles = (f"{title}: rms error of a layer's outputs" for title in by_title)
+    figure, found = panels(titles, 3.3)
+    shades = colours(line.runtime for lines in by_title.values() for line in lines)
+    for lines, panel in zip(by_title.values(), found, strict=False):
+        for line in lines:
+            shade = shades[line.runtime]
+            panel.semilogy(line.taps, line.observed, ".-", color=shade, label=line.runtime)
+            panel.semilogy(line.taps, line.predicted, ":", color="black")
+        panel.plot([], [], ":", color="black", label="predicted")
+        panel.tick_params(axis="x", rotation=60, labelsize=8)
+        name_lines(panel)
+    return figure
+
+
+def name_lines(panel: Axes) -> None:
+    """Put the legend beside the panel, which many lines fill."""
+    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def write(figure: Figure, path: Path) -> None:
-    """As PNG, with the same bytes each time."""
+    """Write a figure as PNG, with the same bytes each time."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})

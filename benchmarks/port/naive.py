@@ -1,7 +1,7 @@
-"""How weights are ported without this project: load everything, build the other model, save it.
+"""Porting weights without this project: load everything, build the other model, save it.
 
-Keras runs on PyTorch here (``KERAS_BACKEND=torch``), so that no TensorFlow is needed beside it.
-Neither framework is imported before a port is made: they do not belong into the other workers.
+Keras runs on PyTorch (``KERAS_BACKEND=torch``). Frameworks are imported inside the functions, so
+that the workers of other tasks do not load them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from benchmarks.export.prepare import TORCHVISION
 from vgg16_spec.architecture import Configuration
+from vgg16_spec.layouts import canonical_to_keras, contiguous, keras_to_canonical
 from vgg16_spec.names import torchvision_keys
 
 if TYPE_CHECKING:
     import torch
-
-_FC1: Final = "fc1"
 
 Port = Callable[[Path, Path], object]
 
@@ -34,16 +31,12 @@ def torch_to_keras(network: Configuration) -> Port:
 
         state = torch.load(source, map_location="cpu", weights_only=True)
         model, keys = _keras_model(network), torchvision_keys(network)
-        channels, height, width = network.feature_shape
         for layer in network.weighted_layers:
-            kernel = state[keys[f"{layer.name}.weight"]].numpy()
-            bias = state[keys[f"{layer.name}.bias"]].numpy()
-            if layer.name == _FC1:  # (out, C * H * W) -> (H * W * C, out)
-                kernel = kernel.reshape(-1, channels, height, width).transpose(2, 3, 1, 0)
-                kernel = kernel.reshape(-1, kernel.shape[-1])
-            else:  # OIHW -> HWIO, (out, in) -> (in, out)
-                kernel = kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.transpose()
-            model.get_layer(layer.name).set_weights([kernel, bias])
+            names = (f"{layer.name}.weight", f"{layer.name}.bias")
+            arrays = {name: state[keys[name]].numpy() for name in names}
+            model.get_layer(layer.name).set_weights(
+                [canonical_to_keras(*each, network.feature_shape) for each in arrays.items()]
+            )
         model.save_weights(out)
 
     return work
@@ -58,18 +51,13 @@ def keras_to_torch(network: Configuration) -> Port:
 
         keras_model, keys = _keras_model(network), torchvision_keys(network)
         keras_model.load_weights(source)
-        channels, height, width = network.feature_shape
         state = {}
         for layer in network.weighted_layers:
-            kernel, bias = keras_model.get_layer(layer.name).get_weights()
-            if layer.name == _FC1:  # (H * W * C, out) -> (out, C * H * W)
-                kernel = kernel.reshape(height, width, channels, -1).transpose(3, 2, 0, 1)
-                kernel = kernel.reshape(len(kernel), -1)
-            else:  # HWIO -> OIHW, (in, out) -> (out, in)
-                kernel = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.transpose()
-            for part, values in (("weight", kernel), ("bias", bias)):
-                key = keys[f"{layer.name}.{part}"]
-                state[key] = torch.from_numpy(np.ascontiguousarray(values))
+            arrays = keras_model.get_layer(layer.name).get_weights()
+            for part, array in zip(("weight", "bias"), arrays, strict=True):
+                name = f"{layer.name}.{part}"
+                values = keras_to_canonical(name, array, network.feature_shape)
+                state[keys[name]] = torch.from_numpy(contiguous(values))
         model = new_model()
         model.load_state_dict(state, strict=True)
         torch.save(model.state_dict(), out)
@@ -84,9 +72,10 @@ def _keras_model(network: Configuration) -> Any:
 
 
 def _torch_model(network: Configuration) -> Callable[[], torch.nn.Module]:
-    """What makes a model of torchvision's where it has one, with the values that it draws.
+    """A constructor, torchvision's if it has one, of a model with random weights.
 
-    Imported now: the tiny network, ported first, is none of torchvision's.
+    torchvision is imported here and not when the constructor is called: the tiny network, which is
+    ported first, is none of torchvision's, so that the import would be timed.
     """
     if network.name in TORCHVISION:
         import torchvision
@@ -98,7 +87,7 @@ def _torch_model(network: Configuration) -> Callable[[], torch.nn.Module]:
     return partial(VGG, network.name, classes=network.classes)
 
 
-# Formats from and to -> what gives a configuration's port.
+# Source and target format -> a configuration's port.
 NAIVE: Final[Mapping[tuple[str, str], Callable[[Configuration], Port]]] = MappingProxyType(
     {
         ("torchvision", "keras-weights-h5"): torch_to_keras,

@@ -1,7 +1,7 @@
 """The process that does one job of ``benchmarks.port``: ``python -m benchmarks.port.worker``.
 
-Tasks: ``port`` writes a weights file in another format, as ``vgg16 port`` does; ``naive`` does it
-as one would without this project; ``units`` copies the file, and permutes as many values in memory.
+Tasks: ``port`` writes a weights file in another format, as ``vgg16 port`` does; ``naive`` ports it
+without this project; ``units`` copies the file and permutes as many values in memory.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from vgg16_spec.layouts import canonical_view, keras_shape, keras_view
 from vgg16_weights.registry import FORMATS, module
 from vgg16_weights.verify import digests
 
-# The formats that keep their tensors in Keras's order; the others in the canonical one.
+# The formats that store tensors in Keras's order; the others use the canonical one.
 _KERAS_ORDER: Final = frozenset({"keras", "keras-h5", "keras-weights-h5", "npz"})
 _TINY: Final = "tiny"
 
-# Of the source's file and the file to write.
+# The source's file, the file to write.
 Port = Callable[[Path, Path], object]
 
 
 def port(job: Mapping[str, Any], recorder: Recorder) -> None:
-    """``vgg16_weights.read`` and ``write``: the source's format is found from its content."""
-    for name in FORMATS:  # that takes every format's module
+    """``vgg16_weights.read`` and ``write``; the source's format is detected from its content."""
+    for name in FORMATS:  # detection imports every format's module
         module(name)
     target = job["to"]
     _measured(
@@ -57,9 +57,10 @@ def naive(job: Mapping[str, Any], recorder: Recorder) -> None:
 def _measured(
     job: Mapping[str, Any], recorder: Recorder, work: Port, rehearsal: Port | None = None
 ) -> None:
-    """Time a port, and raise ``ValueError`` where the file that it wrote has other values.
+    """Time a port after porting the tiny network, which imports everything that is needed.
 
-    The tiny network is ported first: so everything is imported that is needed, however late.
+    Raises:
+        ValueError: the written file has other values than the source.
     """
     source, out = Path(job["source"]), Path(job["out"])
     with recorder.span("import"), TemporaryDirectory() as folder:
@@ -69,7 +70,7 @@ def _measured(
     with recorder.span("port"):
         work(source, out)
     if job["check"] and not _same(out, Path(job["reference"])):
-        raise ValueError(f"{out.name} does not hold the values that it was made from")
+        raise ValueError(f"{out.name} does not have the values of its source")
 
 
 def _same(written: Path, reference: Path) -> bool:
@@ -77,9 +78,9 @@ def _same(written: Path, reference: Path) -> bool:
 
 
 def units(job: Mapping[str, Any], recorder: Recorder) -> None:
-    """What a port cannot do without: a copy on the disk, and one pass of the permutation.
+    """The least that a port must do: a copy flushed to the disk, and one pass of the permutation.
 
-    Without a permutation between the two formats there is no such span.
+    The span ``permutation`` is absent if both formats have the same order.
     """
     source, out = Path(job["source"]), Path(job["out"])
     with recorder.span("copy"):
@@ -93,10 +94,10 @@ def units(job: Mapping[str, Any], recorder: Recorder) -> None:
 
 
 def _permute(network: Configuration, to_keras: bool, recorder: Recorder) -> None:
-    """Every tensor once from one order to the other, tile by tile as the ports do.
+    """Permute every tensor once, tile by tile as the ports do.
 
-    Each is read from memory of its own, as from a file, and laid out in the same buffer. All of it
-    was touched before: what is timed is no page fault.
+    Each tensor has its own memory, as in a file, and is written into one shared buffer. All of that
+    was touched before, so that no page fault is timed.
     """
     shapes = network.weight_shapes
     values = {

@@ -1,4 +1,4 @@
-"""Seeds, and the switches for algorithms that give the same bits twice."""
+"""Seeds, and the switches for algorithms that give the same bits every time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from differences.harness.processes import ask
 
 TITLE: Final = "Determinism switches"
 RULE: Final = (
-    "Seed before the model is built, switch deterministic algorithms on in each framework, and "
-    "carry weights and masks over as numbers, never as seeds."
+    "Set the seed before the model is built, enable deterministic algorithms in each framework, "
+    "and transfer weights and masks as numbers, never as seeds."
 )
 
 Values = NDArray[np.float32]
@@ -29,49 +29,43 @@ _LABELS: Final = (3, 5)
 
 
 def run() -> Finding:
-    """Train the small network two steps, twice from one seed, in PyTorch and in Keras."""
+    """Train the small network for two steps, twice from one seed, in PyTorch and in Keras."""
+    # Keras's seed and TensorFlow's switch affect the whole process, and nothing undoes the latter.
+    asked = ask("arithmetic.determinism", {"KERAS_BACKEND": "tensorflow"})
     torch, _ = frameworks()
     with torch.random.fork_rng(devices=[]), _deterministic(torch):
         pytorch = [_digest(_train_torch(torch, seed)) for seed in (_SEED, _SEED, _SEED + 1)]
         masks = [_mask_torch(torch) for _ in range(2)]
         refused = _refused(lambda: torch.zeros(2).put_(torch.tensor([0, 0]), torch.ones(2)))
-    # Keras's seed and TensorFlow's switch are the whole process's, and nothing undoes the latter.
-    keras = ask("arithmetic.determinism", {"KERAS_BACKEND": "tensorflow"})
+    keras = asked()
     kept = np.array(keras["masks"][0])
     return Finding(
-        (
-            Figure("PyTorch: two trainings from one seed that differ", len(set(pytorch[:2])) - 1),
-            Figure(
-                "Keras on TensorFlow: two trainings from one seed that differ",
-                len(set(keras["trained"][:2])) - 1,
+        {
+            "PyTorch: differing results of two trainings from one seed": len(set(pytorch[:2])) - 1,
+            "Keras on TensorFlow: differing results of two trainings from one seed": (
+                len(set(keras["trained"][:2])) - 1
             ),
-            Figure(
-                "one seed, dropout of 1,000 values: masks differ at",
+            "dropout of 1,000 values from one seed: masks differ at": (
                 int(np.count_nonzero(masks[0] != kept)),
                 "values",
             ),
-        ),
-        (
-            Claim(
-                "With their switches on, each framework trains to the same bits from the same "
-                "seed, and to others from another.",
-                all(found[0] == found[1] != found[2] for found in (pytorch, keras["trained"])),
+        },
+        {
+            "With deterministic algorithms enabled, each framework trains to the same bits from "
+            "the same seed, and to others from another.": all(
+                found[0] == found[1] != found[2] for found in (pytorch, keras["trained"])
             ),
-            Claim(
-                "One seed gives the two frameworks different dropout masks.",
-                bool((masks[0] != kept).any()),
+            "The same seed gives the two frameworks different dropout masks.": bool(
+                (masks[0] != kept).any()
             ),
-            Claim(
-                "Seeding again repeats PyTorch's dropout; a Keras layer drew its seed when it was "
-                "made, and goes on.",
-                bool((masks[0] == masks[1]).all()) and keras["masks"][0] != keras["masks"][1],
+            "Setting the seed again repeats PyTorch's dropout; a Keras layer draws its seed "
+            "when it is made, and continues its stream.": (
+                bool((masks[0] == masks[1]).all()) and keras["masks"][0] != keras["masks"][1]
             ),
-            Claim(
-                "With the switch on, PyTorch refuses what has no deterministic algorithm (put_ to "
-                "one place twice), and TensorFlow a random number without a seed.",
-                refused and keras["refused"],
-            ),
-        ),
+            "With the switch enabled, PyTorch refuses an operation without a deterministic "
+            "algorithm (put_ to one position twice), and TensorFlow refuses random numbers "
+            "without a seed.": refused and keras["refused"],
+        },
     )
 
 
@@ -113,14 +107,14 @@ def _train_torch(torch: Any, seed: int) -> list[Values]:
 
 
 def _mask_torch(torch: Any) -> NDArray[np.bool_]:
-    """Which of 1,000 values dropout keeps, after seeding."""
+    """Which of 1,000 values dropout keeps, after setting the seed."""
     torch.manual_seed(_SEED)
     kept: NDArray[np.bool_] = torch.nn.Dropout(0.5)(torch.ones(1000)).numpy() > 0
     return kept
 
 
 def _in_keras() -> dict[str, Any]:
-    """The same in Keras, for a process of its own."""
+    """The same in Keras, in a process of its own."""
     import keras
     import tensorflow as tf
 

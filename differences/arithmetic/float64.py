@@ -1,4 +1,4 @@
-"""What a float64 model computes in, on each backend."""
+"""The precision in which a float64 model computes, on each backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from differences.harness.processes import ask
 from vgg16_parity.network import reference
@@ -17,23 +17,24 @@ from vgg16_spec.architecture import Convolution
 TITLE: Final = "Float64 models"
 RULE: Final = (
     "Take float64 references from PyTorch, from Keras on TensorFlow or from NumPy, never from "
-    "Keras on PyTorch or JAX, and measure that they are float64."
+    "Keras on PyTorch or JAX, and check that they are float64."
 )
 
-# Relative to the layer's largest value: float64 lands at 1e-15, one float32 rounding at 3e-8.
+# Relative to the layer's largest value; float64 gives 1e-15, one float32 rounding 3e-8.
 _FLOAT64: Final = 1e-12
 _FLOAT32: Final = 1e-9
 
 
 def run() -> Finding:
     """Run the small network in float64 in PyTorch and on two of Keras's backends."""
+    asked = ask("arithmetic.float64", {"KERAS_BACKEND": "torch"})
     _, keras = frameworks()
     from torch_impl import VGG, run_with_taps
 
     model = VGG("tiny", weights=tiny.checkpoint()).double()
     pytorch = _errors(run_with_taps(model, tiny.images()))
     tensorflow = measure(keras)
-    on_torch = ask("arithmetic.float64", {"KERAS_BACKEND": "torch"})
+    on_torch = asked()
     layers = tiny.checkpoint().configuration.weighted_layers
     convolutions = [layer.name for layer in layers if isinstance(layer, Convolution)]
     dense = [layer.name for layer in layers if layer.name not in convolutions]
@@ -47,38 +48,32 @@ def run() -> Finding:
         ("Keras on PyTorch", on_torch["errors"]),
     )
     return Finding(
-        tuple(
-            Figure(f"{name}, {kind}: largest error", worst(errors, names), "of the largest value")
+        {
+            f"{name}, {kind}: largest error": (worst(errors, names), "of the largest value")
             for name, errors in sides
             for kind, names in (("convolutions", convolutions), ("dense layers", dense))
-        ),
-        (
-            Claim(
-                "PyTorch's float64 model, and Keras's on TensorFlow, are within 1e-12 of the "
-                "arbiter in every layer.",
-                max(*pytorch.values(), *tensorflow["errors"].values()) <= _FLOAT64,
+        },
+        {
+            "PyTorch's float64 model, and Keras's on TensorFlow, are within 1e-12 of the "
+            "arbiter in every layer.": (
+                max(*pytorch.values(), *tensorflow["errors"].values()) <= _FLOAT64
             ),
-            Claim(
-                "Keras's on PyTorch is so in its convolutions, and off by more than 1e-9, which "
-                "only float32 explains, in each of its dense layers.",
+            "Keras's on PyTorch is as accurate in its convolutions, but off by more than 1e-9, "
+            "which only float32 explains, in each of its dense layers.": (
                 worst(on_torch["errors"], convolutions) <= _FLOAT64
-                and min(on_torch["errors"][name] for name in dense) > _FLOAT32,
+                and min(on_torch["errors"][name] for name in dense) > _FLOAT32
             ),
-            Claim(
-                "Its outputs call themselves float64 in every layer all the same.",
-                set(on_torch["types"].values()) == {"float64"},
+            "The dtype of its outputs is float64 in every layer nevertheless.": (
+                set(on_torch["types"].values()) == {"float64"}
             ),
-            Claim(
-                "keras.backend.result_type of two float64 is float64 on TensorFlow and float32 on "
-                "PyTorch.",
-                (tensorflow["promoted"], on_torch["promoted"]) == ("float64", "float32"),
-            ),
-        ),
+            "keras.backend.result_type of two float64 is float64 on TensorFlow and float32 on "
+            "PyTorch.": (tensorflow["promoted"], on_torch["promoted"]) == ("float64", "float32"),
+        },
     )
 
 
 def measure(keras: Any) -> dict[str, Any]:
-    """The errors of Keras's float64 model by layer, its outputs' types, and a promotion."""
+    """The errors of Keras's float64 model by layer, its outputs' dtypes, and a promoted dtype."""
     from keras_impl import functional, load_checkpoint, run_with_taps
 
     before = keras.config.floatx(), keras.config.dtype_policy()

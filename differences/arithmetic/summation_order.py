@@ -1,4 +1,4 @@
-"""One sum in float32, added up in several orders."""
+"""One sum in float32, in several orders of summation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Claims, Finding
 from differences.harness.frameworks import frameworks
 from differences.harness.processes import ask
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
@@ -21,8 +21,8 @@ from vgg16_spec.layouts import nchw_to_nhwc, nhwc_to_nchw, oihw_to_hwio
 
 TITLE: Final = "Summation order in float32"
 RULE: Final = (
-    "Expect no equal bits of two libraries, or of one with other threads or another layout, and "
-    "bound the difference by the rounding of the sums."
+    "Do not expect equal bits from two libraries, or from one with another number of threads or "
+    "another layout; bound the difference by the rounding of the sums."
 )
 
 Values = NDArray[np.float32]
@@ -30,12 +30,12 @@ Values = NDArray[np.float32]
 
 def run() -> Finding:
     """Add up one sum of fc1's length by hand, then compute a convolution in several ways."""
+    asked = ask("arithmetic.summation_order", {"TF_ENABLE_ONEDNN_OPTS": "0"})
     torch, _ = frameworks()
     orders = _orders()
     outputs = {f"PyTorch, {name}": values for name, values in _pytorch(torch).items()}
-    outputs["TensorFlow, as it comes"] = _tensorflow()
-    answer = ask("arithmetic.summation_order", {"TF_ENABLE_ONEDNN_OPTS": "0"})
-    outputs["TensorFlow, oneDNN off"] = np.array(answer, np.float32)
+    outputs["TensorFlow, default"] = _tensorflow()
+    outputs["TensorFlow, oneDNN off"] = np.array(asked(), np.float32)
     right, deviation = _predicted()
     verdicts = {
         name: compare_with_arbiter(values, right, deviation) for name, values in outputs.items()
@@ -43,56 +43,45 @@ def run() -> Finding:
     first = outputs["PyTorch, one thread"]
     exact = float(np.sum(_products(), dtype=np.float64))
     return Finding(
-        (
-            *(
-                Figure(
-                    f"one sum of fc1, {name}: error",
-                    abs(total - exact) / abs(exact),
-                    "of the sum",
-                )
+        {
+            **{
+                f"one sum of fc1, {name}: error": (abs(total - exact) / abs(exact), "of the sum")
                 for name, total in orders.items()
-            ),
-            *(
-                Figure(
-                    f"block5_conv1, {name}: other bits than PyTorch's on one thread",
+            },
+            **{
+                f"block5_conv1, {name}: other bits than PyTorch's on one thread": (
                     100 * float(np.mean(values != first)),
                     "% of the values",
                 )
                 for name, values in outputs.items()
                 if values is not first
-            ),
-            *(
-                Figure(f"block5_conv1, {name}: rms error over predicted", verdict.ratio)
+            },
+            **{
+                f"block5_conv1, {name}: rms error over predicted": verdict.ratio
                 for name, verdict in verdicts.items()
-            ),
-        ),
+            },
+        },
         _claims(orders, outputs, verdicts),
     )
 
 
 def _claims(
     orders: dict[str, float], outputs: dict[str, Values], verdicts: dict[str, Verdict]
-) -> tuple[Claim, ...]:
-    return (
-        Claim(
-            "The same 25,088 products added up forwards, backwards and in 512 parts give three "
-            "different float32 numbers.",
-            len(set(orders.values())) == len(orders),
+) -> Claims:
+    return {
+        "The same 25,088 products added up forwards, backwards and in 512 parts give three "
+        "different float32 numbers.": len(set(orders.values())) == len(orders),
+        "Every way of computing the convolution is within the limits of predicted rounding.": all(
+            verdict.passed for verdict in verdicts.values()
         ),
-        Claim(
-            "Every way of computing the convolution is within the limits of the rounding that "
-            "is predicted.",
-            all(verdict.passed for verdict in verdicts.values()),
+        "Not all of them give the same bits.": (
+            len({values.tobytes() for values in outputs.values()}) > 1
         ),
-        Claim(
-            "Not all of them give the same bits.",
-            len({values.tobytes() for values in outputs.values()}) > 1,
-        ),
-    )
+    }
 
 
 def _layer() -> tuple[Convolution, Values, Values]:
-    """VGG16's block5_conv1, its seeded weights and what it might read, (1, 512, 14, 14)."""
+    """VGG16's block5_conv1, its seeded weights, and a plausible input (1, 512, 14, 14)."""
     network = configuration("D")
     layer = next(each for each in network.convolutions if each.name == "block5_conv1")
     shape = (1, *network.output_shapes()["block4_pool"])
@@ -101,7 +90,7 @@ def _layer() -> tuple[Convolution, Values, Values]:
 
 
 def _predicted() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What it gives in float64, and the predicted deviation (``vgg16_parity/network/prediction.py``)."""
+    """The layer's output in float64, and the predicted standard deviation of a float32 one."""
     layer, weight, inputs = _layer()
     right = reference.multiply(layer, weight, inputs.astype(np.float64))
     squares = reference.multiply(layer, weight, np.square(inputs, dtype=np.float64), squared=True)
@@ -119,7 +108,7 @@ def _products() -> Values:
 
 
 def _orders() -> dict[str, float]:
-    """Their sum in float32; a cumulative sum adds one after the other, on every machine."""
+    """Their sum in float32 in three orders; a cumulative sum adds in sequence on every machine."""
     products = _products()
 
     def added(values: Values) -> Values:
@@ -134,7 +123,7 @@ def _orders() -> dict[str, float]:
 
 
 def _pytorch(torch: Any) -> dict[str, Values]:
-    """With one thread and two, channels first and last, with oneDNN and without."""
+    """With one and two threads, channels first and last, with oneDNN and without."""
     layer, weight, inputs = _layer()
     kernels, images = torch.tensor(weight), torch.tensor(inputs)
 

@@ -1,1 +1,1 @@
-"""What the experiments share: their records, the small network, the pages."""
+"""What the experiments share: findings, the small network, the catalogue, its pages."""

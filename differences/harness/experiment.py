@@ -1,43 +1,18 @@
-"""What an experiment finds: figures, and the claims that they bear out."""
+"""What an experiment finds: figures, and the claims that they support."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-
-@dataclass(frozen=True)
-class Figure:
-    """One number that was measured.
-
-    Attributes:
-        name: what was measured, in words.
-        value: the number; a whole one is shown as it is.
-        unit: what it counts or is relative to; empty where the name says it.
-    """
-
-    name: str
-    value: float
-    unit: str = ""
-
-    @property
-    def text(self) -> str:
-        """The number as a page shows it: three digits, where it is no whole number."""
-        whole = float(self.value).is_integer() and abs(self.value) < 1e15
-        number = f"{int(self.value):,}" if whole else f"{self.value:.3g}"
-        return f"{number} {self.unit}".rstrip()
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One sentence of a page, and whether the experiment bore it out."""
-
-    sentence: str
-    holds: bool
+# A number, or a number and what it counts or is relative to.
+Value = float | tuple[float, str]
+Figures = dict[str, Value]
+Claims = dict[str, bool]
 
 
 @dataclass(frozen=True)
@@ -45,11 +20,27 @@ class Finding:
     """What one experiment found.
 
     Attributes:
-        figures: in the order of the page's table; at least one.
-        claims: what the page says follows; at least one.
-        draw: draws the plot, where looking is better, on an empty figure of 8 by 4 inches.
+        figures: what was measured -> the number, in the order of the page's table; at least one.
+        claims: a sentence of the page -> whether the experiment supports it; at least one.
+        draw: draws the plot, if there is one, on an empty figure of 8 by 4 inches.
     """
 
-    figures: tuple[Figure, ...]
-    claims: tuple[Claim, ...]
+    figures: Mapping[str, Value]
+    claims: Mapping[str, bool]
     draw: Callable[[Picture], None] | None = None
+
+    def __or__(self, other: Finding) -> Finding:
+        """Both findings as one, without plots."""
+        return Finding({**self.figures, **other.figures}, {**self.claims, **other.claims})
+
+    @property
+    def disproved(self) -> list[str]:
+        """The claims that the experiment does not support."""
+        return [claim for claim, holds in self.claims.items() if not holds]
+
+
+def shown(value: Value) -> str:
+    """A number as a page shows it: whole, or to three significant digits, with its unit."""
+    number, unit = value if isinstance(value, tuple) else (value, "")
+    whole = float(number).is_integer() and abs(number) < 1e15
+    return f"{int(number):,} {unit}".rstrip() if whole else f"{number:.3g} {unit}".rstrip()

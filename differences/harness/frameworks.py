@@ -1,4 +1,4 @@
-"""Both frameworks in one process, as the experiments use them."""
+"""Both frameworks in one process."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vgg16_spec.errors import BadInput
 
 
 def frameworks() -> tuple[Any, Any]:
-    """PyTorch and Keras, Keras on TensorFlow: ``torch, keras = frameworks()``.
+    """Import PyTorch, and Keras on TensorFlow.
 
-    Raises ``BadInput`` where Keras runs on another backend: some experiments ask TensorFlow itself
-    for gradients.
+    Raises:
+        BadInput: Keras runs on another backend; some experiments use TensorFlow's gradients.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow publishes the symbols of its LLVM, and Triton crashes where it is imported later,
-    # as PyTorch does when it traces (tensorflow/tensorflow#124205).
+    # TensorFlow exports the symbols of its LLVM, and Triton crashes if it is imported later, as
+    # PyTorch does when it traces (tensorflow/tensorflow#124205).
     if find_spec("triton"):
         import_module("triton")
     torch = import_module("torch")

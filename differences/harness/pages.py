@@ -1,50 +1,63 @@
-"""The pages of the catalogue: the part of each that is written from what was measured."""
+"""The pages of the catalogue, and the part of each that is written from measurements."""
 
 from __future__ import annotations
 
+import datetime
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from differences.harness.catalogue import CHAPTERS, module
-from differences.harness.experiment import Finding
-from vgg16_spec.errors import BadInput
+from differences.harness.experiment import Finding, shown
+from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "differences"
-# What stands between these lines of a page is written by ``python -m differences --write``.
+# The lines of a page between which ``python -m differences NAME --write`` writes.
 BEGIN: Final = "<!-- measured -->"
 END: Final = "<!-- /measured -->"
+# Every page names these; an experiment's PACKAGES are added.
+_PACKAGES: Final = ("keras", "tensorflow", "torch", "numpy")
 _INCHES: Final = (8, 4)
 _DPI: Final = 100
 
 
 def page(name: str) -> Path:
-    """Where an experiment's page lies."""
+    """The path of an experiment's page."""
     return FOLDER / f"{name.replace('_', '-')}.md"
 
 
 def picture(name: str) -> Path:
-    """Where an experiment's plot lies, if it has one."""
+    """The path of an experiment's plot, if it has one."""
     return page(name).with_suffix(".png")
 
 
 def measured(name: str, finding: Finding) -> str:
-    """The written part of a page: the command, the figures, the claims and the plot."""
-    lines = [
-        f"`python -m differences {name}` measured:",
-        "",
-        "| what | measured |",
-        "| --- | ---: |",
-    ]
-    lines += [f"| {figure.name} | {figure.text} |" for figure in finding.figures]
-    lines += ["", *(f"- {claim.sentence}" for claim in finding.claims)]
+    """The written part of a page: figures, claims, plot, and what they were measured with."""
+    lines = ["| what | measured |", "| --- | ---: |"]
+    lines += [f"| {what} | {shown(value)} |" for what, value in finding.figures.items()]
+    lines += ["", *(f"- {claim}" for claim in finding.claims)]
     if finding.draw is not None:
         lines += ["", f"![{module(name).TITLE}]({picture(name).name})"]
+    lines += ["", f"Measured by `python -m differences {page(name).stem}` with {_versions(name)}."]
     return "\n".join(lines)
 
 
+def _versions(name: str) -> str:
+    """The versions that an experiment's figures depend on, and today's date."""
+    packages = (*_PACKAGES, *getattr(module(name), "PACKAGES", ()))
+    found = ", ".join(f"{package} {version(package)}" for package in packages)
+    today = datetime.date.today().isoformat()
+    return f"Python {platform.python_version()}, {found}, on {today}"
+
+
 def rewritten(text: str, part: str, path: Path) -> str:
-    """A page with another measured part. Raises ``BadInput`` for one that has no place for it."""
+    """A page with another measured part.
+
+    Raises:
+        BadInput: the page has no measured part.
+    """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -53,16 +66,15 @@ def rewritten(text: str, part: str, path: Path) -> str:
 
 
 def write(name: str, finding: Finding) -> None:
-    """Put what was found into the experiment's page, and draw its plot beside it.
+    """Write a finding into the experiment's page, and draw its plot beside it.
 
-    Raises ``BadInput`` where there is no such page, or a claim does not hold.
+    Raises:
+        BadInput: there is no such page, or the finding does not support a claim.
     """
-    for claim in finding.claims:
-        if not claim.holds:
-            raise BadInput(name, f"was not borne out: {claim.sentence}", "a claim that holds")
-    path = page(name)
-    if not path.is_file():
-        raise BadInput(path, "no such page", "a page to write the figures into")
+    if finding.disproved:
+        problem = f"does not support: {' '.join(finding.disproved)}"
+        raise BadInput(name, problem, "claims that hold")
+    path = require_file(page(name), "a page to write the figures into")
     text = rewritten(path.read_text(encoding="utf-8"), measured(name, finding), path)
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -75,8 +87,8 @@ def write_index() -> None:
     lines = [
         "# How the frameworks differ",
         "",
-        "One page for each difference that a port of VGG16 meets: what it is, what an experiment",
-        "measured, and the rule to port safely. `python -m differences NAME` runs an experiment.",
+        "One page for each difference that matters to a port of VGG16, with the figures of an",
+        "experiment and the rule for a safe port. `python -m differences NAME` runs an experiment.",
     ]
     for chapter, names in CHAPTERS.items():
         lines += ["", f"## {chapter}", "", "| difference | rule |", "| --- | --- |"]

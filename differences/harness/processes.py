@@ -6,32 +6,38 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-def ask(name: str, environment: Mapping[str, str], *arguments: str) -> Any:
-    """What ``python -m differences.NAME ARGUMENTS`` prints as JSON, in its last line.
+def ask(name: str, environment: Mapping[str, str], *arguments: str) -> Callable[[], Any]:
+    """Start ``python -m differences.NAME ARGUMENTS``, which prints JSON in its last line.
 
     Args:
-        name: of the experiment; its module answers where it is run as a script.
-        environment: variables of the process, beside or instead of this one's.
-        arguments: handed on.
+        name: a module that prints its answer when it is run as a script.
+        environment: variables added to those of this process.
+        arguments: the script's arguments.
 
-    Raises ``RuntimeError`` with what the process complained of where it fails.
+    Returns:
+        A function that waits for the JSON. It raises ``RuntimeError`` with the end of the error
+        output if the process failed.
     """
-    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | dict(environment)
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", f"differences.{name}", *arguments],
         cwd=_ROOT,
-        env=variables,
-        capture_output=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    if done.returncode:
-        raise RuntimeError(f"differences.{name} in a process of its own: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def answer() -> Any:
+        output, errors = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"differences.{name} failed in its own process: {errors[-2000:]}")
+        return json.loads(output.strip().splitlines()[-1])
+
+    return answer

@@ -1,4 +1,4 @@
-"""The small network that experiments run, and how far a port of it is from the float64 arbiter."""
+"""The small network that experiments run, and the error of a port of it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
 from vgg16_spec.layouts import contiguous, nchw_to_nhwc
 
-# The most predicted standard deviations that the error of a right port may be.
+# A correct port's largest error, in predicted standard deviations.
 LIMIT: Final = LIMITS.deviations.limit
-# A port as wrong as this is wrong, whatever rounds: the limit is three orders of magnitude below.
+# An error that no rounding explains: a thousand times the limit.
 FAR: Final = 1000 * LIMIT
 UNIT: Final = "predicted standard deviations"
 
@@ -33,7 +33,7 @@ def checkpoint() -> Checkpoint:
 
 @cache
 def images() -> NDArray[np.float32]:
-    """The project's photographs, prepared for it: (N, 3, 64, 64)."""
+    """The project's photographs, preprocessed: (N, 3, 64, 64)."""
     recipe, size = RECIPES[checkpoint().metadata.recipe], checkpoint().configuration.input_size
     pictures = [read_image(photograph.path) for photograph in PHOTOGRAPHS]
     return np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
@@ -46,13 +46,21 @@ def torch_model() -> Any:
 
 
 def keras_model() -> Any:
-    """The network in Keras with the seeded weights; it gives logits."""
+    """The network in Keras with the seeded weights, returning logits."""
     frameworks()
     return keras_impl.functional("tiny", classifier_activation=None, weights=checkpoint())
 
 
+def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """PyTorch's logits (N, 1000) of preprocessed images (N, 3, 64, 64)."""
+    torch, _ = frameworks()
+    with torch.inference_mode():
+        found: NDArray[np.float32] = torch_model()(torch.tensor(images)).numpy()
+    return found
+
+
 def keras_deviations(model: Any) -> float:
-    """As `deviations`, of what a Keras model makes of the photographs."""
+    """The `deviations` of a Keras model's logits of the photographs."""
     return deviations(np.asarray(model(contiguous(nchw_to_nhwc(images())), training=False)))
 
 
@@ -60,8 +68,8 @@ def deviations(logits: NDArray[np.floating[Any]], weights: Checkpoint | None = N
     """The largest error of any logit, in predicted standard deviations of float32 rounding.
 
     Args:
-        logits: (N, 1000), what a port makes of `images`.
-        weights: what the arbiter runs, unless it is `checkpoint`.
+        logits: (N, 1000), a port's output for `images`.
+        weights: the arbiter's, if not that of `checkpoint`.
     """
     right, deviation = _predicted() if weights is None else predict_logits(weights, images())
     return float(np.max(np.abs(logits - right) / deviation))

@@ -1,4 +1,4 @@
-"""BGR and means against RGB, means and standard deviations."""
+"""BGR with means, and RGB with means and standard deviations."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import Any, Final
 
 import numpy as np
 
-from differences.harness import answers, tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness import numbers, tiny
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
 
 TITLE: Final = "Preprocessing conventions"
 RULE: Final = (
-    "Take the preprocessing from the weights and not from the framework: each set of weights has "
-    "the channel order, the means and the scale that it was trained with."
+    "Take the preprocessing from the weights, not from the framework: each set of weights has "
+    "the channel order, means and scale that it was trained with."
 )
+PACKAGES: Final = ("torchvision", "pillow")
 
-_MEANS: Final = "caffe against torchvision-features, channels in one order"
-# torchvision's float32 arithmetic in another order: roundings of 2^-24 of values up to 3.
+_MEANS: Final = "caffe and torchvision-features in the same channel order"
+# torchvision computes in another order: float32 roundings of 2^-24 of values up to 3.
 _ROUNDING: Final = 1e-6
 
 
 def run() -> Finding:
-    """Compare the recipes with each framework's own function, then exchange them."""
-    torch, keras = frameworks()
+    """Compare the recipes with each framework's own function, then swap them."""
+    _, keras = frameworks()
     exact, apart = _against_their_own(keras)
     pictures = [read_image(photograph.path) for photograph in PHOTOGRAPHS]
     size = tiny.checkpoint().configuration.input_size
@@ -36,61 +37,42 @@ def run() -> Finding:
     }
     rgb = inputs["caffe"][:, ::-1].copy()
     means_apart = float(np.abs(rgb - inputs["torchvision-features"]).max())
-    logits = {name: answers.logits(torch, images) for name, images in inputs.items()}
+    logits = {name: tiny.logits(images) for name, images in inputs.items()}
     changes = {
-        f"weights expect {expected}, given {given}": answers.change(logits[expected], logits[given])
+        f"weights expect {expected}, given {given}": numbers.change(logits[expected], logits[given])
         for expected, given in permutations(RECIPES, 2)
     }
-    changes["weights expect caffe, given RGB instead of BGR"] = answers.change(
-        logits["caffe"], answers.logits(torch, rgb)
+    changes["weights expect caffe, given RGB instead of BGR"] = numbers.change(
+        logits["caffe"], tiny.logits(rgb)
     )
-    sizes = {name: answers.rms(images) for name, images in inputs.items()}
+    sizes = {name: numbers.rms(images) for name, images in inputs.items()}
     return Finding(
-        (
-            *(Figure(f"rms of the input, {name}", value) for name, value in sizes.items()),
-            Figure(_MEANS, means_apart, "levels at most"),
-            *(Figure(f"{what}: logits change by", value, "%") for what, value in changes.items()),
-        ),
-        (
-            Claim(
-                "keras.applications.vgg16.preprocess_input is the recipe caffe, bit for bit.",
-                exact,
+        {
+            **{f"rms of the input, {name}": value for name, value in sizes.items()},
+            _MEANS: (means_apart, "levels at most"),
+            **{f"{what}: logits change by": (value, "%") for what, value in changes.items()},
+        },
+        {
+            "keras.applications.vgg16.preprocess_input equals the recipe caffe bit for bit.": exact,
+            "torchvision's transforms equal the recipes torchvision and torchvision-features up "
+            "to the rounding of float32.": apart <= _ROUNDING,
+            "The inputs of caffe's recipe are over thirty times as large as torchvision's.": (
+                sizes["caffe"] > 30 * sizes["torchvision"]
             ),
-            Claim(
-                "torchvision's transforms are the recipes torchvision and torchvision-features "
-                "within the rounding of float32.",
-                apart <= _ROUNDING,
-            ),
-            *_claims(sizes, means_apart, changes),
-        ),
-    )
-
-
-def _claims(
-    sizes: dict[str, float], means_apart: float, changes: dict[str, float]
-) -> tuple[Claim, ...]:
-    return (
-        Claim(
-            "The inputs of caffe's recipe are over thirty times as large as torchvision's.",
-            sizes["caffe"] > 30 * sizes["torchvision"],
-        ),
-        Claim(
-            "Beside the order of the channels, caffe and torchvision-features differ by less than "
-            "one level of 255.",
-            means_apart < 1,
-        ),
-        Claim(
-            "Every exchange of recipes, the order of the channels alone included, moves the logits "
-            "by more than a tenth of their size.",
-            min(changes.values()) > 10,
-        ),
+            "Apart from the channel order, caffe and torchvision-features differ by less than one "
+            "level of 255.": means_apart < 1,
+            "Every wrong recipe, even the channel order alone, changes the logits by more than a "
+            "tenth of their size.": min(changes.values()) > 10,
+        },
     )
 
 
 def _against_their_own(keras: Any) -> tuple[bool, float]:
-    """Whether caffe is Keras's function exactly, and how far the others are from torchvision's.
+    """Compare each recipe with the published function.
 
-    The latter in units of the largest value, which is 2.6 in one recipe and 151 in the other.
+    Returns:
+        Whether caffe equals Keras's function exactly; and the largest difference of the others from
+        torchvision's, relative to the largest value (2.6 in one recipe, 151 in the other).
     """
     from torchvision.models import VGG16_Weights
 

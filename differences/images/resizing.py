@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from differences.harness import answers
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness import numbers, tiny
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, normalise, read_image
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 TITLE: Final = "Resizing"
 RULE: Final = (
-    "Resize with antialiasing, switched on by name, in whatever library serves the model: Pillow "
-    "does it unasked, and most others do not."
+    "Resize with antialiasing, enabled explicitly, in the library that serves the model: Pillow "
+    "does it by default, and most others do not."
 )
+PACKAGES: Final = ("torchvision", "pillow", "opencv-python-headless", "onnxruntime")
 
 Pixels = NDArray[np.float32]
-# (H, W, 3), height, width -> (height, width, 3), of 0 to 255 and not rounded where the library
-# does not.
+# (H, W, 3), height, width -> (height, width, 3), from 0 to 255, rounded only if the library rounds.
 _Resizer = Callable[[NDArray[np.uint8], int, int], Pixels]
-# What VGG16's recipe resizes the shorter side to and crops to; and the same for the tiny network.
+# The shorter side and the crop of VGG16's recipe, and of the tiny network's.
 _SIZES: Final = ((256, 224), (73, 64))
-_AS_IT_COMES: Final = "TensorFlow, as it comes"
+_DEFAULT: Final = "TensorFlow, default"
 _ONNX: Final = "ONNX Runtime, antialias=1"
 
 
 def run() -> Finding:
-    """Resize and crop the photographs by each, and ask the small network about the smaller ones."""
+    """Resize and crop the photographs with each library, and run the small network."""
     torch, keras = frameworks()
     plain, smooth = _resizers(torch, keras)
     pictures = [np.array(read_image(photograph.path)) for photograph in PHOTOGRAPHS]
@@ -43,51 +43,38 @@ def run() -> Finding:
     for name, resize in {"Pillow": _pillow, **smooth, **plain}.items():
         cut[name] = [[_cropped(each, resize, *size) for each in pictures] for size in _SIZES]
     apart = {name: _apart(cut["Pillow"], found) for name, found in cut.items()}
-    logits = {name: _logits(torch, found[1]) for name, found in cut.items()}
-    moved = {name: answers.change(logits["Pillow"], each) for name, each in logits.items()}
+    logits = {name: _logits(found[1]) for name, found in cut.items()}
+    moved = {name: numbers.change(logits["Pillow"], each) for name, each in logits.items()}
     height, width = 256, 256 * pictures[1].shape[1] // pictures[1].shape[0]
     whole = np.abs(smooth[_ONNX](pictures[1], height, width) - _pillow(pictures[1], height, width))
     others = [name for name in cut if name != "Pillow"]
-    between = max(_apart(cut[_AS_IT_COMES], cut[name])[0] for name in plain)
+    between = max(_apart(cut[_DEFAULT], cut[name])[0] for name in plain)
     return Finding(
-        (
-            *(
-                Figure(f"{name}: at most", apart[name][0], "levels from Pillow's")
-                for name in others
+        {
+            **{f"{name}: at most": (apart[name][0], "levels from Pillow's") for name in others},
+            **{f"{name}: logits change by": (moved[name], "%") for name in others},
+            f"{_ONNX}, before the crop: at most": (float(whole.max()), "levels from Pillow's"),
+        },
+        {
+            "With antialiasing and after the crop, all are within one level of Pillow at "
+            "VGG16's size, the error of rounding to whole levels.": (
+                max(apart[name][0] for name in smooth) <= 1
             ),
-            *(Figure(f"{name}: logits change by", moved[name], "%") for name in others),
-            Figure(
-                f"{_ONNX}, before the crop: at most", float(whole.max()), "levels from Pillow's"
+            "Without antialiasing all are within one level of each other, and more than twenty "
+            "levels from Pillow.": between <= 1 and min(apart[name][0] for name in plain) > 20,
+            "ONNX Runtime differs more from Pillow only in the two outermost rows and columns, "
+            "before the crop.": float(whole[2:-2, 2:-2].max()) <= 1 < float(whole.max()),
+            "Every resize without antialiasing changes the logits more than twice as much as "
+            "any with it.": (
+                min(moved[name] for name in plain) > 2 * max(moved[name] for name in smooth)
             ),
-        ),
-        (
-            Claim(
-                "With antialiasing and after the crop, all are within one level of Pillow at "
-                "VGG16's size, as far as one rounding to whole levels goes.",
-                max(apart[name][0] for name in smooth) <= 1,
-            ),
-            Claim(
-                "Without it all are within one level of each other, and more than twenty levels "
-                "from Pillow.",
-                between <= 1 and min(apart[name][0] for name in plain) > 20,
-            ),
-            Claim(
-                "ONNX Runtime's is further from Pillow's only in the two outermost rows and "
-                "columns, before the crop.",
-                float(whole[2:-2, 2:-2].max()) <= 1 < float(whole.max()),
-            ),
-            Claim(
-                "Every resize without antialiasing moves the logits more than twice as far as any "
-                "with it.",
-                min(moved[name] for name in plain) > 2 * max(moved[name] for name in smooth),
-            ),
-        ),
+        },
         draw=lambda picture: _draw(picture, cut),
     )
 
 
 def _resizers(torch: Any, keras: Any) -> tuple[Mapping[str, _Resizer], Mapping[str, _Resizer]]:
-    """Those without antialiasing, and those with, by name."""
+    """The resizers without antialiasing, and those with it, by name."""
     import cv2
     import tensorflow as tf
     from torchvision.transforms.v2 import functional
@@ -116,10 +103,10 @@ def _resizers(torch: Any, keras: Any) -> tuple[Mapping[str, _Resizer], Mapping[s
     return (
         {
             "torchvision, antialias=False": torchvision(False),
-            _AS_IT_COMES: tensorflow(False),
-            "Keras's Resizing layer, as it comes": keras_layer,
-            "OpenCV, as it comes": opencv,
-            "ONNX Runtime, as it comes": _onnx(0),
+            _DEFAULT: tensorflow(False),
+            "Keras's Resizing layer, default": keras_layer,
+            "OpenCV, default": opencv,
+            "ONNX Runtime, default": _onnx(0),
         },
         {
             "torchvision, antialias=True": torchvision(True),
@@ -165,7 +152,7 @@ def _pillow(array: NDArray[np.uint8], height: int, width: int) -> Pixels:
 
 
 def _cropped(array: NDArray[np.uint8], resize: _Resizer, shorter: int, size: int) -> Pixels:
-    """Resize the shorter side and cut the centre out, as the recipes do."""
+    """Resize the shorter side and crop the centre, as the recipes do."""
     sides = [side * shorter // min(array.shape[:2]) for side in array.shape[:2]]
     resized = resize(array, *sides)
     top, left = ((side - size) // 2 for side in sides)
@@ -173,21 +160,21 @@ def _cropped(array: NDArray[np.uint8], resize: _Resizer, shorter: int, size: int
 
 
 def _apart(some: list[list[Pixels]], others: list[list[Pixels]]) -> tuple[float, ...]:
-    """The most levels that a photograph's pixels are apart, at each of the sizes."""
+    """The largest difference in levels between the pixels of a photograph, at each size."""
     return tuple(
         max(float(np.abs(one - other).max()) for one, other in zip(*pair, strict=True))
         for pair in zip(some, others, strict=True)
     )
 
 
-def _logits(torch: Any, pictures: list[Pixels]) -> NDArray[np.float32]:
-    return answers.logits(torch, normalise(np.stack(pictures), RECIPES["torchvision"]))
+def _logits(pictures: list[Pixels]) -> NDArray[np.float32]:
+    return tiny.logits(normalise(np.stack(pictures), RECIPES["torchvision"]))
 
 
 def _draw(picture: Picture, cut: Mapping[str, list[list[Pixels]]]) -> None:
     left, middle, right = picture.subplots(1, 3)
-    ours, theirs = cut["Pillow"][1][1], cut[_AS_IT_COMES][1][1]
-    for axes, pixels, title in ((left, ours, "Pillow"), (middle, theirs, _AS_IT_COMES)):
+    ours, theirs = cut["Pillow"][1][1], cut[_DEFAULT][1][1]
+    for axes, pixels, title in ((left, ours, "Pillow"), (middle, theirs, _DEFAULT)):
         axes.imshow(np.rint(pixels).astype(np.uint8))
         axes.set_title(title)
     shown = right.imshow(np.abs(ours - theirs).max(axis=-1), cmap="magma")

@@ -1,4 +1,4 @@
-"""torchvision's adaptive pooling before the classifier, at sizes other than 224."""
+"""Adaptive pooling before the classifier, as in torchvision, at sizes other than 224."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 TITLE = "Adaptive pooling"
 RULE = (
-    "Give a VGG with its classifier pictures of the size that it was trained at, resize others "
-    "before, and have the model refuse what is not of that size."
+    "Give a VGG with its classifier pictures of the size that it was trained at, resize other "
+    "pictures first, and make the model refuse other sizes."
 )
 
-# From half the network's size to twice that, and those that the page states.
+# From half the network's size to twice that, and those on the page.
 _SIZES = range(32, 129, 4)
 _STATED = (32, 60, 96, 128)
 
@@ -42,47 +42,38 @@ def run() -> Finding:
     others = [size for size in _SIZES if size != 64]
     sizes = range(2, 15)
     agreeing = sum(_agree(torch, keras, size) for size in sizes)
-    figures = [
-        Figure(f"change of the logits at {size} pixels, not 64", moved[size], "of their size")
+    figures = {
+        f"change of the logits at {size} pixels, not 64": (moved[size], "of their size")
         for size in _STATED
-    ]
+    }
     return Finding(
-        (
-            *figures,
-            Figure("sizes of map, 2 to 14, at which both frameworks' layers agree", agreeing),
-            Figure(
-                "times an element of a 9 x 9 map is read for 7 x 7", _reads(torch, 9), "at most"
+        {
+            **figures,
+            "map sizes, 2 to 14, at which both frameworks' layers agree": agreeing,
+            "times that one element of a 9 x 9 map is read for 7 x 7": (
+                _reads(torch, 9),
+                "at most",
             ),
-        ),
-        (
-            Claim("At the network's own size the pooling changes no bit.", identical),
-            Claim(
-                "At other sizes the network runs, and its logits change by more than a twentieth "
-                "of their size, although the picture is the same.",
-                moved[64] == 0 and min(moved[size] for size in others) > 0.05,
+        },
+        {
+            "At the network's own size the pooling changes no bit.": identical,
+            "At other sizes the network runs, and the logits of the same picture change by more "
+            "than a twentieth of their size.": (
+                moved[64] == 0 and min(moved[size] for size in others) > 0.05
             ),
-            Claim(
-                "The models of this project, without the pooling, refuse these sizes in both "
-                "frameworks.",
-                _refused() == list(_STATED),
-            ),
-            Claim(
-                "Keras's `AdaptiveAveragePooling2D` averages the same windows as PyTorch's, from "
-                "2x2 to 14x14 maps: they agree up to rounding.",
-                agreeing == len(sizes),
-            ),
-            Claim(
-                "Where the map's size is no multiple of 7 the windows overlap, so that some "
-                "elements count more than others.",
-                _reads(torch, 9) > 1 == _reads(torch, 14),
-            ),
-        ),
+            "The models of this project, which have no such pooling, refuse these sizes in both "
+            "frameworks.": _refused() == list(_STATED),
+            "Keras's `AdaptiveAveragePooling2D` averages the same windows as PyTorch's: from "
+            "2x2 to 14x14 maps they agree up to rounding.": agreeing == len(sizes),
+            "Where the map's size is not a multiple of 7 the windows overlap, so some elements "
+            "count more than others.": _reads(torch, 9) > 1 == _reads(torch, 14),
+        },
         lambda picture: _draw(picture, moved),
     )
 
 
 class _Adaptive:
-    """``tiny`` in PyTorch with an average pooling to the classifier's size, as torchvision's."""
+    """``tiny`` in PyTorch with an average pooling to the classifier's size, as in torchvision."""
 
     def __init__(self, torch: Any, side: int) -> None:
         self._torch = torch
@@ -106,7 +97,7 @@ def _read() -> Any:
 
 
 def _apart(logits: NDArray[np.float32], usual: NDArray[np.float32]) -> float:
-    """How far logits are from others, as a part of their size, both as root mean squares."""
+    """The rms of the difference of logits, relative to that of the usual ones."""
     return float(np.linalg.norm(logits - usual) / np.linalg.norm(usual))
 
 
@@ -116,13 +107,13 @@ def _agree(torch: Any, keras: Any, size: int) -> bool:
     ours = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(maps), 7).numpy()
     pool = keras.layers.AdaptiveAveragePooling2D(7)
     theirs = nhwc_to_nchw(np.asarray(pool(contiguous(nchw_to_nhwc(maps)))))
-    # PyTorch rounds one quotient. Keras averages by rows and then by columns, of three numbers at
-    # most: a quotient, two sums, a quotient; a quotient may itself be a product with a rounded one.
+    # PyTorch rounds one quotient. Keras averages rows and then columns of at most three numbers,
+    # each a quotient and two sums; a quotient may be a product with a rounded reciprocal.
     return bool(np.all(np.abs(ours - theirs) <= 8 * 2.0**-24 * ours))
 
 
 def _reads(torch: Any, size: int) -> int:
-    """How many of 7x7 windows the most read element of a map belongs to."""
+    """How many of 7x7 windows the most-read element of a map belongs to."""
     maps = torch.ones(1, 1, size, size, requires_grad=True)
     pooled = torch.nn.functional.adaptive_avg_pool2d(maps, 7).flatten()
     read = sum(torch.autograd.grad(one, maps, retain_graph=True)[0] != 0 for one in pooled)
@@ -130,7 +121,7 @@ def _reads(torch: Any, size: int) -> int:
 
 
 def _refused() -> list[int]:
-    """Which of the stated sizes the project's own models of both frameworks refuse."""
+    """Those of the stated sizes that the project's models refuse in both frameworks."""
     torch, _ = frameworks()
     ours, theirs = tiny.torch_model(), tiny.keras_model()
     return [

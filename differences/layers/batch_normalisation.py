@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import keras_impl
 import torch_impl
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.tensors import Tensor
@@ -18,22 +18,21 @@ from vgg16_spec.layouts import canonical_to_keras, contiguous, nchw_to_nhwc
 
 TITLE = "Batch normalisation"
 RULE = (
-    "Give Keras's layer `epsilon=1e-5` and `momentum=0.9` for PyTorch's defaults, map weight, "
-    "bias, running_mean and running_var by name, and leave num_batches_tracked out."
+    "Give Keras's layer `epsilon=1e-5` and `momentum=0.9` to match PyTorch's defaults, map "
+    "weight, bias, running_mean and running_var by name, and drop num_batches_tracked."
 )
 
-# Float32 rounds at 6e-8 of a value, and a hundredth of it is what was taken, of sums of 32.
+# Float32 rounds at 6e-8 of a value; a step uses a hundredth of it, of sums of 32.
 _ROUNDED = 1e-4
 
 
 def run() -> Finding:
-    """One step of training of one layer in both frameworks, then a port of ``tiny`` with it."""
-    layer, network = _layer(), _network()
-    return Finding(layer.figures + network.figures, layer.claims + network.claims)
+    """Train one layer for one step in both frameworks, then port ``tiny`` with normalisation."""
+    return _layer() | _network()
 
 
 def _layer() -> Finding:
-    """What a layer of each framework holds, and what one step makes of it."""
+    """The tensors of a layer in each framework, and the effect of one step."""
     torch, keras = frameworks()
     maps = (np.arange(2 * 3 * 4 * 4, dtype=np.float32) * 37 % 101).reshape(2, 3, 4, 4)
     ours, theirs = torch.nn.BatchNorm2d(3), keras.layers.BatchNormalization()
@@ -51,33 +50,30 @@ def _layer() -> Finding:
     count = maps.size // 3
     stated = set(ours.state_dict()), {variable.name for variable in theirs.weights}
     return Finding(
-        (
-            Figure("share of a batch's mean that one step takes, PyTorch", taken[0]),
-            Figure("share of a batch's mean that one step takes, Keras", taken[1]),
-            Figure("variance taken over the batch's own, 32 values, PyTorch", divided[0]),
-            Figure("variance taken over the batch's own, 32 values, Keras", divided[1]),
-            Figure("epsilon, PyTorch", ours.eps),
-            Figure("epsilon, Keras", theirs.epsilon),
-            Figure("tensors of a layer in PyTorch, one of them a counter", len(stated[0])),
-            Figure("tensors of a layer in Keras", len(stated[1])),
-        ),
-        (
-            Claim(
-                "PyTorch's momentum 0.1 is what a step takes of the batch, Keras's 0.99 what it "
-                "keeps: one is 1 minus the other, and the defaults differ tenfold.",
-                np.allclose(taken, [0.1, 0.01], rtol=_ROUNDED, atol=0),
+        {
+            "weight of the batch in the running mean after one step, PyTorch": taken[0],
+            "weight of the batch in the running mean after one step, Keras": taken[1],
+            "variance used over the batch's own, 32 values, PyTorch": divided[0],
+            "variance used over the batch's own, 32 values, Keras": divided[1],
+            "epsilon, PyTorch": ours.eps,
+            "epsilon, Keras": theirs.epsilon,
+            "tensors of a layer in PyTorch, one of them a counter": len(stated[0]),
+            "tensors of a layer in Keras": len(stated[1]),
+        },
+        {
+            "PyTorch's momentum 0.1 is the weight of the batch, Keras's 0.99 the weight of the "
+            "past: one is 1 minus the other, and the defaults differ tenfold.": np.allclose(
+                taken, [0.1, 0.01], rtol=_ROUNDED, atol=0
             ),
-            Claim(
-                "PyTorch's running variance divides by n - 1, Keras's by n.",
-                np.allclose(divided, [count / (count - 1), 1], rtol=_ROUNDED, atol=0),
+            "PyTorch's running variance divides by n - 1, Keras's by n.": np.allclose(
+                divided, [count / (count - 1), 1], rtol=_ROUNDED, atol=0
             ),
-            Claim(
-                "PyTorch counts its batches in a fifth tensor, for which Keras has no place.",
+            "PyTorch counts its batches in a fifth tensor, which Keras does not have.": (
                 stated[0] - {"weight", "bias", "running_mean", "running_var"}
                 == {"num_batches_tracked"}
-                and stated[1] == {"gamma", "beta", "moving_mean", "moving_variance"},
+                and stated[1] == {"gamma", "beta", "moving_mean", "moving_variance"}
             ),
-        ),
+        },
     )
 
 
@@ -85,29 +81,25 @@ def _network() -> Finding:
     """The logits of ``tiny`` with normalisation in both frameworks."""
     in_torch, right, wrong, trained = _ported()
     return Finding(
-        (
-            Figure("logits of `tiny` with it, PyTorch", in_torch, tiny.UNIT),
-            Figure("logits of `tiny` with it, PyTorch's epsilon in Keras", right, tiny.UNIT),
-            Figure("logits of `tiny` with it, Keras's own epsilon", wrong, tiny.UNIT),
-            Figure("logits of `tiny` with it, `training=True`", trained, tiny.UNIT),
-        ),
-        (
-            Claim(
-                "With PyTorch's epsilon, both give the arbiter's logits of the network with its "
-                "normalisation folded into the convolutions, up to rounding.",
-                max(in_torch, right) <= tiny.LIMIT,
+        {
+            "error of the logits of `tiny` with it, PyTorch": (in_torch, tiny.UNIT),
+            "error of the logits of `tiny` with it, Keras, PyTorch's epsilon": (right, tiny.UNIT),
+            "error of the logits of `tiny` with it, Keras, its own epsilon": (wrong, tiny.UNIT),
+            "error of the logits of `tiny` with it, `training=True`": (trained, tiny.UNIT),
+        },
+        {
+            "With PyTorch's epsilon, both give the arbiter's logits of the network with its "
+            "normalisation folded into the convolutions, up to rounding.": (
+                max(in_torch, right) <= tiny.LIMIT
             ),
-            Claim(
-                "With Keras's own epsilon every tensor fits all the same, and the logits are more "
-                "than a thousand times beyond the limit.",
-                wrong > tiny.FAR,
-            ),
-        ),
+            "With Keras's own epsilon every tensor still fits, and the logits are off by more "
+            "than a thousand times the limit.": wrong > tiny.FAR,
+        },
     )
 
 
 class _Normalisation:
-    """What one normalisation holds, for so many channels: distinct, with small variances."""
+    """The values of one normalisation, distinct for each channel, with small variances."""
 
     def __init__(self, number: int, channels: int) -> None:
         stream = np.random.Philox(key=np.array([number, channels], np.uint64))
@@ -119,17 +111,20 @@ class _Normalisation:
     def folded(
         self, kernel: NDArray[np.float32], bias: NDArray[np.float32], epsilon: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A convolution's kernel (out, in, kH, kW) and bias that do what both do in turn."""
+        """The kernel (out, in, kH, kW) and bias of a convolution that also normalises."""
         scale = self.weight / np.sqrt(self.variance.astype(np.float64) + epsilon)
         moved = (bias - self.mean) * scale + self.bias
         return (kernel * scale[:, None, None, None]).astype(np.float32), moved.astype(np.float32)
 
 
 def _ported() -> tuple[float, float, float, float]:
-    """How far off the logits of ``tiny`` with normalisation are.
+    """The errors of the logits of ``tiny`` with normalisation.
 
-    In PyTorch; in Keras with PyTorch's epsilon, with its own, and with PyTorch's in training mode.
     The arbiter runs ``tiny`` with the normalisation folded into its convolutions.
+
+    Returns:
+        The error in PyTorch; in Keras with PyTorch's epsilon; with Keras's own; and with PyTorch's
+        in training mode.
     """
     torch, keras = frameworks()
     weights = tiny.checkpoint()

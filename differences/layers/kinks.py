@@ -1,4 +1,4 @@
-"""Gradients where there is none: ReLU at zero, and max pooling of equal values."""
+"""Gradients where the function has none: ReLU at zero, and max pooling of equal values."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.preprocessing import RECIPES, preprocess
 
 TITLE = "Gradients at kinks"
 RULE = (
-    "Use each framework's own ReLU and max pooling layer, not a maximum written by hand, and "
-    "compare gradients on photographs, never on a picture of one colour."
+    "Use each framework's own ReLU and max pooling, not a hand-written maximum, and compare "
+    "gradients on photographs, never on a picture of one colour."
 )
 
-# Float64 rounds at 1e-16 of a value: what agrees to this is the same sum.
+# Float64 rounds at 1e-16 of a value: sums that agree to this are the same.
 _SAME = 1e-9
 
 
 def run() -> Finding:
-    """Differentiate at kinks in both frameworks, and all of ``tiny`` with two rules for ties."""
-    points, network = _points(), _network()
-    return Finding(points.figures + network.figures, points.claims + network.claims)
+    """Differentiate at kinks in both frameworks, and in all of ``tiny`` with two rules for ties."""
+    return _points() | _network()
 
 
 def _points() -> Finding:
-    """One number at zero, and one window of four equal values."""
+    """ReLU at zero, and one window of four equal values."""
     torch, keras = frameworks()
     relu = _torch_at(torch.nn.ReLU(), [0.0]), _keras_at(keras.layers.ReLU(), [0.0])
     maximum = (
@@ -47,30 +46,26 @@ def _points() -> Finding:
         _keras_at(keras.layers.GlobalMaxPooling2D(), tied.reshape(1, 2, 2, 1)),
     )
     return Finding(
-        (
-            Figure("gradient of ReLU at 0, PyTorch", relu[0].item()),
-            Figure("gradient of ReLU at 0, Keras", relu[1].item()),
-            Figure("gradient of maximum(x, 0) at 0, PyTorch", maximum[0].item()),
-            Figure("gradient of maximum(x, 0) at 0, Keras", maximum[1].item()),
-        ),
-        (
-            Claim(
-                "ReLU's gradient at 0 is 0 in both; a maximum with 0 has another, half in PyTorch, "
-                "and in Keras on TensorFlow all.",
-                [v.item() for v in (*relu, *maximum)] == [0, 0, 0.5, 1],
-            ),
-            Claim(
-                "Of four equal values the pooling layers give all of the gradient to the first, "
-                "in both; `amax` and Keras's global pooling give each a quarter.",
+        {
+            "gradient of ReLU at 0, PyTorch": relu[0].item(),
+            "gradient of ReLU at 0, Keras": relu[1].item(),
+            "gradient of maximum(x, 0) at 0, PyTorch": maximum[0].item(),
+            "gradient of maximum(x, 0) at 0, Keras": maximum[1].item(),
+        },
+        {
+            "ReLU's gradient at 0 is 0 in both; that of a maximum with 0 is 0.5 in PyTorch, and "
+            "1 in Keras on TensorFlow.": [v.item() for v in (*relu, *maximum)] == [0, 0, 0.5, 1],
+            "Of four equal values the pooling layers give the whole gradient to the first, in "
+            "both; `amax` and Keras's global pooling give a quarter to each.": (
                 [v.tolist() for v in pooled] == [[1, 0, 0, 0]] * 2
-                and [v.tolist() for v in reduced] == [[0.25] * 4] * 2,
+                and [v.tolist() for v in reduced] == [[0.25] * 4] * 2
             ),
-        ),
+        },
     )
 
 
 def _network() -> Finding:
-    """The pooling of ``tiny``, of photographs and of a grey picture."""
+    """The poolings of ``tiny`` on photographs and on a grey picture."""
     photographs = tiny.images().astype(np.float64)
     recipe = RECIPES[tiny.checkpoint().metadata.recipe]
     grey = preprocess(np.full((64, 64, 3), 128, np.uint8), recipe, size=64).astype(np.float64)
@@ -79,31 +74,27 @@ def _network() -> Finding:
     moved, grey_moved = _moved(photographs), _moved(grey)
     moving = "change of a gradient, last instead of first of a tie"
     return Finding(
-        (
-            Figure("windows whose largest is tied at 0, photographs", 100 * at_zero, "%"),
-            Figure("windows whose largest is tied above 0, photographs", 100 * above, "%"),
-            Figure("windows whose largest is tied above 0, grey picture", 100 * grey_above, "%"),
-            Figure(f"{moving}, photographs", moved, "of the largest"),
-            Figure(f"{moving}, grey picture", grey_moved, "of the largest"),
-        ),
-        (
-            Claim(
-                "After a ReLU many windows are tied at 0, on photographs, and a few above 0, and "
-                "which element takes the gradient there moves none, of the images or of any "
-                "parameter.",
-                at_zero > 0.01 > above and moved < _SAME,
+        {
+            "windows whose largest value is a tie at 0, photographs": (100 * at_zero, "%"),
+            "windows whose largest value is a tie above 0, photographs": (100 * above, "%"),
+            "windows whose largest value is a tie above 0, grey picture": (100 * grey_above, "%"),
+            f"{moving}, photographs": (moved, "of the largest"),
+            f"{moving}, grey picture": (grey_moved, "of the largest"),
+        },
+        {
+            "On photographs, many windows after a ReLU are tied at 0 and few above 0. Which "
+            "element of a tie takes the gradient changes no gradient, of the images or of any "
+            "parameter.": at_zero > 0.01 > above and moved < _SAME,
+            "On a picture of one colour more windows are tied above 0, and taking the last "
+            "element changes a gradient by more than a hundredth of its largest element.": (
+                grey_above > 0.01 and grey_moved > 0.01
             ),
-            Claim(
-                "On a picture of one colour more are tied above 0, and taking the last moves a "
-                "gradient by more than a hundredth of its largest element.",
-                grey_above > 0.01 and grey_moved > 0.01,
-            ),
-        ),
+        },
     )
 
 
 def _torch_at(compute: Callable[[Any], Any], values: Any) -> NDArray[np.float64]:
-    """The gradient of the sum of what is computed, at these values, flattened."""
+    """The gradient, flattened, of the sum of ``compute`` at these values."""
     torch, _ = frameworks()
     at = torch.tensor(np.asarray(values), requires_grad=True)
     found: NDArray[np.float64] = torch.autograd.grad(compute(at).sum(), at)[0].numpy().ravel()
@@ -123,9 +114,10 @@ def _keras_at(compute: Callable[[Any], Any], values: Any) -> NDArray[np.float64]
 
 
 def _ties(images: NDArray[np.float64]) -> tuple[float, float]:
-    """The share of the pooling windows of ``tiny`` whose largest value is there twice or more.
+    """The shares of the pooling windows of ``tiny`` whose largest value occurs more than once.
 
-    Where it is zero, and where it is above.
+    Returns:
+        The share of ties at zero, and that of ties above zero.
     """
     torch, _ = frameworks()
     model = tiny.torch_model().double()
@@ -145,9 +137,9 @@ def _ties(images: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _moved(images: NDArray[np.float64]) -> float:
-    """How far a gradient moves where the last of a tie takes it instead of the first.
+    """How much gradients change if the last element of a tie takes the gradient, not the first.
 
-    The largest change of any element, as a part of its tensor's largest, among the gradients of the
+    The largest change of any element, relative to its tensor's largest, among the gradients of the
     images and of every parameter; of the sum of the squared logits of ``tiny``, in float64.
     """
     torch, _ = frameworks()

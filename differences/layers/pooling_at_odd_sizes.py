@@ -1,4 +1,4 @@
-"""What pooling does with the last row and column of a map of odd size."""
+"""The last row and column of a map of odd size, in pooling."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.architecture import configuration
 from vgg16_spec.layouts import contiguous, nchw_to_nhwc, nhwc_to_nchw
 
 TITLE = "Pooling at odd sizes"
 RULE = (
-    "Pool with `valid` in Keras and `ceil_mode=False` in PyTorch, the defaults of both, and where "
-    "a network comes from Caffe, which rounds up, keep to sizes that are multiples of 32."
+    "Pool with `valid` in Keras and `ceil_mode=False` in PyTorch, the defaults of both; for a "
+    "network from Caffe, which rounds up, use sizes that are multiples of 32."
 )
 
 # From the smallest that VGG16 takes to twice that.
@@ -22,7 +22,7 @@ _SIZES = range(32, 65)
 
 
 def run() -> Finding:
-    """Five poolings of 2x2, rounding down and rounding up, in both frameworks."""
+    """Apply five poolings of 2x2 in both frameworks, rounding down and rounding up."""
     down = {size: _pooled(size, up=False) for size in _SIZES}
     up = {size: _pooled(size, up=True) for size in _SIZES}
     same_down, same_up = (
@@ -37,38 +37,29 @@ def run() -> Finding:
     )
     ignored = _ignored_at(33)
     return Finding(
-        (
-            Figure("sizes tried, 32 to 64 pixels", len(_SIZES)),
-            Figure("sizes at which the frameworks agree, rounding down", same_down),
-            Figure("sizes at which the frameworks agree, rounding up", same_up),
-            Figure("sizes at which rounding down and up give maps of one size", len(agreeing)),
-            Figure("pixels of 33 x 33 that no output of one pooling reads", ignored, "of 1,089"),
-        ),
-        (
-            Claim(
-                "Keras's `valid` is PyTorch's `ceil_mode=False`, and Keras's `same` is "
-                "`ceil_mode=True`, bit for bit at every size, for 2x2 windows of stride 2.",
-                same_down == same_up == len(_SIZES),
+        {
+            "sizes tried, 32 to 64 pixels": len(_SIZES),
+            "sizes at which the frameworks agree, rounding down": same_down,
+            "sizes at which the frameworks agree, rounding up": same_up,
+            "sizes at which rounding down and up give maps of the same size": len(agreeing),
+            "pixels of 33 x 33 that no output of one pooling reads": (ignored, "of 1,089"),
+        },
+        {
+            "Keras's `valid` equals PyTorch's `ceil_mode=False`, and Keras's `same` equals "
+            "`ceil_mode=True`, bit for bit at every size, for 2x2 windows of stride 2.": (
+                same_down == same_up == len(_SIZES)
             ),
-            Claim(
-                "Rounding down gives the sizes that the paper's table implies, as this project "
-                "derives them.",
-                right,
+            "Rounding down gives the sizes that follow from the paper's table.": right,
+            "After five poolings, rounding down and up agree only at multiples of 32.": (
+                agreeing == [32, 64]
             ),
-            Claim(
-                "After five poolings, rounding down and up agree at multiples of 32 alone.",
-                agreeing == [32, 64],
-            ),
-            Claim(
-                "At an odd size, the defaults never read the last row and the last column.",
-                ignored == 33 + 32,
-            ),
-        ),
+            "At an odd size, the defaults never read the last row and column.": ignored == 33 + 32,
+        },
     )
 
 
 def _pooled(size: int, *, up: bool) -> tuple[Any, Any]:
-    """A map of distinct numbers after five poolings, (1, 1, H, W), of PyTorch and of Keras."""
+    """A map of distinct numbers after five poolings, (1, 1, H, W), in PyTorch and in Keras."""
     torch, keras = frameworks()
     pixels = (np.arange(size * size, dtype=np.float32) * 7919) % 4099 - 4099  # all below zero
     maps = pixels.reshape(1, 1, size, size)
@@ -81,7 +72,7 @@ def _pooled(size: int, *, up: bool) -> tuple[Any, Any]:
 
 
 def _ignored_at(size: int) -> int:
-    """How many pixels of a map change no output of Keras's layer, whatever their value is."""
+    """How many pixels of a map never change an output of Keras's layer."""
     _, keras = frameworks()
     pool = keras.layers.MaxPooling2D(2)
     # Each pixel in turn is the largest of its own map.

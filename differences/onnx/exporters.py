@@ -1,4 +1,4 @@
-"""What each exporter writes for one network."""
+"""The graph that each exporter writes for one network."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any, Final
 
 import onnx
 
-from differences.harness import exported, tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness import tiny
+from differences.harness.experiment import Claims, Finding
+from differences.onnx import exported
 from vgg16_spec.architecture import configuration
 
 TITLE: Final = "What the exporters write"
 RULE: Final = (
-    "Compare exported graphs by what they compute, or after bringing them to one form, never by "
-    "their nodes as written."
+    "Compare exported graphs by what they compute, or in a canonical form, never by their nodes "
+    "as written."
 )
+PACKAGES: Final = ("onnx", "onnxruntime", "onnxscript", "tf2onnx")
 
 _KERAS: Final = (exported.KERAS_TENSORFLOW, exported.KERAS_PYTORCH)
 _CANONICAL: Final = {"Conv": 13, "Relu": 15, "MaxPool": 5, "Flatten": 1, "Gemm": 3}
@@ -37,24 +39,21 @@ def run() -> Finding:
         for name, model in written.items()
     }
     return Finding(
-        (
-            *(Figure(f"{name}: nodes", sum(found.values())) for name, found in counts.items()),
-            *(
-                Figure(f"{name}: of them {kind}", counts[name][kind])
+        {
+            **{f"{name}: nodes": sum(found.values()) for name, found in counts.items()},
+            **{
+                f"{name}: of them {kind}": counts[name][kind]
                 for name in _KERAS
                 for kind in ("Cast", "Transpose")
-            ),
-            *(Figure(f"{name}: opset", version) for name, version in opset.items()),
-            Figure("PyTorch: nodes that name files of the machine", paths),
-            *(
-                Figure(f"{name}, traced with weights as inputs: nodes", len(found))
+            },
+            **{f"{name}: opset": version for name, version in opset.items()},
+            "PyTorch: nodes whose metadata has paths of this machine": paths,
+            **{
+                f"{name}, traced with weights as inputs: nodes": len(found)
                 for name, found in before.items()
-            ),
-            *(
-                Figure(f"{name}, after the passes: nodes", len(found))
-                for name, found in after.items()
-            ),
-        ),
+            },
+            **{f"{name}, after the passes: nodes": len(found) for name, found in after.items()},
+        },
         _claims(written, counts, errors, after),
     )
 
@@ -64,33 +63,29 @@ def _claims(
     counts: dict[str, Counter[str]],
     errors: dict[str, float],
     after: dict[str, list[str]],
-) -> tuple[Claim, ...]:
-    return (
-        Claim(
-            "The graphs compute the same: every logit is within the limit of rounding.",
-            max(errors.values()) <= tiny.LIMIT,
+) -> Claims:
+    return {
+        "The graphs compute the same: every logit is within the limit of rounding.": (
+            max(errors.values()) <= tiny.LIMIT
         ),
-        Claim(
-            "No two exporters write the same operators.",
-            len({frozenset(_some(counts[n]).items()) for n in (exported.PYTORCH, *_KERAS)}) == 3,
+        "No two exporters write the same operators.": (
+            len({frozenset(_some(counts[n]).items()) for n in (exported.PYTORCH, *_KERAS)}) == 3
         ),
-        Claim(
-            "PyTorch's graph reads images as (N, 3, H, W), Keras's as (N, H, W, 3) on either "
-            "backend.",
+        "PyTorch's graph reads images as (N, 3, H, W), Keras's as (N, H, W, 3) on either "
+        "backend.": (
             exported.first_input(written[exported.PYTORCH])[1] == 3
-            and all(exported.first_input(written[name])[-1] == 3 for name in _KERAS),
+            and all(exported.first_input(written[name])[-1] == 3 for name in _KERAS)
         ),
-        Claim(
-            "After this project's passes the traces of both frameworks are the same 37 "
-            "operators in the same order.",
+        "After this project's passes the traces of both frameworks are the same 37 "
+        "operators in the same order.": (
             after["PyTorch"] == after["Keras on TensorFlow"]
-            and Counter(after["PyTorch"]) == _CANONICAL,
+            and Counter(after["PyTorch"]) == _CANONICAL
         ),
-    )
+    }
 
 
 def _some(counts: Counter[str]) -> dict[str, int]:
-    """Without constants, which may stand in a node or beside the graph."""
+    """Without constants, which may be nodes or initializers."""
     return {kind: count for kind, count in counts.items() if kind != "Constant"}
 
 

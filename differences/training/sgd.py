@@ -1,15 +1,16 @@
-"""SGD's velocity, and where weight decay enters."""
+"""SGD's velocity, and how weight decay enters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 
 if TYPE_CHECKING:
@@ -17,41 +18,36 @@ if TYPE_CHECKING:
 
 TITLE: Final = "SGD's momentum and weight decay"
 RULE: Final = (
-    "Scale the velocity by minus the learning rate when it changes frameworks or the learning rate "
-    "changes, and add λ·w to Keras's gradients instead of using its weight_decay."
+    "Multiply the velocity by minus the learning rate when moving it to Keras, rescale it when "
+    "the rate changes, and add λ·w to Keras's gradients instead of using its weight_decay."
 )
 
 Values = NDArray[np.float64]
 # (gradient of w, learning rates of the steps) -> w and the velocity after each step.
 _Steps = Iterator[tuple[Values, Values]]
 
-# The paper's (section 3.1). Keras makes float32 numbers of them, so they are that in both.
+# The paper's (section 3.1), rounded to float32 as Keras stores them.
 _RATE: Final = float(np.float32(0.01))
 _LOWER: Final = float(np.float32(0.001))
 _MOMENTUM: Final = float(np.float32(0.9))
 _DECAY: Final = float(np.float32(5e-4))
-# Two evaluations of some tens of steps in float64, relative: roundings of 1.1e-16 stay far below.
+# The relative difference of two float64 runs: some tens of roundings of 1.1e-16 stay far below.
 _SAME: Final = 1e-12
 _DROP: Final = 20
 _STEPS: Final = 40
-_ALONE: Final = 500
+_ALONE: Final = 100
 
 
 def run() -> Finding:
-    """Take the same steps in both: with a lower rate half-way, with decay, with decay alone."""
+    """Take the same steps in both: with a lower rate half-way, with decay, and with decay alone."""
     torch, keras = frameworks()
     start = np.random.Generator(np.random.Philox(16)).standard_normal(64)
-    figures, claims, lengths = _lower_rate(torch, keras, start)
-    more, decayed = _decay(torch, keras, start)
-    return Finding(
-        (*figures, *more), (*claims, *decayed), draw=lambda picture: _draw(picture, lengths)
-    )
+    steps, decay = _lower_rate(torch, keras, start), _decay(torch, keras, start)
+    return replace(steps | decay, draw=steps.draw)
 
 
-def _lower_rate(
-    torch: Any, keras: Any, start: Values
-) -> tuple[list[Figure], list[Claim], list[list[float]]]:
-    """Steps along one gradient whose rate falls half-way; with them, how long each is in both."""
+def _lower_rate(torch: Any, keras: Any, start: Values) -> Finding:
+    """Steps along a constant gradient, the rate falling half-way."""
     push = np.roll(start, 1)
     rates = [_RATE] * _DROP + [_LOWER] * (_STEPS - _DROP)
     ours = list(_torch(torch, start, lambda _: push, rates, 0.0))
@@ -59,32 +55,27 @@ def _lower_rate(
     lengths = [_lengths(start, taken) for taken in (ours, theirs)]
     after = [whole[_DROP] for whole in lengths]
     before = _DROP - 1
-    return (
-        [
-            Figure(
-                "first step after the rate falls to a tenth: Keras's over PyTorch's",
-                after[1] / after[0],
-            )
-        ],
-        [
-            Claim(
-                "At one learning rate and without decay w is the same to 1e-12 in float64, and "
-                "Keras's velocity is PyTorch's times minus the learning rate.",
+    return Finding(
+        {
+            "first step after the rate falls to a tenth: Keras's length over PyTorch's": (
+                after[1] / after[0]
+            ),
+        },
+        {
+            "At a constant learning rate and without decay, w agrees to 1e-12 in float64, and "
+            "Keras's velocity is PyTorch's times minus the learning rate.": (
                 _apart(ours[before][0], theirs[before][0]) <= _SAME
-                and _apart(-_RATE * ours[before][1], theirs[before][1]) <= _SAME,
+                and _apart(-_RATE * ours[before][1], theirs[before][1]) <= _SAME
             ),
-            Claim(
-                "When the rate falls to a tenth, Keras's next step is still more than five times "
-                "as long as PyTorch's: its velocity holds the old rate.",
-                after[1] > 5 * after[0],
-            ),
-        ],
-        lengths,
+            "When the rate falls to a tenth, Keras's next step is more than five times as long "
+            "as PyTorch's: its velocity still contains the old rate.": after[1] > 5 * after[0],
+        },
+        lambda picture: _draw(picture, lengths),
     )
 
 
-def _decay(torch: Any, keras: Any, start: Values) -> tuple[list[Figure], list[Claim]]:
-    """Steps along one gradient with decay, and with nothing but decay."""
+def _decay(torch: Any, keras: Any, start: Values) -> Finding:
+    """Steps along a constant gradient with decay, and with decay alone."""
     push, rates, alone = np.roll(start, 1), [_RATE] * _STEPS, [_RATE] * _ALONE
     coupled = [w for w, _ in _torch(torch, start, lambda _: push, rates, _DECAY)]
     decoupled = [w for w, _ in _keras(keras, start, lambda _: push, rates, _DECAY)]
@@ -92,36 +83,30 @@ def _decay(torch: Any, keras: Any, start: Values) -> tuple[list[Figure], list[Cl
     *_, (less, _) = _torch(torch, start, np.zeros_like, alone, _DECAY)
     *_, (more, _) = _keras(keras, start, np.zeros_like, alone, _DECAY)
     ours, theirs = (1 - float(np.linalg.norm(w) / np.linalg.norm(start)) for w in (less, more))
-    return (
-        [
-            *(
-                Figure(
-                    f"decay: w apart after {count} step{'s' * (count > 1)}",
+    return Finding(
+        {
+            **{
+                f"decay: w apart after {count} step{'s' * (count > 1)}": (
                     _apart(coupled[count - 1], decoupled[count - 1]),
                     "of w",
                 )
                 for count in (1, 2, _STEPS)
-            ),
-            Figure(f"{_ALONE} steps of decay alone: w shrinks in PyTorch by", ours),
-            Figure(f"{_ALONE} steps of decay alone: w shrinks in Keras by", theirs),
-        ],
-        [
-            Claim(
-                "After one step with decay w is the same in both, and after two it is not.",
+            },
+            f"{_ALONE} steps of decay alone: w shrinks in PyTorch by": ours,
+            f"{_ALONE} steps of decay alone: w shrinks in Keras by": theirs,
+        },
+        {
+            "After one step with decay w agrees in both, and after two it does not.": (
                 _apart(coupled[0], decoupled[0]) <= _SAME
-                and _apart(coupled[1], decoupled[1]) > 1000 * _SAME,
+                and _apart(coupled[1], decoupled[1]) > 1000 * _SAME
             ),
-            Claim(
-                "PyTorch's decay goes through the momentum: by itself it shrinks w more than seven "
-                "times as much as Keras's, on the way to 1 / (1 - 0.9) = 10 times.",
-                7 < np.log1p(-ours) / np.log1p(-theirs) < 10,
+            "PyTorch's decay goes through the momentum: alone, it shrinks w more than seven "
+            "times as much as Keras's, approaching 1 / (1 - 0.9) = 10 times.": (
+                7 < np.log1p(-ours) / np.log1p(-theirs) < 10
             ),
-            Claim(
-                "With the gradient of keras.regularizers.L2(λ / 2) instead of weight_decay, Keras "
-                "ends where PyTorch does.",
-                _apart(coupled[-1], penalised) <= _SAME,
-            ),
-        ],
+            "With the gradient of keras.regularizers.L2(λ / 2) instead of weight_decay, Keras "
+            "arrives where PyTorch does.": _apart(coupled[-1], penalised) <= _SAME,
+        },
     )
 
 
@@ -158,7 +143,7 @@ def _keras(
 
 
 def _regularised(keras: Any, w: Values) -> Values:
-    """The gradient of what ``kernel_regularizer=L2(λ / 2)`` adds to the loss."""
+    """The gradient of the penalty that ``kernel_regularizer=L2(λ / 2)`` adds to the loss."""
     import tensorflow as tf
 
     read = tf.constant(w)
@@ -174,7 +159,7 @@ def _apart(one: Values, other: Values) -> float:
 
 
 def _lengths(start: Values, taken: list[tuple[Values, Values]]) -> list[float]:
-    """How far each step goes."""
+    """The length of each step."""
     stations = [start, *(w for w, _ in taken)]
     pairs = zip(stations, islice(stations, 1, None), strict=False)
     return [float(np.linalg.norm(after - before)) for before, after in pairs]
@@ -188,6 +173,6 @@ def _draw(picture: Picture, lengths: list[list[float]]) -> None:
     longest = max(map(max, lengths))
     axes.text(_DROP + 0.8, 1.06 * longest, "learning rate / 10", color="grey")
     axes.set_ylim(0, 1.15 * longest)
-    axes.set_xlabel("step, the gradient always the same")
+    axes.set_xlabel("step, with a constant gradient")
     axes.set_ylabel("length of the step")
     axes.legend()

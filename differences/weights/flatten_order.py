@@ -1,4 +1,4 @@
-"""Flattening gives the order C, H, W in PyTorch and H, W, C in Keras."""
+"""Flattening orders values by C, H, W in PyTorch and by H, W, C in Keras."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.architecture import Shape, configuration
 from vgg16_spec.layouts import nchw_to_nhwc, oi_to_io
@@ -36,35 +36,26 @@ def run() -> Finding:
     one_pixel = keras_order((network.feature_shape[0], 1, 1))
     shown = keras_order(network.feature_shape)
     return Finding(
-        (
-            Figure("logits, fc1's inputs reordered", right, tiny.UNIT),
-            Figure("logits, fc1 only transposed", wrong, tiny.UNIT),
-            Figure("VGG16's inputs of fc1 that stay in place", staying, f"of {order.size:,}"),
-        ),
-        (
-            Claim("Reordered, fc1 gives the arbiter's logits up to rounding.", right <= tiny.LIMIT),
-            Claim(
-                "Only transposed, fc1 is accepted, and the logits are more than a thousand times "
-                "beyond the limit.",
-                wrong > tiny.FAR,
-            ),
-            Claim(
-                "Fewer than one in a thousand of fc1's inputs in VGG16 have the same place in both "
-                "orders.",
-                staying < order.size / 1000,
-            ),
-            Claim(
-                "On a last map of 1x1 the two orders are the same, so that a test with such a "
-                "network proves nothing.",
-                bool(np.array_equal(one_pixel, np.arange(one_pixel.size))),
-            ),
-        ),
+        {
+            "error of the logits, fc1's inputs reordered": (right, tiny.UNIT),
+            "error of the logits, fc1 only transposed": (wrong, tiny.UNIT),
+            "VGG16's inputs of fc1 that keep their position": (staying, f"of {order.size:,}"),
+        },
+        {
+            "Reordered, fc1 gives the arbiter's logits up to rounding.": right <= tiny.LIMIT,
+            "Only transposed, fc1 is accepted, and the logits are off by more than a thousand "
+            "times the limit.": wrong > tiny.FAR,
+            "In VGG16, fewer than one in a thousand of fc1's inputs have the same position in "
+            "both orders.": staying < order.size / 1000,
+            "With a last map of 1x1 both orders are the same, so a test with such a network "
+            "proves nothing.": bool(np.array_equal(one_pixel, np.arange(one_pixel.size))),
+        },
         lambda picture: _draw(picture, shown, network.feature_shape),
     )
 
 
 def keras_order(feature_shape: Shape) -> NDArray[np.int64]:
-    """PyTorch's position of each element that Keras flattens, of maps (C, H, W)."""
+    """The position in PyTorch's vector of each element of Keras's, for maps (C, H, W)."""
     torch, keras = frameworks()
     positions = np.arange(np.prod(feature_shape)).reshape(1, *feature_shape)
     flat = torch.flatten(torch.from_numpy(positions), 1).numpy()  # (1, C * H * W)
@@ -80,9 +71,9 @@ def _draw(picture: Picture, order: NDArray[np.int64], feature_shape: Shape) -> N
     places = np.arange(order.size)
     colours = order // (height * width)
     dots = axes.scatter(places, order, c=colours, cmap="viridis", s=24)
-    axes.plot(places, places, color="0.7", linewidth=1, zorder=0, label="the same place in both")
-    axes.set_xlabel("place in Keras's vector (H, W, C)")
-    axes.set_ylabel("place in PyTorch's vector (C, H, W)")
+    axes.plot(places, places, color="0.7", linewidth=1, zorder=0, label="the same position in both")
+    axes.set_xlabel("position in Keras's vector (H, W, C)")
+    axes.set_ylabel("position in PyTorch's vector (C, H, W)")
     axes.set_title(f"Where {channels} maps of {height}x{width} go when they are flattened")
     axes.set_ylim(top=1.2 * order.size)  # room for the legend
     axes.legend(loc="upper left", frameon=False)

@@ -1,4 +1,4 @@
-"""What a layer starts from where nothing is said: Keras, PyTorch, torchvision and the paper."""
+"""The initial values of a layer by default in Keras, PyTorch, torchvision and the paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Figures, Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.architecture import Convolution, configuration
 from vgg16_spec.layouts import contiguous, hwio_to_oihw
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 TITLE = "Default initialisers"
 RULE = (
-    "Name the initialiser of weights and of biases in both frameworks before a network that is to "
-    "be trained from scratch is compared, and compare activations by layer."
+    "Before comparing networks that are trained from scratch, name the initialiser of weights "
+    "and biases in both frameworks, and compare activations layer by layer."
 )
 
-# A convolution's kernel, (out, in, kH, kW), and its bias, by the layer and its number.
+# A layer and its number -> a kernel (out, in, kH, kW) and a bias.
 Draw = Callable[[Convolution, int], tuple[Any, Any]]
-# Of 2.4 million draws the standard deviation is known to a tenth of this.
+# The standard deviation of 2.4 million draws is known to a tenth of this.
 _CLOSE = 0.01
 
 
 class Followed(NamedTuple):
-    """Two photographs through VGG16's convolutions.
+    """Two photographs run through VGG16's convolutions.
 
     Attributes:
         sizes: the root mean square of each convolution's output, after its ReLU.
-        apart: how far the photographs' outputs of the last are apart, as a part of their size.
+        apart: the difference of the photographs' last outputs, relative to their size.
         deviation: the standard deviation of the last convolution's kernel.
         bias: the largest magnitude of its bias.
     """
@@ -47,7 +47,7 @@ class Followed(NamedTuple):
 
 
 def run() -> Finding:
-    """Draw VGG16's convolutions in four ways and follow two photographs through them."""
+    """Initialise VGG16's convolutions in four ways, and run two photographs through them."""
     torch, keras = frameworks()
     draws: dict[str, Draw] = {
         "paper": partial(_paper, torch),
@@ -62,30 +62,25 @@ def run() -> Finding:
     change = {name: way.sizes[-1] / way.sizes[0] for name, way in followed.items()}
     return Finding(
         _figures(followed, change),
-        (
-            Claim(
-                "With n inputs to a sum, weights vary by 0.1 in the paper, √(2/n) in torchvision, "
-                "√(1/n) in Keras (as many outputs as inputs) and √(1/3n) in PyTorch, to 1%.",
-                off < _CLOSE,
+        {
+            "For n inputs to a sum, the standard deviation of weights is 0.1 in the paper, "
+            "√(2/n) in torchvision, √(1/n) in Keras (as many outputs as inputs) and √(1/3n) in "
+            "PyTorch, to 1 %.": off < _CLOSE,
+            "Of the four, only PyTorch's default initialises biases to anything but zero.": (
+                [name for name, way in followed.items() if way.bias] == ["PyTorch"]
             ),
-            Claim(
-                "Of the four, only PyTorch's own default draws biases that are not zero.",
-                [name for name, way in followed.items() if way.bias] == ["PyTorch"],
-            ),
-            Claim(
-                "Through 13 layers the signal grows more than a thousandfold from the paper's "
-                "figures, stays within a factor of ten from torchvision's, and shrinks more than "
-                "tenfold from either framework's default.",
+            "Through 13 layers the signal grows more than a thousandfold with the paper's "
+            "values, stays within a factor of ten with torchvision's, and shrinks more than "
+            "tenfold with either framework's default.": (
                 change["paper"] > 1000
                 and 0.1 < change["torchvision"] < 10
-                and max(change["Keras"], change["PyTorch"]) < 0.1,
+                and max(change["Keras"], change["PyTorch"]) < 0.1
             ),
-            Claim(
-                "What is left of it with PyTorch's default are the biases: two photographs differ "
-                "ten times less there, for their size, than with Keras's.",
-                10 * followed["PyTorch"].apart < followed["Keras"].apart,
+            "With PyTorch's default, the biases are what remains of the signal: two photographs "
+            "differ ten times less at the end, relative to its size, than with Keras's default.": (
+                10 * followed["PyTorch"].apart < followed["Keras"].apart
             ),
-        ),
+        },
         lambda picture: _draw(picture, {name: way.sizes for name, way in followed.items()}),
     )
 
@@ -101,23 +96,21 @@ def _expected() -> dict[str, float]:
     }
 
 
-def _figures(followed: dict[str, Followed], change: dict[str, float]) -> tuple[Figure, ...]:
-    figures = [
-        Figure(f"deviation of a weight of block5_conv3, {name}", way.deviation)
+def _figures(followed: dict[str, Followed], change: dict[str, float]) -> Figures:
+    figures: Figures = {
+        f"deviation of a weight of block5_conv3, {name}": way.deviation
         for name, way in followed.items()
-    ]
-    figures.append(Figure("largest bias of block5_conv3, PyTorch", followed["PyTorch"].bias))
-    figures += [
-        Figure(f"block5_conv3's output over block1_conv1's, {name}", value)
+    }
+    figures["largest bias of block5_conv3, PyTorch"] = followed["PyTorch"].bias
+    figures |= {
+        f"block5_conv3's output over block1_conv1's, {name}": value
         for name, value in change.items()
-    ]
-    figures += [
-        Figure(
-            f"how far two photographs are apart there, {name}", followed[name].apart, "of its size"
-        )
+    }
+    figures |= {
+        f"difference of two photographs there, {name}": (followed[name].apart, "of its size")
         for name in ("Keras", "PyTorch")
-    ]
-    return tuple(figures)
+    }
+    return figures
 
 
 def _followed(torch: Any, draw: Draw) -> Followed:
@@ -135,19 +128,19 @@ def _followed(torch: Any, draw: Draw) -> Followed:
 
 
 def _paper(torch: Any, layer: Convolution, _: int) -> tuple[Any, Any]:
-    """Section 3.1: a normal distribution of variance 0.01, biases zero."""
+    """Section 3.1 of the paper: a normal distribution of variance 0.01, biases zero."""
     return torch.randn(layer.weight_shape) * 0.1, torch.zeros(layer.out_channels)
 
 
 def _torchvision(torch: Any, layer: Convolution, _: int) -> tuple[Any, Any]:
-    """What ``torchvision.models.VGG`` does with ``init_weights``, its default."""
+    """The default of ``torchvision.models.VGG`` (``init_weights``)."""
     kernel = torch.empty(layer.weight_shape)
     torch.nn.init.kaiming_normal_(kernel, mode="fan_out", nonlinearity="relu")
     return kernel, torch.zeros(layer.out_channels)
 
 
 def _keras(torch: Any, keras: Any, layer: Convolution, number: int) -> tuple[Any, Any]:
-    """A Keras layer's own, with a seed."""
+    """The default of a Keras layer, with a seed."""
     made = keras.layers.Conv2D(layer.out_channels, layer.kernel_size)
     made.kernel_initializer = type(made.kernel_initializer)(seed=number)
     made.build((None, None, None, layer.in_channels))
@@ -156,7 +149,7 @@ def _keras(torch: Any, keras: Any, layer: Convolution, number: int) -> tuple[Any
 
 
 def _pytorch(torch: Any, layer: Convolution, _: int) -> tuple[Any, Any]:
-    """A PyTorch layer's own."""
+    """The default of a PyTorch layer."""
     made = torch.nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size)
     return made.weight.detach(), made.bias.detach()
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from differences.harness import tiny
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding
 from vgg16_spec.architecture import configuration
 from vgg16_spec.layouts import keras_shape, oihw_to_hwio
 
 TITLE = "Kernel layout"
 RULE = (
-    "Transpose kernels by named axes, (out, in, kH, kW) to (kH, kW, in, out), never reshape them, "
-    "and compare values after: the shapes of a VGG do not tell a wrong order from the right one."
+    "Transpose kernels by named axes, (out, in, kH, kW) to (kH, kW, in, out), never reshape "
+    "them, and then compare values: the shapes of a VGG cannot reveal a wrong order."
 )
 
 Move = Callable[[Any], Any]
@@ -40,28 +40,25 @@ def run() -> Finding:
     refusals = sum(_refuses(model.get_layer(la.name).kernel, k) for la, k in kernels.items())
     exchanged = sum(la.in_channels == la.out_channels for la in configuration("D").convolutions)
     return Finding(
-        (
-            Figure("convolutions that refuse the kernel as it is", refusals, "of 13"),
-            Figure("logits, kernels transposed", right, tiny.UNIT),
-            Figure("logits, kernels reshaped", reshaped, tiny.UNIT),
-            Figure("logits, height and width exchanged", mirrored, tiny.UNIT),
-            Figure("VGG16's convolutions whose shape hides an exchange of in and out", exchanged),
-        ),
-        (
-            Claim(
-                "Keras refuses the kernel of every convolution where nothing was moved.",
-                refusals == len(kernels),
+        {
+            "convolutions that refuse PyTorch's kernel": (refusals, "of 13"),
+            "error of the logits, kernels transposed": (right, tiny.UNIT),
+            "error of the logits, kernels reshaped": (reshaped, tiny.UNIT),
+            "error of the logits, height and width swapped": (mirrored, tiny.UNIT),
+            "VGG16's convolutions with as many inputs as outputs": exchanged,
+        },
+        {
+            "Keras refuses every convolution's kernel in PyTorch's layout.": (
+                refusals == len(kernels)
             ),
-            Claim(
-                "Transposed, the kernels give the arbiter's logits up to rounding.",
-                right <= tiny.LIMIT,
+            "Transposed, the kernels give the arbiter's logits up to rounding.": (
+                right <= tiny.LIMIT
             ),
-            Claim(
-                "Reshaped, or with height and width exchanged, they are accepted, and the logits "
-                "are more than a thousand times beyond the limit.",
-                min(reshaped, mirrored) > tiny.FAR,
+            "Reshaped, or with height and width swapped, the kernels are accepted, and the "
+            "logits are off by more than a thousand times the limit.": (
+                min(reshaped, mirrored) > tiny.FAR
             ),
-        ),
+        },
     )
 
 

@@ -1,9 +1,13 @@
-"""`benchmarks.cuda` measures what it says it does, here without a GPU; figures are no test's."""
+"""`benchmarks.cuda` measures what it says it does, without a GPU; its figures are not tested."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,21 +16,39 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from benchmarks.cuda import bench, parity
+from benchmarks.cuda import __main__ as command
+from benchmarks.cuda import schedule
+from benchmarks.cuda.output import Output
+from benchmarks.cuda.parity import Parity
+from benchmarks.cuda.schedule import Schedule
 from benchmarks.cuda.worker import timed
 from benchmarks.harness.measure import Outcome
 from parity_tests.support.cuda import unusable
 from vgg16_parity import run
+from vgg16_parity.records import Report
 from vgg16_parity.report import schema
 from vgg16_parity.runtimes import process, requirements
+from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
 
-TINY = ["--device", "cpu", "--configuration", "tiny", "--batches", "1,2"]
+ROOT = Path(__file__).parents[2]
+TINY = ["--device", "cpu", "--configuration", "tiny", "--batches", "1,2", "--no-tests"]
 QUICK = [*TINY, "--each", "0.01", "--side", "64", "--date", "2026-11-24"]
+OVER = "the time for all runs was over"
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def made(out: Path, *arguments: str) -> Schedule:
+    """A schedule of a quick run that writes into a folder."""
+    chosen = command._parser().parse_args([*QUICK, *arguments])
+    return Schedule(chosen, Output(out, None, "python -m benchmarks.cuda"))
 
 
 def test_one_command_writes_reports_and_throughput(
@@ -38,8 +60,8 @@ def test_one_command_writes_reports_and_throughput(
     )
     chosen = ["--runtimes", "torch,keras-jax,onnx-from-torch", "--seconds", "500"]
     chosen += ["--lanes", "strict,bfloat16"]
-    status = bench.main([*QUICK, *chosen, "--out", str(tmp_path / "out")])
-    document = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    status = command.main([*QUICK, *chosen, "--out", str(tmp_path / "out")])
+    document = read(tmp_path / "out" / "report.json")
     assert list(Draft202012Validator(schema.schema()).iter_errors(document)) == []
     found = {(row["runtime"], row["lane"]): row["status"] for row in document["rows"]}
     assert {lane for _, lane in found} == {"strict", "bfloat16"}
@@ -47,7 +69,7 @@ def test_one_command_writes_reports_and_throughput(
     assert found["keras-jax", "strict"] == found["onnx-from-torch", "bfloat16"] == "not run"
     assert "run twice: the same bits" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
-    results = json.loads((tmp_path / "out" / "throughput.json").read_text("utf-8"))
+    results = read(tmp_path / "out" / "throughput.json")
     assert set(results["rates"]) == {"float32", "bfloat16"}
     assert all(rate > 0 for rate in results["rates"].values())
     measured = {(e["runtime"], e["lane"], e["batch"]): e for e in results["throughput"]}
@@ -58,42 +80,135 @@ def test_one_command_writes_reports_and_throughput(
     assert measured["onnx-from-torch", "strict", 2]["seconds"] > 0
     assert "no convolution in bfloat16" in measured["onnx-from-torch", "bfloat16", 0]["reason"]
     assert "jax is not installed" in measured["keras-jax", "strict", 0]["reason"]
-    reached = [target["reached"] for target in results["targets"]]
-    assert status == (1 if False in reached else 0)
+    verdicts = [target["verdict"] for target in results["targets"]]
+    assert status == (1 if "missed" in verdicts else 0)
     text = capsys.readouterr().out
     assert "- date: 2026-11-24" in text
     assert "| onnx-from-torch | bfloat16 |  |  |  | ONNX Runtime has no convolution" in text
+    assert (tmp_path / "out" / "cuda.md").read_text("utf-8").endswith(text)
+
+
+def test_what_counts_most_is_measured_first_and_each_result_is_written_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stages: list[tuple[str, str]] = []
+    saved: list[int] = []
+
+    def judge(_: Any, runtimes: Any, lanes: Any) -> Any:
+        for lane in lanes:
+            for runtime in runtimes:
+                stages.append(("parity", lane.name))
+                yield runtime
+
+    def throughput(_: Any, runtime: Any, lane: Any, _folder: Path) -> list[Any]:
+        stages.append(("throughput", lane.name))
+        return []
+
+    monkeypatch.setattr(schedule.Schedule, "_gpu", lambda _: {})
+    monkeypatch.setattr(Parity, "judge", judge)
+    monkeypatch.setattr(Schedule, "_throughput", throughput)
+    monkeypatch.setattr(Schedule, "_measure_rate", lambda *_: None)
+    monkeypatch.setattr(Schedule, "_test", lambda _: stages.append(("tests", "")))
+    monkeypatch.setattr(Output, "save", lambda *_: saved.append(len(stages)))
+    published: list[int] = []
+    monkeypatch.setattr(Output, "publish", lambda *_, **__: published.append(len(stages)))
+    made(tmp_path, "--device", "cuda", "--runtimes", "torch", "--tests").run()
+    assert stages == [
+        ("parity", "strict"),
+        ("parity", "tf32"),
+        ("parity", "default"),
+        ("throughput", "strict"),
+        ("throughput", "tf32"),
+        ("throughput", "default"),
+        ("parity", "bfloat16"),
+        ("parity", "float16"),
+        ("throughput", "bfloat16"),
+        ("throughput", "float16"),
+        ("tests", ""),
+    ]
+    assert saved == list(range(1, 11))
+    assert published == [1, 3, 6, 8, 10]
+
+
+def test_a_stopped_run_writes_its_page_from_what_it_has(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = [*QUICK, "--runtimes", "torch,keras-tensorflow,keras-jax", "--out", str(out)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.cuda", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    report = out / "report.json"
+    while running.poll() is None and not report.exists():
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    text, _ = running.communicate(timeout=120)
+    assert running.returncode == 1
+    rows = read(report)["rows"]
+    assert rows[0]["runtime"] == "torch"
+    assert rows[0]["status"] == "holds"
+    assert ("keras-jax", "bfloat16") not in [(row["runtime"], row["lane"]) for row in rows]
+    assert read(out / "throughput.json")["stopped"].startswith("after ")
+    page = (out / "cuda.md").read_text("utf-8")
+    assert "**The run was stopped after " in page
+    assert "| torch | strict | holds |" in page
+    assert page.endswith(text)
+    assert (out / "report.html").exists()
 
 
 def test_what_there_is_no_time_for_is_a_row_that_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chosen = ["--runtimes", "torch", "--seconds", "0", "--out", str(tmp_path)]
-    assert bench.main([*QUICK, *chosen]) == 1
-    rows = json.loads((tmp_path / "report.json").read_text("utf-8"))["rows"]
+    chosen = ["--runtimes", "torch", "--seconds", "0", "--tests", "--out", str(tmp_path)]
+    assert command.main([*QUICK, *chosen]) == 1
+    rows = read(tmp_path / "report.json")["rows"]
     assert {row["status"] for row in rows} == {"not run"}
-    assert {row["reason"] for row in rows} == {"the time for all runs was over"}
-    measured = json.loads((tmp_path / "throughput.json").read_text("utf-8"))["throughput"]
-    assert {entry["reason"] for entry in measured} == {"the time for all runs was over"}
-    assert "the time for all runs was over" in capsys.readouterr().out
+    assert {row["reason"] for row in rows} == {OVER}
+    results = read(tmp_path / "throughput.json")
+    assert {entry["reason"] for entry in results["throughput"]} == {OVER}
+    assert results["tests"] == {"status": None, "summary": OVER}
+    assert OVER in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(0, "met"), (1, "missed")])
+def test_the_tests_that_need_a_gpu_are_a_target(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, verdict: str
+) -> None:
+    asked: list[str] = []
+
+    def pytest_run(arguments: list[str], stdout: Any, **_: Any) -> subprocess.CompletedProcess[str]:
+        asked.extend(arguments)
+        stdout.write("F..\n=== 1 failed, 2 passed in 3.00s ===\n\n")
+        return subprocess.CompletedProcess(arguments, code)
+
+    one = made(tmp_path)
+    monkeypatch.setattr(subprocess, "run", pytest_run)
+    one._test()
+    assert asked[1:6] == ["-m", "pytest", "-m", "cuda", "--device=cpu"]
+    target = one.results.targets[-1]
+    assert (target.verdict, target.note) == (verdict, "1 failed, 2 passed in 3.00s")
+    assert "1 failed" in (tmp_path / "tests.txt").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
-        (f"{process.STOPPED} 5 s", "not run", "the time for all runs was over"),
+        (f"{process.STOPPED} 5 s", "not run", OVER),
         ("ValueError: wrong", "failed", "ValueError: wrong"),
     ],
 )
-def test_what_is_stopped_for_want_of_time_was_not_run_and_what_fails_has_failed(
+def test_a_worker_stopped_at_the_deadline_was_not_run_and_one_that_fails_has_failed(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, error: str, status: str, reason: str
 ) -> None:
     monkeypatch.setattr(run, "work", lambda *_, **__: process.Record(error=error))
     pictures = [photograph.path for photograph in PHOTOGRAPHS]
-    (row,) = parity.run(
-        tiny, pictures, [RUNTIMES["torch"]], ["strict"], "cpu",
-        deadline=time.monotonic() + 600, progress=nullcontext,
-    ).rows  # fmt: skip
+    deadline = time.monotonic() + 600
+    parity = Parity(tiny, pictures, "cpu", deadline=deadline, progress=nullcontext)
+    grown: list[Report] = [
+        parity.report for _ in parity.judge([RUNTIMES["torch"]], [LANES["strict"]])
+    ]
+    (row,) = grown[-1].rows
     assert (row.status, row.reason) == (status, reason)
 
 
@@ -103,46 +218,49 @@ def test_without_a_gpu_nothing_is_written(
     if not unusable():
         pytest.skip(reason="there is a GPU here")
     monkeypatch.chdir(tmp_path)
-    assert bench.main(["--configuration", "tiny"]) == 2
+    assert command.main(["--configuration", "tiny"]) == 2
     assert "--device cuda: no GPU is found" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_page_of_figures_is_of_a_gpu_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "refusal"),
+    [(QUICK, "--markdown: is for figures of a GPU"), ([], "has no measured part")],
+)
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    refusal: str,
 ) -> None:
     page = tmp_path / "cuda.md"
     page.write_text("as it was")
-    assert bench.main([*QUICK, "--markdown", str(page)]) == 2
-    assert "--markdown: is asked for without a GPU" in capsys.readouterr().err
+    monkeypatch.setattr(command, "Schedule", lambda *_: pytest.fail("it was measured"))
+    assert command.main([*arguments, "--markdown", str(page)]) == 2
+    assert refusal in capsys.readouterr().err
     assert page.read_text() == "as it was"
 
 
-def test_a_page_without_the_place_is_refused_before_anything_is_measured(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_roofline_of_tf32_is_of_products_in_tf32(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    page = tmp_path / "cuda.md"
-    page.write_text("no marks")
-    monkeypatch.setattr(bench._Bench, "run", lambda _: pytest.fail("it was measured"))
-    assert bench.main(["--markdown", str(page)]) == 2
-    assert "has no place for what was measured" in capsys.readouterr().err
-
-
-def test_the_roofline_of_tf32_is_of_products_in_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
-    def worker(_: Any, job: dict[str, Any], lane: str, _runtime: Any) -> Outcome:
+    def worker(_: Any, job: dict[str, Any], lane: str, _runtime: Any, **__: Any) -> Outcome:
         asked.append((job["task"], lane))
         return Outcome("", 1.0, 1, {}, {"flops": 1e12})
 
-    monkeypatch.setattr(bench._Bench, "_worker", worker)
-    measured = bench._Bench(bench._parser().parse_args(["--lanes", "default,float16"]))
-    assert measured._rates() == {"tf32": 1e12, "float16": 1e12}
+    monkeypatch.setattr(Schedule, "_worker", worker)
+    one = made(tmp_path, "--device", "cuda")
+    for name in ("default", "tf32", "float16"):
+        one._measure_rate(LANES[name])
+    assert one.results.rates == {"tf32": 1e12, "float16": 1e12}
     # PyTorch's own default lane has products in IEEE float32.
-    assert asked == [("rate", "tf32"), ("rate", "float16")]
+    assert asked == [("card", "default"), ("rate", "tf32"), ("rate", "float16")]
 
 
-def test_the_median_is_of_several_runs_after_some_that_do_not_count() -> None:
+def test_the_median_is_of_several_runs_after_a_warm_up() -> None:
     runs: list[int] = []
     assert len(timed(lambda: runs.append(0), 0.0)) == 5
     assert len(runs) == 8

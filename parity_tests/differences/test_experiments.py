@@ -1,7 +1,10 @@
-"""Every experiment of the catalogue bears out what its page says."""
+"""Every experiment of the catalogue supports what its page says."""
 
 from __future__ import annotations
 
+import datetime
+import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,37 +12,42 @@ import pytest
 from differences.__main__ import main
 from differences.harness import pages
 from differences.harness.catalogue import NAMES, module, run
-from differences.harness.experiment import Claim, Figure, Finding
+from differences.harness.experiment import Finding, shown
 from vgg16_spec.errors import BadInput
 
-FOUND = Finding(
-    (Figure("elements that differ", 3), Figure("largest", 0.12345)), (Claim("So.", True),)
-)
+FOUND = Finding({"elements that differ": 3, "largest": (0.12345, "of it")}, {"So.": True})
+
+
+def written(name: str) -> str:
+    """The part of an experiment's page that was written from measurements."""
+    text = pages.page(name).read_text(encoding="utf-8")
+    return text.partition(pages.BEGIN)[2].partition(pages.END)[0]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_an_experiment_bears_out_its_page(name: str) -> None:
+def test_an_experiment_supports_its_page(name: str) -> None:
     finding = run(name)
     assert finding.figures
     assert finding.claims
-    assert [claim.sentence for claim in finding.claims if not claim.holds] == []
-    text = pages.page(name).read_text(encoding="utf-8")
-    written = text.partition(pages.BEGIN)[2].partition(pages.END)[0]
-    for figure in finding.figures:
-        assert f"| {figure.name} | " in written
+    assert finding.disproved == []
+    part = written(name)
+    for what in finding.figures:
+        assert f"| {what} | " in part
     for claim in finding.claims:
-        assert f"- {claim.sentence}\n" in written
+        assert f"- {claim}\n" in part
     assert pages.picture(name).exists() == (finding.draw is not None)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_has_its_title_and_ends_with_its_rule(name: str) -> None:
+def test_a_page_has_its_title_its_provenance_and_ends_with_its_rule(name: str) -> None:
     text = pages.page(name).read_text(encoding="utf-8")
     assert text.startswith(f"# {module(name).TITLE}\n")
     _, rule, last = text.rpartition("\n## Rule\n\n")
     assert rule
     assert " ".join(last.split()).startswith(module(name).RULE)
+    command, versions = f"`python -m differences {name}`", r"keras [\d.]+.*, torch [\d.]+.*"
+    assert re.search(rf"Measured by {command} with .*{versions} on \d{{4}}-\d\d-\d\d\.\n", text)
 
 
 def test_the_index_leads_to_every_page() -> None:
@@ -51,27 +59,53 @@ def test_the_index_leads_to_every_page() -> None:
 
 
 def test_a_claim_that_does_not_hold_is_not_written() -> None:
-    false = Finding(FOUND.figures, (Claim("The moon is made of cheese.", False),))
+    false = Finding(FOUND.figures, {"The moon is made of cheese.": False})
     before = pages.page(NAMES[0]).read_bytes()
-    with pytest.raises(BadInput, match="was not borne out: The moon is made of cheese"):
+    with pytest.raises(BadInput, match="does not support: The moon is made of cheese"):
         pages.write(NAMES[0], false)
     assert pages.page(NAMES[0]).read_bytes() == before
 
 
-def test_a_page_keeps_what_was_not_measured() -> None:
-    text = f"# T\n\n{pages.BEGIN}\nold\n{pages.END}\n\n## Rule\n\nR.\n"
-    new = pages.rewritten(text, "new", Path("p"))
-    assert new == text.replace("old", "new")
+def test_writing_replaces_the_measured_part_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "resizing"
+    text = pages.page(name).read_text(encoding="utf-8")
+    monkeypatch.setattr(pages, "FOLDER", tmp_path)
+    pages.page(name).write_text(text, encoding="utf-8")
+    pages.write(name, FOUND)
+    before, _, rest = text.partition(pages.BEGIN)
+    new = pages.page(name).read_text(encoding="utf-8")
+    assert new.startswith(before + pages.BEGIN)
+    assert new.endswith(pages.END + rest.partition(pages.END)[2])
+    part = written(name)
+    assert "| elements that differ | 3 |\n| largest | 0.123 of it |\n\n- So.\n" in part
+    packages = ("keras", "tensorflow", "torch", "numpy", "torchvision", "pillow")
+    assert all(f", {package} {version(package)}" in part for package in packages)
+    assert f" on {datetime.date.today().isoformat()}." in part
+
+
+def test_a_page_without_a_measured_part_is_refused() -> None:
     with pytest.raises(BadInput, match="has no measured part"):
         pages.rewritten("# T\n", "new", Path("p"))
 
 
 def test_figures_are_shown_as_whole_numbers_or_three_digits() -> None:
-    assert [figure.text for figure in FOUND.figures] == ["3", "0.123"]
-    assert Figure("n", 138357544).text == "138,357,544"
-    assert Figure("n", 1.5e-7, "of the largest").text == "1.5e-07 of the largest"
+    assert [shown(value) for value in FOUND.figures.values()] == ["3", "0.123 of it"]
+    assert shown(138357544) == "138,357,544"
+    assert shown((1.5e-7, "of the largest")) == "1.5e-07 of the largest"
 
 
-def test_an_experiment_that_does_not_exist_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["nonsense"]) == 2
-    assert "nonsense" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["pooling-at-odd-sizes", "pooling_at_odd_sizes"])
+def test_a_name_may_have_hyphens_or_underscores(name: str) -> None:
+    assert module(name).__name__ == "differences.layers.pooling_at_odd_sizes"
+
+
+def test_an_experiment_that_does_not_exist_is_refused_in_one_line_before_any_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("differences.__main__.run", lambda _: pytest.fail("it ran"))
+    assert main([NAMES[0], "nonsense"]) == 2
+    refusal = capsys.readouterr().err
+    assert "nonsense" in refusal
+    assert refusal.count("\n") == 1

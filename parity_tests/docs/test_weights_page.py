@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.recipes import bench
+from benchmarks.recipes import __main__ as bench
 from vgg16_spec.images.preprocessing import RECIPES
 from vgg16_weights import FORMATS
 from vgg16_weights.pretrained import PUBLISHED

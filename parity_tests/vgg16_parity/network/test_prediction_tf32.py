@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from differences.harness import tf32
+from differences.arithmetic import tf32
 from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
@@ -40,7 +40,7 @@ def ratios(
 
 
 @pytest.mark.parametrize(
-    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.cut_off, MODES["tf32"])]
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
 )
 def test_tf32_predicts_what_its_operands_do(
     tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
@@ -53,7 +53,7 @@ def test_tf32_predicts_what_its_operands_do(
 
 
 @pytest.mark.parametrize(
-    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.cut_off, MODES["tf32"])]
+    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
 )
 def test_tf32_predicts_what_the_operands_of_a_single_layer_do(
     tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
@@ -84,10 +84,10 @@ def test_the_mean_loss_of_a_layers_outputs_by_truncation_is_predicted(
         np.square(first.local[mode.name], dtype=np.float64) for mode in (MODES["tf32"], NEAREST)
     )
     predicted = np.sqrt(cut - rounded)
-    weight = tf32.cut_off(tiny["block1_conv1.weight"])
+    weight = tf32.truncated(tiny["block1_conv1.weight"])
     layer = tiny.configuration.layers[0]
     assert isinstance(layer, Convolution)
-    products = reference.multiply(layer, weight, tf32.cut_off(images))
+    products = reference.multiply(layer, weight, tf32.truncated(images))
     bias = reference.for_channels(tiny["block1_conv1.bias"], products)
     nearer = -(products + bias - first.preactivation) * np.sign(first.preactivation - bias)
     slope = float((nearer * predicted).sum() / np.square(predicted).sum())
@@ -111,7 +111,8 @@ def test_tf32_passes_whether_operands_are_rounded_or_truncated(
     images = batch(tiny)
     predictions = list(predict(tiny, images, [MODES["tf32"], NEAREST]))
     rounded, cut = (
-        tf32.run_with_operands(tiny, images, operands) for operands in (tf32.nearest, tf32.cut_off)
+        tf32.run_with_operands(tiny, images, operands)
+        for operands in (tf32.nearest, tf32.truncated)
     )
     assert max(ratios(predictions, rounded, MODES["tf32"], "accumulated")) < LIMITS.ratio.limit
     # Truncation adds up: without the mean, the last layers would be called wrong.

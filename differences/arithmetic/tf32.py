@@ -1,4 +1,4 @@
-"""TF32 without a GPU: a float32 run whose products are of operands with 10 bits of the mantissa."""
+"""TF32 without a GPU: a float32 run whose operands keep 10 bits of the mantissa."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HALF_A_GAP = np.uint32(1 << 12)
 
 
 def nearest(values: Values) -> Values:
-    """The nearest numbers with 10 bits after the leading one."""
+    """Round to the nearest numbers with 10 bits after the leading one."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + _HALF_A_GAP) & _KEPT).view(np.float32)
 
 
-def cut_off(values: Values) -> Values:
-    """The numbers without their other bits, which are never farther from zero."""
+def truncated(values: Values) -> Values:
+    """Truncate to 10 bits after the leading one, towards zero."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return (bits & _KEPT).view(np.float32)
 
@@ -32,12 +32,12 @@ def cut_off(values: Values) -> Values:
 def run_with_operands(
     checkpoint: Checkpoint, images: Values, rounded: Callable[[Values], Values]
 ) -> dict[str, Values]:
-    """Every tap's output by name, where both operands of every product are rounded first.
+    """Every tap's output by name, with both operands of every product rounded first.
 
     Args:
         checkpoint: the weights, and through its configuration the network.
         images: (N, 3, H, W), preprocessed.
-        rounded: what is done to weights and to what a layer reads.
+        rounded: applied to the weights and the input of every layer.
     """
     values = images
     taps: dict[str, Values] = {}

@@ -1,4 +1,4 @@
-"""The small network as each exporter writes it, as it comes: no help from this project's own."""
+"""The small network as each framework's own exporter writes it."""
 
 from __future__ import annotations
 
@@ -20,42 +20,43 @@ from differences.harness.frameworks import frameworks
 from differences.harness.processes import ask
 
 PYTORCH: Final = "PyTorch"
-PYTORCH_FREE: Final = "PyTorch with dynamic_shapes"
+PYTORCH_DYNAMIC: Final = "PyTorch with dynamic_shapes"
 KERAS_TENSORFLOW: Final = "Keras on TensorFlow"
 KERAS_PYTORCH: Final = "Keras on PyTorch"
 
 
 @cache
 def models() -> dict[str, onnx.ModelProto]:
-    """Exporter -> what it writes of the small network, with its weights."""
+    """Exporter -> the small network as it writes it, with its weights."""
     torch, keras = frameworks()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "keras_torch.onnx"
-        ask("harness.exported", {"KERAS_BACKEND": "torch"}, str(path))
-        keras_torch = onnx.load(path)
-    return {
-        PYTORCH: _by_torch(torch, None),
-        PYTORCH_FREE: _by_torch(torch, ({0: torch.export.Dim("batch")},)),
-        KERAS_TENSORFLOW: _by_keras(keras),
-        KERAS_PYTORCH: keras_torch,
-    }
+        asked = ask("onnx.exported", {"KERAS_BACKEND": "torch"}, str(path))
+        found = {
+            PYTORCH: _by_torch(torch, None),
+            PYTORCH_DYNAMIC: _by_torch(torch, ({0: torch.export.Dim("batch")},)),
+            KERAS_TENSORFLOW: _by_keras(keras),
+        }
+        asked()
+        return found | {KERAS_PYTORCH: onnx.load(path)}
 
 
 def first_input(model: onnx.ModelProto) -> tuple[int | str, ...]:
-    """The shape of what the graph reads; a free size is text."""
+    """The shape of the graph's input; a dynamic size is text."""
     sizes = model.graph.input[0].type.tensor_type.shape.dim
     return tuple(size.dim_param or size.dim_value for size in sizes)
 
 
 def answer(model: onnx.ModelProto, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What ONNX Runtime makes of (N, 3, 64, 64), given in the graph's own layout.
+    """ONNX Runtime's logits of images (N, 3, 64, 64), which are passed in the graph's layout.
 
-    Raises whatever ONNX Runtime does, for a batch of a size that the graph does not take.
+    Raises:
+        Exception: ONNX Runtime's own, if the graph does not accept the batch size.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails raises; the log need not repeat it
+    options.log_severity_level = 4  # a failure raises; the log would repeat it
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -84,7 +85,7 @@ def _by_keras(keras: Any) -> onnx.ModelProto:
     from keras_impl import functional
 
     model = functional("tiny", classifier_activation=None, weights=tiny.checkpoint())
-    # Keras exports no model that was never called.
+    # Keras cannot export a model that was never called.
     model(keras.ops.zeros((1, *model.input_shape[1:])))
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "model.onnx"
@@ -94,7 +95,7 @@ def _by_keras(keras: Any) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters call what their own frameworks have deprecated."""
+    """Silence the exporters, which call deprecated functions of their own frameworks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
