@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from parity_tests.support.helpers import Batch, Command, Outcome
-from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.environment import environment as framework_environment
 
 # Chosen before anything imports Keras; the other backends are tested in processes of their own.
-os.environ |= settings.environment("tensorflow", "cuda")
+os.environ |= framework_environment("tensorflow", "cuda")
 # TensorFlow 2.20 and 2.21 publish the symbols of their LLVM, and Triton, which PyTorch imports when
 # it traces, crashes if it comes after (tensorflow/tensorflow#124205). The tests use both frameworks
 # in one process; the project itself never does.

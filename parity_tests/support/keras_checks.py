@@ -1,8 +1,7 @@
 """What must hold of the Keras models on every backend.
 
-A backend is chosen when Keras is imported, so that each needs a process of its own:
-``python -m parity_tests.support.keras_checks`` runs every check on the backend that ``KERAS_BACKEND``
-names; the tests start it once a backend.
+A backend is chosen when Keras is imported, so each needs a process of its own: run as a module, this
+file makes every check on the backend that ``KERAS_BACKEND`` names. The tests run it once per backend.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.environment import environment as framework_environment
 from vgg16_parity.runtimes.requirements import BACKENDS, COMPUTING, Backend, Requirement
 from vgg16_spec.errors import BadInput
 
@@ -30,4 +30,4 @@ def use_keras(backend: Backend) -> None:
 
     The command computes next to nothing itself, and would only hold a GPU that others could use.
     """
-    os.environ |= settings.environment(backend)
+    os.environ |= framework_environment(backend)

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.devices import unusable
+from vgg16_parity.runtimes.environment import environment as framework_environment
 from vgg16_parity.runtimes.lanes import LANES, Device
 from vgg16_parity.runtimes.registry import Runtime
 
@@ -189,7 +189,7 @@ def environment(job: AnyJob) -> dict[str, str]:
     # This package's own folder comes first, before a user's `export/` on the path.
     path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {"PYTHONPATH": os.pathsep.join(path), "PYTHONUTF8": "1"}
-    frameworks = settings.environment(job.runtime.keras_backend, job.device)
+    frameworks = framework_environment(job.runtime.keras_backend, job.device)
     return os.environ | ours | frameworks | LANES[job.lane].environment
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,24 @@ FORMAT: Final = Format(
     writable=False,
 )
 
+# Of caffe.proto, the messages and fields that hold weights: message -> its fields' names, numbers
+# and types; lists are in brackets. Values are declared as bytes, which a packed list of floats is
+# encoded like: they are not parsed one by one.
+_SCHEMA: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
+    "BlobShape": (("dim", 1, "[INT64]"),),
+    "BlobProto": (
+        ("num", 1, "INT32"),
+        ("channels", 2, "INT32"),
+        ("height", 3, "INT32"),
+        ("width", 4, "INT32"),
+        ("data", 5, "BYTES"),
+        ("shape", 7, "BlobShape"),
+        ("double_data", 8, "BYTES"),
+    ),
+    "V1LayerParameter": (("layer", 1, "BYTES"), ("name", 4, "STRING"), ("blobs", 6, "[BlobProto]")),
+    "LayerParameter": (("name", 1, "STRING"), ("blobs", 7, "[BlobProto]")),
+    "NetParameter": (("layers", 2, "[V1LayerParameter]"), ("layer", 100, "[LayerParameter]")),
+}
 _PARTS: Final = ("weight", "bias")
 # The tag of a field and its length; then the name of the network, its inputs with their sizes, and
 # a layer, whose first field is its name or, in the form of 2014, that of what it reads or gives.
@@ -72,10 +90,8 @@ def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Canonical tensor name and tensor, of every layer with values."""
     from google.protobuf.message import DecodeError
 
-    from vgg16_weights.legacy.caffe_pb2 import NetParameter
-
     try:
-        network = NetParameter.FromString(path.read_bytes())
+        network = _net_parameter().FromString(path.read_bytes())
     except (DecodeError, OSError) as error:
         raise BadInput(path, f"not a readable caffemodel ({error})", FORMAT.title) from error
     if any(layer.HasField("layer") for layer in network.layers):
@@ -108,6 +124,36 @@ def _tensor(blob: Any, name: str, path: Path) -> Tensor:
 def _canonical_shape(name: str, shape: Shape) -> Shape:
     """The shape without the leading axes of one that the older form fills up to four with."""
     rank = 1 if not name.endswith(".weight") else 4 if "_conv" in name else 2
-    while len(shape) > rank and shape[0] == 1:
-        shape = shape[1:]
-    return shape
+    ones = 0
+    while len(shape) - ones > rank and shape[ones] == 1:
+        ones += 1
+    return shape[ones:]
+
+
+@cache
+def _net_parameter() -> Any:
+    """The class of the outermost message.
+
+    It is made here, since code that protoc generates works with one or two major versions of the
+    library only.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name="vgg16_weights/caffe.proto", package="vgg16_caffe", syntax="proto2"
+    )
+    for name, rows in _SCHEMA.items():
+        message = file.message_type.add(name=name)
+        for field_name, number, kind in rows:
+            field = message.field.add(name=field_name, number=number)
+            field.label = kinds.LABEL_REPEATED if kind.startswith("[") else kinds.LABEL_OPTIONAL
+            element = kind.strip("[]")
+            if element.isupper():
+                field.type = kinds.Type.Value(f"TYPE_{element}")
+            else:
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f".vgg16_caffe.{element}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    described = pool.FindFileByName(file.name).message_types_by_name["NetParameter"]
+    return message_factory.GetMessageClass(described)

@@ -1,4 +1,4 @@
-"""Port files that may be hostile, each in a process: ``python -m parity_tests.support.weights.hostile_ports OUT``.
+"""Port files that may be hostile, each in a process of its own; run as a module with ``OUT``.
 
 The list comes as JSON on stdin: for each file its name, its path, and the format to read it in or
 none. Each port is a fork of this process, which has every library already: what it takes of memory

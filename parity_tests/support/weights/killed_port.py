@@ -1,4 +1,4 @@
-"""Kill ports at random moments: ``python -m parity_tests.support.weights.killed_port OLD NEW FOLDER FORMAT``.
+"""Kill ports at random moments; run as a module with ``OLD NEW FOLDER FORMAT``.
 
 A process of its own, so that each attempt can be a fork: it has its modules already and spends its
 time in the port. Prints what it found as JSON.

@@ -18,7 +18,7 @@ def test_a_file_is_parsed_once_to_be_recognised_and_read(
     path = tmp_path / "w"
     vgg16_weights.write(tiny, path, name)
     parsed: list[Any] = []
-    safe_open = header.safe_open
+    safe_open = header.safe_open  # type: ignore[attr-defined]
 
     def counted(*arguments: Any, **options: Any) -> Any:
         parsed.append(arguments)
