@@ -1,7 +1,8 @@
 """What must hold of the Keras models on every backend.
 
-A backend is chosen when Keras is imported, so each needs a process of its own: run as a module, this
-file makes every check on the backend that ``KERAS_BACKEND`` names. The tests run it once per backend.
+A backend is chosen when Keras is imported, so each needs a process of its own: run as a module,
+this file makes every check on the backend that ``KERAS_BACKEND`` names. The tests run it once per
+backend.
 """
 
 from __future__ import annotations
