@@ -44,8 +44,8 @@ class Lane:
     def settings(self, device: Device, computed_by: str, *, gradients: bool) -> dict[str, object]:
         """What decides how a framework computes on a device; equal settings give equal bits.
 
-        On a CPU there is no TF32, and with one exception a framework's deterministic algorithms are
-        the ones that it uses anyway (``parity_tests/vgg16_parity/runtimes/test_lanes.py``).
+        On a CPU there is no TF32, and with one exception the deterministic algorithms of the
+        frameworks in ``_EQUAL_ON_CPU`` are the ones that they use anyway.
 
         Args:
             device: where it computes.
@@ -56,6 +56,8 @@ class Lane:
         found: dict[str, object] = {"mode": self.modes.get(device), "precision": self.precision}
         if device == "cuda":
             return found | variables | {"tf32": self.tf32, "deterministic": self.deterministic}
+        if computed_by not in _EQUAL_ON_CPU:
+            return found | {"lane": self.name}
         flags = variables.get("XLA_FLAGS", "").split()
         found["XLA_FLAGS"] = [flag for flag in flags if not flag.startswith("--xla_gpu_")]
         found["fpmath"] = variables.get("ONEDNN_DEFAULT_FPMATH_MODE", "STRICT").upper()
@@ -64,6 +66,9 @@ class Lane:
             found["deterministic"] = self.deterministic
         return found
 
+
+# Their strict and default lanes give the same bits on a CPU, as test_lanes.py finds.
+_EQUAL_ON_CPU: Final = frozenset({"torch", "keras on tensorflow", "keras on jax", "keras on torch"})
 
 # These rule out TF32 and bfloat16 whatever the user's environment says, and make the frameworks'
 # deterministic algorithms available.

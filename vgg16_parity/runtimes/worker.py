@@ -165,6 +165,9 @@ def _save(taps: Arrays, path: Path) -> None:
 
 
 def _export(job: ExportJob, stopwatch: Stopwatch) -> Record:
+    from vgg16_parity.shadowing import require_own_export
+
+    require_own_export()
     from export import export_onnx
 
     checkpoint = open_checkpoint(job.checkpoint, check_values=False)

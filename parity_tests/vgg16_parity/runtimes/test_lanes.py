@@ -67,6 +67,10 @@ def test_on_a_cpu_the_default_is_the_strict_lane_and_no_other_two_are_one() -> N
     assert shared("cuda") == shared("cpu", "cuda") == own
 
 
+def test_a_framework_that_was_not_compared_runs_every_lane() -> None:
+    assert shared("cpu", computed_by="openvino")["default"] == "default"
+
+
 def test_gradients_of_tensorflow_are_the_exception() -> None:
     tensorflow = "keras on tensorflow"
     assert shared("cpu", computed_by=tensorflow)["default"] == "strict"
