@@ -88,7 +88,7 @@ class CaseFacts:
     def of(cls, expectation: ArbiterCase, files: Sequence[Path]) -> CaseFacts:
         """The facts of a case; ``files`` are the pictures of the case of photographs."""
         case = expectation.case
-        digests = map(digest, files) if case.name == PICTURES else [""] * len(case.labels)
+        digests = map(digest, files) if case.name == PICTURES and files else [""] * len(case.labels)
         logits = np.array(expectation.preactivation(expectation.last))
         finite = [top(each[np.newaxis], 5)[0] if np.isfinite(each).all() else () for each in logits]
         facts = zip(case.labels, digests, finite, strict=True)

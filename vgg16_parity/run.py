@@ -76,7 +76,7 @@ def run_parity(
             gradients are asked for with logits alone, or of runtimes that have none.
     """
     if gradients and depth == "logits":
-        raise BadInput("gradients", "are not compared where only logits are", "one of the two")
+        raise BadInput("gradients", "cannot be compared with logits only", "one of the two")
     cases = [inputs.pictures(checkpoint, images)]
     if hard_inputs:
         cases += inputs.hard(checkpoint)
@@ -99,7 +99,8 @@ def run_parity(
             run = partial(
                 workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
             )
-            rows += rows_of_lanes(run, runtime, lanes, devices, gradients=gradients)
+            trains = gradients and not (runtime.onnx or runtime.port)
+            rows += rows_of_lanes(run, runtime, lanes, devices, gradients=trains)
         facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
     with progress("digests"):
         weights = Weights.of(checkpoint)
@@ -252,7 +253,7 @@ class Workspace:
     ) -> tuple[RunJob, Record]:
         """Run a runtime on the folders of cases; its results are where the job says."""
         label = f"{runtime.name} ({lane.name}{', cuda' if device == 'cuda' else ''})"
-        place = Path(tempfile.mkdtemp(prefix=f"{runtime.name}-{lane.name}-", dir=self.folder))
+        place = Path(tempfile.mkdtemp(prefix="job-", dir=self.folder))
         model = place / "model"
         job = RunJob(
             runtime=runtime,

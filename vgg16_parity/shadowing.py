@@ -22,5 +22,5 @@ def require_own_export() -> None:
     spec = find_spec("export")
     found = spec.origin if spec is not None and spec.origin else "export"
     if Path(found).resolve().parent != _OURS:
-        expected = "to run where no other export/ or export.py comes first"
+        expected = "no other export/ or export.py in the current folder or on PYTHONPATH"
         raise BadInput(found, "shadows this project's package export", expected)

@@ -35,16 +35,26 @@ def rows_of_lanes(
 
     for lane in lanes:
         source = run_in(lane, lanes, devices, runtime.computed_by, gradients=gradients).name
-        # What fails in one lane may work in another.
-        failed = any(row.status == "failed" for row in rows(source))
-        yield from (_taken(row, lane) for row in rows(lane.name if failed else source))
+        yield from (
+            _taken(row, lane) for row in rows(source if _can_stand_for(rows(source)) else lane.name)
+        )
+
+
+def _can_stand_for(rows: Sequence[Row]) -> bool:
+    """Whether a lane's rows are another's: what fails, or does not repeat, may differ there."""
+    return all(
+        row.status != "failed" and (row.record is None or row.record.repeats != "differs")
+        for row in rows
+    )
 
 
 def _taken(row: Row, lane: Lane) -> Row:
-    """The row in this lane; if another lane was run for it, without its cost and with a note."""
+    """The row in this lane; if another was run for it, without its cost and flags, with a note."""
     if row.lane == lane.name:
         return row
     note = f"taken from the {row.lane} lane, which computes the same bits here"
     first = [replace(case, notes=(note, *case.notes)) for case in row.cases[:1]]
-    record = row.record and replace(row.record, seconds={}, repeats="", differs_from="")
+    record = row.record and replace(
+        row.record, seconds={}, flags={}, peak_bytes=0, repeats="", differs_from=""
+    )
     return replace(row, lane=lane.name, cases=(*first, *row.cases[1:]), record=record)

@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, Final, TypeAlias
+from urllib.parse import urljoin, urlsplit
 
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.cache import cache_folder, ensure_folder
@@ -89,11 +89,16 @@ def _download(record: Published, path: Path, progress: Progress | None) -> Path:
         urls={record.file: url},
         retry_if_failed=_RETRIES,
     )
+    host = urlsplit(url).hostname
     downloader = pooch.HTTPDownloader(
-        progressbar=_Bar(progress),
+        progressbar=_Bar(progress, record.size_limit),
         chunk_size=_PIECE,
         timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+        hooks={"response": _check_redirect},
+        proxies={"http": "", "https": ""} if host in _LOCAL else None,
     )
+    log = pooch.get_logger()
+    log.setLevel(logging.WARNING)  # the progress bar says what happens
     try:
         with FileLock(path.with_name(f".{path.name}.lock")):
             if path.is_file() and not record.digest.matches(record.digest.of(path)):
@@ -117,8 +122,9 @@ def _umask() -> int:
 class _Bar:
     """A progress bar as pooch moves one, for a function that takes the bytes so far."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, limit: int) -> None:
         self._progress = progress
+        self._limit = limit
         self._done = self._total = 0
 
     @property
@@ -129,10 +135,16 @@ class _Bar:
     @total.setter
     def total(self, total: int) -> None:
         self._total, self._done = total, 0
+        self._check(total)
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise ValueError(f"it has more than {self._limit} bytes")
 
     def update(self, more: int) -> None:
         """Count bytes; the last piece may be shorter than pooch says."""
         self._done = min(self._done + more, self._total or self._done + more)
+        self._check(self._done)
         if self._progress is not None and more:
             self._progress(self._done, self._total or None)
 
@@ -144,14 +156,28 @@ class _Bar:
         """Do nothing: whoever made the bar ends it."""
 
 
+def _is_safe(url: str) -> bool:
+    """Whether a URL is of scheme https, or of http on this computer."""
+    parts = urlsplit(url)
+    host = parts.hostname
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOCAL))
+
+
+def _check_redirect(response: Any, **_: Any) -> None:
+    """Raise ``ValueError`` where a server sends the client to an address that is not safe."""
+    if response.is_redirect:
+        target = urljoin(response.url, response.headers["location"])
+        if not _is_safe(target):
+            raise ValueError(f"it leads to {target}")
+
+
 def _check_mirror(url: str) -> None:
     """Raise ``BadInput`` unless the URL is of scheme https, or of http on this computer."""
     try:
-        parts = urlsplit(url)
-        host = parts.hostname
+        safe = _is_safe(url)
     except ValueError as error:
         raise BadInput("VGG16_MIRROR", f"{url!r} is no URL ({error})", "https://…") from error
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _LOCAL)):
+    if not safe:
         problem = f"{url!r} is refused"
         raise BadInput("VGG16_MIRROR", problem, "https://…, or http:// on localhost")
 

@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import Final
 
 # A damaged file is small or broken early; one of 0.55 GB gets three minutes.
-_SECONDS: Final = 15
+_SECONDS: Final = 30
 _BYTES_PER_SECOND: Final = 3e6
 _MOST_MEMORY: Final = 3 << 30
 _CODE: Final = """
 import sys
-from importlib import import_module
-from pathlib import Path
 module, function, most, path, *arguments, paths = {0!r}
 sys.path[:] = paths
+from importlib import import_module
+from pathlib import Path
 read = getattr(import_module(module), function)
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-except ImportError:  # Windows
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+except (ImportError, ValueError, OSError):  # no such limit here, or a lower one
     pass
 try:
     read(Path(path), *arguments)
@@ -55,11 +56,16 @@ def check_readable(read: Callable[..., object], path: Path, *arguments: int) -> 
 def _problem(
     read: Callable[..., object], path: Path, arguments: tuple[int, ...], identity: tuple[int, ...]
 ) -> str:
-    """What is wrong with a file; kept, since a file is recognised before it is read."""
-    task = (read.__module__, read.__name__, _MOST_MEMORY, str(path), *arguments, sys.path)
+    """What is wrong with a file; kept, since a file is recognised before it is read.
+
+    Raises:
+        ValueError: The process was stopped or died; this is not kept: it may work next time.
+    """
+    paths = [entry for entry in sys.path if isinstance(entry, str)]
+    task = (read.__module__, read.__name__, _MOST_MEMORY, str(path), *arguments, paths)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _CODE.format(task)],
+            [sys.executable, "-P", "-c", _CODE.format(task)],
             # Each thread of OpenBLAS would claim memory.
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
@@ -71,7 +77,7 @@ def _problem(
             timeout=_SECONDS + identity[2] / _BYTES_PER_SECOND,
         )
     except subprocess.TimeoutExpired:
-        return "reading it does not end"
+        raise ValueError("reading it does not end") from None
     if done.returncode < 0 or (done.returncode and not done.stderr.strip()):
-        return "reading it ends the process"
+        raise ValueError("reading it ends the process")
     return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""

@@ -18,6 +18,8 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_weights import registry, verify
 
+pytestmark = pytest.mark.usefixtures("no_first_reading")
+
 WRITTEN = vgg16_weights.writable()
 formats = pytest.mark.parametrize("name", WRITTEN)
 

@@ -209,6 +209,9 @@ class _Walk:
             if node.op_type in (*_MOVES, *_PICKS):
                 if inputs[0] is not x:
                     raise UnsupportedNode("reads sizes or indices that depend on the images")
+                longest = max(x.maps)
+                if any(isinstance(v, Constant) and v.array.size > longest for v in inputs):
+                    raise UnsupportedNode(f"has more than {longest} indices, the longest axis")
                 return x.move(self._evaluate(node, inputs))
             handle = LAYERS.get(node.op_type)
             return at.other() if handle is None else handle(at)

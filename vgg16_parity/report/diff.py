@@ -72,7 +72,7 @@ def _row(where: str, old: Row, new: Row) -> Iterator[Change]:
         facts |= {name: _values(name, before, after) for name in ("device", "threads", "repeats")}
         versions, flags = (
             _paired(before.versions, after.versions),
-            _paired(before.flags, after.flags),
+            _paired(before.flags, after.flags) if before.seconds and after.seconds else {},
         )
         facts |= {f"version of {name}": pair for name, pair in versions.items()}
         facts |= {f"flag {name}": pair for name, pair in flags.items()}

@@ -68,7 +68,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         error = f"{max(decision.largest_error for decision in decisions):.1e}"
         same = sum(decision.top1 == decision.arbiter_top1 for decision in decisions)
         agreed = f"{same}/{len(decisions)}"
-    if row.record is not None and not row.record.error:
+    # A row that was taken from another lane's has no cost of its own.
+    if row.record is not None and row.record.seconds and not row.record.error:
         seconds = f"{sum(row.record.seconds.values()):.0f}"
         memory = f"{row.record.peak_bytes / 1e9:.1f}"
     figures = (ratio, deviations, local, error, agreed, seconds, memory)

@@ -44,8 +44,8 @@ class Lane:
     def settings(self, device: Device, computed_by: str, *, gradients: bool) -> dict[str, object]:
         """What decides how a framework computes on a device; equal settings give equal bits.
 
-        On a CPU there is no TF32, and with one exception the deterministic algorithms of the
-        frameworks in ``_EQUAL_ON_CPU`` are the ones that they use anyway.
+        On a CPU there is no TF32, and the frameworks in ``_EQUAL_ON_CPU`` already use their
+        deterministic algorithms, with one exception.
 
         Args:
             device: where it computes.
@@ -60,7 +60,10 @@ class Lane:
             return found | {"lane": self.name}
         flags = variables.get("XLA_FLAGS", "").split()
         found["XLA_FLAGS"] = [flag for flag in flags if not flag.startswith("--xla_gpu_")]
-        found["fpmath"] = variables.get("ONEDNN_DEFAULT_FPMATH_MODE", "STRICT").upper()
+        # oneDNN reads both names, the newer one first.
+        names = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
+        asked = (variables[name] for name in names if variables.get(name))
+        found["fpmath"] = next(asked, "STRICT").upper()
         if gradients and computed_by == "keras on tensorflow":
             # By default its threads add up a convolution's gradient in any order.
             found["deterministic"] = self.deterministic

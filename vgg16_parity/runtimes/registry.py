@@ -48,7 +48,12 @@ class Runtime:
 
     @property
     def computed_by(self) -> str:
-        """The framework's entry in the table of requirements: ``torch``, ``keras on jax``."""
+        """The framework's entry in the table of requirements: ``torch``, ``keras on jax``.
+
+        For a user's own port, its name: what it computes with is not known.
+        """
+        if self.port:
+            return self.name
         backend = self.keras_backend
         return self.framework if backend is None else f"{self.framework} on {backend}"
 

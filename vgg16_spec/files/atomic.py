@@ -5,82 +5,145 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.neighbours import neighbours
 
 _WRITABLE: Final = "a writable folder with enough free space"
 _REFUSALS: Final = frozenset(
-    getattr(errno, name, None)
-    for name in (
-        *("EACCES", "EDQUOT", "EFBIG", "EIO", "ENAMETOOLONG"),
-        *("ENOENT", "ENOSPC", "ENOTDIR", "EPERM", "EROFS"),
-    )
-) - {None}
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+# Two writers of one folder come between each other's renames once, hardly twice.
+_EXCHANGES: Final = 100
+_WRITE_BACK_SECONDS: Final = 0.05
 
 
 @contextmanager
 def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``destination``; on success it becomes ``destination``.
 
-    On any exception the temporary file is removed and ``destination`` stays as it was. The next
-    writer to ``destination`` removes what a killed process left. Of several writers at once, each
-    waits for the one before it.
+    On any exception the temporary file is removed and ``destination`` stays as it was; what a
+    process leaves that is killed, the next writer to ``destination`` removes.
 
-    Raises:
-        BadInput: The destination cannot be written: a missing or read-only folder, a folder in the
-            file's place, a full disk.
+    Raises ``BadInput`` when the destination cannot be written (a missing or read-only folder, a
+    folder in the file's place, a full disk).
     """
     path = _file_destination(destination)
-    with _reserved(path) as (temporary, _):
-        # Not tempfile: its files are readable by their owner only, and stay so once renamed.
-        temporary.touch(exist_ok=False)
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
+    with _write_errors(path), neighbours(path) as (temporary, _):
+        try:
+            # Not tempfile: its files are readable by their owner only, and stay so once renamed.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            with _written_back(temporary):
+                yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside ``destination``; on success it becomes ``destination``.
 
-    An older folder of that name is replaced with everything in it; the caller decides whether it
-    may be. On any exception the temporary folder is removed and the older one stays. A process that
-    is killed between moving the older folder aside and moving the new one in leaves neither under
-    that name; the next writer to ``destination`` puts the older one back first.
+    An older folder of that name is replaced, with everything in it: whether it may be is the
+    caller's decision. On any exception the temporary folder is removed and the older one stays.
+    A process that is killed between moving the older one aside and putting the new one in its place
+    leaves neither; the next writer to ``destination`` puts the older one back first.
 
-    Raises:
-        BadInput: The destination cannot be written.
+    Raises ``BadInput`` when the destination cannot be written.
     """
     path = _followed(destination)
-    with _reserved(path) as (temporary, older):
-        if path.exists() and not path.is_dir():
+    # Asked once: between two questions another writer may move the folder aside.
+    with suppress(OSError):
+        if not stat.S_ISDIR(path.stat().st_mode):
             raise BadInput(path, "is no folder", "the name of a folder to write")
-        temporary.mkdir()
-        yield temporary
-        for file in temporary.rglob("*"):
-            sync(file)
-        with suppress(FileNotFoundError):
-            path.rename(older)
-        temporary.rename(path)
-        sync(path.parent)
+    with _write_errors(path), neighbours(path) as (temporary, older):
+        try:
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.rglob("*"):
+                sync(file)
+            _exchange(temporary, path, older)
+            shutil.rmtree(older, ignore_errors=True)
+            sync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(older, ignore_errors=True)
 
 
-def check_writable(destination: str | os.PathLike[str]) -> None:
-    """Raise ``BadInput`` now where `whole_file` would after the work."""
-    with _reserved(_file_destination(destination)) as (temporary, _):
-        temporary.touch()
+@contextmanager
+def _written_back(path: Path) -> Iterator[None]:
+    """Have a file's content go to the disk while more of it is made: less is waited for later."""
+    done, failures = threading.Event(), list[OSError]()
+
+    def keep_up() -> None:
+        try:
+            while not done.wait(_WRITE_BACK_SECONDS):
+                sync(path)
+        except OSError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=keep_up)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    # The system tells of what it could not write once only: whoever asks next hears nothing.
+    for failure in failures:
+        raise failure
+
+
+def _exchange(temporary: Path, path: Path, older: Path) -> None:
+    """Put a folder in the place of an older one, which is moved aside."""
+    for _ in range(_EXCHANGES):
+        shutil.rmtree(older, ignore_errors=True)
+        try:
+            with suppress(FileNotFoundError):
+                path.rename(older)
+            temporary.rename(path)
+        except BaseException as error:  # an interrupt too
+            if not _taken(error):
+                with suppress(
+                    OSError
+                ):  # where another writer has put its own there, that one stays
+                    older.rename(path)
+                raise
+        else:
+            return
+    raise BadInput(path, "is written by other processes all the time", "one writer at a time")
+
+
+def _taken(error: BaseException) -> bool:
+    """Whether a rename failed because another writer has put its own folder there in between."""
+    return isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY)
 
 
 def check_space(path: Path, size: int) -> None:
     """Raise ``OSError`` now where there is no room for ``size`` bytes in a file that exists.
 
-    For libraries that crash on a full disk. Where the system cannot tell, nothing is raised.
+    For libraries that do not survive a full disk. Where the system cannot tell, nothing is raised.
     """
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
@@ -93,48 +156,12 @@ def check_space(path: Path, size: int) -> None:
                 file.truncate(0)
 
 
-def sync(path: Path) -> None:
-    """Wait until what has been written to a file or a folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _reserved(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield two free names beside ``path``: for what is written, and for what it replaces.
-
-    A lock keeps other writers to ``path`` out, so whatever is under these names at the start was
-    left by a killed process. Whatever is there at the end is removed.
-    """
-    from filelock import FileLock
-
-    lock, temporary, older = (
-        path.with_name(f".{path.name}.vgg16-{n}") for n in ("lock", "tmp", "old")
-    )
-    with _write_errors(path):
-        lock.touch()  # raises at once where the folder takes no file; filelock would wait
-        with FileLock(lock):
-            try:
-                _clear(path, temporary, older)
-                yield temporary, older
-            finally:
-                _clear(path, temporary, older)
-                with suppress(OSError):  # Windows keeps a locked file; the library removes it there
-                    lock.unlink()
-
-
-def _clear(path: Path, temporary: Path, older: Path) -> None:
-    """Put back an older folder that nothing has replaced, and remove the temporary names."""
-    if older.exists() and not path.exists():
-        older.rename(path)
-    for left in (temporary, older):
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink(missing_ok=True)
+def check_writable(destination: str | os.PathLike[str]) -> None:
+    """Raise ``BadInput`` now where `whole_file` would after the work."""
+    path = _file_destination(destination)
+    with _write_errors(path), neighbours(path) as (temporary, _):
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
 
 
 def _file_destination(destination: str | os.PathLike[str]) -> Path:
@@ -181,3 +208,12 @@ def _refusal_behind(error: BaseException, outside: BaseException | None) -> OSEr
             return current
         current = current.__context__
     return None
+
+
+def sync(path: Path) -> None:
+    """Wait until what has been written to a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

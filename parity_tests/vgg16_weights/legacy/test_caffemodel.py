@@ -125,11 +125,11 @@ def test_every_problem_stands_in_one_error(tiny: Checkpoint, tmp_path: Path, v1:
 
 STRANGE = {
     "a layer twice": r"holds block1_conv2.weight twice",
-    "too few values": r"block1_conv2.bias is \(4,\) but has 12 bytes",
+    "too few values": r"block1_conv2.bias is \(4,\) but has 12 bytes of values",
     "a negative size": r"block1_conv2.bias is \(-4,\) but has 16 bytes",
     "two negative sizes": r"block1_conv2.weight is \(-4, -4, 3, 3\) but has 576 bytes",
     "no size": r"block1_conv2.bias is \(\) but has 16 bytes",
-    "no values": r"block1_conv2.bias is \(4,\) but has 0 bytes of values",
+    "no values": r"the values of block1_conv2.bias are not in one piece",
     "the oldest form": r"is in Caffe's form from before V1LayerParameter",
     "a name that is no text": r"not a readable caffemodel",
     "no layers": r"its 0 convolutions are those of no configuration",
@@ -171,14 +171,37 @@ def test_values_in_several_pieces_are_refused(tmp_path: Path) -> None:
     twice = blob.SerializeToString() + schema()["BlobProto"](data=[3, 4]).SerializeToString()
     layer = b"\x0a\x07conv1_1" + b"\x3a" + bytes([len(twice)]) + twice
     (tmp_path / "w").write_bytes(b"\xa2\x06" + bytes([len(layer)]) + layer)
-    assert "block1_conv1.weight is (4,) but has 8 bytes" in refusal(tmp_path / "w")
+    assert "the values of block1_conv1.weight are not in one piece" in refusal(tmp_path / "w")
 
 
-@pytest.mark.parametrize("kept", [0.0001, 0.01, 0.5, 0.9999])
+@pytest.mark.parametrize("kept", [0.0, 0.0001, 0.01, 0.5, 0.9999])
 def test_truncated_files_are_refused(tiny: Checkpoint, tmp_path: Path, kept: float) -> None:
     path = saved(net(tiny, v1=True), tmp_path / "w")
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     assert "not a readable caffemodel (" in refusal(path)
+
+
+def test_a_file_of_countless_fields_is_refused(tmp_path: Path) -> None:
+    for field in (b"\x08\x01", b"\x12\x00"):
+        (tmp_path / "w").write_bytes(field * 200_000)
+        assert "more than 100000 fields" in refusal(tmp_path / "w")
+
+
+def test_a_blob_of_countless_axes_is_refused(tiny: Checkpoint, tmp_path: Path) -> None:
+    message = net(tiny, v1=False)
+    message.layer[2].blobs[1].shape.dim[:] = [1] * 200_000
+    assert "block1_conv2.bias is (1,) but has 16 bytes" in refusal(
+        saved(message, tmp_path / "w.caffemodel")
+    )
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"", b"\x0a\x00", b"\x0a\x03VGG\x1a\x04data\x20\x01\x28\x01", b"\x0a\x81\x01" + 129 * b"n"],
+    ids=["nothing", "an empty name", "inputs", "a long name"],
+)
+def test_what_may_precede_the_layers_is_recognised(tmp_path: Path, before: bytes) -> None:
+    assert caffemodel.recognises(tmp_path, before + b"\xa2\x06\x09\x0a\x07conv1_1", frozenset())
 
 
 def test_damaged_files_are_refused_or_are_whole_checkpoints(

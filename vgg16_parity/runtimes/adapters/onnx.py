@@ -37,7 +37,8 @@ class OnnxGraph:
         self._runtime = onnxruntime
         self._deterministic = lane.deterministic
         self._providers, self.flags = settings.onnx_providers(lane, job.device)
-        self.flags["exported from"] = job.runtime.computed_by
+        if job.runtime.framework == "keras":
+            self.flags["exported from"] = job.runtime.computed_by
         self._path = Path(job.model) / MODEL_FILE
         self._kind: Depth | None = None
         self.network: Any = None

@@ -96,7 +96,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
     for file in source.glob("*.py"):
         (copy / file.name).write_text(file.read_text())
     gradients = copy / "gradients.py"
-    right = "    return _arrays(taps), _arrays(gradients)\n"
+    right = "    return _arrays(rectified), _arrays(gradients)\n"
     assert right in gradients.read_text()
     wrong = "    gradients['fc2.weight'] = gradients['fc2.weight'].T\n"
     gradients.write_text(gradients.read_text().replace(right, wrong + right))
@@ -120,7 +120,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
 
 
 def test_logits_alone_are_not_enough(vgg16: Command, tiny: Checkpoint) -> None:
-    with pytest.raises(BadInput, match="where only logits are"):
+    with pytest.raises(BadInput, match="with logits only"):
         run_parity(tiny, PICTURES, [RUNTIMES["torch"]], depth="logits", gradients=True)
     outcome = vgg16("parity", "--configuration", "tiny", "--quick", "--gradients")
     assert outcome.status == 2
