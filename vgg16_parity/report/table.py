@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -25,11 +26,15 @@ def table(report: Report) -> list[tuple[str, ...]]:
 def remarks(report: Report) -> list[str]:
     """A line for every row that does not hold, and for what is worth knowing of the others."""
     lines = []
+    rows_of: dict[str, list[str]] = defaultdict(list)
+    for row in report.rows:
+        for note in _notes(row):
+            rows_of[note].append(row.name)
     with_gradients = any(row.gradients for row in report.rows)
     for row in report.rows:
         if row.reason:
             lines.append(f"{row.name} {row.status}: {row.reason}")
-        lines += [f"{row.name}: {case.case}: {note}" for case in row.cases for note in case.notes]
+        lines += [f"{row.name}: {note}" for note in _notes(row) if len(rows_of[note]) == 1]
         if row.record is not None and row.record.repeats == "differs":
             first = row.record.differs_from
             lines.append(f"{row.name}: a second run gave other bits from {first} on")
@@ -38,7 +43,13 @@ def remarks(report: Report) -> list[str]:
             lines.append(f"{row.name}: difference from the CPU: {difference} of what is predicted")
         if with_gradients and row.cases:
             lines.append(f"{row.name}: {_gradients(row)}")
+    # What is true of several rows is one line.
+    lines += [f"{', '.join(names)}: {note}" for note, names in rows_of.items() if len(names) > 1]
     return lines
+
+
+def _notes(row: Row) -> list[str]:
+    return [f"{case.case}: {note}" for case in row.cases for note in case.notes]
 
 
 def _gradients(row: Row) -> str:

@@ -9,6 +9,7 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,16 @@ def test_what_the_released_schema_accepts_and_refuses_is_as_before() -> None:
             assert accepts(changed) == expected, at
             found[expected] += 1
     assert min(found.values()) > 100
+
+
+def test_a_note_on_several_rows_is_one_line() -> None:
+    (case,) = row().cases
+    noted = row(cases=(replace(case, notes=("seen",)),))
+    other = replace(noted, runtime="keras-jax")
+    assert remarks(report(noted)) == ["torch (strict): photographs: seen"]
+    assert remarks(report(noted, other)) == [
+        "torch (strict), keras-jax (strict): photographs: seen",
+    ]
 
 
 def test_the_documentation_lists_every_field() -> None:
