@@ -17,8 +17,8 @@ from vgg16_spec.layer_summary import LayerSummary
 def layer_summaries(configuration: Configuration, framework: Framework) -> list[LayerSummary]:
     """Every layer of the graph that the framework's exporter leaves once it is canonical, in order.
 
-    Outputs are (N, C, H, W), weights (out, in, kH, kW) and (out, in). A layer is called as the node
-    that reads its weights, and its ReLU's node is told in the kind. Nothing has a value.
+    Outputs are (N, C, H, W), weights (out, in, kH, kW) and (out, in). A layer has the name of the
+    node that reads its weights; its ReLU is part of its kind. No weights are loaded.
     """
     tracer = {"keras": from_keras, "torch": from_torch}[framework]
     model: ir.Model = tracer.trace(configuration)

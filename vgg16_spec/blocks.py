@@ -21,9 +21,8 @@ _TILE_BYTES: Final = 1 << 17
 def blocks(view: Array, limit: int = BLOCK_BYTES) -> Iterator[Array]:
     """The values of an array in the order of its axes, as flat pieces of ``limit`` bytes at most.
 
-    A piece that lies in this order already is no copy. Any other is gathered into memory where the
-    next will be: it holds until then. So of an array that is a view into a mapped file, no more
-    than one piece is held.
+    A piece that is already in this order is not copied. Any other is gathered in memory that the
+    next piece reuses, so that no more than one piece of a mapped file is held.
     """
     if view.nbytes <= limit or not view.ndim:
         yield contiguous(view).reshape(-1)

@@ -62,7 +62,7 @@ class ArchiveWriter:
                 target.write(piece.data.cast("B") if isinstance(piece, np.ndarray) else piece)
 
     def comment(self, text: str) -> None:
-        """Leave a text at the archive's end, where it is no member."""
+        """Store a text as the archive's comment."""
         self._archive.comment = text.encode()
 
 

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from vgg16_spec.checkpoint import Checkpoint, Metadata, digest
 
-# As many as identify every format that is told by how it begins.
+# Enough to identify every format that has a signature.
 START_BYTES: Final = 1024
 
 

@@ -37,7 +37,7 @@ def open_weights(
             checkpoint, which is returned as it is. A published set's file is fetched unless it is
             in the cache; its recipe and licence become the checkpoint's, and a classifier that it
             lacks is left out.
-        progress: is told the bytes so far and in all while a file is fetched.
+        progress: called with the bytes so far and the total while a file is fetched.
 
     Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
     """

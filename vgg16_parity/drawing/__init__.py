@@ -30,9 +30,9 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
         configuration: ``A``, ``B``, ``C``, ``D`` (VGG16), ``E`` or ``tiny``.
         kind: ``volumes``, every layer's output as a box to scale; ``table``, Table 1 of the paper
             with the configuration's column marked; ``keras``, what ``keras.utils.plot_model``
-            draws, which wants Graphviz and pydot.
+            draws, which needs Graphviz and pydot.
 
-    The same bytes each time with the same versions of what draws.
+    With the same versions of the libraries, the bytes are the same each time.
 
     Raises ``BadInput``, a ``ValueError``, for another ending, configuration or kind, where
     something that draws is not installed, and where the file cannot be written.
@@ -58,9 +58,9 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
 
 
 def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[Configuration, Kind]:
-    """The network and the kind of a picture that can be drawn: what `draw` finds out first.
+    """Check the arguments of `draw` and return the network and the kind of picture.
 
-    Raises ``BadInput`` where `draw` would.
+    Raises ``BadInput`` as `draw` does.
     """
     path = Path(out)
     network = architecture.configuration(configuration)

@@ -12,7 +12,7 @@ from vgg16_spec.files.atomic import whole_file
 
 
 def missing() -> str:
-    """What Keras's picture wants and does not find, with the remedy; empty where all is there."""
+    """What Keras's picture needs and is missing, with the remedy; empty if nothing is."""
     absent = []
     if find_spec("keras") is None:
         absent.append('keras is not installed: pip install "vgg16-parity[keras]"')
@@ -29,7 +29,7 @@ def missing() -> str:
 def write(network: Configuration, out: Path) -> None:
     """What ``keras.utils.plot_model`` draws of the functional model, as SVG or PNG by ``out``.
 
-    The model is built without a value in it. Wants what `missing` looks for; raises
+    The model is built without values. Requires what `missing` checks; raises
     ``BadInput`` where the file cannot be written.
     """
     import keras

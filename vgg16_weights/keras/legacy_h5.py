@@ -58,8 +58,8 @@ def read(path: Path) -> Checkpoint:
     The metadata are those that `write` left in it; without them the recipe is that of Keras's
     own weights, ``caffe``.
 
-    Raises ``BadInput`` for a file that is missing, truncated or of another kind, that has links or
-    compressed arrays, and that lists every tensor that does not fit.
+    Raises ``BadInput`` for a file that is missing, truncated or of another kind, or that has links,
+    and one that lists every tensor that does not fit.
     """
     require_file(path, FORMAT.title)
     try:
