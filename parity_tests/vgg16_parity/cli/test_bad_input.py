@@ -156,7 +156,7 @@ BAD_ARGUMENTS = {
     ),
     "int8 without pictures": (
         ["export", "--framework", "keras", "--out", "x", "--precision", "int8"],
-        "--precision int8: needs pictures; expected --calibrate DIR with some",
+        "--precision int8: needs pictures; expected --calibrate DIR",
     ),
     "shared in a folder": (
         ["export", "--framework", "keras", "--out", "x", "--weights-file", "shared"],
