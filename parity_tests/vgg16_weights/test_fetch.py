@@ -1,77 +1,23 @@
-"""The cache folder, mirrors, no network, two processes at once, and the hub."""
+"""The cache folder, mirrors, no network, and several processes at once."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import logging
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub
-import numpy as np
 import pytest
 
-from parity_tests.support.weights.server import Answer, WeightServer, serve
+from parity_tests.support.weights.fetching import CONTENT, RECORD, start
+from parity_tests.support.weights.server import Answer, WeightServer
 from vgg16_spec.errors import BadInput
 from vgg16_weights import fetch as fetching
 from vgg16_weights.fetch import fetch, is_cached, location
-from vgg16_weights.pretrained import PUBLISHED, Digest, Published
+from vgg16_weights.pretrained import PUBLISHED, Digest
 
-CONTENT = np.random.default_rng(7).bytes(400_000)
-RECORD = Published(
-    name="keras-imagenet",
-    file="weights.h5",
-    url="https://weights.invalid/weights.h5",
-    digest=Digest("sha256", hashlib.sha256(CONTENT).hexdigest()),
-    size=len(CONTENT),
-    file_format="keras-h5",
-    recipe="caffe",
-)
-# As a person would call it from a script, with any record.
-SCRIPT = """
-import json, sys
-from vgg16_spec.errors import BadInput
-from vgg16_weights.fetch import fetch, is_cached
-from vgg16_weights.pretrained import Digest, Published
-facts = json.loads(sys.argv[1])
-record = Published(**facts | {"digest": Digest(**facts["digest"])})
-try:
-    print(fetch(record).resolve())
-except BadInput as error:
-    sys.exit(str(error))
-assert is_cached(record)
-"""
-
-
-@pytest.fixture
-def server() -> Iterator[WeightServer]:
-    with serve() as served:
-        served.files["weights.h5"] = CONTENT
-        yield served
-
-
-@pytest.fixture(autouse=True)
-def empty_cache(tmp_path: Path, server: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cache folder, and the server as a mirror."""
-    monkeypatch.setenv("VGG16_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("VGG16_MIRROR", f"{server.url}/")
-    monkeypatch.delenv("VGG16_OFFLINE", raising=False)
-
-
-def start(record: Published, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, json.dumps(asdict(record))],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 def test_a_file_is_fetched_once_into_the_cache_folder(server: WeightServer, tmp_path: Path) -> None:
@@ -201,6 +147,33 @@ def test_a_cache_folder_that_cannot_be_made_is_one_line(
         fetch(RECORD)
 
 
+def test_a_file_that_is_too_large_is_refused(
+    server: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_RETRIES", 0)
+    server.files["weights.h5"] = bytes(RECORD.size_limit + 1)
+    with pytest.raises(BadInput, match=f"it has more than {RECORD.size_limit} bytes"):
+        fetch(RECORD)
+    assert not location(RECORD).exists()
+
+
+@pytest.mark.parametrize("target", ["http://weights.invalid/w", "ftp://weights.invalid/w"])
+def test_a_server_that_leads_to_an_unsafe_address_is_not_followed(
+    server: WeightServer, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(fetching, "_RETRIES", 0)
+    server.script = [Answer(status=302, location=target)]
+    with pytest.raises(BadInput, match=f"it leads to {target}"):
+        fetch(RECORD)
+    assert len(server.requests) == 1
+
+
+def test_a_download_logs_nothing(server: WeightServer, capfd: pytest.CaptureFixture[str]) -> None:
+    server.script = [Answer(status=503)]
+    fetch(RECORD)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.slow
 def test_two_processes_at_once_fetch_once(server: WeightServer) -> None:
     server.script = [Answer(hang=0.1)]  # long enough for both to want it
@@ -209,119 +182,3 @@ def test_two_processes_at_once_fetch_once(server: WeightServer) -> None:
     assert [process.returncode for process in processes] == [0, 0, 0], ends
     assert {out.strip() for out, _ in ends} == {str(location(RECORD).resolve())}
     assert len(server.requests) == 1
-
-
-HUB_PATH = "/".join(PUBLISHED["timm-tv-in1k"].url.split("/")[3:])
-
-
-def hub(server: WeightServer, folder: Path, **more: str) -> dict[str, str]:
-    """An environment in which our server is the hub, with a cache of its own."""
-    server.files[HUB_PATH] = CONTENT
-    return {
-        "VGG16_MIRROR": "",
-        "HF_ENDPOINT": server.url,
-        "HF_HOME": str(folder / "hub"),
-        "NO_PROXY": "127.0.0.1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-    } | more
-
-
-def test_the_hub_is_asked_once_and_its_cache_is_used(server: WeightServer, tmp_path: Path) -> None:
-    record = replace(PUBLISHED["timm-tv-in1k"], digest=RECORD.digest)
-    environment = hub(server, tmp_path)
-    for more in ({}, {"VGG16_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "1"}):
-        process = start(record, environment | more)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert Path(out.strip()).read_bytes() == CONTENT
-        assert Path(out.strip()).is_relative_to((tmp_path / "hub").resolve())
-    assert [path for path, _ in server.requests].count(f"/{HUB_PATH}") == 1
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ({"VGG16_OFFLINE": "1"}, "timm-tv-in1k: is not in the cache, and VGG16_OFFLINE is set; "),
-        ({"HF_HUB_OFFLINE": "1"}, "timm-tv-in1k: cannot be fetched from timm/vgg16.tv_in1k ("),
-    ],
-)
-def test_without_the_hub_the_error_says_what_to_do(
-    server: WeightServer, tmp_path: Path, more: dict[str, str], message: str
-) -> None:
-    record = PUBLISHED["timm-tv-in1k"]
-    process = start(record, hub(server, tmp_path, **more))
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert err.startswith(message)
-    assert len(err.strip().splitlines()) == 1
-    assert err.strip().endswith(f"expected {fetching.by_hand(record)}")
-
-
-def test_the_hubs_attempts_are_not_logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    library = logging.getLogger("huggingface_hub")
-    log = logging.getLogger("huggingface_hub.utils._http")
-    heard: list[str] = []
-    handler = logging.Handler()
-    monkeypatch.setattr(handler, "emit", lambda record: heard.append(record.getMessage()))
-    monkeypatch.setattr(library, "handlers", [handler])
-
-    def unreachable(*_: object, **__: object) -> str:
-        log.warning("Retrying in 1s")
-        log.error("not to be missed")
-        raise OSError("unreachable")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
-    monkeypatch.setenv("VGG16_CACHE", str(tmp_path))
-    monkeypatch.setenv("VGG16_MIRROR", "")
-    with pytest.raises(BadInput, match=r"cannot be fetched from timm/vgg16.tv_in1k \(unreachable"):
-        fetch(PUBLISHED["timm-tv-in1k"])
-    log.warning("heard again")
-    assert heard == ["not to be missed", "heard again"]
-
-
-def test_a_wrong_digest_from_the_hub_is_refused(server: WeightServer, tmp_path: Path) -> None:
-    process = start(PUBLISHED["timm-tv-in1k"], hub(server, tmp_path))
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert (
-        err.strip()
-        .splitlines()[-1]
-        .endswith(
-            f"its sha256 is {RECORD.digest.value}; expected {PUBLISHED['timm-tv-in1k'].digest}: "
-            "remove the file to fetch it anew"
-        )
-    )
-
-
-def test_without_huggingface_hub_the_error_is_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VGG16_MIRROR", "")
-    monkeypatch.setattr(fetching, "find_spec", lambda _: None)
-    with pytest.raises(
-        BadInput, match=r"needs huggingface_hub, .* pip install \"vgg16-parity\[hub\]\""
-    ):
-        fetch(PUBLISHED["timm-tv-in1k"])
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_shows_a_bar_and_a_log_shows_lines() -> None:
-    import pty
-
-    code = (
-        "from vgg16_parity.cli.console import receiving\n"
-        "with receiving('fetch it') as progress:\n"
-        "    for done in range(1, 101):\n"
-        "        progress(done * 1_000_000, 100_000_000)\n"
-    )
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
-    subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment, check=True)
-    os.close(theirs)
-    shown = os.read(ours, 100_000).decode()
-    os.close(ours)
-    assert "100.0/100.0 MB" in shown
-    assert "━" in shown
-    logged = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stderr.splitlines()
-    assert logged[0] == "fetch it …"
-    assert logged[1:-1] == [f"fetch it: {10 * n} % of 100.0 MB" for n in range(1, 11)]

@@ -24,11 +24,13 @@ class Answer:
         drop_after: bytes of the body after which the connection closes; the length was promised
             whole.
         hang: seconds of silence in the middle of the body.
+        location: where a redirect leads.
     """
 
     status: int = 200
     drop_after: int | None = None
     hang: float = 0.0
+    location: str = ""
 
 
 @dataclass
@@ -70,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = whole if whole is not None and status == 200 else b"an error page"
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if answer.location:
+            self.send_header("Location", answer.location)
         self.end_headers()
         self._send(body, answer)
         self.close_connection = True
