@@ -56,11 +56,7 @@ def check_readable(read: Callable[..., object], path: Path, *arguments: int) -> 
 def _problem(
     read: Callable[..., object], path: Path, arguments: tuple[int, ...], identity: tuple[int, ...]
 ) -> str:
-    """What is wrong with a file; kept, since a file is recognised before it is read.
-
-    Raises:
-        ValueError: The process was stopped or died; this is not kept: it may work next time.
-    """
+    """What is wrong with a file; kept, since a file is recognised before it is read."""
     paths = [entry for entry in sys.path if isinstance(entry, str)]
     task = (read.__module__, read.__name__, _MOST_MEMORY, str(path), *arguments, paths)
     try:
@@ -77,7 +73,7 @@ def _problem(
             timeout=_SECONDS + identity[2] / _BYTES_PER_SECOND,
         )
     except subprocess.TimeoutExpired:
-        raise ValueError("reading it does not end") from None
+        return "reading it does not end"
     if done.returncode < 0 or (done.returncode and not done.stderr.strip()):
-        raise ValueError("reading it ends the process")
+        return "reading it ends the process"
     return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
