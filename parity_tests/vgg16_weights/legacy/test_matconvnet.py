@@ -251,5 +251,5 @@ def test_without_scipy_the_error_says_what_to_install(
     path = saved(tmp_path / "w.mat", layers(tiny))
     monkeypatch.setattr(matconvnet, "find_spec", lambda _: None)
     assert refusal(matconvnet, path).endswith(
-        'needs SciPy, which is not installed; expected pip install -e ".[formats]"'
+        'needs SciPy, which is not installed; expected pip install "vgg16-parity[formats]"'
     )
