@@ -15,13 +15,16 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
-# At full size a mistake takes four seconds: the smallest ones, and one of each other kind.
+# At full size a mistake takes four seconds: the smallest ones, and one of each other kind, each in
+# one framework; on the tiny network both frameworks have them all.
 FULL: Final = (
-    "fc1 not permuted",
-    "mean off by a level",
-    "bias off by 1e-3",
-    "weights in float16",
-    "dropout left on",
+    ("torch", None),
+    ("keras", None),
+    ("keras", "fc1 not permuted"),
+    ("torch", "mean off by a level"),
+    ("torch", "bias off by 1e-3"),
+    ("keras", "weights in float16"),
+    ("torch", "dropout left on"),
 )
 BUILDERS: Final[Mapping[str, Callable[[str], Port]]] = {
     "torch": in_torch.Port,
@@ -37,9 +40,17 @@ class Bench:
         self.pictures = PICTURES[:pictures]
         self.arbiter = Arbiter(checkpoint, self.pictures)
         self._ports: dict[str, Port] = {}
+        self._rows: dict[tuple[str, str], Row] = {}
 
-    def row(self, framework: str, mistake: Mistake | None) -> Row:
-        """What is reported of a mistake."""
+    def row(self, framework: str, mistake: Mistake) -> Row:
+        """What is reported of a mistake, judged once."""
+        key = (framework, mistake.name)
+        if key not in self._rows:
+            self._rows[key] = self.judge(framework, mistake)
+        return self._rows[key]
+
+    def judge(self, framework: str, mistake: Mistake | None) -> Row:
+        """What is reported of a mistake, or of none."""
         if framework not in self._ports:
             self._ports[framework] = BUILDERS[framework](self.arbiter.checkpoint.configuration.name)
         return judged(self.arbiter, self._ports[framework], mistake, self.pictures)
@@ -87,10 +98,10 @@ def check_named(row: Row, mistake: Mistake, configuration: str) -> None:
 def test_a_model_without_a_mistake_holds_before_and_after_others(
     bench: Bench, framework: str
 ) -> None:
-    assert bench.row(framework, None).status == "holds"
-    assert bench.row(framework, MISTAKES["softmax"]).status == "broken"
-    assert bench.row(framework, MISTAKES["classes swapped"]).status == "broken"
-    row = bench.row(framework, None)
+    assert bench.judge(framework, None).status == "holds"
+    assert bench.judge(framework, MISTAKES["softmax"]).status == "broken"
+    assert bench.judge(framework, MISTAKES["classes swapped"]).status == "broken"
+    row = bench.judge(framework, None)
     assert (row.status, row.reason, row.first_wrong) == ("holds", "", "")
 
 
@@ -102,11 +113,10 @@ def test_a_mistake_breaks_parity_and_is_named(bench: Bench, framework: str, name
 
 
 @pytest.mark.full
-@in_both
-@pytest.mark.parametrize("name", [None, *FULL])
+@pytest.mark.parametrize(("framework", "name"), FULL)
 def test_at_full_size_too(full_bench: Bench, framework: str, name: str | None) -> None:
     if name is None:
-        assert full_bench.row(framework, None).status == "holds"
+        assert full_bench.judge(framework, None).status == "holds"
     else:
         mistake = MISTAKES[name]
         check_named(full_bench.row(framework, mistake), mistake, "D")

@@ -28,7 +28,9 @@ from vgg16_spec.architecture import CONFIGURATIONS, Convolution, Dense, MaxPooli
 from vgg16_spec.checkpoint import Checkpoint, open_checkpoint
 
 FRAMEWORKS: Final[tuple[Framework, ...]] = ("keras", "torch")
+# Keras's other backends trace the smallest network, the one with 1x1 convolutions, and VGG16.
 BACKENDS: Final = ("jax", "torch")
+ON_EVERY_BACKEND: Final = ("tiny", "C", "D")
 # Tracing takes little more for large networks than for small ones; VGG16 itself is always checked.
 NAMES: Final = [
     pytest.param(name, marks=() if name == "D" else pytest.mark.full) for name in CONFIGURATIONS
@@ -85,8 +87,8 @@ def test_a_file_with_its_weights_is_the_same_too(tiny: Checkpoint, tmp_path: Pat
 
 @pytest.mark.full
 def test_every_keras_backend_gives_the_same_file(tmp_path: Path) -> None:
-    for configuration in CONFIGURATIONS.values():
-        hollow_checkpoint(configuration, tmp_path)
+    for name in ON_EVERY_BACKEND:
+        hollow_checkpoint(CONFIGURATIONS[name], tmp_path)
     export_all("keras", tmp_path, "keras-tensorflow")
     for backend in BACKENDS:
         run = subprocess.run(
@@ -98,7 +100,7 @@ def test_every_keras_backend_gives_the_same_file(tmp_path: Path) -> None:
             check=False,
         )
         assert run.returncode == 0, run.stderr
-    for name, features in itertools.product(CONFIGURATIONS, (False, True)):
+    for name, features in itertools.product(ON_EVERY_BACKEND, (False, True)):
         graphs = [
             sha256(graph(tmp_path, name, f"keras-{backend}", features=features))
             for backend in ("tensorflow", *BACKENDS)

@@ -1,7 +1,8 @@
 """Changes to the Keras model, and what each must leave in the canonical graph.
 
 A backend is chosen when Keras is imported: ``python -m parity_tests.support.graphs.keras_changes``
-traces on the one that ``KERAS_BACKEND`` names and prints the outcome of every change as JSON.
+traces on the one that ``KERAS_BACKEND`` names and prints the outcome of every change, or of those
+that arguments name, as JSON.
 """
 
 from __future__ import annotations
@@ -166,11 +167,11 @@ def changed(change: Change) -> Iterator[None]:
 
 
 def main() -> int:
-    """Print what became of every change."""
+    """Print what became of the changes."""
     unchanged = traced(from_keras.trace)
     found = {}
-    for name, change in CHANGES.items():
-        with changed(change):
+    for name in sys.argv[1:] or CHANGES:
+        with changed(CHANGES[name]):
             found[name] = outcome(from_keras.trace, unchanged)
     print(json.dumps({"unchanged": unchanged, "changes": found}))
     return 0
