@@ -30,7 +30,7 @@ def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path
     path = write_checkpoint(checkpoint, folder / "changed.safetensors").path
     real = process.work
 
-    def work(job: process.AnyJob, **options: Any) -> process.Record:
+    def work(job: process.Job, **options: Any) -> process.Record:
         return real(dataclasses.replace(job, checkpoint=str(path)), **options)
 
     monkeypatch.setattr(run, "work", work)

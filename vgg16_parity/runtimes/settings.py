@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, Final
 
-from vgg16_parity.runtimes.devices import first_sentence
 from vgg16_parity.runtimes.lanes import Device, Lane
 
 CUDA_PROVIDER: Final = "CUDAExecutionProvider"
@@ -140,7 +140,13 @@ def onnx_providers(lane: Lane, device: Device) -> tuple[list[Any], dict[str, str
 
 
 def _no_gpu(framework: str, refusal: Exception) -> Unavailable:
-    return Unavailable(f"{framework} finds no usable GPU: {first_sentence(str(refusal))}")
+    return Unavailable(f"{framework} finds no usable GPU: {_first_sentence(str(refusal))}")
+
+
+def _first_sentence(said: str) -> str:
+    """The beginning of an error's text, for a reason of one line."""
+    line = " ".join(said.split())
+    return re.split(r"(?<=[a-z0-9)])[.;] ", line, maxsplit=1)[0].rstrip(".")
 
 
 def _text(flags: dict[str, Any]) -> dict[str, str]:
