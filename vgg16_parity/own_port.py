@@ -206,11 +206,8 @@ def explain(row: Row) -> str:
 def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) -> list[Path]:
     """Write JSON, HTML and JUnit reports into a folder, one of each per checkpoint and batch.
 
-    The second checkpoint's are ``report-2.json`` and so on.
-
-    Args:
-        ports: a report of each port, and the pictures that it ran on.
-        folder: an existing folder.
+    ``ports`` are a report of each port and the pictures that it ran on. The second checkpoint's
+    files are ``report-2.json`` and so on.
 
     Returns:
         The files that were written.

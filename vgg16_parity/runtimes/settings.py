@@ -140,13 +140,10 @@ def onnx_providers(lane: Lane, device: Device) -> tuple[list[Any], dict[str, str
 
 
 def _no_gpu(framework: str, refusal: Exception) -> Unavailable:
-    return Unavailable(f"{framework} finds no usable GPU: {_first_sentence(str(refusal))}")
-
-
-def _first_sentence(said: str) -> str:
-    """The beginning of an error's text, for a reason of one line."""
-    line = " ".join(said.split())
-    return re.split(r"(?<=[a-z0-9)])[.;] ", line, maxsplit=1)[0].rstrip(".")
+    """With the refusal's first sentence as a reason of one line."""
+    line = " ".join(str(refusal).split())
+    reason = re.split(r"(?<=[a-z0-9)])[.;] ", line, maxsplit=1)[0].rstrip(".")
+    return Unavailable(f"{framework} finds no usable GPU: {reason}")
 
 
 def _text(flags: dict[str, Any]) -> dict[str, str]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime
 
 from export import MODEL_FILE
+from export.graph import naming
+from export.graph.taps import layers_alone, with_taps
+from export.load import open_model
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
 from vgg16_parity.runtimes.lanes import LANES
@@ -32,16 +37,15 @@ class OnnxGraph:
         if job.device == "cuda":
             # CUDA's and cuDNN's libraries, from their packages.
             onnxruntime.preload_dlls()
-        self._deterministic = lane.deterministic
-        self._providers, self.flags = settings.onnx_providers(lane, job.device)
+        providers, self.flags = settings.onnx_providers(lane, job.device)
+        self._session = partial(open_session, providers, deterministic=lane.deterministic)
         if job.runtime.framework == "keras":
             self.flags["exported from"] = job.runtime.computed_by
         self._path = Path(job.model) / MODEL_FILE
         self._kind: Depth | None = None
-        self.network: Any = None
+        self.network: Any
         self._open("logits" if job.depth == "logits" else "taps")
-        session: Any = self.network
-        self.device: str = session.get_providers()[0]
+        self.device: str = self.network.get_providers()[0]
         self.threads = cores()
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
@@ -66,16 +70,9 @@ class OnnxGraph:
         if kind == self._kind:
             return
         self._kind, self.network = kind, None
-        path = self._path if kind == "logits" else self._written(kind)
-        self.network = open_session(path, self._providers, deterministic=self._deterministic)
+        self.network = self._session(self._path if kind == "logits" else self._written(kind))
 
     def _written(self, kind: Depth) -> Path:
-        import onnx_ir as ir
-
-        from export.graph import naming
-        from export.graph.taps import layers_alone, with_taps
-        from export.load import open_model
-
         model = open_model(self._path)
         if kind == "taps":
             changed = with_taps(model, [str(value.name) for value in naming.taps(model)])
@@ -86,13 +83,13 @@ class OnnxGraph:
         return path
 
 
-def open_session(path: Path, providers: Sequence[Any], *, deterministic: bool) -> Any:
+def open_session(providers: Sequence[Any], path: Path, *, deterministic: bool) -> Any:
     """A session of a model's file that holds every node on the requested device.
 
     Args:
-        path: the model.
         providers: as ``settings.onnx_providers`` lists them; if CUDA's is first, every node must be
             there.
+        path: the model.
         deterministic: whether its kernels must give the same bits twice.
 
     Raises:
@@ -119,18 +116,12 @@ def open_session(path: Path, providers: Sequence[Any], *, deterministic: bool) -
         raise Unavailable(
             f"ONNX Runtime could not load its {CUDA_PROVIDER} and offers {', '.join(used)}"
         )
-    if nodes := _elsewhere(session):
-        raise RuntimeError(f"ONNX Runtime has no CUDA kernel for {nodes}")
-    return session
-
-
-def _elsewhere(session: Any) -> str:
-    """Which nodes another provider holds; empty if none."""
-    found = [
+    elsewhere = [
         f"{node.name} ({node.op_type}, {part.ep_name})"
         for part in session.get_provider_graph_assignment_info()
         if part.ep_name != CUDA_PROVIDER
         for node in part.get_nodes()
     ]
-    shown = ", ".join(found[:5])
-    return f"{shown} and {len(found) - 5} more" if len(found) > 5 else shown
+    if elsewhere:
+        raise RuntimeError(f"ONNX Runtime has no CUDA kernel for {', '.join(elsewhere[:5])}")
+    return session

@@ -69,7 +69,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[Runtime], Any]:
     def session(runtime: Runtime) -> Any:
         monkeypatch.setattr(adapter, "onnxruntime", runtime)
         providers, _ = onnx_providers(LANES["strict"], "cuda")
-        return adapter.open_session(Path("model.onnx"), providers, deterministic=True)
+        return adapter.open_session(providers, Path("model.onnx"), deterministic=True)
 
     return session
 
