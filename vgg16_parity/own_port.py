@@ -79,7 +79,7 @@ class Arbiter:
         case: a prepared batch instead of pictures.
 
     Attributes:
-        pictures: the files; empty if a batch was passed.
+        files: the pictures' paths; empty if a batch was passed.
 
     Raises:
         BadInput: the checkpoint has no classifier, or a picture cannot be read.
@@ -93,9 +93,9 @@ class Arbiter:
         case: Case | None = None,
     ) -> None:
         self.checkpoint = checkpoint
-        files = list(pictures) or [photograph.path for photograph in PHOTOGRAPHS]
-        self.pictures = files if case is None else []
-        self._case = case or inputs.pictures(checkpoint, files)
+        pictures = pictures or [photograph.path for photograph in PHOTOGRAPHS]
+        self.files = tuple(map(str, pictures)) if case is None else ()
+        self._case = case or inputs.pictures(checkpoint, pictures)
         self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
         self._expectations: dict[str, ArbiterCase] = {}
@@ -162,7 +162,7 @@ class Arbiter:
         expectation = self._expect(MODES["float32"])
         return Report(
             weights=self._weights,
-            cases=(CaseFacts.of(expectation, self.pictures),),
+            cases=(CaseFacts.of(expectation, list(map(Path, self.files))),),
             device="not known",
             arbiter_seconds=self._seconds,
             peak_bytes=peak_memory(),

@@ -103,10 +103,7 @@ class Judge:
         from vgg16_parity.report.json import encode
 
         rows, self._rows = self._rows, []
-        return [
-            json.dumps([encode(arbiter.report([row])), list(map(str, arbiter.pictures))])
-            for arbiter, row in rows
-        ]
+        return [json.dumps([encode(arbiter.report([row])), arbiter.files]) for arbiter, row in rows]
 
     def close(self) -> None:
         """Remove the arbiters' temporary files."""
