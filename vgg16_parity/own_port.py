@@ -146,7 +146,7 @@ class Arbiter:
 
         Raises:
             BadInput: the mode is unknown, the taps lack the logits or do not hold real numbers, or
-            the layers have other names.
+                the layers have other names.
         """
         known = MODES[require_one_of("mode", mode, tuple(MODES))]
         taps = port_taps(name, computed)
