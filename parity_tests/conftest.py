@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parity_tests.support.helpers import Batch, Command, Outcome
-from vgg16_parity.runtimes.environment import environment as framework_environment
+from vgg16_parity.runtimes.process import framework_environment
 
 # Chosen before anything imports Keras; the other backends are tested in processes of their own.
 os.environ |= framework_environment("tensorflow", "cuda")

@@ -7,12 +7,14 @@ assert row.status == "holds", explain(row)
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,9 @@ from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.row import to_row
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
+from vgg16_parity.report.files import ReportFiles
+from vgg16_parity.report.json import encode
+from vgg16_parity.runtimes.adapters.own_port import port_taps
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
@@ -34,10 +39,6 @@ from vgg16_spec.errors import BadInput, require_file, require_one_of
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 Values = NDArray[Any]
-
-LOGITS: Final = "predictions"
-# For the report: where the arrays were computed.
-_DEVICE: Final = "not known"
 
 
 def checkpoint_of(
@@ -58,16 +59,14 @@ def checkpoint_of(
         name, separator, seed = weights.partition(":")
         if name == "seeded" and (seed.isdecimal() or not separator):
             return seeded_checkpoint(configuration or "D", int(seed or 0))
-    if isinstance(weights, Checkpoint):
-        checkpoint = weights
-    else:
+    if not isinstance(weights, Checkpoint):
         file = require_file(weights, "weights: a file, or seeded or seeded:N")
-        checkpoint = vgg16_weights.read(file)
-    found = checkpoint.configuration.name
+        weights = vgg16_weights.read(file)
+    found = weights.configuration.name
     if configuration is not None and architecture.configuration(configuration).name != found:
         problem = f"holds configuration {found}"
-        raise BadInput(checkpoint.label, problem, f"configuration {configuration}")
-    return checkpoint
+        raise BadInput(weights.label, problem, f"configuration {configuration}")
+    return weights
 
 
 class Arbiter:
@@ -78,6 +77,9 @@ class Arbiter:
         pictures: files, prepared by the checkpoint's own recipe; by default the project's
             photographs.
         case: a prepared batch instead of pictures.
+
+    Attributes:
+        files: the pictures' paths; empty if a batch was passed.
 
     Raises:
         BadInput: the checkpoint has no classifier, or a picture cannot be read.
@@ -91,9 +93,9 @@ class Arbiter:
         case: Case | None = None,
     ) -> None:
         self.checkpoint = checkpoint
-        files = list(pictures) or [photograph.path for photograph in PHOTOGRAPHS]
-        self._files = files if case is None else []
-        self._case = case or inputs.pictures(checkpoint, files)
+        pictures = pictures or [photograph.path for photograph in PHOTOGRAPHS]
+        self.files = tuple(map(str, pictures)) if case is None else ()
+        self._case = case or inputs.pictures(checkpoint, pictures)
         self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
         self._expectations: dict[str, ArbiterCase] = {}
@@ -108,11 +110,6 @@ class Arbiter:
     def close(self) -> None:
         """Remove the temporary files."""
         self._temporary.cleanup()
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The pictures' paths; empty if a batch was passed."""
-        return tuple(map(str, self._files))
 
     @property
     def images(self) -> NDArray[np.float32]:
@@ -148,22 +145,16 @@ class Arbiter:
             mode: the numeric mode of the port, one of ``onnx_arbiter.numeric_modes.MODES``.
 
         Raises:
-            BadInput: the mode is unknown, the taps lack the logits, or the layers have other names.
+            BadInput: the mode is unknown, the taps lack the logits or do not hold real numbers, or
+                the layers have other names.
         """
         known = MODES[require_one_of("mode", mode, tuple(MODES))]
-        taps = dict(computed) if isinstance(computed, Mapping) else {LOGITS: computed}
-        if LOGITS not in taps:
-            raise BadInput(name, f"has no {LOGITS}", f"logits, or taps with {LOGITS}")
+        taps = port_taps(name, computed)
         if layers and (odd := sorted(set(layers) ^ set(taps))):
             problem = f"layers alone and taps are not the same: {', '.join(odd)}"
             raise BadInput(name, problem, "both of every layer that is given")
-        case = judge_case(
-            self._expect(known),
-            known,
-            {tap: np.asarray(values) for tap, values in taps.items()},
-            {tap: np.asarray(values) for tap, values in (layers or {}).items()},
-            taps_optional=True,
-        )
+        alone = port_taps(name, layers) if layers else {}
+        case = judge_case(self._expect(known), known, taps, alone, taps_optional=True)
         return to_row(name, known.name, known.name, cases=[case])
 
     def report(self, rows: Sequence[Row]) -> Report:
@@ -171,8 +162,8 @@ class Arbiter:
         expectation = self._expect(MODES["float32"])
         return Report(
             weights=self._weights,
-            cases=(CaseFacts.of(expectation, self._files),),
-            device=_DEVICE,
+            cases=(CaseFacts.of(expectation, list(map(Path, self.files))),),
+            device="not known",
             arbiter_seconds=self._seconds,
             peak_bytes=peak_memory(),
             all_required=True,
@@ -210,3 +201,35 @@ def explain(row: Row) -> str:
             )
             lines.append(f"  {layer.tap:<{width}}  {said}")
     return "\n".join(lines)
+
+
+def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) -> list[Path]:
+    """Write JSON, HTML and JUnit reports into a folder, one of each per checkpoint and batch.
+
+    ``ports`` are a report of each port and the pictures that it ran on. The second checkpoint's
+    files are ``report-2.json`` and so on.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        BadInput: if a file cannot be written.
+    """
+    groups: dict[str, list[tuple[Report, Sequence[Path]]]] = {}
+    for report, pictures in ports:
+        key = json.dumps([encode(report.weights), *map(encode, report.cases)])
+        groups.setdefault(key, []).append((report, pictures))
+    written = []
+    for number, (_, group) in enumerate(sorted(groups.items()), 1):
+        suffix = "" if number == 1 else f"-{number}"
+        names = f"report{suffix}.json", f"report{suffix}.html", f"junit{suffix}.xml"
+        reports = [report for report, _ in group]
+        merged = replace(
+            reports[0],
+            rows=tuple(row for report in reports for row in report.rows),
+            # The arbiter ran once in each process.
+            arbiter_seconds=max(report.arbiter_seconds for report in reports),
+            peak_bytes=max(report.peak_bytes for report in reports),
+        )
+        written += ReportFiles(*(folder / name for name in names)).write(merged, group[0][1])
+    return written

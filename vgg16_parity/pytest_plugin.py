@@ -8,7 +8,9 @@ pytest until a test asks for the fixture.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vgg16_parity.judged_ports import JudgedPort
     from vgg16_parity.own_port import Arbiter
     from vgg16_parity.records import Row
     from vgg16_spec.checkpoint import Checkpoint
@@ -95,17 +96,14 @@ class Judge:
             raise AssertionError(explain(row))
         return row
 
-    def taken(self, test: str) -> list[JudgedPort]:
-        """The ports judged since the last call, as those of a test."""
+    def taken(self) -> list[str]:
+        """Report and pictures of each port judged since the last call, for another process."""
         if not self._rows:
             return []
-        from vgg16_parity.judged_ports import JudgedPort
+        from vgg16_parity.report.json import encode
 
         rows, self._rows = self._rows, []
-        return [
-            JudgedPort(test, number, arbiter.report([row]), arbiter.files)
-            for number, (arbiter, row) in enumerate(rows)
-        ]
+        return [json.dumps([encode(arbiter.report([row])), arbiter.files]) for arbiter, row in rows]
 
     def close(self) -> None:
         """Remove the arbiters' temporary files."""
@@ -121,6 +119,9 @@ class Judge:
         if known not in self._arbiters:
             self._arbiters[known] = Arbiter(checkpoint_of(weights, configuration))
         return self._arbiters[known]
+
+
+_JUDGE: Final = pytest.StashKey[Judge]()
 
 
 class _Reporting:
@@ -141,35 +142,27 @@ class _Reporting:
         if not self.judged:
             terminalreporter.write_line("vgg16 parity: no port was judged; no report is written")
             return
-        from vgg16_parity.judged_ports import JudgedPort, write
+        from vgg16_parity.own_port import write_reports
+        from vgg16_parity.records import Report
+        from vgg16_parity.report.schema import decode
         from vgg16_spec.errors import BadInput
 
-        judged = [JudgedPort.of_text(text) for texts in self.judged.values() for text in texts]
+        # In the order of the tests' ids, however many processes ran them.
+        tests = sorted(self.judged, key=itemgetter(0))
+        judged = [
+            (decode(Report, report), list(map(Path, pictures)))
+            for test in tests
+            for report, pictures in map(json.loads, self.judged[test])
+        ]
         try:
-            written = write(judged, self.folder)
+            written = write_reports(judged, self.folder)
         except BadInput as error:
             pytest.exit(f"{_OPTION}: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
-        broken = sum(not one.report.holds for one in judged)
+        broken = sum(not report.holds for report, _ in judged)
         terminalreporter.write_line(
             f"vgg16 parity: {len(judged)} judged, {broken} broken; "
             f"written: {', '.join(map(str, written))}"
         )
-
-
-class _Carrying:
-    """Attaches the ports that a test judged to its report, which reaches the controller."""
-
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
-        if taken := self.judge.taken(item.nodeid):
-            setattr(report, _CARRIED, [judged.to_text() for judged in taken])
-        return report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -201,14 +194,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Reporting(folder), "vgg16-parity-report")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach the ports that a test judged to its report, which reaches the controller."""
+    report = yield
+    judge = item.config.stash.get(_JUDGE, None)
+    if judge is not None and item.config.getoption(_OPTION) is not None:
+        setattr(report, _CARRIED, judge.taken())
+    return report
+
+
 @pytest.fixture(scope="session")
 def vgg16_parity(pytestconfig: pytest.Config) -> Iterator[Judge]:
     """Judges your port of VGG16 by a float64 arbiter (``docs/your-port.md``)."""
-    judge, plugins = Judge(), pytestconfig.pluginmanager
-    carrying = _Carrying(judge)
-    if pytestconfig.getoption(_OPTION) is not None:
-        plugins.register(carrying)
+    judge = pytestconfig.stash[_JUDGE] = Judge()
     yield judge
-    if plugins.is_registered(carrying):
-        plugins.unregister(carrying)
     judge.close()

@@ -24,9 +24,8 @@ from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.row import Finding, to_row
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
-from vgg16_parity.runtimes.exchange import StoredTensors
-from vgg16_parity.runtimes.lanes import LANES, Device, Lane
-from vgg16_parity.runtimes.process import Depth, ExportJob, Record, RunJob, peak_memory, work
+from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict
+from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.shared_runs import rows_of_lanes
 from vgg16_spec.checkpoint import Checkpoint, write_checkpoint
@@ -81,8 +80,8 @@ def run_parity(
     if hard_inputs:
         cases += inputs.hard(checkpoint)
     devices: tuple[Device, ...] = get_args(Device) if device == "both" else (device,)
-    pairs = [(lane, place) for lane in lanes for place in devices]
-    modes = {mode.name: mode for lane, place in pairs if (mode := lane.mode(place)) is not None}
+    found = (lane.mode(place) for lane in lanes for place in devices)
+    modes = {mode.name: mode for mode in found if mode is not None}
     judged = (gradient_run.applies(one, mode) for one in runtimes for mode in modes.values())
     if gradients and not any(judged):
         named = ", ".join(one.name for one in runtimes)
@@ -100,7 +99,8 @@ def run_parity(
                 workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
             )
             trains = gradients and not (runtime.onnx or runtime.port)
-            rows += rows_of_lanes(run, runtime, lanes, devices, gradients=trains)
+            shared = default_is_strict(devices, runtime.computed_by, gradients=trains)
+            rows += rows_of_lanes(run, lanes, shared=shared)
         facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
     with progress("digests"):
         weights = Weights.of(checkpoint)
@@ -139,8 +139,7 @@ def run_logits(
         if record.error:
             problem = f"did not run ({record.error})"
             raise BadInput(runtime.name, problem, "a runtime that works here")
-        results = StoredTensors(job.result(str(pictures), "accumulated"))
-        return results["predictions"]
+        return np.array(job.result(str(pictures), "accumulated")["predictions"])
 
 
 def in_file(checkpoint: Checkpoint, folder: Path, progress: Progress) -> Checkpoint:
@@ -191,15 +190,10 @@ class Workspace:
         """Run a runtime in a lane on every device: a row each, compared with each other."""
         rows, runs = list[Row](), dict[Device, Run]()
         for device in devices:
-            mode = lane.mode(device)
-            if mode is None:
-                finding = Finding(f"there is no such lane on {device}", status="not run")
-                rows.append(to_row(runtime.name, lane.name, "", device=device, finding=finding))
-                continue
             cpu = (runs["cpu"], rows[0].status == "holds") if "cpu" in runs else None
-            row, job = self._judged(runtime, lane, device, mode, expectations, depth, cpu)
-            if job is not None:
-                runs[device] = Run(job, mode)
+            row, run = self._judged(runtime, lane, device, expectations, depth, cpu)
+            if run is not None:
+                runs[device] = run
             rows.append(row)
         for run in runs.values():
             # Its taps are as large as the network's activations.
@@ -211,15 +205,18 @@ class Workspace:
         runtime: Runtime,
         lane: Lane,
         device: Device,
-        mode: Mode,
         expectations: Sequence[ArbiterCase],
         depth: Depth,
         cpu: tuple[Run, bool] | None,
-    ) -> tuple[Row, RunJob | None]:
-        """The row, and the job whose folder has the results if it ran.
+    ) -> tuple[Row, Run | None]:
+        """The row, and the run whose folder has the results if it ran.
 
         ``cpu`` is the same run on the CPU to compare with, and whether it holds.
         """
+        mode = lane.mode(device)
+        if mode is None:
+            lacking = Finding(f"there is no such lane on {device}", status="not run")
+            return to_row(runtime.name, lane.name, "", device=device, finding=lacking), None
         make_row = partial(to_row, runtime.name, lane.name, mode.name, device=device)
         if reason := runtime.missing(device):
             return make_row(finding=Finding(reason, status="not run")), None
@@ -228,11 +225,11 @@ class Workspace:
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
             return make_row(record=record, finding=Finding(record.error, status=status)), None
-        name, finding = make_row().name, None
+        run, name, finding = Run(job, mode), make_row().name, None
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
             cases = layers.judge_cases(expectations, mode, job)
-            compared = compare_with_cpu(Run(job, mode), cpu[0], expectations) if cpu else ()
+            compared = compare_with_cpu(run, cpu[0], expectations) if cpu else ()
         if self.gradients and gradient_run.applies(runtime, mode):
             with self.progress(f"{name}: gradients"):
                 record, gradients, finding = gradient_run.run_gradients(
@@ -246,29 +243,29 @@ class Workspace:
             beside_cpu=compared,
             cpu_holds=cpu is None or cpu[1],
         )
-        return row, job
+        return row, run
 
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
-    ) -> tuple[RunJob, Record]:
+    ) -> tuple[Job, Record]:
         """Run a runtime on the folders of cases; its results are where the job says."""
         label = f"{runtime.name} ({lane.name}{', cuda' if device == 'cuda' else ''})"
         place = Path(tempfile.mkdtemp(prefix="job-", dir=self.folder))
         model = place / "model"
-        job = RunJob(
-            runtime=runtime,
-            lane=lane.name,
-            device=device,
+        job = Job(
+            "run",
+            runtime,
+            lane.name,
             checkpoint=str(self.checkpoint.file.resolve()),
             folder=str(place / "run"),
+            device=device,
             cases=tuple(map(str, cases)),
             depth=depth,
-            model=str(model) if runtime.onnx else None,
+            model=str(model) if runtime.onnx else "",
         )
         exported = Record()
         if runtime.onnx:
-            folder = str(place / "export")
-            export = ExportJob(runtime, lane.name, job.checkpoint, folder, str(model))
+            export = replace(job, task="export", device="cpu", folder=str(place / "export"))
             with self.progress(f"{label}: export"):
                 exported = work(export, timeout=self.timeout)
             if exported.error:

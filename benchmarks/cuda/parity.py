@@ -15,7 +15,7 @@ from vgg16_parity import inputs
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.run import Progress, Workspace, in_file
 from vgg16_parity.runtimes.lanes import Device, Lane
-from vgg16_parity.runtimes.process import STOPPED, Depth, Record, RunJob, peak_memory
+from vgg16_parity.runtimes.process import STOPPED, Depth, Job, Record, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -105,12 +105,12 @@ class _InTime(Workspace):
 
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
-    ) -> tuple[RunJob, Record]:
+    ) -> tuple[Job, Record]:
         """Run a runtime on the cases' folders, as every workspace does."""
         over = Record(error=OVER, unavailable=True)
         left = self.deadline - time.monotonic()
         if left <= 0:
-            return RunJob(runtime, lane.name, "", "", device, (), depth), over
+            return Job("run", runtime, lane.name, "", "", device), over
         limited = Workspace(self.checkpoint, self.folder, left, self.progress)
         job, record = limited.run(runtime, lane, device, cases, depth)
         # Any other failure is the runtime's own, even this late.

@@ -19,7 +19,7 @@ from benchmarks.harness.command import say
 from benchmarks.harness.measure import Limits, Outcome
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
-from vgg16_parity.runtimes.process import ExportJob, RunJob
+from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.registry import RUNTIMES, Runtime
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
@@ -149,7 +149,7 @@ class Schedule:
         checkpoint = str(self._checkpoint.file.resolve())
         if runtime.onnx and lane.precision != "bfloat16" and not model.exists():
             place = str(folder / f"export-{runtime.name}-{lane.name}")
-            job = ExportJob(runtime, lane.name, checkpoint, place, str(model))
+            job = Job("export", runtime, lane.name, checkpoint, place, model=str(model))
             if error := process.work(job, timeout=self._left()).error:
                 return [Throughput(*about, reason=error)]
         outcome = self._worker(
@@ -211,7 +211,7 @@ class Schedule:
         self, job: dict[str, Any], lane: str, runtime: Runtime, at_most: float = float("inf")
     ) -> Outcome:
         """Do one job in a process with the lane's environment."""
-        run = RunJob(runtime, lane, "", "", self._device, (), "logits")
+        run = Job("run", runtime, lane, "", "", self._device)
         environment = process.environment(run)
         # A few seconds at least: a job that was started may still find that it cannot run.
         limits = Limits(max(5.0, min(self._left(), at_most)), self._memory)

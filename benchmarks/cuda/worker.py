@@ -20,11 +20,10 @@ import numpy as np
 from benchmarks.cuda.forward import Step, step
 from benchmarks.harness.measure import Recorder, serve
 from vgg16_parity.runtimes import settings
-from vgg16_parity.runtimes.adapters import evaluator
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import RunJob
+from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.registry import RUNTIMES
-from vgg16_parity.runtimes.stopwatch import Stopwatch
+from vgg16_parity.runtimes.worker import loader
 from vgg16_spec.checkpoint import open_checkpoint
 
 _CHANNELS: Final = 3
@@ -78,9 +77,17 @@ def rate(job: Mapping[str, Any], recorder: Recorder) -> None:
 def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
     """The median seconds of a run at each batch size that fits."""
     runtime, lane = RUNTIMES[job["runtime"]], job["lane"]
-    network: Any = evaluator(
-        RunJob(runtime, lane, job["checkpoint"], "", job["device"], (), "logits", job["model"]),
-        Stopwatch(),
+    network: Any = loader(runtime)(
+        Job(
+            "run",
+            runtime,
+            lane,
+            job["checkpoint"],
+            folder="",
+            device=job["device"],
+            depth="logits",
+            model=job["model"],
+        )
     )
     recorder.result |= {"flags": network.flags, "batches": []}
     size = open_checkpoint(job["checkpoint"], check_values=False).configuration.input_size

@@ -27,7 +27,7 @@ from parity_tests.support.cuda import unusable
 from vgg16_parity import run
 from vgg16_parity.records import Report
 from vgg16_parity.report import schema
-from vgg16_parity.runtimes import process, requirements
+from vgg16_parity.runtimes import process, registry
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
@@ -55,9 +55,7 @@ def test_one_command_writes_reports_and_throughput(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        requirements, "find_spec", lambda name: None if name == "jax" else real(name)
-    )
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "jax" else real(name))
     chosen = ["--runtimes", "torch,keras-jax,onnx-from-torch", "--seconds", "500"]
     chosen += ["--lanes", "strict,bfloat16"]
     status = command.main([*QUICK, *chosen, "--out", str(tmp_path / "out")])

@@ -197,7 +197,7 @@ def test_a_folder_that_vanishes_is_told_at_the_end(tests: pytest.Pytester) -> No
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("vgg16_parity('x', {'fc1': 1}, configuration='tiny')", "*x: has no predictions*"),
+        ("vgg16_parity('x', {'fc1': 1}, configuration='tiny')", "*x: gave no predictions*"),
         ("vgg16_parity('x', [[0.0]], configuration='tiny', mode='fp8')", "*'fp8' is unknown*"),
         (
             "vgg16_parity('x', {'predictions': [[0.0]]}, configuration='tiny', layers={'fc1': 0})",

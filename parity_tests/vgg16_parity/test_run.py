@@ -30,7 +30,7 @@ def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path
     path = write_checkpoint(checkpoint, folder / "changed.safetensors").path
     real = process.work
 
-    def work(job: process.AnyJob, **options: Any) -> process.Record:
+    def work(job: process.Job, **options: Any) -> process.Record:
         return real(dataclasses.replace(job, checkpoint=str(path)), **options)
 
     monkeypatch.setattr(run, "work", work)
@@ -165,7 +165,7 @@ def wrong(images, weights):
     return taps | {"fc1": taps["fc1"][:, ::-1]}
 
 def misspelt(images, weights):
-    return some_taps(images, weights) | {"conv1": images}
+    return some_taps(images, weights) | {"../conv1": images}
 
 def nothing(images, weights):
     return {"fc1": images}
@@ -184,7 +184,7 @@ def scalar(images, weights):
         ("logits", "holds", ""),
         ("some_taps", "holds", ""),
         ("wrong", "broken", "from fc1 on: photographs: errors are"),
-        ("misspelt", "broken", "photographs: no layer is called conv1"),
+        ("misspelt", "broken", "photographs: no layer is called ../conv1"),
         ("nothing", "failed", "--port: gave no predictions; expected logits, or taps with"),
         ("missing", "failed", "--port: "),
         ("wide", "failed", "--port: gave complex128 as predictions; expected real numbers"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from vgg16_parity.runtimes.environment import environment as framework_environment
-from vgg16_parity.runtimes.requirements import BACKENDS, COMPUTING, Backend, Requirement
+from vgg16_parity.runtimes.process import framework_environment
+from vgg16_parity.runtimes.registry import BACKENDS, COMPUTING, Backend, Requirement
 from vgg16_spec.errors import BadInput
 
 

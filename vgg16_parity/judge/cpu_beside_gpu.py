@@ -16,14 +16,13 @@ from onnx_arbiter.compare import Verdict
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.records import BesideCpu, LayerVerdict
-from vgg16_parity.runtimes.exchange import opened
-from vgg16_parity.runtimes.process import Result, RunJob
+from vgg16_parity.runtimes.process import Job, Result
 
 
 class Run(NamedTuple):
     """A finished job and the numeric mode that it computed in."""
 
-    job: RunJob
+    job: Job
     mode: Mode
 
 
@@ -55,15 +54,14 @@ def _compared(
     kind: Result, index: int, runs: tuple[Run, Run], expectation: ArbiterCase
 ) -> dict[str, Verdict]:
     """The verdicts on the taps that both runs have."""
-    results = [run.job.result(run.job.cases[index], kind) for run in runs]
+    ours, theirs = (run.job.result(run.job.cases[index], kind) for run in runs)
     verdicts: dict[str, Verdict] = {}
-    with opened(results[0]) as ours, opened(results[1]) as theirs:
-        for tap, relu in expectation.relus.items():
-            if tap in ours and tap in theirs:
-                expected = [expectation.tap(tap, run.mode) for run in runs]
-                deviation = np.hypot(*(getattr(each, kind) for each in expected))
-                preactivation = expected[0].preactivation
-                verdicts[tap] = compare.compare_runs(
-                    ours[tap], theirs[tap], preactivation, deviation, relu=relu
-                )
+    for tap, relu in expectation.relus.items():
+        if tap in ours and tap in theirs:
+            expected = [expectation.tap(tap, run.mode) for run in runs]
+            deviation = np.hypot(*(getattr(each, kind) for each in expected))
+            preactivation = expected[0].preactivation
+            verdicts[tap] = compare.compare_runs(
+                ours[tap], theirs[tap], preactivation, deviation, relu=relu
+            )
     return verdicts

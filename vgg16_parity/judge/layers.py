@@ -15,14 +15,13 @@ from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.decisions import decide
 from vgg16_parity.records import CaseVerdict, Decision, LayerVerdict
-from vgg16_parity.runtimes.exchange import opened
-from vgg16_parity.runtimes.process import RunJob
+from vgg16_parity.runtimes.process import Job
 
 Taps = Mapping[str, NDArray[Any]]
 
 
 def judge_cases(
-    expectations: Sequence[ArbiterCase], mode: Mode, job: RunJob
+    expectations: Sequence[ArbiterCase], mode: Mode, job: Job
 ) -> tuple[CaseVerdict, ...]:
     """Judge a worker's results of every case.
 
@@ -33,13 +32,12 @@ def judge_cases(
     """
     verdicts = []
     for expectation, folder in zip(expectations, job.cases, strict=True):
-        with opened(job.result(folder, "accumulated")) as taps:
-            if not expectation.case.finite:
-                verdicts.append(judge_not_finite(expectation, taps))
-                continue
-            with opened(job.result(folder, "local")) as layers:
-                optional = bool(job.runtime.port)
-                verdicts.append(judge_case(expectation, mode, taps, layers, taps_optional=optional))
+        taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
+        if not expectation.case.finite:
+            verdicts.append(judge_not_finite(expectation, taps))
+            continue
+        optional = bool(job.runtime.port)
+        verdicts.append(judge_case(expectation, mode, taps, layers, taps_optional=optional))
     return tuple(verdicts)
 
 

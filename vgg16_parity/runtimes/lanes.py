@@ -41,37 +41,6 @@ class Lane:
         """The numeric mode on a device; None if the device lacks the lane."""
         return MODES[self.modes[device]] if device in self.modes else None
 
-    def settings(self, device: Device, computed_by: str, *, gradients: bool) -> dict[str, object]:
-        """What decides how a framework computes on a device; equal settings give equal bits.
-
-        On a CPU there is no TF32, and the frameworks in ``_EQUAL_ON_CPU`` already use their
-        deterministic algorithms, with one exception.
-
-        Args:
-            device: where it computes.
-            computed_by: as ``vgg16_parity.runtimes.registry.Runtime`` names it.
-            gradients: whether it computes gradients too.
-        """
-        variables = os.environ | self.environment
-        found: dict[str, object] = {"mode": self.modes.get(device), "precision": self.precision}
-        if device == "cuda":
-            return found | variables | {"tf32": self.tf32, "deterministic": self.deterministic}
-        if computed_by not in _EQUAL_ON_CPU:
-            return found | {"lane": self.name}
-        flags = variables.get("XLA_FLAGS", "").split()
-        found["XLA_FLAGS"] = [flag for flag in flags if not flag.startswith("--xla_gpu_")]
-        # oneDNN reads both names, the newer one first.
-        names = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
-        asked = (variables[name] for name in names if variables.get(name))
-        found["fpmath"] = next(asked, "STRICT").upper()
-        if gradients and computed_by == "keras on tensorflow":
-            # By default its threads add up a convolution's gradient in any order.
-            found["deterministic"] = self.deterministic
-        return found
-
-
-# Their strict and default lanes give the same bits on a CPU, as test_lanes.py finds.
-_EQUAL_ON_CPU: Final = frozenset({"torch", "keras on tensorflow", "keras on jax", "keras on torch"})
 
 # These rule out TF32 and bfloat16 whatever the user's environment says, and make the frameworks'
 # deterministic algorithms available.
@@ -124,21 +93,24 @@ def lane(name: str) -> Lane:
     return LANES[require_one_of("lane", name, tuple(LANES))]
 
 
-def run_in(
-    wanted: Lane,
-    lanes: Sequence[Lane],
-    devices: Sequence[Device],
-    computed_by: str,
-    *,
-    gradients: bool,
-) -> Lane:
-    """Which of these lanes to run for a wanted one: the first with its settings on all devices.
+# On a CPU their strict and default lanes give the same bits, as test_lanes.py finds.
+_EQUAL_ON_CPU: Final = frozenset({"torch", "keras on tensorflow", "keras on jax", "keras on torch"})
 
-    First in the order of ``LANES``: the strict lane, which alone is run twice, precedes the others.
+
+def default_is_strict(devices: Sequence[Device], computed_by: str, *, gradients: bool) -> bool:
+    """Whether the default lane gives the bits of the strict lane, so that one run does for both.
+
+    On a CPU there is no TF32, and the frameworks in ``_EQUAL_ON_CPU``, as ``Runtime.computed_by``
+    names them, already use their deterministic algorithms, with one exception.
     """
-
-    def settings(lane: Lane) -> list[dict[str, object]]:
-        return [lane.settings(device, computed_by, gradients=gradients) for device in devices]
-
-    asked = [lane for lane in LANES.values() if lane in lanes]
-    return next(lane for lane in asked if settings(lane) == settings(wanted))
+    if "cuda" in devices or computed_by not in _EQUAL_ON_CPU:
+        return False
+    if gradients and computed_by == "keras on tensorflow":
+        # By default its threads add up a convolution's gradient in any order.
+        return False
+    # What the user's environment sets of that which a CPU reads, and the strict lane overrides.
+    # oneDNN reads both names, the newer one first.
+    names = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
+    fpmath = next(filter(None, map(os.environ.get, names)), "STRICT")
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    return fpmath.upper() == "STRICT" and all(flag.startswith("--xla_gpu_") for flag in flags)

@@ -8,100 +8,131 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
-from vgg16_parity.runtimes.devices import unusable
-from vgg16_parity.runtimes.environment import environment as framework_environment
+import numpy as np
+from numpy.typing import NDArray
+
 from vgg16_parity.runtimes.lanes import LANES, Device
-from vgg16_parity.runtimes.registry import Runtime
+from vgg16_parity.runtimes.registry import Backend, Runtime
+from vgg16_spec import layouts
 
 # What to compute of each case: the logits; every tap; every tap and each layer alone.
 Depth = Literal["logits", "taps", "layers"]
-# What a worker leaves of a case. A RunJob: its taps, and its layers alone. A GradientJob: the taps
-# that a ReLU ends, the gradients, and the parameters and their velocity after a step of SGD.
+# What a worker leaves of a case. Of a run: its taps, and its layers alone. Of a backward pass: the
+# taps that a ReLU ends, the gradients, and the parameters and their velocity after a step of SGD.
 Result = Literal["accumulated", "local", "branch", "gradients", "parameters", "velocity"]
 
 # How the error of a worker that exceeded its time begins.
 STOPPED: Final = "the worker was stopped after"
 
+# What the CUDA runtime, cuDNN, cuBLAS and the frameworks say where a GPU is missing, too old or too
+# new for what they were built for, taken, out of memory, or where its driver or libraries are.
+_UNUSABLE: Final = re.compile(
+    "|".join(
+        (
+            "no kernel image is available",
+            "no CUDA-capable device",
+            "no (?:NVIDIA|CUDA) (?:driver|device|GPU)",
+            "driver (?:version is insufficient|on your system is too old)",
+            "forward compatibility was attempted",
+            "devices? (?:is|are|is/are) (?:busy|unavailable|busy or unavailable)",
+            "system not yet initialized",
+            "CUDA unknown error",
+            "unsupported (?:GPU|PTX|toolchain)",
+            "CU(?:DNN|BLAS)_STATUS_(?:NOT_INITIALIZED|ALLOC_FAILED|ARCH_MISMATCH)",
+            r"CUDNN_STATUS_SUBLIBRARY_\w+",
+            r"lib(?:cuda|cudart|cudnn|cublas|cufft|nvrtc)\w*\.so[.\d]*: cannot open",
+            "DNN library (?:is not found|initialization failed)",
+            "CUDA out of memory",
+            "out of memory.*(?:GPU|CUDA|device)|(?:GPU|CUDA|device).*out of memory",
+            "RESOURCE_EXHAUSTED",
+            "CUDA_ERROR_(?:OUT_OF_MEMORY|NO_DEVICE|INVALID_DEVICE|SYSTEM_DRIVER_MISMATCH)",
+        )
+    ),
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class ArrayFolder(Mapping[str, NDArray[Any]]):
+    """A folder's arrays by name, in the order in which they were written; empty without a folder.
+
+    Each read maps the file anew: the pages of a file that stays mapped count as this process's
+    memory. The files are numbered, since a user's port may call its taps anything.
+    """
+
+    path: Path
+
+    def write(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays into the new folder, with a copy of one of them at most."""
+        self.path.mkdir()
+        for index, values in enumerate(arrays.values()):
+            np.save(self.path / f"{index}.npy", layouts.contiguous(values), allow_pickle=False)
+        (self.path / "names.json").write_text(json.dumps(list(arrays)), encoding="utf-8")
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        index = {known: index for index, known in enumerate(self)}[name]
+        path = self.path / f"{index}.npy"
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    def __iter__(self) -> Iterator[str]:
+        file = self.path / "names.json"
+        return iter(json.loads(file.read_text(encoding="utf-8")) if file.exists() else ())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker process needs; paths are absolute.
+    """What a worker process does; paths are absolute.
 
     Attributes:
+        task: run the network on the cases; export the runtime's graph; or compute the gradients of
+            the cases and take a step of SGD.
         runtime: what computes.
         lane: the lane's name.
         checkpoint: the canonical checkpoint.
-        folder: where the worker leaves ``record.json`` and its results.
+        folder: where the worker leaves ``record.json`` and its results; it creates the folder.
+        device: where it computes. An export needs the CPU only, wherever its graph will run.
+        cases: folders, as ``onnx_arbiter.expectations`` writes them.
+        depth: what to compute of each case in a run.
+        model: the folder of the exported graph, for a runtime that runs one.
     """
 
+    task: Literal["run", "export", "gradients"]
     runtime: Runtime
     lane: str
     checkpoint: str
     folder: str
+    device: Device = "cpu"
+    cases: tuple[str, ...] = ()
+    depth: Depth = "layers"
+    model: str = ""
 
-    def result(self, case: str, kind: Result) -> Path:
-        """The safetensors file with a result of a case."""
-        return Path(self.folder) / f"{Path(case).name}.{kind}.safetensors"
+    def result(self, case: str, kind: Result) -> ArrayFolder:
+        """A result of a case."""
+        return ArrayFolder(Path(self.folder) / f"{Path(case).name}.{kind}")
 
+    def to_text(self) -> str:
+        """As JSON, for another process."""
+        return json.dumps(asdict(self))
 
-@dataclass(frozen=True)
-class RunJob(Job):
-    """Run the network on cases.
-
-    Attributes:
-        device: where to run it.
-        cases: folders, as ``onnx_arbiter.expectations`` writes them.
-        depth: what to compute of each case.
-        model: the folder of the exported graph, for a runtime that runs one.
-    """
-
-    device: Device
-    cases: tuple[str, ...]
-    depth: Depth
-    model: str | None = None
-
-
-@dataclass(frozen=True)
-class ExportJob(Job):
-    """Export the runtime's graph into the folder ``model``; on the CPU, wherever it will run."""
-
-    device: ClassVar[Device] = "cpu"
-    model: str
-
-
-@dataclass(frozen=True)
-class GradientJob(Job):
-    """Compute the gradients of one case, a folder, and take a step of SGD."""
-
-    device: Device
-    case: str
-
-
-AnyJob = RunJob | ExportJob | GradientJob
-_TASKS: Final = {kind.__name__: kind for kind in (RunJob, ExportJob, GradientJob)}
-
-
-def write_job(job: AnyJob, path: Path) -> None:
-    """Write a job to a file for `read_job`."""
-    path.write_text(json.dumps({"task": type(job).__name__} | asdict(job)), encoding="utf-8")
-
-
-def read_job(path: Path) -> AnyJob:
-    """The job that was written to a file, of its own class."""
-    values = json.loads(path.read_text(encoding="utf-8"))
-    kind = _TASKS[values.pop("task")]
-    if kind is RunJob:
-        values["cases"] = tuple(values["cases"])
-    job: AnyJob = kind(**values | {"runtime": Runtime(**values["runtime"])})
-    return job
+    @classmethod
+    def of_text(cls, text: str) -> Job:
+        """The inverse of `to_text`."""
+        values = json.loads(text)
+        runtime, cases = Runtime(**values["runtime"]), tuple(values["cases"])
+        return cls(**values | {"runtime": runtime, "cases": cases})
 
 
 @dataclass(frozen=True)
@@ -148,7 +179,7 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def work(job: AnyJob, *, timeout: float | None = None) -> Record:
+def work(job: Job, *, timeout: float | None = None) -> Record:
     """Do a job in a worker process; if that dies or takes too long, the record has the error.
 
     Args:
@@ -157,13 +188,12 @@ def work(job: AnyJob, *, timeout: float | None = None) -> Record:
     """
     folder = Path(job.folder)
     folder.mkdir()
-    job_file, log_file = folder / "job.json", folder / "log.txt"
-    write_job(job, job_file)
+    log_file = folder / "log.txt"
     with log_file.open("wb") as output:
         try:
             status = subprocess.run(
                 # -P: a file torch.py in the user's folder is not PyTorch.
-                [sys.executable, "-P", "-m", "vgg16_parity.runtimes.worker", str(job_file)],
+                [sys.executable, "-P", "-m", "vgg16_parity.runtimes.worker", job.to_text()],
                 env=environment(job),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -178,13 +208,12 @@ def work(job: AnyJob, *, timeout: float | None = None) -> Record:
         log = log_file.read_text("utf-8", "replace")
         # Some libraries exit if they find no driver or a wrong one. A process killed from outside
         # ended for another reason, whatever it had printed.
-        killed = sys.platform == "linux" and status == -signal.SIGKILL
-        without = not killed and unusable(job.device, log)
+        without = not _killed_by_linux(status) and unusable(job.device, log)
         return Record(error=_death(status, log.splitlines()), unavailable=without)
     return Record(**json.loads(record_file.read_text(encoding="utf-8")))
 
 
-def environment(job: AnyJob) -> dict[str, str]:
+def environment(job: Job) -> dict[str, str]:
     """The variables of the worker's process."""
     # This package's own folder comes first, before a user's `export/` on the path.
     path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -193,10 +222,36 @@ def environment(job: AnyJob) -> dict[str, str]:
     return os.environ | ours | frameworks | LANES[job.lane].environment
 
 
+def framework_environment(backend: Backend | None, device: Device = "cpu") -> dict[str, str]:
+    """The variables to set before any framework is imported.
+
+    Args:
+        backend: Keras's; None leaves the user's choice.
+        device: on ``cpu`` a GPU is hidden, since frameworks reserve one that they find.
+    """
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    if backend is not None:
+        variables["KERAS_BACKEND"] = backend
+    if device == "cpu":
+        variables |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    return variables
+
+
+def unusable(device: Device, said: str) -> bool:
+    """Whether a failure means that the device cannot be used, not that a runtime is wrong.
+
+    ``said`` is the error's text, or what a process that died printed. The CPU is always usable.
+    """
+    return device == "cuda" and _UNUSABLE.search(said) is not None
+
+
 def _death(status: int, log: Sequence[str]) -> str:
     last = next((line.strip() for line in reversed(log) if line.strip()), "it printed nothing")
-    if sys.platform == "linux" and status == -signal.SIGKILL:
-        # The kernel's signal when memory runs out.
-        return f"the worker was killed by signal 9, as where memory runs out: {last}"
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    if _killed_by_linux(status):
+        how += ", as where memory runs out"
     return f"the worker {how}: {last}"
+
+
+def _killed_by_linux(status: int) -> bool:
+    return sys.platform == "linux" and status == -signal.SIGKILL

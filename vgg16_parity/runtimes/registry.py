@@ -1,24 +1,66 @@
-"""The runtimes that are compared: the ways of computing the network."""
+"""The runtimes that are compared: the ways of computing the network, and what each needs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final, Literal
 
 from vgg16_parity.runtimes.lanes import Device
-from vgg16_parity.runtimes.requirements import (
-    COMPUTING,
-    EXPORTING,
-    ONNX_RUNTIME,
-    Backend,
-    Requirement,
-    keras_backend,
-)
 from vgg16_spec.errors import BadInput, require_file, require_one_of
 
 # Not imported from `export`: a user's own folder may have that name.
 Framework = Literal["keras", "torch"]
+Backend = Literal["tensorflow", "jax", "torch"]
+
+# In order of preference.
+BACKENDS: Final[tuple[Backend, ...]] = ("tensorflow", "jax", "torch")
+
+# On a GPU: ONNX Runtime's two builds exclude each other, and JAX needs its CUDA packages as well.
+_CUDA_EXTRAS: Final = {"onnx": ("cuda",), "jax": ("jax", "cuda")}
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Modules that must be importable, and this package's extras that install them."""
+
+    modules: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+
+    def missing(self, device: Device = "cpu") -> str:
+        """Which modules are not installed, and the command that installs them; empty if all are."""
+        absent = [module for module in self.modules if find_spec(module) is None]
+        if not absent:
+            return ""
+        extras = self.extras
+        if device == "cuda":
+            extras = tuple(e for extra in extras for e in _CUDA_EXTRAS.get(extra, (extra,)))
+        verb = "is" if len(absent) == 1 else "are"
+        return f"{' and '.join(absent)} {verb} not installed: {pip_install(extras)}"
+
+
+def pip_install(extras: Iterable[str]) -> str:
+    """The command that adds extras to this package, installed from a wheel or from a clone."""
+    return f'pip install "vgg16-parity[{",".join(extras)}]"'
+
+
+# The one table: a framework -> what it needs to compute, and to be exported.
+COMPUTING: Final = {
+    "torch": Requirement(("torch",), ("torch",)),
+    "keras on tensorflow": Requirement(("keras", "tensorflow"), ("keras",)),
+    "keras on jax": Requirement(("keras", "jax"), ("jax",)),
+    "keras on torch": Requirement(("keras", "torch"), ("keras", "torch")),
+}
+_EXPORTERS: Final = {"keras on tensorflow": ("tf2onnx",), "keras on jax": ("jax2onnx",)}
+EXPORTING: Final = {
+    name: Requirement(
+        (*needed.modules, *_EXPORTERS.get(name, ()), "onnx", "onnx_ir", "onnxscript"), needed.extras
+    )
+    for name, needed in COMPUTING.items()
+}
+CHECKING: Final = Requirement(("onnx", "onnx_ir", "onnxruntime"), ("torch", "onnx"))
 
 
 @dataclass(frozen=True)
@@ -41,10 +83,14 @@ class Runtime:
 
     @property
     def keras_backend(self) -> Backend | None:
-        """The Keras backend that is used here; None without Keras."""
-        if self.framework == "torch":
-            return None
-        return self.backend or keras_backend(EXPORTING)
+        """The Keras backend that is used here; None without Keras.
+
+        To export through any, the first whose requirements are met; TensorFlow if none's are.
+        """
+        if self.framework == "torch" or self.backend is not None:
+            return self.backend
+        met = (each for each in BACKENDS if not EXPORTING[f"keras on {each}"].missing())
+        return next(met, BACKENDS[0])
 
     @property
     def computed_by(self) -> str:
@@ -63,7 +109,8 @@ class Runtime:
         if self.port:
             return Requirement()
         if self.onnx:
-            return EXPORTING[self.computed_by] | ONNX_RUNTIME
+            needed = EXPORTING[self.computed_by]
+            return Requirement((*needed.modules, "onnxruntime"), (*needed.extras, "onnx"))
         return COMPUTING[self.computed_by]
 
     def missing(self, device: Device = "cpu") -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, Final
 
-from vgg16_parity.runtimes.devices import first_sentence
 from vgg16_parity.runtimes.lanes import Device, Lane
 
 CUDA_PROVIDER: Final = "CUDAExecutionProvider"
@@ -140,7 +140,10 @@ def onnx_providers(lane: Lane, device: Device) -> tuple[list[Any], dict[str, str
 
 
 def _no_gpu(framework: str, refusal: Exception) -> Unavailable:
-    return Unavailable(f"{framework} finds no usable GPU: {first_sentence(str(refusal))}")
+    """With the refusal's first sentence as a reason of one line."""
+    line = " ".join(str(refusal).split())
+    reason = re.split(r"(?<=[a-z0-9)])[.;] ", line, maxsplit=1)[0].rstrip(".")
+    return Unavailable(f"{framework} finds no usable GPU: {reason}")
 
 
 def _text(flags: dict[str, Any]) -> dict[str, str]:

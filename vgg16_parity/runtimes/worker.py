@@ -1,6 +1,6 @@
 """The process that runs one runtime, started by ``vgg16_parity.runtimes.process``.
 
-``python -m vgg16_parity.runtimes.worker JOB.json`` leaves ``record.json`` in the job's folder
+``python -m vgg16_parity.runtimes.worker JOB`` leaves ``record.json`` in the job's folder
 unless it is killed.
 """
 
@@ -8,102 +8,110 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, replace
-from hashlib import blake2b
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from onnx_arbiter import expectations
 from vgg16_parity.network import sgd_step
-from vgg16_parity.runtimes.adapters import Evaluator, evaluator, framework_model
-from vgg16_parity.runtimes.devices import unusable
-from vgg16_parity.runtimes.exchange import StoredTensors
+from vgg16_parity.runtimes.adapters.framework import Evaluator, FrameworkModel, Taps
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import (
-    AnyJob,
-    Depth,
-    ExportJob,
-    GradientJob,
-    Job,
-    Record,
-    RunJob,
-    peak_memory,
-    read_job,
-)
+from vgg16_parity.runtimes.process import Job, Record, peak_memory, unusable
+from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.runtimes.settings import Unavailable
-from vgg16_parity.runtimes.stopwatch import Stopwatch
-from vgg16_spec import layouts
 from vgg16_spec.checkpoint import open_checkpoint
-from vgg16_spec.checkpoint.header import float32_header
 from vgg16_spec.errors import BadInput
 
-Arrays = Mapping[str, NDArray[Any]]
-
-# Module -> the distributions that may bring it, if their names differ.
-_DISTRIBUTIONS: Final = {
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "onnx_ir": ("onnx-ir",),
-}
+# The context in which a named stage's seconds are counted.
+Stage = Callable[[str], AbstractContextManager[None]]
 
 
-def main(job_file: str) -> int:
-    """Do the job; the exit status is 1 if it failed."""
-    job = read_job(Path(job_file))
-    stopwatch = Stopwatch()
+def main(text: str) -> int:
+    """Do the job, given as text; the exit status is 1 if it failed."""
+    job = Job.of_text(text)
+    seconds: dict[str, float] = {}
     try:
-        record = _do(job, stopwatch)
+        record = replace(_TASKS[job.task](job, partial(_timed, seconds)), versions=_versions(job))
     except Exception as error:  # whatever a framework raises becomes a row of the report
         first_line = str(error).strip().partition("\n")[0]
         plain = isinstance(error, BadInput | Unavailable)
         message = first_line if plain else f"{type(error).__name__}: {first_line}"
         without = isinstance(error, Unavailable) or unusable(job.device, str(error))
         record = Record(error=message, unavailable=without)
-    record = replace(record, seconds=stopwatch.seconds, peak_bytes=peak_memory())
+    record = replace(record, seconds=seconds, peak_bytes=peak_memory())
     (Path(job.folder) / "record.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
     return 1 if record.error else 0
 
 
-def _do(job: AnyJob, stopwatch: Stopwatch) -> Record:
-    match job:
-        case RunJob():
-            return _run(job, stopwatch)
-        case GradientJob():
-            return _gradients(job, stopwatch)
-        case ExportJob():
-            return _export(job, stopwatch)
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
-def _run(job: RunJob, stopwatch: Stopwatch) -> Record:
-    network = evaluator(job, stopwatch)
-    tapped: list[str] = []
+def loader(runtime: Runtime) -> Callable[[Job], Evaluator]:
+    """Import a runtime's framework, and return what loads the network of a job.
+
+    The loader raises ``Unavailable`` if the job's device or precision is not available here, and
+    whatever the framework raises.
+    """
+    if runtime.port:
+        from vgg16_parity.runtimes.adapters.own_port import OwnPort
+
+        return OwnPort
+    if runtime.onnx:
+        from vgg16_parity.runtimes.adapters.onnx import OnnxGraph
+
+        return OnnxGraph
+    if runtime.framework == "torch":
+        from vgg16_parity.runtimes.adapters.torch import load_torch
+
+        return load_torch
+    from vgg16_parity.runtimes.adapters.keras import load_keras
+
+    return load_keras
+
+
+def _load(job: Job, stage: Stage) -> Evaluator:
+    with stage("import"):
+        load = loader(job.runtime)
+    with stage("load"):
+        return load(job)
+
+
+def _run(job: Job, stage: Stage) -> Record:
+    network, logits_only = _load(job, stage), job.depth == "logits"
     differing: list[str] | None = None
     for case in job.cases:
-        images = expectations.images(Path(case))
-        with stopwatch.stage("run"):
-            taps = _forward(network, images, job.depth)
-        tapped = list(taps)
-        _save(taps, job.result(case, "accumulated"))
+        images, stored = expectations.images(Path(case)), job.result(case, "accumulated")
+        with stage("run"):
+            taps = network.forward(images, logits_only=logits_only)
+        stored.write(taps)
+        # Only one run's taps are in memory.
+        del taps
         if LANES[job.lane].deterministic and differing is None:
-            # Digests, so that only one of both is in memory.
-            first = _digests(taps)
-            del taps
-            with stopwatch.stage("repeat"):
-                again = _digests(_forward(network, images, job.depth))
-            differing = [tap for tap in first | again if first.get(tap) != again.get(tap)]
+            with stage("repeat"):
+                again = network.forward(images, logits_only=logits_only)
+            differing = _differing(stored, again)
+            del again
     for case in job.cases if job.depth == "layers" and not job.runtime.port else ():
-        given = expectations.given(Path(case), tapped[:-1])
-        with stopwatch.stage("layers"):
+        *tapped, _ = job.result(case, "accumulated")
+        given = expectations.given(Path(case), tapped)
+        with stage("layers"):
             layers = network.layers(expectations.images(Path(case)), given)
         if layers:
-            _save(layers, job.result(case, "local"))
+            job.result(case, "local").write(layers)
     return Record(
-        versions=_versions(job),
         device=network.device,
         threads=network.threads,
         flags=network.flags,
@@ -112,85 +120,80 @@ def _run(job: RunJob, stopwatch: Stopwatch) -> Record:
     )
 
 
-def _forward(network: Evaluator, images: NDArray[Any], depth: Depth) -> Arrays:
-    if depth == "logits":
-        return {"predictions": network.logits(images)}
-    return network.taps(images)
+def _differing(first: Taps, again: Taps) -> list[str]:
+    """The taps whose type, shape or bits differ, or that one run lacks."""
+
+    def bits(taps: Taps, name: str) -> object:
+        values = taps.get(name)
+        return None if values is None else (values.dtype, values.shape, values.tobytes())
+
+    names = dict.fromkeys([*first, *again])
+    return [name for name in names if bits(first, name) != bits(again, name)]
 
 
-def _digests(taps: Arrays) -> dict[str, bytes]:
-    """Tap -> a digest of its type, its shape and its bits."""
-    return {
-        name: blake2b(
-            np.ascontiguousarray(values).data,
-            person=f"{values.dtype.str}{values.shape}".encode()[:16],
-        ).digest()
-        for name, values in taps.items()
-    }
-
-
-def _gradients(job: GradientJob, stopwatch: Stopwatch) -> Record:
-    network = framework_model(job, stopwatch)
-    labels = np.load(Path(job.case) / f"{sgd_step.LABELS}.npy", allow_pickle=False)
-    with stopwatch.stage("gradients"):
-        taps, gradients = network.gradients(expectations.images(Path(job.case)), labels)
-    _save(taps, job.result(job.case, "branch"))
-    _stream(gradients, job.result(job.case, "gradients"))
+def _gradients(job: Job, stage: Stage) -> Record:
+    network = _load(job, stage)
+    assert isinstance(network, FrameworkModel)
+    implementation, model = network.implementation, network.network
+    (case,) = job.cases
+    labels = np.load(Path(case) / f"{sgd_step.LABELS}.npy", allow_pickle=False)
+    with stage("gradients"):
+        taps, gradients = implementation.run_with_gradients(
+            model, expectations.images(Path(case)), labels
+        )
+    job.result(case, "branch").write(taps)
+    job.result(case, "gradients").write(gradients)
     # As large as the weights: released here, and read back one by one.
     del gradients
-    before = sgd_step.velocity(open_checkpoint(job.checkpoint, check_values=False))
-    with stopwatch.stage("step"):
-        parameters, velocity = network.step(
-            StoredTensors(job.result(job.case, "gradients")),
-            before,
+    with stage("step"):
+        parameters, velocity = implementation.sgd_step(
+            model,
+            job.result(case, "gradients"),
+            sgd_step.velocity(open_checkpoint(job.checkpoint, check_values=False)),
             learning_rate=sgd_step.LEARNING_RATE,
             momentum=sgd_step.MOMENTUM,
             weight_decay=sgd_step.WEIGHT_DECAY,
         )
-    _stream(parameters, job.result(job.case, "parameters"))
-    _stream(velocity, job.result(job.case, "velocity"))
-    return Record(versions=_versions(job), device=network.device)
+    job.result(case, "parameters").write(parameters)
+    job.result(case, "velocity").write(velocity)
+    return Record(device=network.device)
 
 
-def _stream(tensors: Arrays, path: Path) -> None:
-    """Write float32 tensors as large as the weights, without a copy of all of them."""
-    with path.open("wb") as file:
-        file.write(float32_header({name: values.shape for name, values in tensors.items()}, {}))
-        for values in tensors.values():
-            file.write(layouts.contiguous(values).astype("<f4", copy=False).data)
-
-
-def _save(taps: Arrays, path: Path) -> None:
-    save_file({name: layouts.contiguous(values) for name, values in taps.items()}, path)
-
-
-def _export(job: ExportJob, stopwatch: Stopwatch) -> Record:
+def _export(job: Job, stage: Stage) -> Record:
     from vgg16_parity.shadowing import require_own_export
 
     require_own_export()
     from export import export_onnx
 
     checkpoint = open_checkpoint(job.checkpoint, check_values=False)
-    with stopwatch.stage("import"):
+    with stage("import"):
         __import__(job.runtime.keras_backend or "torch")
-    precision: Literal["fp16", "fp32"] = (
-        "fp16" if LANES[job.lane].precision == "float16" else "fp32"
-    )
-    with stopwatch.stage("trace"):
+    with stage("trace"):
         export_onnx(
-            job.runtime.framework, checkpoint, job.model, precision=precision, test_data=False
+            job.runtime.framework,
+            checkpoint,
+            job.model,
+            precision="fp16" if LANES[job.lane].precision == "float16" else "fp32",
+            test_data=False,
         )
-    return Record(versions=_versions(job))
+    return Record()
+
+
+_TASKS: Final[Mapping[str, Callable[[Job, Stage], Record]]] = {
+    "run": _run,
+    "export": _export,
+    "gradients": _gradients,
+}
 
 
 def _versions(job: Job) -> dict[str, str]:
+    names = [module.replace("_", "-") for module in job.runtime.requirement.modules]
+    if "onnxruntime" in names:
+        names.append("onnxruntime-gpu")
     versions = {}
-    for module in job.runtime.requirement.modules:
-        for distribution in _DISTRIBUTIONS.get(module, (module,)):
-            try:
-                versions[distribution] = version(distribution)
-            except PackageNotFoundError:
-                continue
+    for name in names:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
     return versions
 
 

@@ -226,9 +226,9 @@ def test_an_export_into_a_used_folder_is_one_line(vgg16: Command, tmp_path: Path
 def test_what_is_not_installed_is_one_line_with_the_remedy(
     vgg16: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from vgg16_parity.runtimes import requirements
+    from vgg16_parity.runtimes import registry
 
-    monkeypatch.setattr(requirements, "find_spec", lambda _: None)
+    monkeypatch.setattr(registry, "find_spec", lambda _: None)
     done = vgg16("export", "--framework", "keras", "--out", tmp_path / "out")
     assert done.status == 2
     assert "--framework keras on tensorflow: keras and tensorflow and " in done.err

@@ -136,9 +136,9 @@ def test_broken_parity_is_exit_status_1(vgg16: Command, tmp_path: Path) -> None:
 
 
 def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vgg16_parity.runtimes import requirements
+    from vgg16_parity.runtimes import registry
 
-    monkeypatch.setattr(requirements, "find_spec", lambda _: None)
+    monkeypatch.setattr(registry, "find_spec", lambda _: None)
     done = vgg16("parity", "--configuration", "tiny")
     assert done.status == 1
     assert "Nothing was compared" in done.out
@@ -203,9 +203,9 @@ def test_runtimes_may_be_spaced_and_each_is_run_once(vgg16: Command) -> None:
 def test_a_runtime_that_was_asked_for_and_is_missing_is_exit_status_1(
     vgg16: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vgg16_parity.runtimes import requirements
+    from vgg16_parity.runtimes import registry
 
-    monkeypatch.setattr(requirements, "find_spec", lambda n: None if n == "jax" else find_spec(n))
+    monkeypatch.setattr(registry, "find_spec", lambda n: None if n == "jax" else find_spec(n))
     done = vgg16("parity", "--configuration", "tiny", "--runtimes", "torch,keras-jax")
     assert done.status == 1
     assert "Parity is not shown: keras-jax (strict), keras-jax (default) did not run." in done.out

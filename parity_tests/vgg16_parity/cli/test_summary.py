@@ -9,7 +9,7 @@ import pytest
 
 from parity_tests.support.helpers import Command
 from vgg16_parity.cli.commands.summary import selected
-from vgg16_parity.runtimes import requirements
+from vgg16_parity.runtimes import registry
 from vgg16_spec.architecture import configuration
 
 
@@ -107,7 +107,7 @@ def test_a_framework_that_is_missing_is_one_line(
     vgg16: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(requirements, "find_spec", lambda n: None if n in absent else find_spec(n))
+    monkeypatch.setattr(registry, "find_spec", lambda n: None if n in absent else find_spec(n))
     done = vgg16("summary", "--framework", framework)
     assert done.status == 2
     assert done.err == f"vgg16: --framework {framework}: {message}\n"

@@ -13,8 +13,7 @@ import pytest
 
 from vgg16_parity import run
 from vgg16_parity.runtimes import worker
-from vgg16_parity.runtimes.devices import first_sentence, unusable
-from vgg16_parity.runtimes.process import ExportJob, RunJob, environment, work, write_job
+from vgg16_parity.runtimes.process import Job, environment, unusable, work
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
@@ -41,8 +40,8 @@ WRONG = [
 ]
 
 
-def job(folder: str) -> RunJob:
-    return RunJob(RUNTIMES["torch"], "strict", "", folder, "cuda", (), "logits")
+def job(folder: str) -> Job:
+    return Job("run", RUNTIMES["torch"], "strict", "", folder, "cuda", depth="logits")
 
 
 @pytest.mark.parametrize("said", UNUSABLE)
@@ -57,11 +56,6 @@ def test_a_runtimes_own_mistake_is_not_the_devices(said: str) -> None:
     assert not unusable("cuda", said)
 
 
-def test_a_reason_is_the_first_sentence_in_one_line() -> None:
-    assert first_sentence("Found no driver on it. Please\ncheck.") == "Found no driver on it"
-    assert first_sentence("version 1.2 is too old\nreally.") == "version 1.2 is too old really"
-
-
 @pytest.mark.parametrize(
     ("said", "without"), [(UNUSABLE[0], True), (UNUSABLE[6], True), (WRONG[0], False)]
 )
@@ -71,16 +65,15 @@ def test_a_worker_whose_framework_cannot_use_the_gpu_was_not_run(
     def refuse(*_: Any) -> None:
         raise RuntimeError(f"{said}\nmore of it")
 
-    monkeypatch.setattr(worker, "evaluator", refuse)
-    write_job(job(str(tmp_path)), tmp_path / "job.json")
-    assert worker.main(str(tmp_path / "job.json")) == 1
+    monkeypatch.setattr(worker, "loader", refuse)
+    assert worker.main(job(str(tmp_path)).to_text()) == 1
     record = json.loads((tmp_path / "record.json").read_text())
     assert record["error"] == f"RuntimeError: {said}"
     assert record["unavailable"] is without
 
 
 def test_an_export_needs_no_gpu_and_sees_none() -> None:
-    export = ExportJob(RUNTIMES["onnx-from-keras"], "strict", "", "", "")
+    export = Job("export", RUNTIMES["onnx-from-keras"], "strict", "", "")
     assert environment(export)["CUDA_VISIBLE_DEVICES"] == ""
     outside = os.environ.get("CUDA_VISIBLE_DEVICES")
     assert environment(job("")).get("CUDA_VISIBLE_DEVICES") == outside
@@ -101,7 +94,7 @@ def test_a_death_for_another_reason_is_not_the_devices(
     monkeypatch.setattr(subprocess, "run", start)
     folder = str(tmp_path / "job")
     # A GPU may have been in use where the kernel killed; an export has none.
-    on_gpu, export = job(folder), ExportJob(RUNTIMES["torch"], "strict", "", folder, "")
+    on_gpu, export = job(folder), Job("export", RUNTIMES["torch"], "strict", "", folder)
     record = work(on_gpu if end == "SIGKILL" else export)
     assert record.error
     assert not record.unavailable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,24 +18,19 @@ from vgg16_parity.network import sgd_step
 from vgg16_parity.report.table import remarks
 from vgg16_parity.run import Workspace
 from vgg16_parity.runtimes import process
-from vgg16_parity.runtimes.lanes import LANES, Device, lane, run_in
-from vgg16_parity.runtimes.process import GradientJob, work
+from vgg16_parity.runtimes.lanes import LANES, Device, default_is_strict, lane
+from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
-ALL = tuple(LANES.values())
 NOTE = "taken from the strict lane, which computes the same bits here"
 
 
-def shared(*devices: Device, computed_by: str = "torch", gradients: bool = False) -> dict[str, str]:
-    """Lane -> the lane that is run for it, if all are asked for."""
-    return {
-        wanted.name: run_in(wanted, ALL, devices, computed_by, gradients=gradients).name
-        for wanted in ALL
-    }
+def shared(*devices: Device, computed_by: str = "torch", gradients: bool = False) -> bool:
+    return default_is_strict(devices, computed_by, gradients=gradients)
 
 
 @pytest.fixture(autouse=True)
@@ -61,39 +57,39 @@ def test_lanes_have_a_mode_on_the_devices_that_they_exist_on() -> None:
         lane("fast")
 
 
-def test_on_a_cpu_the_default_is_the_strict_lane_and_no_other_two_are_one() -> None:
-    own = {name: name for name in LANES}
-    assert shared("cpu") == own | {"default": "strict"}
-    assert shared("cuda") == shared("cpu", "cuda") == own
+def test_on_a_cpu_alone_the_default_is_the_strict_lane() -> None:
+    assert shared("cpu")
+    assert not shared("cuda")
+    assert not shared("cpu", "cuda")
 
 
 def test_a_framework_that_was_not_compared_runs_every_lane() -> None:
-    assert shared("cpu", computed_by="openvino")["default"] == "default"
+    assert not shared("cpu", computed_by="openvino")
 
 
 def test_gradients_of_tensorflow_are_the_exception() -> None:
     tensorflow = "keras on tensorflow"
-    assert shared("cpu", computed_by=tensorflow)["default"] == "strict"
-    assert shared("cpu", gradients=True, computed_by=tensorflow)["default"] == "default"
-    assert shared("cpu", gradients=True, computed_by="keras on jax")["default"] == "strict"
+    assert shared("cpu", computed_by=tensorflow)
+    assert not shared("cpu", gradients=True, computed_by=tensorflow)
+    assert shared("cpu", gradients=True, computed_by="keras on jax")
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "run_for_default"),
+    ("variable", "value", "one"),
     [
-        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", "default"),
-        ("ONEDNN_DEFAULT_FPMATH_MODE", "strict", "strict"),
-        ("DNNL_DEFAULT_FPMATH_MODE", "BF16", "default"),
-        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", "default"),
-        ("XLA_FLAGS", "--xla_gpu_autotune_level=0", "strict"),
-        ("NVIDIA_TF32_OVERRIDE", "1", "strict"),
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16", False),
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "strict", True),
+        ("DNNL_DEFAULT_FPMATH_MODE", "BF16", False),
+        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", False),
+        ("XLA_FLAGS", "--xla_gpu_autotune_level=0", True),
+        ("NVIDIA_TF32_OVERRIDE", "1", True),
     ],
 )
 def test_a_users_variable_that_the_cpu_reads_makes_them_two(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, run_for_default: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, one: bool
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert shared("cpu")["default"] == run_for_default
+    assert shared("cpu") is one
 
 
 @pytest.mark.slow
@@ -165,22 +161,18 @@ def test_lanes_that_share_a_run_give_the_same_bits(
         assert record.repeats == ("equal" if which == "strict" else "")
         folders = [job.folder]
         shares = shared("cpu", computed_by=runtime.computed_by, gradients=True)
-        if applies(runtime, MODES["float32"]) and shares["default"] == "strict":
+        if applies(runtime, MODES["float32"]) and shares:
             folders.append(f"{job.folder}-gradients")
-            case_folder = str(expected.folder)
-            backward = GradientJob(runtime, which, job.checkpoint, folders[1], "cpu", case_folder)
+            backward = dataclasses.replace(job, task="gradients", folder=folders[1])
             assert not work(backward).error
         found.append(
             {
                 (path.parent.name, path.name): path.read_bytes()
                 for folder in folders
-                for path in Path(folder).glob("*.safetensors")
+                for path in Path(folder).glob("*/*.npy")
             }
         )
     strict, default = found
-    assert {file for _, file in strict} >= {
-        "case0.accumulated.safetensors",
-        "case0.local.safetensors",
-    }
+    assert {result for result, _ in strict} >= {"case0.accumulated", "case0.local"}
     assert set(strict) == set(default)
     assert [file for file in strict if strict[file] != default[file]] == []

@@ -15,16 +15,7 @@ import pytest
 
 from parity_tests.support.cuda import unusable
 from vgg16_parity import run
-from vgg16_parity.runtimes.process import (
-    AnyJob,
-    ExportJob,
-    GradientJob,
-    RunJob,
-    environment,
-    read_job,
-    work,
-    write_job,
-)
+from vgg16_parity.runtimes.process import Job, environment, work
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
@@ -34,17 +25,17 @@ pytestmark = pytest.mark.slow
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
-def job(folder: Path, **changes: Any) -> RunJob:
+def job(folder: Path, **changes: Any) -> Job:
     values: dict[str, Any] = {
+        "task": "run",
         "runtime": RUNTIMES["torch"],
         "lane": "strict",
         "device": "cpu",
         "checkpoint": str(folder / "none.safetensors"),
         "folder": str(folder / "job"),
-        "cases": (),
         "depth": "logits",
     }
-    return RunJob(**values | changes)
+    return Job(**values | changes)
 
 
 def test_a_worker_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
@@ -54,16 +45,9 @@ def test_a_worker_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
     assert record.versions == {}
 
 
-def test_a_job_survives_its_file(tmp_path: Path) -> None:
-    shared = (RUNTIMES["keras-jax"], "default", "/c", "/f")
-    jobs: tuple[AnyJob, ...] = (
-        RunJob(*shared, "cuda", ("/a", "/b"), "layers", "/m"),
-        ExportJob(*shared, "/m"),
-        GradientJob(*shared, "cuda", "/a"),
-    )
-    for written in jobs:
-        write_job(written, tmp_path / "job.json")
-        assert read_job(tmp_path / "job.json") == written
+def test_a_job_survives_as_text() -> None:
+    given = Job("run", RUNTIMES["keras-jax"], "default", "/c", "/f", "cuda", ("/a", "/b"))
+    assert Job.of_text(given.to_text()) == given
 
 
 def broken_worker(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -71,7 +55,7 @@ def broken_worker(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     real = subprocess.run
 
     def start(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
-        if json.loads(Path(command[-1]).read_text())["runtime"]["name"] == "torch":
+        if Job.of_text(command[-1]).runtime.name == "torch":
             command = [sys.executable, "-c", code]
         return real(command, **options)
 

@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from vgg16_parity import run
-from vgg16_parity.runtimes import registry, requirements
-from vgg16_parity.runtimes.registry import RUNTIMES, Runtime, own_port
-from vgg16_parity.runtimes.requirements import CHECKING, COMPUTING, EXPORTING, ONNX_RUNTIME
+from vgg16_parity.runtimes import registry
+from vgg16_parity.runtimes.registry import (
+    CHECKING,
+    COMPUTING,
+    EXPORTING,
+    RUNTIMES,
+    Runtime,
+    own_port,
+)
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
@@ -23,9 +29,7 @@ PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
     """Have the named modules look as if they were not installed."""
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        requirements, "find_spec", lambda name: None if name in absent else real(name)
-    )
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name in absent else real(name))
 
 
 def test_what_is_missing_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +62,8 @@ def test_a_runtime_that_is_not_installed_is_a_row_of_the_report(
 def test_every_module_that_is_needed_is_in_an_extra_that_is_named() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    for needed in (*COMPUTING.values(), *EXPORTING.values(), ONNX_RUNTIME, CHECKING):
+    runtimes = (runtime.requirement for runtime in RUNTIMES.values())
+    for needed in (*COMPUTING.values(), *EXPORTING.values(), *runtimes, CHECKING):
         named = " ".join(line for extra in needed.extras for line in extras[extra])
         for module in needed.modules:
             assert module.replace("_", "-") in named, (needed, module)

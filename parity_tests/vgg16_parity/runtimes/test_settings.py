@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vgg16_parity.runtimes import requirements, settings
+from vgg16_parity.runtimes import registry, settings
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_parity.runtimes.settings import Unavailable
@@ -60,7 +60,14 @@ def test_pytorch_sums_fewer_bits_in_float32(torch_gpu: Any, lane: str) -> None:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("Found no NVIDIA driver. Please install.", "PyTorch finds no usable GPU: Found no NVIDIA"),
+        (
+            "Found no NVIDIA driver. Please\ninstall.",
+            "PyTorch finds no usable GPU: Found no NVIDIA driver",
+        ),
+        (
+            "version 1.2 is too old\nreally.",
+            "PyTorch finds no usable GPU: version 1.2 is too old really",
+        ),
         ("", "PyTorch finds no usable GPU"),
     ],
 )
@@ -77,8 +84,7 @@ def test_why_pytorch_cannot_use_a_gpu_is_told(
     monkeypatch.setattr(torch.cuda, "init", init)
     with pytest.raises(Unavailable) as refusal:
         settings.configure_torch(LANES["strict"], "cuda")
-    assert str(refusal.value).startswith(reason)
-    assert "\n" not in str(refusal.value)
+    assert str(refusal.value) == reason
 
 
 class Jax(SimpleNamespace):
@@ -197,7 +203,7 @@ def test_tensorflow_without_a_gpu_is_unavailable(
 def test_what_is_missing_is_remedied_for_the_device(
     monkeypatch: pytest.MonkeyPatch, runtime: str, cpu: str, cuda: str
 ) -> None:
-    monkeypatch.setattr(requirements, "find_spec", lambda _name: None)
+    monkeypatch.setattr(registry, "find_spec", lambda _name: None)
     assert RUNTIMES[runtime].missing().endswith(f'pip install "vgg16-parity[{cpu}]"')
     assert RUNTIMES[runtime].missing("cuda").endswith(f'pip install "vgg16-parity[{cuda}]"')
 

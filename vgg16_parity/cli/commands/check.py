@@ -33,7 +33,7 @@ def check(
 
     The exit status is 1 if it is not.
     """
-    from vgg16_parity.runtimes.requirements import CHECKING
+    from vgg16_parity.runtimes.registry import CHECKING
 
     if reason := CHECKING.missing():
         raise BadInput("check", reason)

@@ -142,7 +142,7 @@ def _checked_tracer(framework: str, backend: str, out: Path, options: dict[str, 
     from export import Options, check_out
     from export.constants import Framework
     from vgg16_parity.cli.frameworks import use_keras
-    from vgg16_parity.runtimes.requirements import BACKENDS, EXPORTING
+    from vgg16_parity.runtimes.registry import BACKENDS, EXPORTING
 
     source = require_one_of("--framework", framework, get_args(Framework))
     check_out(out, Options(**options))

@@ -76,8 +76,7 @@ def predict(
 
 def _runtime(name: str | None) -> Runtime:
     """The runtime of that name, or the first that is installed."""
-    from vgg16_parity.runtimes.registry import installed, runtime
-    from vgg16_parity.runtimes.requirements import pip_install
+    from vgg16_parity.runtimes.registry import installed, pip_install, runtime
 
     if name is None:
         if not (available := installed()):

@@ -99,7 +99,7 @@ def _print_architecture(network: Configuration, *, as_json: bool) -> None:
 def _summaries(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[LayerSummary]]:
     """Every framework's layers. Raises ``BadInput``, with the remedy, if one is not installed."""
     from vgg16_parity.cli.frameworks import first_complete, first_keras, use_keras
-    from vgg16_parity.runtimes.requirements import BACKENDS, COMPUTING, EXPORTING, Backend
+    from vgg16_parity.runtimes.registry import BACKENDS, COMPUTING, EXPORTING, Backend
 
     tracer = "torch"
     if "onnx" in frameworks:

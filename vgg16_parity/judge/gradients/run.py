@@ -13,8 +13,7 @@ from vgg16_parity.judge.gradients import verdicts
 from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import sgd_step
 from vgg16_parity.records import GradientVerdict
-from vgg16_parity.runtimes.exchange import opened
-from vgg16_parity.runtimes.process import GradientJob, Record, RunJob, work
+from vgg16_parity.runtimes.process import Job, Record, work
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -25,7 +24,7 @@ def applies(runtime: Runtime, mode: Mode) -> bool:
 
 
 def run_gradients(
-    job: RunJob,
+    job: Job,
     record: Record,
     checkpoint: Checkpoint,
     expectation: ArbiterCase,
@@ -48,20 +47,19 @@ def run_gradients(
     case = str(expectation.folder)
     np.save(expectation.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expectation))
     folder = f"{job.folder}-gradients"
-    again = GradientJob(job.runtime, job.lane, job.checkpoint, folder, job.device, case)
+    again = replace(job, task="gradients", folder=folder, cases=(case,))
     backward = work(again, timeout=timeout)
     costs = {f"backward {stage}": seconds for stage, seconds in backward.seconds.items()}
     peak_bytes = max(record.peak_bytes, backward.peak_bytes)
     record = replace(record, seconds=record.seconds | costs, peak_bytes=peak_bytes)
     if backward.error:
         return record, (), Finding(f"gradients: {backward.error}", status="failed")
-    with opened(again.result(case, "branch")) as taps:
-        results = verdicts.Results(
-            taps,
-            verdicts.read_rows(again.result(case, "gradients")),
-            verdicts.read_rows(again.result(case, "parameters")),
-            verdicts.read_rows(again.result(case, "velocity")),
-        )
-        found, finding = verdicts.judge_gradients(checkpoint, expectation, mode, results)
+    results = verdicts.Results(
+        again.result(case, "branch"),
+        again.result(case, "gradients"),
+        again.result(case, "parameters"),
+        again.result(case, "velocity"),
+    )
+    found, finding = verdicts.judge_gradients(checkpoint, expectation, mode, results)
     shutil.rmtree(folder)
     return record, found, finding

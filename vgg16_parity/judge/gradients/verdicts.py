@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 from onnx_arbiter import compare
 from onnx_arbiter.compare import Verdict
@@ -31,23 +29,15 @@ from vgg16_parity.records import GradientVerdict
 from vgg16_spec.architecture import Shape
 from vgg16_spec.checkpoint import Checkpoint
 
-
-class Tensor(Protocol):
-    """A tensor of a runtime: an array, or one that is read in blocks of rows."""
-
-    @property
-    def shape(self) -> Shape:
-        """The shape of the whole tensor."""
-
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
-
-
-Tensors = Mapping[str, Tensor]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Results:
     """A runtime's results of one case: tensors by canonical name, in canonical layout.
+
+    They may be mapped files: a tensor is looked up anew for each block of its rows, because the
+    pages of a file that stays mapped count as this process's memory.
 
     Attributes:
         taps: the values of every layer with a ReLU, in the pass that the gradients belong to.
@@ -56,10 +46,10 @@ class Results:
         velocity: after the step.
     """
 
-    taps: Mapping[str, NDArray[Any]]
-    gradients: Tensors
-    parameters: Tensors
-    velocity: Tensors
+    taps: Arrays
+    gradients: Arrays
+    parameters: Arrays
+    velocity: Arrays
 
 
 def judge_gradients(
@@ -87,29 +77,6 @@ def judge_gradients(
     return verdicts, finding
 
 
-def read_rows(path: Path) -> dict[str, Tensor]:
-    """A safetensors file's tensors, read in blocks of rows; empty if there is no file."""
-    if not path.exists():
-        return {}
-    with safe_open(path, framework="numpy") as file:
-        names = list(file.keys())
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-    return {name: _StoredTensor(path, name, shape) for name, shape in shapes.items()}
-
-
-@dataclass(frozen=True)
-class _StoredTensor:
-    path: Path
-    name: str
-    shape: Shape
-
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
-        # Opened for each block: the pages of an open file would count as this process's memory.
-        with safe_open(self.path, framework="numpy") as file:
-            values: NDArray[Any] = file.get_slice(self.name)[rows]
-        return values
-
-
 def _verdicts(
     checkpoint: Checkpoint,
     expectation: ArbiterCase,
@@ -129,12 +96,12 @@ def _verdicts(
             yield GradientVerdict(tensor=name, gradient=verdict)
             return
         shape = checkpoint.configuration.weight_shapes[name]
-        stored = results.gradients.get(name)
         found: dict[str, list[tuple[int, int, Verdict]]] = {}
         for block in rows:
             gradient = block.gradient.values
             # The step is judged from the runtime's own gradient: a wrong one is reported once.
-            if stored is not None and tuple(stored.shape) == shape:
+            stored = results.gradients.get(name)
+            if stored is not None and stored.shape == shape:
                 gradient = stored[block.rows]
             parameter, moved = sgd_step.step(
                 checkpoint[name][block.rows], gradient, velocity[name][block.rows], mode
@@ -157,7 +124,7 @@ def _verdicts(
 
 
 def _compared(
-    tensors: Tensors,
+    tensors: Arrays,
     block: Block,
     expected: ValueWithVariance,
     mode: Mode,
@@ -168,8 +135,8 @@ def _compared(
     tensor = tensors.get(block.tensor)
     if tensor is None:
         return compare.MISSING
-    if tuple(tensor.shape) != shape:
-        return compare.refused(f"its shape is {tuple(tensor.shape)}, the arbiter's is {shape}")
+    if tensor.shape != shape:
+        return compare.refused(f"its shape is {tensor.shape}, the arbiter's is {shape}")
     # R is computed for each entry of the first axis: a parameter counts as one image.
     axis = () if block.tensor == IMAGES else np.newaxis
     arrays = (tensor[block.rows], expected.values, expected.deviation(mode))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -24,45 +23,45 @@ class Evaluator(Protocol):
     threads: int
     flags: dict[str, str]
 
-    def logits(self, images: Values) -> Values:
-        """(N, classes) of preprocessed images, (N, 3, H, W)."""
+    def forward(self, images: Values, *, logits_only: bool) -> Taps:
+        """The output of every tap by name for preprocessed images, (N, 3, H, W).
 
-    def taps(self, images: Values) -> Taps:
-        """The output of every tap by name; the last, ``predictions``, holds the logits."""
+        The last, ``predictions``, holds the logits, (N, classes); with ``logits_only`` it is alone.
+        """
 
     def layers(self, images: Values, given: Taps) -> Taps:
         """Every layer's output for the given input; empty if layers cannot run alone."""
 
 
-class FrameworkModel(ABC):
+@dataclass
+class FrameworkModel:
     """One of this project's two implementations, whose functions are twins, with a model.
 
     Attributes:
+        implementation: ``keras_impl`` or ``torch_impl``.
         network: the framework's own model.
-        taps, layers: as `Evaluator`.
-        gradients: images and labels -> the taps that a ReLU ends, and the gradients of the images
-            and of every parameter.
-        step: gradients, velocity and figures of SGD -> every parameter and its velocity after it.
+        logits: (N, classes) of images, (N, 3, H, W).
+        device, threads, flags: as `Evaluator`.
     """
 
+    implementation: Any
+    network: Any
+    logits: Callable[[Values], Values]
+    device: str
     threads: int
     flags: dict[str, str]
 
-    def __init__(self, implementation: Any, network: Any, device: str) -> None:
-        self.network = network
-        self.device = device
-        self.taps: Callable[[Values], Taps] = partial(implementation.run_with_taps, network)
-        self.layers: Callable[[Values, Taps], Taps] = partial(
-            implementation.run_layers_locally, network
-        )
-        self.gradients: Callable[[Values, Values], tuple[Taps, Taps]] = partial(
-            implementation.run_with_gradients, network
-        )
-        self.step: Callable[..., tuple[Taps, Taps]] = partial(implementation.sgd_step, network)
-
-    @abstractmethod
-    def logits(self, images: Values) -> Values:
+    def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`."""
+        if logits_only:
+            return {"predictions": self.logits(images)}
+        taps: Taps = self.implementation.run_with_taps(self.network, images)
+        return taps
+
+    def layers(self, images: Values, given: Taps) -> Taps:
+        """As `Evaluator`."""
+        taps: Taps = self.implementation.run_layers_locally(self.network, images, given)
+        return taps
 
 
 def cores() -> int:

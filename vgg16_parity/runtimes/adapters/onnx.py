@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
+import onnxruntime
 
+from export import MODEL_FILE
+from export.graph import naming
+from export.graph.taps import layers_alone, with_taps
+from export.load import open_model
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
-from vgg16_parity.runtimes.adapters.sessions import cuda_libraries, open_session
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Depth, RunJob
-from vgg16_parity.runtimes.settings import Unavailable
-from vgg16_parity.runtimes.stopwatch import Stopwatch
+from vgg16_parity.runtimes.process import Depth, Job
+from vgg16_parity.runtimes.registry import pip_install
+from vgg16_parity.runtimes.settings import CUDA_PROVIDER, Unavailable
 
 
 class OnnxGraph:
@@ -23,38 +30,27 @@ class OnnxGraph:
         network: the open session. One at a time, since each holds the weights.
     """
 
-    def __init__(self, job: RunJob, stopwatch: Stopwatch) -> None:
+    def __init__(self, job: Job) -> None:
         lane = LANES[job.lane]
         if lane.precision == "bfloat16":
             raise Unavailable("ONNX Runtime has no convolution in bfloat16")
-        assert job.model is not None
-        with stopwatch.stage("import"):
-            import onnxruntime
-
-            from export import MODEL_FILE
         if job.device == "cuda":
-            cuda_libraries(onnxruntime)
-        self._runtime = onnxruntime
-        self._deterministic = lane.deterministic
-        self._providers, self.flags = settings.onnx_providers(lane, job.device)
+            # CUDA's and cuDNN's libraries, from their packages.
+            onnxruntime.preload_dlls()
+        providers, self.flags = settings.onnx_providers(lane, job.device)
+        self._session = partial(open_session, providers, deterministic=lane.deterministic)
         if job.runtime.framework == "keras":
             self.flags["exported from"] = job.runtime.computed_by
         self._path = Path(job.model) / MODEL_FILE
         self._kind: Depth | None = None
-        self.network: Any = None
-        with stopwatch.stage("load"):
-            self._open("logits" if job.depth == "logits" else "taps")
-        session: Any = self.network
-        self.device: str = session.get_providers()[0]
+        self.network: Any
+        self._open("logits" if job.depth == "logits" else "taps")
+        self.device: str = self.network.get_providers()[0]
         self.threads = cores()
 
-    def logits(self, images: Values) -> Values:
+    def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`."""
-        return self._run("logits", [images])["predictions"]
-
-    def taps(self, images: Values) -> Taps:
-        """As `Evaluator`."""
-        return self._run("taps", [images])
+        return self._run("logits" if logits_only else "taps", [images])
 
     def layers(self, images: Values, given: Taps) -> Taps:
         """As `Evaluator`."""
@@ -74,18 +70,9 @@ class OnnxGraph:
         if kind == self._kind:
             return
         self._kind, self.network = kind, None
-        path = self._path if kind == "logits" else self._written(kind)
-        self.network = open_session(
-            self._runtime, path, self._providers, deterministic=self._deterministic
-        )
+        self.network = self._session(self._path if kind == "logits" else self._written(kind))
 
     def _written(self, kind: Depth) -> Path:
-        import onnx_ir as ir
-
-        from export.graph import naming
-        from export.graph.taps import layers_alone, with_taps
-        from export.load import open_model
-
         model = open_model(self._path)
         if kind == "taps":
             changed = with_taps(model, [str(value.name) for value in naming.taps(model)])
@@ -94,3 +81,47 @@ class OnnxGraph:
         path = self._path.with_name(f"{kind}.onnx")
         path.write_bytes(ir.to_proto(changed).SerializeToString())
         return path
+
+
+def open_session(providers: Sequence[Any], path: Path, *, deterministic: bool) -> Any:
+    """A session of a model's file that holds every node on the requested device.
+
+    Args:
+        providers: as ``settings.onnx_providers`` lists them; if CUDA's is first, every node must be
+            there.
+        path: the model.
+        deterministic: whether its kernels must give the same bits twice.
+
+    Raises:
+        Unavailable: CUDA's provider cannot be used.
+        RuntimeError: it can, and does not hold every node.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    options.use_deterministic_compute = deterministic
+    if isinstance(providers[0], str):  # the CPU's
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    offered = onnxruntime.get_available_providers()
+    if CUDA_PROVIDER not in offered:
+        raise Unavailable(
+            f"this ONNX Runtime has no {CUDA_PROVIDER}, only {', '.join(offered)}: "
+            f"pip uninstall onnxruntime, then {pip_install(['cuda'])}"
+        )
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # CUDA alone: without the Python layer's own second try on the CPU.
+    session = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
+    used = session.get_providers()
+    if CUDA_PROVIDER not in used:
+        # Its library, or one that this needs (CUDA, cuDNN), was not found or refused the GPU.
+        raise Unavailable(
+            f"ONNX Runtime could not load its {CUDA_PROVIDER} and offers {', '.join(used)}"
+        )
+    elsewhere = [
+        f"{node.name} ({node.op_type}, {part.ep_name})"
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name != CUDA_PROVIDER
+        for node in part.get_nodes()
+    ]
+    if elsewhere:
+        raise RuntimeError(f"ONNX Runtime has no CUDA kernel for {', '.join(elsewhere[:5])}")
+    return session

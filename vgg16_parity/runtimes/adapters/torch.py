@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
+import torch
+
+import torch_impl
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.framework import FrameworkModel, Values
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import GradientJob, RunJob
-from vgg16_parity.runtimes.stopwatch import Stopwatch
+from vgg16_parity.runtimes.process import Job
 from vgg16_spec.checkpoint import open_checkpoint
 
 
-class TorchModel(FrameworkModel):
+def load_torch(job: Job) -> FrameworkModel:
     """``torch_impl.VGG`` with the job's weights."""
+    flags = settings.configure_torch(LANES[job.lane], job.device)
+    checkpoint = open_checkpoint(job.checkpoint, check_values=False)
+    configuration = checkpoint.configuration
+    with torch.device("meta"):
+        model = torch_impl.VGG(configuration.name, classes=configuration.classes)
+    torch_impl.load_checkpoint(model, checkpoint)
+    precision: torch.dtype = getattr(torch, LANES[job.lane].precision)
+    model = model.to(job.device, precision).eval()
 
-    def __init__(self, job: RunJob | GradientJob, stopwatch: Stopwatch) -> None:
-        lane = LANES[job.lane]
-        with stopwatch.stage("import"):
-            import torch
-
-            import torch_impl
-        self.flags = settings.configure_torch(lane, job.device)
-        with stopwatch.stage("load"):
-            checkpoint = open_checkpoint(job.checkpoint, check_values=False)
-            configuration = checkpoint.configuration
-            with torch.device("meta"):
-                model = torch_impl.VGG(configuration.name, classes=configuration.classes)
-            torch_impl.load_checkpoint(model, checkpoint)
-            model = model.to(job.device, getattr(torch, lane.precision)).eval()
-        device = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
-        super().__init__(torch_impl, model, device)
-        self.threads = torch.get_num_threads()
-
-    def logits(self, images: Values) -> Values:
-        """As `Evaluator`."""
-        import torch
-
-        like = next(self.network.parameters())
+    def logits(images: Values) -> Values:
         with torch.inference_mode():
-            values = self.network(torch.tensor(images, dtype=like.dtype, device=like.device))
-        logits: Values = values.float().cpu().numpy()
-        return logits
+            values = model(torch.tensor(images, dtype=precision, device=job.device))
+        computed: Values = values.float().cpu().numpy()
+        return computed
+
+    device = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
+    return FrameworkModel(torch_impl, model, logits, device, torch.get_num_threads(), flags)

@@ -104,7 +104,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
 
     real = process.environment
 
-    def environment(job: process.AnyJob) -> dict[str, str]:
+    def environment(job: process.Job) -> dict[str, str]:
         settings = real(job)
         return settings | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{settings['PYTHONPATH']}"}
 

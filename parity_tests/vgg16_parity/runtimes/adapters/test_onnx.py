@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from vgg16_parity.runtimes.adapters.sessions import cuda_libraries, open_session
+from vgg16_parity.runtimes.adapters import onnx as adapter
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.settings import CUDA_PROVIDER, Unavailable, onnx_providers
 
 CPU_PROVIDER = "CPUExecutionProvider"
-FELL_BACK = (
-    "[ONNXRuntimeError] : 1 : FAIL : This session contains graph nodes that are assigned to the "
-    "default CPU EP, but fallback to CPU EP has been explicitly disabled by the user."
-)
 
 
 class Options:
@@ -29,8 +27,7 @@ class Options:
 class Runtime:
     """What the real module does with a graph of two nodes, one of which may have no kernel.
 
-    Its refusal and its answers are those of ONNX Runtime 1.32 on a CPU, whose own provider is not
-    to be used.
+    Its answers are those of ONNX Runtime 1.32 on a CPU, whose own provider is not to be used.
     """
 
     SessionOptions = Options
@@ -43,7 +40,7 @@ class Runtime:
         return [CUDA_PROVIDER, CPU_PROVIDER] if self.offered else [CPU_PROVIDER]
 
     def InferenceSession(  # noqa: N802 - the module's own name
-        self, _path: str, options: Options, *, providers: list[Any], enable_fallback: int = 1
+        self, _path: Path, options: Options, *, providers: list[Any], enable_fallback: int = 1
     ) -> Any:
         assert providers[0][0] == CUDA_PROVIDER
         assert len(providers) == 1
@@ -51,8 +48,6 @@ class Runtime:
         self.opened.append(options)
         places = [CUDA_PROVIDER, CUDA_PROVIDER if self.kernels else CPU_PROVIDER]
         places = places if self.loads else [CPU_PROVIDER, CPU_PROVIDER]
-        if CPU_PROVIDER in places and options.entries.get("session.disable_cpu_ep_fallback") == "1":
-            raise RuntimeError(FELL_BACK)
         nodes = [
             SimpleNamespace(
                 ep_name=place, get_nodes=lambda n=name: [SimpleNamespace(name=n, op_type="Conv")]
@@ -67,73 +62,46 @@ class Runtime:
         )
 
 
-def opened(runtime: Runtime, lane: str = "strict") -> Any:
-    providers, _ = onnx_providers(LANES[lane], "cuda")
-    return open_session(runtime, "model.onnx", providers, deterministic=LANES[lane].deterministic)
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[Runtime], Any]:
+    """A session of a stand-in, in the strict lane on the GPU."""
+
+    def session(runtime: Runtime) -> Any:
+        monkeypatch.setattr(adapter, "onnxruntime", runtime)
+        providers, _ = onnx_providers(LANES["strict"], "cuda")
+        return adapter.open_session(providers, Path("model.onnx"), deterministic=True)
+
+    return session
 
 
-def test_a_graph_that_is_all_on_the_gpu_is_opened_once() -> None:
+def test_a_graph_that_is_all_on_the_gpu_is_opened_once(opened: Callable[[Runtime], Any]) -> None:
     runtime = Runtime()
     assert opened(runtime).get_providers()[0] == CUDA_PROVIDER
     (options,) = runtime.opened
-    assert options.entries == {
-        "session.disable_cpu_ep_fallback": "1",
-        "session.record_ep_graph_assignment_info": "1",
-    }
+    assert options.entries == {"session.record_ep_graph_assignment_info": "1"}
     assert options.use_deterministic_compute is True  # type: ignore[attr-defined]
 
 
-def test_a_node_without_a_kernel_on_the_gpu_is_named() -> None:
+def test_a_node_without_a_kernel_on_the_gpu_is_named(opened: Callable[[Runtime], Any]) -> None:
     with pytest.raises(RuntimeError, match=r"no CUDA kernel for block1_conv2 \(Conv, CPUExecution"):
         opened(Runtime(kernels=False))
 
 
-def test_a_node_that_is_elsewhere_all_the_same_is_found() -> None:
-    runtime = Runtime(kernels=False)
-    # As where an older ONNX Runtime does not know the entry.
-    runtime.SessionOptions = Forgetful
-    with pytest.raises(RuntimeError, match=r"put nodes on the CPU: block1_conv2 \(Conv"):
-        opened(runtime)
-
-
-class Forgetful(Options):
-    def add_session_config_entry(self, name: str, value: str) -> None:
-        if name != "session.disable_cpu_ep_fallback":
-            super().add_session_config_entry(name, value)
-
-
-@pytest.mark.parametrize("kernels", [True, False])
-def test_an_older_module_that_cannot_tell_still_refuses(
-    monkeypatch: pytest.MonkeyPatch, kernels: bool
+def test_a_build_without_cuda_is_unavailable_with_the_remedy(
+    opened: Callable[[Runtime], Any],
 ) -> None:
-    real = Runtime.InferenceSession
-
-    def session(*arguments: Any, **options: Any) -> Any:
-        made = real(*arguments, **options)
-        del made.get_provider_graph_assignment_info
-        return made
-
-    monkeypatch.setattr(Runtime, "InferenceSession", session)
-    if kernels:
-        assert opened(Runtime()).get_providers()[0] == CUDA_PROVIDER
-    else:
-        with pytest.raises(RuntimeError, match="has no CUDA kernel for some node"):
-            opened(Runtime(kernels=False))
-
-
-def test_a_build_without_cuda_is_unavailable_with_the_remedy() -> None:
     with pytest.raises(
         Unavailable, match=r'no CUDAExecutionProvider, only CPUE.*"vgg16-parity\[cuda\]"'
     ):
         opened(Runtime(offered=False))
 
 
-def test_a_provider_that_cannot_be_loaded_is_unavailable() -> None:
+def test_a_provider_that_cannot_be_loaded_is_unavailable(opened: Callable[[Runtime], Any]) -> None:
     with pytest.raises(Unavailable, match=r"could not load its CUDAExecutionProvider and offers C"):
         opened(Runtime(loads=False))
 
 
-def test_other_refusals_are_passed_on() -> None:
+def test_other_refusals_are_passed_on(opened: Callable[[Runtime], Any]) -> None:
     runtime = Runtime()
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -173,13 +141,3 @@ def test_the_real_module_tells_who_holds_which_node(tmp_path: Any) -> None:
     (part,) = session.get_provider_graph_assignment_info()
     assert part.ep_name == CPU_PROVIDER
     assert [(n.name, n.op_type) for n in part.get_nodes()] == [("only", "Relu")]
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    with pytest.raises(Exception, match="fallback to CPU EP has been explicitly disabled"):
-        onnxruntime.InferenceSession(path, options, providers=[], enable_fallback=0)
-
-
-def test_libraries_are_loaded_where_the_module_can() -> None:
-    called = []
-    cuda_libraries(SimpleNamespace(preload_dlls=lambda: called.append(True)))
-    cuda_libraries(SimpleNamespace())
-    assert called == [True]
