@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.activation import activate
+from onnx_arbiter.error_model import activate
 from onnx_arbiter.limits import LIMITS, Limits
 
 # Histogram of errors in predicted standard deviations: one bin below 2^-8, one for each power of
@@ -57,7 +57,7 @@ MISSING: Final = refused("there is no such output")
 
 
 def compare_with_arbiter(
-    observed: NDArray[Any],
+    observed: NDArray[Any] | None,
     preactivation: NDArray[np.float64],
     deviation: NDArray[np.floating[Any]],
     *,
@@ -67,7 +67,7 @@ def compare_with_arbiter(
     """Compare a runtime's values of one tap with the arbiter's.
 
     Args:
-        observed: the runtime's values, (N, C, H, W) or (N, features).
+        observed: the runtime's values, (N, C, H, W) or (N, features); None if it has none.
         preactivation: the arbiter's values before the ReLU.
         deviation: predicted standard deviation of the runtime's error at each element.
         relu: whether a ReLU follows ``preactivation``.
@@ -76,8 +76,12 @@ def compare_with_arbiter(
     Returns:
         The verdict. Empty arrays, another shape and values that are not finite never pass.
     """
-    values = {"its": observed, "the arbiter's": activate(preactivation, relu)}
-    return _compare(values, preactivation, deviation, relu, limits)
+    if observed is None:
+        return MISSING
+    arbiter = activate(preactivation, relu)
+    return compare_runs(
+        observed, arbiter, preactivation, deviation, relu=relu, limits=limits, whose="the arbiter's"
+    )
 
 
 def compare_runs(
@@ -88,14 +92,48 @@ def compare_runs(
     *,
     relu: bool = False,
     limits: Limits = LIMITS,
+    whose: str = "the other run's",
 ) -> Verdict:
     """Compare two runs' values of one tap with each other, as `compare_with_arbiter` does.
 
     ``deviation`` is that of their difference: the root of the sum of both runs' variances, whose
-    errors are assumed independent.
+    errors are assumed independent. ``whose`` says in messages whose values ``theirs`` are.
     """
-    values = {"its": ours, "the other run's": theirs}
-    return _compare(values, preactivation, deviation, relu, limits)
+    shape = preactivation.shape
+    if reason := refusal(ours, shape) or refusal(theirs, shape, whose):
+        return refused(reason)
+    if not np.isfinite(deviation).all():
+        return refused("the predicted error is not finite: the values are too large to judge")
+    one, other = ours.astype(np.float64), theirs.astype(np.float64)
+    errors, predicted = np.abs(one - other), deviation.astype(np.float64)
+    hidden, visible = np.zeros_like(errors), predicted
+    if relu:
+        # Where one value is positive and a ReLU hides the other, the difference is larger than it
+        # appears, by at least the arbiter's distance from zero.
+        lifted = (preactivation < 0) & (np.minimum(one, other) <= 0) & (errors > 0)
+        hidden = np.where(lifted, -preactivation, 0.0)
+        # An error is predicted wherever it can be seen: where the ReLU lets the arbiter's value
+        # through, give or take a standard deviation, and where it let a runtime's through.
+        visible = np.where((preactivation > -predicted) | (errors > 0), predicted, 0.0)
+    scaled = np.where(errors > 0, (errors + hidden) / predicted, 0.0)
+    axes = tuple(range(1, errors.ndim))
+    squares, expected = np.square(errors).mean(axis=axes), np.square(visible).mean(axis=axes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
+    worst = np.unravel_index(int(scaled.argmax()), scaled.shape)
+    ratio, deviations = float(ratios.max()), float(scaled[worst])
+    reason = _exceeded(ratio, deviations, limits)
+    return Verdict(
+        passed=not reason,
+        ratio=ratio,
+        deviations=deviations,
+        max_error=float(errors.max()),
+        rms_error=float(np.sqrt(squares.mean())),
+        rms_predicted=float(np.sqrt(expected.mean())),
+        worst=tuple(map(int, worst)),
+        histogram=_histogram(scaled),
+        reason=reason,
+    )
 
 
 def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -> Verdict:
@@ -132,63 +170,16 @@ def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -
     )
 
 
-def _compare(
-    values: Mapping[str, NDArray[Any]],
-    preactivation: NDArray[np.float64],
-    deviation: NDArray[np.floating[Any]],
-    relu: bool,
-    limits: Limits,
-) -> Verdict:
-    """Compare two arrays; ``values`` maps whose they are to the array."""
-    if reason := _refusal(values, preactivation.shape, deviation):
-        return refused(reason)
-    one, other = (array.astype(np.float64) for array in values.values())
-    errors, predicted = np.abs(one - other), deviation.astype(np.float64)
-    hidden, visible = np.zeros_like(errors), predicted
-    if relu:
-        # Where one value is positive and a ReLU hides the other, the difference is larger than it
-        # appears, by at least the arbiter's distance from zero.
-        lifted = (preactivation < 0) & (np.minimum(one, other) <= 0) & (errors > 0)
-        hidden = np.where(lifted, -preactivation, 0.0)
-        # An error is predicted wherever it can be seen: where the ReLU lets the arbiter's value
-        # through, give or take a standard deviation, and where it let a runtime's through.
-        visible = np.where((preactivation > -predicted) | (errors > 0), predicted, 0.0)
-    scaled = np.where(errors > 0, (errors + hidden) / predicted, 0.0)
-    axes = tuple(range(1, errors.ndim))
-    squares, expected = np.square(errors).mean(axis=axes), np.square(visible).mean(axis=axes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
-    worst = np.unravel_index(int(scaled.argmax()), scaled.shape)
-    ratio, deviations = float(ratios.max()), float(scaled[worst])
-    reason = _exceeded(ratio, deviations, limits)
-    return Verdict(
-        passed=not reason,
-        ratio=ratio,
-        deviations=deviations,
-        max_error=float(errors.max()),
-        rms_error=float(np.sqrt(squares.mean())),
-        rms_predicted=float(np.sqrt(expected.mean())),
-        worst=tuple(int(index) for index in worst),
-        histogram=_histogram(scaled),
-        reason=reason,
-    )
-
-
-def _refusal(
-    values: Mapping[str, NDArray[Any]], shape: tuple[int, ...], deviation: NDArray[Any]
-) -> str:
-    """Why arrays cannot be compared; empty if they can."""
-    for whose, array in values.items():
-        if array.shape != shape:
-            return f"{whose} shape is {array.shape}, the arbiter's is {shape}"
-        if array.ndim < 2 or not array.size:
-            return f"nothing to compare in an array of shape {shape}"
-        if array.dtype.kind not in "fiu":
-            return f"{whose} values are {array.dtype}, not real numbers"
-        if bad := int(np.count_nonzero(~np.isfinite(array))):
-            return f"{bad} of {whose} {array.size} values are not finite"
-    if not np.isfinite(deviation).all():
-        return "the predicted error is not finite: the values are too large to judge"
+def refusal(values: NDArray[Any], shape: tuple[int, ...], whose: str = "its") -> str:
+    """Why values cannot be compared with the arbiter's of a shape; empty if they can."""
+    if values.shape != shape:
+        return f"{whose} shape is {values.shape}, the arbiter's is {shape}"
+    if values.ndim < 2 or not values.size:
+        return f"nothing to compare in an array of shape {shape}"
+    if values.dtype.kind not in "fiu":
+        return f"{whose} values are {values.dtype}, not real numbers"
+    if bad := int(np.count_nonzero(~np.isfinite(values))):
+        return f"{bad} of {whose} {values.size} values are not finite"
     return ""
 
 

@@ -199,6 +199,11 @@ class ErrorBias:
         self.local = np.zeros_like(self.accumulated)
 
 
+def activate(preactivation: Float64, relu: bool) -> Float64:
+    """Apply the ReLU of a tap, if it has one; NaN stays NaN."""
+    return np.maximum(preactivation, 0) if relu else preactivation
+
+
 def path_rounding(length: int) -> tuple[float, float]:
     """K/6 and K/3: how often S and y² count in the rounding of the K partial sums of a sum."""
     return length / 6, length / 3

@@ -19,8 +19,8 @@ from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge import layers
-from vgg16_parity.judge.cpu_beside_gpu import Run, compare_with_cpu
 from vgg16_parity.judge.gradients import run as gradient_run
+from vgg16_parity.judge.layers import Run, compare_with_cpu
 from vgg16_parity.judge.row import Finding, to_row
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
