@@ -60,7 +60,8 @@ def test_tf32_predicts_what_the_operands_of_a_single_layer_do(
 ) -> None:
     images = batch(tiny)
     layers = {layer.name: layer for layer in tiny.configuration.weighted_layers}
-    local, inputs = {}, images
+    local: dict[str, np.ndarray] = {}
+    inputs: np.ndarray = images
     for tap in reference.walk(tiny, images):
         if (layer := layers.get(tap.tap)) is not None:
             weight, bias = (tiny[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
