@@ -139,21 +139,19 @@ def compare_runs(
 def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -> Verdict:
     """The verdict on a whole tensor from those on its blocks of rows.
 
-    Args:
-        blocks: first row, number of elements and verdict of each block. A block was compared as one
-            image: its rows are the second axis.
-        limits: R and Z.
+    ``blocks`` has the first row, the number of elements and the verdict of each. A block was
+    compared as one image: its rows are the second axis.
     """
-    sizes, verdicts = [size for _, size, _ in blocks], [verdict for _, _, verdict in blocks]
+    _, sizes, verdicts = zip(*blocks, strict=True)
     for verdict in verdicts:
         if math.isinf(verdict.max_error):
             return verdict
 
-    def rms(values: list[float]) -> float:
+    def rms(figure: str) -> float:
+        values = [getattr(verdict, figure) for verdict in verdicts]
         return float(np.sqrt(np.average(np.square(values), weights=sizes)))
 
-    error = rms([verdict.rms_error for verdict in verdicts])
-    predicted = rms([verdict.rms_predicted for verdict in verdicts])
+    error, predicted = rms("rms_error"), rms("rms_predicted")
     ratio = error / predicted if error else 0.0
     start, _, worst = max(blocks, key=lambda block: block[2].deviations)
     reason = _exceeded(ratio, worst.deviations, limits)

@@ -69,7 +69,7 @@ class Prediction:
 
 
 class ArbiterTap(NamedTuple):
-    """A tap's prediction in one mode, mapped from its files; attributes as in ``Prediction``."""
+    """A tap's prediction in one mode, mapped from its files; the rest as in ``Prediction``."""
 
     preactivation: NDArray[np.float64]
     relu: bool

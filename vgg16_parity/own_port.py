@@ -23,7 +23,7 @@ from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge.layers import judge_case
-from vgg16_parity.judge.row import to_row
+from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.runtimes.process import peak_memory
@@ -164,7 +164,7 @@ class Arbiter:
             {tap: np.asarray(values) for tap, values in (layers or {}).items()},
             taps_optional=True,
         )
-        return to_row(name, known.name, known.name, cases=[case])
+        return conclude(Row(name, known.name, known.name, "holds", cases=(case,)))
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""

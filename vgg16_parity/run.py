@@ -21,7 +21,7 @@ from vgg16_parity import inputs
 from vgg16_parity.judge import layers
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
-from vgg16_parity.judge.row import Finding, to_row
+from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
 from vgg16_parity.runtimes.exchange import StoredTensors
@@ -194,7 +194,8 @@ class Workspace:
             mode = lane.mode(device)
             if mode is None:
                 finding = Finding(f"there is no such lane on {device}", status="not run")
-                rows.append(to_row(runtime.name, lane.name, "", device=device, finding=finding))
+                row = Row(runtime.name, lane.name, "", "holds", device=device)
+                rows.append(conclude(row, finding))
                 continue
             cpu = (runs["cpu"], rows[0].status == "holds") if "cpu" in runs else None
             row, job = self._judged(runtime, lane, device, mode, expectations, depth, cpu)
@@ -220,15 +221,15 @@ class Workspace:
 
         ``cpu`` is the same run on the CPU to compare with, and whether it holds.
         """
-        make_row = partial(to_row, runtime.name, lane.name, mode.name, device=device)
+        row = Row(runtime.name, lane.name, mode.name, "holds", device=device)
         if reason := runtime.missing(device):
-            return make_row(finding=Finding(reason, status="not run")), None
+            return conclude(row, Finding(reason, status="not run")), None
         folders = [expectation.folder for expectation in expectations]
         job, record = self.run(runtime, lane, device, folders, depth)
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
-            return make_row(record=record, finding=Finding(record.error, status=status)), None
-        name, finding = make_row().name, None
+            return conclude(replace(row, record=record), Finding(record.error, status=status)), None
+        name, finding = row.name, None
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
             cases = layers.judge_cases(expectations, mode, job)
@@ -238,15 +239,8 @@ class Workspace:
                 record, gradients, finding = gradient_run.run_gradients(
                     job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
-        row = make_row(
-            record=record,
-            cases=cases,
-            gradients=gradients,
-            finding=finding,
-            beside_cpu=compared,
-            cpu_holds=cpu is None or cpu[1],
-        )
-        return row, job
+        row = replace(row, record=record, cases=cases, gradients=gradients, beside_cpu=compared)
+        return conclude(row, finding, cpu_holds=cpu is None or cpu[1]), job
 
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.compare import Verdict, compare_runs, compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterCase
-from onnx_arbiter.limits import LIMITS, Limits
+from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.records import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_parity.runtimes.exchange import StoredTensors
@@ -59,14 +59,10 @@ def judge_case(
     *,
     taps_optional: bool = False,
 ) -> CaseVerdict:
-    """Judge a runtime's taps and, if there are any, its local layer outputs.
+    """Judge a runtime's taps, by name, in the order of the arbiter's.
 
-    Args:
-        expectation: the arbiter's answers; its taps are judged in their order.
-        mode: the numeric mode that the runtime computed in.
-        taps: the runtime's taps by name.
-        layers: each layer's output given the arbiter's input, by name; may be empty.
-        taps_optional: whether taps other than the logits may be missing.
+    ``layers`` has each layer's output given the arbiter's input, or nothing. With
+    ``taps_optional``, a runtime need not have every tap.
     """
     case = expectation.case
     if beyond := expectation.beyond(mode):
@@ -86,12 +82,8 @@ def judge_case(
         accumulated = compare(observed, deviation=expected.accumulated)
         local = compare(layers.get(tap), deviation=expected.local) if layers else None
         verdicts.append(LayerVerdict(tap, accumulated, local))
-        if (
-            observed is not None
-            and tap == expectation.last
-            and math.isfinite(accumulated.max_error)
-        ):
-            decisions = decide(observed, expected.preactivation, expected.accumulated)
+        if tap == expectation.last and math.isfinite(accumulated.max_error):
+            decisions = decide(taps[tap], expected.preactivation, expected.accumulated)
 
     def images(outcome: str) -> str:
         chosen = (decision.outcome == outcome for decision in decisions)
@@ -115,7 +107,6 @@ def decide(
     logits: NDArray[Any],
     arbiter: NDArray[np.float64],
     deviation: NDArray[np.floating[Any]],
-    limits: Limits = LIMITS,
 ) -> tuple[Decision, ...]:
     """Compare the top classes of each image; all arrays are (N, classes).
 
@@ -125,7 +116,7 @@ def decide(
     # Sorting negates logits, which would wrap unsigned numbers around.
     for ours, theirs, predicted in zip(logits.astype(np.float64), arbiter, deviation, strict=True):
         first, wanted = (top(each[np.newaxis], 5)[0].tolist() for each in (ours, theirs))
-        allowed = limits.deviations.limit * predicted.astype(np.float64)
+        allowed = LIMITS.deviations.limit * predicted.astype(np.float64)
         swaps = [
             (lost, gained)
             for count in (1, 5)
@@ -175,9 +166,9 @@ def judge_not_finite(expectation: ArbiterCase, taps: Taps) -> CaseVerdict:
         return CaseVerdict(expectation.case.name, (), (), reason)
     ends = {expectation.last: ", the logits are finite"}
     notes = tuple(
-        f"{label}: disappears at {taps[0]}{ends.get(taps[-1], '')}"
-        for label, taps in lost.items()
-        if taps
+        f"{label}: disappears at {where[0]}{ends.get(where[-1], '')}"
+        for label, where in lost.items()
+        if where
     )
     return CaseVerdict(expectation.case.name, (), (), notes=notes)
 

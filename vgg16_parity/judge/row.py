@@ -1,4 +1,4 @@
-"""From verdicts to what is wrong first, and to the row of the report, which is made here only."""
+"""From verdicts to what is wrong first, and to a row's status."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from onnx_arbiter.compare import Verdict
-from vgg16_parity.records import (
-    BesideCpu,
-    CaseVerdict,
-    GradientVerdict,
-    Kind,
-    Row,
-    Status,
-    iter_verdicts,
-)
-from vgg16_parity.runtimes.process import Record
+from vgg16_parity.records import GradientVerdict, Kind, Row, Status, iter_verdicts
 
 # What to look for first, and what to call it.
 _WRONG_GRADIENTS: Final = (
@@ -43,37 +34,14 @@ class Finding:
     status: Status = "broken"
 
 
-def to_row(
-    runtime: str,
-    lane: str,
-    mode: str,
-    *,
-    device: str = "",
-    cases: Sequence[CaseVerdict] = (),
-    record: Record | None = None,
-    gradients: Sequence[GradientVerdict] = (),
-    finding: Finding | None = None,
-    beside_cpu: Sequence[BesideCpu] = (),
-    cpu_holds: bool = True,
-) -> Row:
-    """The row of one run; its reason is what was found first.
+def conclude(row: Row, finding: Finding | None = None, *, cpu_holds: bool = True) -> Row:
+    """The row with its status and its reason, which is what was found first.
 
     Wrong cases come first, then ``finding``: why the run did not start or end, or what is wrong
     with its gradients. A difference from the CPU comes last, and only if the same run holds there.
     """
-    row = Row(
-        runtime,
-        lane,
-        mode,
-        "holds",
-        cases=tuple(cases),
-        record=record,
-        gradients=tuple(gradients),
-        device=device,
-        beside_cpu=tuple(beside_cpu),
-    )
     found = _wrong_layer(row) or finding or (_wrong_on_gpu(row) if cpu_holds else None)
-    return replace(row, **vars(found)) if found else row
+    return replace(row, **vars(found or Finding("", status="holds")))
 
 
 def _wrong_layer(row: Row) -> Finding | None:
@@ -83,10 +51,9 @@ def _wrong_layer(row: Row) -> Finding | None:
         return Finding(f"{tap}, given the arbiter's input: {reason}", tap)
     if failed := _first_failure(row, "accumulated"):
         tap, reason = failed
-        right = ", though every layer is right given the arbiter's input"
-        return Finding(
-            f"from {tap} on: {reason}{right if any(iter_verdicts(row, 'local')) else ''}", tap
-        )
+        alone = any(iter_verdicts(row, "local"))
+        right = ", though every layer is right given the arbiter's input" if alone else ""
+        return Finding(f"from {tap} on: {reason}{right}", tap)
     reasons = [f"{case.case}: {case.reason}" for case in row.cases if case.reason]
     return Finding("; ".join(reasons)) if reasons else None
 

@@ -29,15 +29,8 @@ def expect(
 ) -> ArbiterCase:
     """Run the arbiter on a case and write its answers into a new folder.
 
-    Args:
-        checkpoint: with its classifier.
-        case: the images.
-        modes: the numeric modes to predict errors for.
-        folder: created here.
-        logits_only: write the last tap only.
-
-    Raises:
-        ValueError: the network does not take images of this size.
+    With ``logits_only``, write the last tap alone. Raises ``ValueError`` if the network does not
+    take images of this size.
     """
     only = checkpoint.configuration.taps[-1] if logits_only else ""
     # The comparison reports values that are not finite and variances that overflow.
@@ -50,7 +43,16 @@ def predict(
     images: NDArray[np.floating[Any]],
     modes: Sequence[Mode] = (MODES["float32"],),
 ) -> Iterator[Prediction]:
-    """`reference.walk`, which predicts errors of float32 unless other modes are given."""
+    """The arbiter's values and the predicted standard deviation of an error, tap by tap.
+
+    Args:
+        checkpoint: the weights and the network's configuration.
+        images: (N, 3, H, W), preprocessed, float32.
+        modes: the numeric modes to predict errors for; each costs one pass in float32.
+
+    Raises:
+        ValueError: the network does not take images of this size.
+    """
     return reference.walk(checkpoint, images, modes)
 
 

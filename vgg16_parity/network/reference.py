@@ -37,18 +37,10 @@ _ROWS: Final = 256
 def walk(
     checkpoint: Checkpoint, images: NDArray[np.floating[Any]], modes: Sequence[Mode] = ()
 ) -> Iterator[Prediction]:
-    """Evaluate the network, tap by tap, with the predicted standard deviation of an error.
+    """Evaluate the network on preprocessed images, (N, 3, H, W), tap by tap, and predict errors.
 
     Pooling and flattening are applied to pre-activations, so that every tap has them: a maximum and
-    a ReLU commute.
-
-    Args:
-        checkpoint: the weights and the network's configuration.
-        images: (N, 3, H, W), preprocessed.
-        modes: the numeric modes to predict errors for; each costs one pass in float32.
-
-    Raises:
-        ValueError: the network does not take images of this size.
+    a ReLU commute. Raises ``ValueError`` if the network does not take images of this size.
     """
     configuration = checkpoint.configuration
     configuration.check_input(images.shape[1:])
@@ -85,15 +77,8 @@ def walk(
 def run_with_taps(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> dict[str, Float64]:
     """Every tap by name, in order; the last tap, ``predictions``, holds the logits.
 
-    Args:
-        checkpoint: the weights and the network's configuration.
-        images: (N, 3, H, W), preprocessed.
-
-    Returns:
-        Maps (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes), all float64.
-
-    Raises:
-        ValueError: the network does not take images of this size.
+    Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes), all float64. The rest
+    is as in `walk`.
     """
     return {tap.tap: tap.values for tap in walk(checkpoint, images)}
 
@@ -117,8 +102,8 @@ def _weighted(
     for error, variance in zip(errors, carried, strict=True):
         error.multiply(preactivation, squares, variance, weight[0].size)
         if error.bias is not None:
-            mean = multiply(layer, weight, error.bias.accumulated)
-            error.bias.multiply(preactivation - for_channels(bias, preactivation), mean)
+            mean = multiply(layer, weight, error.bias)
+            error.truncate(preactivation - for_channels(bias, preactivation), mean)
     return preactivation
 
 
@@ -131,14 +116,8 @@ def multiply(
 ) -> NDArray[_Real]:
     """Apply a layer's weights without the bias, in the type of the inputs.
 
-    Args:
-        layer: the layer.
-        weight: (out, in, kernel height, kernel width) or (out, in).
-        inputs: (N, in, H, W) or (N, in).
-        squared: square every weight first, which propagates variances.
-
-    Returns:
-        (N, out, H, W) or (N, out).
+    (N, in, H, W) or (N, in) -> (N, out, H, W) or (N, out); the weight is in canonical layout.
+    Squaring it first propagates variances.
     """
     kind = inputs.dtype.type
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.compare import MISSING, refusal
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.expectations import ArbiterCase
-from onnx_arbiter.limits import Tolerance
+from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import reference
@@ -89,12 +89,12 @@ def first_unexplained_flip(
     configuration: Configuration,
     expectation: ArbiterCase,
     mode: Mode,
-    limit: Tolerance,
 ) -> Finding | None:
     """The first layer where rounding does not explain a runtime's activation pattern.
 
-    ``limit`` is Z: how many predicted standard deviations the arbiter may be from the kink.
+    Z decides how many predicted standard deviations the arbiter may be from the kink.
     """
+    limit = LIMITS.deviations.limit
     pools = {
         read.name: layer.name
         for read, layer in pairwise(configuration.layers)
@@ -115,11 +115,11 @@ def first_unexplained_flip(
         if tap in pools:
             distances[pools[tap]] = _pool_distances(pattern, tap, preactivation, deviation)
         for name, found in distances.items():
-            if count := int(np.count_nonzero(found > limit.limit)):
+            if count := int(np.count_nonzero(found > limit)):
                 kind = "ReLUs" if name == tap else "windows"
                 reason = (
                     f"{name}: {count} {kind} differ from the arbiter's, up to {found.max():.3g} "
-                    f"predicted standard deviations from the kink (limit {limit.limit:g})"
+                    f"predicted standard deviations from the kink (limit {limit:g})"
                 )
                 return Finding(reason, name)
     return None

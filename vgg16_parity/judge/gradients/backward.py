@@ -36,14 +36,7 @@ from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern
 from vgg16_parity.network import reference
 from vgg16_parity.network.sgd_step import Labels
-from vgg16_spec.architecture import (
-    Convolution,
-    Dense,
-    Flatten,
-    Layer,
-    MaxPooling,
-    WeightedLayer,
-)
+from vgg16_spec.architecture import Convolution, Dense, Flatten, Layer, MaxPooling, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
 
 # The name of the images' gradient, among the parameters' canonical names.
@@ -75,15 +68,9 @@ def backward(
 ) -> Iterator[Block]:
     """Gradients of the mean cross-entropy, from the logits down; bias before weight.
 
-    Args:
-        checkpoint: with its classifier.
-        expectation: the arbiter's forward pass on the images, with every tap.
-        mode: the numeric mode to predict errors for; it computes in float32.
-        pattern: the side to take at every kink.
-        labels: the class of each image, (N,).
-
-    Yields:
-        A dense layer's weight in blocks of rows, every other tensor whole. The images come last.
+    ``expectation`` has every tap of the arbiter's forward pass, ``pattern`` the side to take at
+    every kink; the mode computes in float32. A dense layer's weight comes in blocks of rows, every
+    other tensor whole, and the images last.
     """
     layers = checkpoint.configuration.layers
     forward = _Forward(layers, expectation, mode, pattern)
@@ -138,14 +125,13 @@ class _Forward:
         if index < 0:
             images = self.expectation.case.images.astype(np.float64)
             return ValueWithVariance(images, np.zeros_like(images))
-        layer = self.layers[index]
-        match layer:
+        match self.layers[index]:
             case MaxPooling():
                 read = self.layers[index - 1].name
                 return self.outputs(index - 1).moved(self.pattern.pooling(read))
             case Flatten():
                 return self.outputs(index - 1).moved(reference.flatten)
-            case _:
+            case layer:
                 return self.preactivation(layer.name).moved(self.pattern.rectifier(layer.name))
 
 

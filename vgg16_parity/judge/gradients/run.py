@@ -14,16 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.compare import (
-    MISSING,
-    Verdict,
-    combine_blocks,
-    compare_with_arbiter,
-    refused,
-)
+from onnx_arbiter.compare import MISSING, Verdict, combine_blocks, compare_with_arbiter, refused
 from onnx_arbiter.error_model import ValueWithVariance
 from onnx_arbiter.expectations import ArbiterCase
-from onnx_arbiter.limits import GRADIENT_LIMITS, LIMITS, STEP_LIMITS, Limits
+from onnx_arbiter.limits import GRADIENT_LIMITS, STEP_LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.gradients.activation_pattern import (
     ActivationPattern,
@@ -51,8 +45,7 @@ class Results:
     Attributes:
         taps: the values of every layer with a ReLU, in the pass that the gradients belong to.
         gradients: of every parameter, and of the images under ``backward.IMAGES``.
-        parameters: after the step.
-        velocity: after the step.
+        parameters, velocity: after the step.
     """
 
     taps: Tensors
@@ -76,27 +69,20 @@ def run_gradients(
 ) -> tuple[Record, tuple[GradientVerdict, ...], Finding | None]:
     """Compute gradients and an SGD step in a worker, and judge them.
 
-    Args:
-        job: the job of the forward pass.
-        record: its record.
-        checkpoint: the job's checkpoint.
-        expectation: the arbiter's forward pass on the job's first case, with every tap.
-        mode: the numeric mode that the runtime computes in.
-        timeout: seconds after which the worker is killed; None waits forever.
-
-    Returns:
-        The record with the cost of both workers, one verdict per tensor, and what is wrong.
+    ``job`` and ``record`` are those of the forward pass; ``expectation`` has every tap of its first
+    case. Returns the record with the cost of both workers, one verdict per tensor, and what is
+    wrong.
     """
     case = str(expectation.folder)
     np.save(expectation.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expectation))
     folder = f"{job.folder}-gradients"
     again = GradientJob(job.runtime, job.lane, job.checkpoint, folder, job.device, case)
-    backward = work(again, timeout=timeout)
-    costs = {f"backward {stage}": seconds for stage, seconds in backward.seconds.items()}
-    peak_bytes = max(record.peak_bytes, backward.peak_bytes)
+    done = work(again, timeout=timeout)
+    costs = {f"backward {stage}": seconds for stage, seconds in done.seconds.items()}
+    peak_bytes = max(record.peak_bytes, done.peak_bytes)
     record = replace(record, seconds=record.seconds | costs, peak_bytes=peak_bytes)
-    if backward.error:
-        return record, (), Finding(f"gradients: {backward.error}", status="failed")
+    if done.error:
+        return record, (), Finding(f"gradients: {done.error}", status="failed")
     results = Results(
         StoredTensors(again.result(case, "branch")),
         _MappedTensors(again.result(case, "gradients")),
@@ -140,15 +126,13 @@ def judge_gradients(
     still judged along that pattern, unless a tap is missing.
     """
     pattern = ActivationPattern(results.taps)
-    network = checkpoint.configuration
-    flip = first_unexplained_flip(pattern, network, expectation, mode, LIMITS.deviations)
-    if any(tap not in results.taps for tap in rectified(network)):
+    flip = first_unexplained_flip(pattern, checkpoint.configuration, expectation, mode)
+    if any(tap not in results.taps for tap in rectified(checkpoint.configuration)):
         return (), flip
     verdicts = tuple(_verdicts(checkpoint, expectation, mode, pattern, results))
     if flip is not None:
-        return verdicts, replace(
-            flip, reason=f"in the forward pass of the gradients, {flip.reason}"
-        )
+        reason = f"in the forward pass of the gradients, {flip.reason}"
+        return verdicts, replace(flip, reason=reason)
     finding = wrong_gradient(verdicts)
     known = {verdict.tensor for verdict in verdicts}
     unknown = {*results.gradients, *results.parameters, *results.velocity} - known
