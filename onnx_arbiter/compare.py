@@ -142,7 +142,7 @@ def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -
     ``blocks`` has the first row, the number of elements and the verdict of each. A block was
     compared as one image: its rows are the second axis.
     """
-    _, sizes, verdicts = zip(*blocks, strict=True)
+    sizes, verdicts = [size for _, size, _ in blocks], [verdict for _, _, verdict in blocks]
     for verdict in verdicts:
         if math.isinf(verdict.max_error):
             return verdict

@@ -151,8 +151,8 @@ class ErrorVariance:
         if self.bias is not None:
             # The largest mean among possible winners.
             means = np.where(may_win, self.bias, np.float32(0))
-            largest = np.abs(means).argmax(axis=-1, keepdims=True)
-            self.bias = np.take_along_axis(means, largest, axis=-1)[..., 0]
+            winner = np.abs(means).argmax(axis=-1, keepdims=True)
+            self.bias = np.take_along_axis(means, winner, axis=-1)[..., 0]
             self.local_bias = np.zeros_like(self.bias)
 
     def accumulated_deviation(self) -> Float32:
