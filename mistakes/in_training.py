@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import keras_impl
 import torch_impl
-from vgg16_parity.judge.gradients.verdicts import Results
+from vgg16_parity.judge.gradients.run import Results
 from vgg16_parity.network import sgd_step
 from vgg16_spec import layouts
 from vgg16_spec.checkpoint import Checkpoint

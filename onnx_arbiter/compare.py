@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.activation import activate
+from onnx_arbiter.error_model import activate
 from onnx_arbiter.limits import LIMITS, Limits
 
 # Histogram of errors in predicted standard deviations: one bin below 2^-8, one for each power of
@@ -57,7 +57,7 @@ MISSING: Final = refused("there is no such output")
 
 
 def compare_with_arbiter(
-    observed: NDArray[Any],
+    observed: NDArray[Any] | None,
     preactivation: NDArray[np.float64],
     deviation: NDArray[np.floating[Any]],
     *,
@@ -67,7 +67,7 @@ def compare_with_arbiter(
     """Compare a runtime's values of one tap with the arbiter's.
 
     Args:
-        observed: the runtime's values, (N, C, H, W) or (N, features).
+        observed: the runtime's values, (N, C, H, W) or (N, features); None if it has none.
         preactivation: the arbiter's values before the ReLU.
         deviation: predicted standard deviation of the runtime's error at each element.
         relu: whether a ReLU follows ``preactivation``.
@@ -76,8 +76,12 @@ def compare_with_arbiter(
     Returns:
         The verdict. Empty arrays, another shape and values that are not finite never pass.
     """
-    values = {"its": observed, "the arbiter's": activate(preactivation, relu)}
-    return _compare(values, preactivation, deviation, relu, limits)
+    if observed is None:
+        return MISSING
+    arbiter = activate(preactivation, relu)
+    return compare_runs(
+        observed, arbiter, preactivation, deviation, relu=relu, limits=limits, whose="the arbiter's"
+    )
 
 
 def compare_runs(
@@ -88,61 +92,19 @@ def compare_runs(
     *,
     relu: bool = False,
     limits: Limits = LIMITS,
+    whose: str = "the other run's",
 ) -> Verdict:
     """Compare two runs' values of one tap with each other, as `compare_with_arbiter` does.
 
     ``deviation`` is that of their difference: the root of the sum of both runs' variances, whose
-    errors are assumed independent.
+    errors are assumed independent. ``whose`` says in messages whose values ``theirs`` are.
     """
-    values = {"its": ours, "the other run's": theirs}
-    return _compare(values, preactivation, deviation, relu, limits)
-
-
-def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -> Verdict:
-    """The verdict on a whole tensor from those on its blocks of rows.
-
-    Args:
-        blocks: first row, number of elements and verdict of each block. A block was compared as one
-            image: its rows are the second axis.
-        limits: R and Z.
-    """
-    sizes, verdicts = [size for _, size, _ in blocks], [verdict for _, _, verdict in blocks]
-    for verdict in verdicts:
-        if math.isinf(verdict.max_error):
-            return verdict
-
-    def rms(values: list[float]) -> float:
-        return float(np.sqrt(np.average(np.square(values), weights=sizes)))
-
-    error = rms([verdict.rms_error for verdict in verdicts])
-    predicted = rms([verdict.rms_predicted for verdict in verdicts])
-    ratio = error / predicted if error else 0.0
-    start, _, worst = max(blocks, key=lambda block: block[2].deviations)
-    reason = _exceeded(ratio, worst.deviations, limits)
-    return replace(
-        worst,
-        passed=not reason,
-        ratio=ratio,
-        max_error=max(verdict.max_error for verdict in verdicts),
-        rms_error=error,
-        rms_predicted=predicted,
-        worst=(start + worst.worst[1], *worst.worst[2:]),
-        histogram=tuple(map(sum, zip(*(verdict.histogram for verdict in verdicts), strict=True))),
-        reason=reason,
-    )
-
-
-def _compare(
-    values: Mapping[str, NDArray[Any]],
-    preactivation: NDArray[np.float64],
-    deviation: NDArray[np.floating[Any]],
-    relu: bool,
-    limits: Limits,
-) -> Verdict:
-    """Compare two arrays; ``values`` maps whose they are to the array."""
-    if reason := _refusal(values, preactivation.shape, deviation):
+    shape = preactivation.shape
+    if reason := refusal(ours, shape) or refusal(theirs, shape, whose):
         return refused(reason)
-    one, other = (array.astype(np.float64) for array in values.values())
+    if not np.isfinite(deviation).all():
+        return refused("the predicted error is not finite: the values are too large to judge")
+    one, other = ours.astype(np.float64), theirs.astype(np.float64)
     errors, predicted = np.abs(one - other), deviation.astype(np.float64)
     hidden, visible = np.zeros_like(errors), predicted
     if relu:
@@ -168,27 +130,54 @@ def _compare(
         max_error=float(errors.max()),
         rms_error=float(np.sqrt(squares.mean())),
         rms_predicted=float(np.sqrt(expected.mean())),
-        worst=tuple(int(index) for index in worst),
+        worst=tuple(map(int, worst)),
         histogram=_histogram(scaled),
         reason=reason,
     )
 
 
-def _refusal(
-    values: Mapping[str, NDArray[Any]], shape: tuple[int, ...], deviation: NDArray[Any]
-) -> str:
-    """Why arrays cannot be compared; empty if they can."""
-    for whose, array in values.items():
-        if array.shape != shape:
-            return f"{whose} shape is {array.shape}, the arbiter's is {shape}"
-        if array.ndim < 2 or not array.size:
-            return f"nothing to compare in an array of shape {shape}"
-        if array.dtype.kind not in "fiu":
-            return f"{whose} values are {array.dtype}, not real numbers"
-        if bad := int(np.count_nonzero(~np.isfinite(array))):
-            return f"{bad} of {whose} {array.size} values are not finite"
-    if not np.isfinite(deviation).all():
-        return "the predicted error is not finite: the values are too large to judge"
+def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -> Verdict:
+    """The verdict on a whole tensor from those on its blocks of rows.
+
+    ``blocks`` has the first row, the number of elements and the verdict of each. A block was
+    compared as one image: its rows are the second axis.
+    """
+    sizes, verdicts = [size for _, size, _ in blocks], [verdict for _, _, verdict in blocks]
+    for verdict in verdicts:
+        if math.isinf(verdict.max_error):
+            return verdict
+
+    def rms(figure: str) -> float:
+        values = [getattr(verdict, figure) for verdict in verdicts]
+        return float(np.sqrt(np.average(np.square(values), weights=sizes)))
+
+    error, predicted = rms("rms_error"), rms("rms_predicted")
+    ratio = error / predicted if error else 0.0
+    start, _, worst = max(blocks, key=lambda block: block[2].deviations)
+    reason = _exceeded(ratio, worst.deviations, limits)
+    return replace(
+        worst,
+        passed=not reason,
+        ratio=ratio,
+        max_error=max(verdict.max_error for verdict in verdicts),
+        rms_error=error,
+        rms_predicted=predicted,
+        worst=(start + worst.worst[1], *worst.worst[2:]),
+        histogram=tuple(map(sum, zip(*(verdict.histogram for verdict in verdicts), strict=True))),
+        reason=reason,
+    )
+
+
+def refusal(values: NDArray[Any], shape: tuple[int, ...], whose: str = "its") -> str:
+    """Why values cannot be compared with the arbiter's of a shape; empty if they can."""
+    if values.shape != shape:
+        return f"{whose} shape is {values.shape}, the arbiter's is {shape}"
+    if values.ndim < 2 or not values.size:
+        return f"nothing to compare in an array of shape {shape}"
+    if values.dtype.kind not in "fiu":
+        return f"{whose} values are {values.dtype}, not real numbers"
+    if bad := int(np.count_nonzero(~np.isfinite(values))):
+        return f"{bad} of {whose} {values.size} values are not finite"
     return ""
 
 

@@ -65,18 +65,18 @@ class ValueWithVariance:
 
 
 class ErrorVariance:
-    """The variance of a runtime's error in one mode, carried from operation to operation.
+    """The error of a runtime in one mode, carried from operation to operation.
 
-    Variances are in units of u²/3 for float32, because u² itself would underflow in float32.
+    Variances are in units of u²/3 for float32, because u² itself would underflow in float32. Means
+    are in the values' own units, and None in modes that do not truncate.
 
     Args:
         mode: the numeric mode.
         inputs: the network's inputs, exact in float32.
 
     Attributes:
-        accumulated: variance if the runtime computed every operation so far.
-        local: variance if the runtime got the exact inputs of the last operation, rounded.
-        bias: the mean of the error, for modes that truncate.
+        accumulated, bias: variance and mean if the runtime computed every operation so far.
+        local, local_bias: the same if it got the exact inputs of the last operation, rounded.
     """
 
     def __init__(self, mode: Mode, inputs: NDArray[np.floating[Any]]) -> None:
@@ -87,16 +87,15 @@ class ErrorVariance:
         )
         self.accumulated: Float32 = self._stored * squares_of(inputs)
         self.local = self.accumulated
-        self.bias = ErrorBias(mode.truncation_bias, inputs) if mode.truncation_bias else None
+        exact: Float32 = np.zeros(inputs.shape, np.float32)
+        self.bias = self.local_bias = exact if mode.truncation_bias else None
         # Rounding of an operation's exact input: the network's own inputs already are float32.
         self._input_rounding = self._stored
 
     def rectify(self, preactivation: Float64) -> None:
         """Pass a ReLU: keep the error where the value may become positive."""
         passes = preactivation + _REACH * self.accumulated_deviation() > 0
-        self.accumulated = np.where(passes, self.accumulated, np.float32(0))
-        if self.bias is not None:
-            self.bias.rectify(passes)
+        self.move(lambda errors: np.where(passes, errors, np.float32(0)))
 
     def multiply(
         self, preactivation: Float64, squares: Float32, carried: Float32, length: int
@@ -121,11 +120,21 @@ class ErrorVariance:
         self.local = self._input_rounding * squares + own
         self._input_rounding = self._stored or np.float32(1)
 
+    def truncate(self, products: Float64, carried: Float32) -> None:
+        """Add the mean error of truncated operands, in a layer of sums of products.
+
+        Args:
+            products: the exact sums without the layer's bias, which is not an operand.
+            carried: the input's accumulated mean error, multiplied by the weights.
+        """
+        self.local_bias = (-2 * self.mode.truncation_bias * products).astype(np.float32)
+        self.bias = carried + self.local_bias
+
     def move(self, move: Callable[[Float32], Float32]) -> None:
         """Pass a move of elements."""
         self.accumulated = move(self.accumulated)
         if self.bias is not None:
-            self.bias.accumulated = move(self.bias.accumulated)
+            self.bias = move(self.bias)
 
     def maximum(self, candidates: Float64, largest: Float64) -> None:
         """Pass a maximum over the last axis, the variances having been moved like the candidates.
@@ -140,15 +149,19 @@ class ErrorVariance:
         # Given rounded values, a maximum returns one of them unchanged.
         self.local = self._input_rounding * squares_of(largest)
         if self.bias is not None:
-            self.bias.maximum(may_win)
+            # The largest mean among possible winners.
+            means = np.where(may_win, self.bias, np.float32(0))
+            winner = np.abs(means).argmax(axis=-1, keepdims=True)
+            self.bias = np.take_along_axis(means, winner, axis=-1)[..., 0]
+            self.local_bias = np.zeros_like(self.bias)
 
     def accumulated_deviation(self) -> Float32:
         """The predicted standard deviation after all operations, in the values' own units."""
-        return self._deviation(self.accumulated, self.bias.accumulated if self.bias else None)
+        return self._deviation(self.accumulated, self.bias)
 
     def local_deviation(self) -> Float32:
         """The predicted standard deviation of the last operation given exact inputs."""
-        return self._deviation(self.local, self.bias.local if self.bias else None)
+        return self._deviation(self.local, self.local_bias)
 
     def _deviation(self, variance: Float32, mean: Float32 | None) -> Float32:
         unit = FLOAT32_ROUNDOFF / np.sqrt(3.0)
@@ -160,43 +173,9 @@ class ErrorVariance:
         return rounded
 
 
-class ErrorBias:
-    """The mean of a runtime's error if operands are truncated, in the values' own units.
-
-    Args:
-        truncation_bias: mean relative loss of an operand.
-        inputs: the network's inputs.
-
-    Attributes:
-        accumulated: mean error if the runtime computed every operation so far.
-        local: mean error of the last operation given exact inputs.
-    """
-
-    def __init__(self, truncation_bias: float, inputs: NDArray[np.floating[Any]]) -> None:
-        self._truncation_bias = truncation_bias
-        self.accumulated: Float32 = np.zeros(inputs.shape, np.float32)
-        self.local = self.accumulated
-
-    def rectify(self, passes: NDArray[np.bool_]) -> None:
-        """Pass a ReLU that is open where ``passes`` is true."""
-        self.accumulated = np.where(passes, self.accumulated, np.float32(0))
-
-    def multiply(self, products: Float64, carried: Float32) -> None:
-        """Pass a layer of sums of products.
-
-        Args:
-            products: the exact sums without the bias, which is not an operand.
-            carried: the input's accumulated mean error, multiplied by the weights.
-        """
-        self.local = (-2 * self._truncation_bias * products).astype(np.float32)
-        self.accumulated = carried + self.local
-
-    def maximum(self, may_win: NDArray[np.bool_]) -> None:
-        """Pass a maximum over the last axis: keep the largest mean among possible winners."""
-        means = np.where(may_win, self.accumulated, np.float32(0))
-        largest = np.abs(means).argmax(axis=-1, keepdims=True)
-        self.accumulated = np.take_along_axis(means, largest, axis=-1)[..., 0]
-        self.local = np.zeros_like(self.accumulated)
+def activate(preactivation: Float64, relu: bool) -> Float64:
+    """Apply the ReLU of a tap, if it has one; NaN stays NaN."""
+    return np.maximum(preactivation, 0) if relu else preactivation
 
 
 def path_rounding(length: int) -> tuple[float, float]:

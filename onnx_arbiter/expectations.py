@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.activation import activate
+from onnx_arbiter.error_model import activate
 from onnx_arbiter.numeric_modes import Mode
 
 IMAGES: Final = "images"
@@ -68,9 +68,8 @@ class Prediction:
         return activate(self.preactivation, self.relu)
 
 
-@dataclass(frozen=True)
-class ArbiterTap:
-    """A tap's prediction in one mode, mapped from its files; attributes as in ``Prediction``."""
+class ArbiterTap(NamedTuple):
+    """A tap's prediction in one mode, mapped from its files; the rest as in ``Prediction``."""
 
     preactivation: NDArray[np.float64]
     relu: bool

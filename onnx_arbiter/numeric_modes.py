@@ -44,24 +44,17 @@ class Mode:
         return self.sums**2 / 3
 
 
-def _mean_truncation(roundoff: float) -> float:
-    """Mean relative loss of a number whose mantissa is truncated.
-
-    The mean loss is half a gap, which is ``roundoff`` times the power of two below the number. For
-    mantissas m distributed uniformly on a logarithmic scale, the mean of 1 / m over [1, 2) is
-    1 / (2 ln 2).
-    """
-    return roundoff / (2 * math.log(2))
-
-
 MODES: Final = MappingProxyType(
     {
         mode.name: mode
         for mode in (
             Mode("float32"),
             # The multiplier reads 10 mantissa bits of each operand; sums are float32. Some kernels
-            # round operands to nearest; Hopper's wgmma instruction truncates them (PTX manual).
-            Mode("tf32", operands=2.0**-11, truncation_bias=_mean_truncation(2.0**-11)),
+            # round operands to nearest; Hopper's wgmma instruction truncates them (PTX manual),
+            # which loses half a gap on average: the roundoff times the power of two below the
+            # number. For mantissas m that are uniform on a logarithmic scale, the mean of 1 / m
+            # over [1, 2) is 1 / (2 ln 2).
+            Mode("tf32", operands=2.0**-11, truncation_bias=2.0**-11 / (2 * math.log(2))),
             # 8 and 11 significant bits; both accumulate in float32.
             Mode("bfloat16", stored=2.0**-8),
             Mode("float16", stored=2.0**-11, smallest=2.0**-24, largest=65504.0),

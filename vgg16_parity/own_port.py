@@ -25,7 +25,7 @@ from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge.layers import judge_case
-from vgg16_parity.judge.row import to_row
+from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.files import ReportFiles
@@ -155,7 +155,7 @@ class Arbiter:
             raise BadInput(name, problem, "both of every layer that is given")
         alone = port_taps(name, layers) if layers else {}
         case = judge_case(self._expect(known), known, taps, alone, taps_optional=True)
-        return to_row(name, known.name, known.name, cases=[case])
+        return conclude(Row(name, known.name, known.name, "holds", cases=(case,)))
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""

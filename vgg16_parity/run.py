@@ -19,9 +19,9 @@ from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge import layers
-from vgg16_parity.judge.cpu_beside_gpu import Run, compare_with_cpu
 from vgg16_parity.judge.gradients import run as gradient_run
-from vgg16_parity.judge.row import Finding, to_row
+from vgg16_parity.judge.layers import Run, compare_with_cpu
+from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict
@@ -214,18 +214,18 @@ class Workspace:
         ``cpu`` is the same run on the CPU to compare with, and whether it holds.
         """
         mode = lane.mode(device)
+        row = Row(runtime.name, lane.name, mode.name if mode else "", "holds", device=device)
         if mode is None:
             lacking = Finding(f"there is no such lane on {device}", status="not run")
-            return to_row(runtime.name, lane.name, "", device=device, finding=lacking), None
-        make_row = partial(to_row, runtime.name, lane.name, mode.name, device=device)
+            return conclude(row, lacking), None
         if reason := runtime.missing(device):
-            return make_row(finding=Finding(reason, status="not run")), None
+            return conclude(row, Finding(reason, status="not run")), None
         folders = [expectation.folder for expectation in expectations]
         job, record = self.run(runtime, lane, device, folders, depth)
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
-            return make_row(record=record, finding=Finding(record.error, status=status)), None
-        run, name, finding = Run(job, mode), make_row().name, None
+            return conclude(replace(row, record=record), Finding(record.error, status=status)), None
+        run, name, finding = Run(job, mode), row.name, None
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
             cases = layers.judge_cases(expectations, mode, job)
@@ -235,15 +235,8 @@ class Workspace:
                 record, gradients, finding = gradient_run.run_gradients(
                     job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
-        row = make_row(
-            record=record,
-            cases=cases,
-            gradients=gradients,
-            finding=finding,
-            beside_cpu=compared,
-            cpu_holds=cpu is None or cpu[1],
-        )
-        return row, run
+        row = replace(row, record=record, cases=cases, gradients=gradients, beside_cpu=compared)
+        return conclude(row, finding, cpu_holds=cpu is None or cpu[1]), run
 
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -19,6 +19,7 @@ class Convolution:
     in_channels: int
     out_channels: int
     kernel_size: int
+    relu: ClassVar[bool] = True
 
     @property
     def padding(self) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from onnx_arbiter.error_model import ErrorBias, ErrorVariance, squares_of
+from onnx_arbiter.error_model import ErrorVariance, squares_of
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.tolerances import MODEL_FIT
 
@@ -47,10 +49,10 @@ def test_a_relu_passes_errors_up_to_three_deviations_below_zero(below: float, pa
     error = ErrorVariance(MODES["tf32"], np.ones((1, 1), np.float32))
     assert error.bias is not None
     error.accumulated = np.array([[1e8]], np.float32)
-    error.bias.accumulated = np.array([[1e-4]], np.float32)
+    error.bias = np.array([[1e-4]], np.float32)
     preactivation = -below * error.accumulated_deviation().astype(np.float64)
     error.rectify(preactivation)
-    assert (error.accumulated.item() > 0) is (error.bias.accumulated.item() > 0) is passes
+    assert (error.accumulated.item() > 0) is (error.bias.item() > 0) is passes
 
 
 def test_a_maximum_passes_on_an_error_that_may_lift_its_element_to_the_maximum() -> None:
@@ -66,26 +68,32 @@ def test_a_move_keeps_every_error_with_its_value() -> None:
     numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
     error = ErrorVariance(MODES["tf32"], numbers)
     assert error.bias is not None
-    error.accumulated, error.bias.accumulated = squares_of(numbers), numbers
+    error.accumulated, error.bias = squares_of(numbers), numbers
     error.move(np.transpose)
     assert np.array_equal(error.accumulated, [[0, 9], [1, 16], [4, 25]])
-    assert np.array_equal(error.bias.accumulated, [[0, 3], [1, 4], [2, 5]])
+    assert np.array_equal(error.bias, [[0, 3], [1, 4], [2, 5]])
 
 
 def test_truncation_takes_the_same_fraction_of_both_operands() -> None:
-    bias = ErrorBias(0.125, np.ones((1, 2), np.float32))
-    bias.multiply(np.array([[8.0, -4.0]]), np.array([[1.0, 2.0]], np.float32))
-    assert np.array_equal(bias.local, [[-2, 1]])
-    assert np.array_equal(bias.accumulated, [[-1, 3]])
+    mode = replace(MODES["tf32"], truncation_bias=0.125)
+    error = ErrorVariance(mode, np.ones((1, 2), np.float32))
+    error.truncate(np.array([[8.0, -4.0]]), np.array([[1.0, 2.0]], np.float32))
+    assert error.local_bias is not None
+    assert error.bias is not None
+    assert np.array_equal(error.local_bias, [[-2, 1]])
+    assert np.array_equal(error.bias, [[-1, 3]])
 
 
 @pytest.mark.parametrize(("third", "largest"), [(False, 3.0), (True, -5.0)])
 def test_a_maximum_passes_on_the_largest_mean_error_of_possible_winners(
     third: bool, largest: float
 ) -> None:
-    bias = ErrorBias(0.1, np.ones((1, 1, 4), np.float32))
-    bias.accumulated = np.array([[[-1, 3, -5, 2]]], np.float32)
-    bias.maximum(np.array([[[True, True, third, True]]]))
-    assert bias.accumulated.ravel().tolist() == [largest]
+    # Three times its mean lifts every candidate to the maximum, or all but the third.
+    candidates = np.array([[[8.0, 9.0, 0.0 if third else -100.0, 8.0]]])
+    error = ErrorVariance(MODES["tf32"], candidates)
+    error.bias = np.array([[[-1, 3, -5, 2]]], np.float32)
+    error.maximum(candidates, candidates.max(axis=-1))
+    assert error.bias.ravel().tolist() == [largest]
     # Given rounded values, a maximum returns one of them unchanged.
-    assert bias.local.ravel().tolist() == [0]
+    assert error.local_bias is not None
+    assert error.local_bias.ravel().tolist() == [0]

@@ -1,37 +1,46 @@
-"""A runtime's results, read layer by layer from its files and compared with the arbiter."""
+"""A runtime's results, read layer by layer from its files and compared.
+
+Every run is compared with the arbiter, and a run on the GPU with the same runtime and lane on the
+CPU as well. Each of those has its own error. The errors are assumed independent, so the predicted
+variance of the difference is the sum of both variances.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from itertools import compress
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter import compare
-from onnx_arbiter.compare import Verdict
-from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
+from onnx_arbiter.compare import Verdict, compare_runs, compare_with_arbiter
+from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.decisions import decide
-from vgg16_parity.records import CaseVerdict, Decision, LayerVerdict
+from vgg16_parity.records import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_parity.runtimes.process import Job
+from vgg16_spec.logits import top
 
 Taps = Mapping[str, NDArray[Any]]
+
+
+class Run(NamedTuple):
+    """A finished job and the numeric mode that it computed in."""
+
+    job: Job
+    mode: Mode
 
 
 def judge_cases(
     expectations: Sequence[ArbiterCase], mode: Mode, job: Job
 ) -> tuple[CaseVerdict, ...]:
-    """Judge a worker's results of every case.
-
-    Args:
-        expectations: the arbiter's answers for each case, in the order of the job's cases.
-        mode: the numeric mode that the runtime computed in.
-        job: the job that left the results.
-    """
+    """Judge a worker's results of every case by the arbiter's answers."""
     verdicts = []
-    for expectation, folder in zip(expectations, job.cases, strict=True):
+    for expectation in expectations:
+        folder = str(expectation.folder)
         taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
         if not expectation.case.finite:
             verdicts.append(judge_not_finite(expectation, taps))
@@ -49,48 +58,87 @@ def judge_case(
     *,
     taps_optional: bool = False,
 ) -> CaseVerdict:
-    """Judge a runtime's taps and, if there are any, its local layer outputs.
+    """Judge a runtime's taps, by name, in the order of the arbiter's.
 
-    Args:
-        expectation: the arbiter's answers; its taps are judged in their order.
-        mode: the numeric mode that the runtime computed in.
-        taps: the runtime's taps by name.
-        layers: each layer's output given the arbiter's input, by name; may be empty.
-        taps_optional: whether taps other than the logits may be missing.
+    ``layers`` has each layer's output given the arbiter's input, or nothing. With
+    ``taps_optional``, a runtime need not have every tap.
     """
-    name = expectation.case.name
+    case = expectation.case
     if beyond := expectation.beyond(mode):
         message = f"{beyond}: not compared"
-        if expectation.case.extreme:
-            return CaseVerdict(case=name, layers=(), decisions=(), notes=(message,))
-        return CaseVerdict(case=name, layers=(), decisions=(), reason=message)
+        reason, notes = ("", (message,)) if case.extreme else (message, ())
+        return CaseVerdict(case.name, (), (), reason, notes)
     verdicts: list[LayerVerdict] = []
+    decisions: tuple[Decision, ...] = ()
     for tap in expectation.relus:
-        if taps_optional and tap not in taps:
+        observed = taps.get(tap)
+        if observed is None and taps_optional:
             continue
         expected = expectation.tap(tap, mode)
-        accumulated = _verdict(taps.get(tap), expected, expected.accumulated)
-        local = _verdict(layers.get(tap), expected, expected.local) if layers else None
-        verdicts.append(LayerVerdict(tap=tap, accumulated=accumulated, local=local))
-    reasons = [] if verdicts else ["nothing was compared"]
+        compare = partial(
+            compare_with_arbiter, preactivation=expected.preactivation, relu=expected.relu
+        )
+        accumulated = compare(observed, deviation=expected.accumulated)
+        local = compare(layers.get(tap), deviation=expected.local) if layers else None
+        verdicts.append(LayerVerdict(tap, accumulated, local))
+        if tap == expectation.last and math.isfinite(accumulated.max_error):
+            decisions = decide(taps[tap], expected.preactivation, expected.accumulated)
+
+    def images(outcome: str) -> str:
+        chosen = (decision.outcome == outcome for decision in decisions)
+        return ", ".join(compress(case.labels, chosen))
+
+    reasons = []
     if unknown := [tap for tap in (*taps, *layers) if tap not in expectation.relus]:
-        reasons.insert(0, f"no layer is called {', '.join(unknown)}")
-    decisions: tuple[Decision, ...] = ()
-    last = expectation.last
-    if verdicts and verdicts[-1].tap == last and math.isfinite(verdicts[-1].accumulated.max_error):
-        expected = expectation.tap(last, mode)
-        decisions = decide(taps[last], expected.preactivation, expected.accumulated)
-    flipped, inside = (_images(expectation, decisions, kind) for kind in ("flipped", "inside"))
-    if flipped:
+        reasons.append(f"no layer is called {', '.join(unknown)}")
+    if not verdicts:
+        reasons.append("nothing was compared")
+    if flipped := images("flipped"):
         reasons.append(f"top classes differ by more than rounding allows: {flipped}")
+    inside = images("inside")
     note = f"top classes changed places within the allowed error: {inside}"
     return CaseVerdict(
-        case=name,
-        layers=tuple(verdicts),
-        decisions=decisions,
-        reason="; ".join(reasons),
-        notes=(note,) if inside else (),
+        case.name, tuple(verdicts), decisions, "; ".join(reasons), (note,) if inside else ()
     )
+
+
+def decide(
+    logits: NDArray[Any],
+    arbiter: NDArray[np.float64],
+    deviation: NDArray[np.floating[Any]],
+) -> tuple[Decision, ...]:
+    """Compare the top classes of each image; all arrays are (N, classes).
+
+    Z decides how many predicted standard deviations an error may move a logit.
+    """
+    decisions = []
+    # Sorting negates logits, which would wrap unsigned numbers around.
+    for ours, theirs, predicted in zip(logits.astype(np.float64), arbiter, deviation, strict=True):
+        first, wanted = (top(each[np.newaxis], 5)[0].tolist() for each in (ours, theirs))
+        allowed = LIMITS.deviations.limit * predicted.astype(np.float64)
+        swaps = [
+            (lost, gained)
+            for count in (1, 5)
+            for lost in set(wanted[:count]) - set(first[:count])
+            for gained in set(first[:count]) - set(wanted[:count])
+        ]
+        beyond_rounding = any(
+            theirs[lost] - theirs[gained] > allowed[lost] + allowed[gained]
+            for lost, gained in swaps
+        )
+        ordered = np.sort(theirs)[::-1]
+        decisions.append(
+            Decision(
+                top1=first[0],
+                arbiter_top1=wanted[0],
+                top5=tuple(first),
+                arbiter_top5=tuple(wanted),
+                margin=float(ordered[0] - ordered[1]) if len(ordered) > 1 else math.inf,
+                largest_error=float(np.abs(ours - theirs).max()),
+                outcome="flipped" if beyond_rounding else "inside" if swaps else "agrees",
+            )
+        )
+    return tuple(decisions)
 
 
 def judge_not_finite(expectation: ArbiterCase, taps: Taps) -> CaseVerdict:
@@ -100,38 +148,59 @@ def judge_not_finite(expectation: ArbiterCase, taps: Taps) -> CaseVerdict:
     the maximum of NaN and a number is the number), so a value that disappears is noted and never
     fails the run.
     """
-    arbiter = {tap: expectation.preactivation(tap) for tap in expectation.relus}
-    wrong = [tap for tap in arbiter if tap in taps and taps[tap].shape != arbiter[tap].shape]
-    wrong += [tap for tap in taps if tap not in arbiter]
-    reason = f"no outputs of the network's shape: {', '.join(wrong)}" if wrong else ""
-    notes = []
-    for index, label in enumerate(() if wrong else expectation.case.labels):
-        lost = [
-            tap
-            for tap in arbiter
-            if tap in taps
-            and not np.isfinite(arbiter[tap][index]).all()
-            and np.isfinite(taps[tap][index]).all()
-        ]
-        if lost:
-            end = ", the logits are finite" if lost[-1] == expectation.last else ""
-            notes.append(f"{label}: disappears at {lost[0]}{end}")
-    return CaseVerdict(
-        case=expectation.case.name, layers=(), decisions=(), reason=reason, notes=tuple(notes)
+    wrong: list[str] = []
+    lost: dict[str, list[str]] = {label: [] for label in expectation.case.labels}
+    for tap in expectation.relus:
+        if tap not in taps:
+            continue
+        observed, arbiter = taps[tap], expectation.preactivation(tap)
+        if observed.shape != arbiter.shape:
+            wrong.append(tap)
+            continue
+        for label, ours, theirs in zip(lost, observed, arbiter, strict=True):
+            if np.isfinite(ours).all() and not np.isfinite(theirs).all():
+                lost[label].append(tap)
+    if wrong := [*wrong, *(tap for tap in taps if tap not in expectation.relus)]:
+        reason = f"no outputs of the network's shape: {', '.join(wrong)}"
+        return CaseVerdict(expectation.case.name, (), (), reason)
+    ends = {expectation.last: ", the logits are finite"}
+    notes = tuple(
+        f"{label}: disappears at {where[0]}{ends.get(where[-1], '')}"
+        for label, where in lost.items()
+        if where
     )
+    return CaseVerdict(expectation.case.name, (), (), notes=notes)
 
 
-def _images(expectation: ArbiterCase, decisions: Sequence[Decision], outcome: str) -> str:
-    """The labels of the images with an outcome."""
-    labels = zip(expectation.case.labels, decisions, strict=True) if decisions else ()
-    return ", ".join(label for label, decision in labels if decision.outcome == outcome)
+def compare_with_cpu(
+    gpu: Run, cpu: Run, expectations: Sequence[ArbiterCase]
+) -> tuple[BesideCpu, ...]:
+    """Compare a run on the GPU with the CPU's, in every case within range of both modes.
+
+    A case with values that are not finite is left out, and so is a tap that only one run has.
+    """
+    cases = []
+    for expectation in expectations:
+        if not expectation.case.finite or any(expectation.beyond(run.mode) for run in (gpu, cpu)):
+            continue
+        layers = []
+        for tap in expectation.relus:
+            accumulated, local = (
+                _difference(gpu, cpu, expectation, tap, kind) for kind in ("accumulated", "local")
+            )
+            if accumulated is not None:
+                layers.append(LayerVerdict(tap, accumulated, local))
+        cases.append(BesideCpu(expectation.case.name, tuple(layers)))
+    return tuple(cases)
 
 
-def _verdict(
-    observed: NDArray[Any] | None, expected: ArbiterTap, deviation: NDArray[np.float32]
-) -> Verdict:
-    if observed is None:
-        return compare.MISSING
-    return compare.compare_with_arbiter(
-        observed, expected.preactivation, deviation, relu=expected.relu
-    )
+def _difference(
+    gpu: Run, cpu: Run, expectation: ArbiterCase, tap: str, kind: Literal["accumulated", "local"]
+) -> Verdict | None:
+    folder = str(expectation.folder)
+    ours, theirs = (run.job.result(folder, kind).get(tap) for run in (gpu, cpu))
+    if ours is None or theirs is None:
+        return None
+    both = [expectation.tap(tap, run.mode) for run in (gpu, cpu)]
+    deviation = np.hypot(*(getattr(each, kind) for each in both))
+    return compare_runs(ours, theirs, both[0].preactivation, deviation, relu=both[0].relu)

@@ -1,13 +1,22 @@
-"""From verdicts to what is wrong first, and to the row of the report, which is made here only."""
+"""From verdicts to what is wrong first, and to a row's status."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from onnx_arbiter.compare import Verdict
-from vgg16_parity.records import BesideCpu, CaseVerdict, GradientVerdict, Row, Status
-from vgg16_parity.runtimes.process import Record
+from vgg16_parity.records import GradientVerdict, Kind, Row, Status, iter_verdicts
+
+# What to look for first, and what to call it.
+_WRONG_GRADIENTS: Final = (
+    {"gradient": "the gradient of {}"},
+    {
+        "velocity": "the velocity of {} after a step of SGD",
+        "parameter": "the value of {} after a step of SGD",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -25,92 +34,54 @@ class Finding:
     status: Status = "broken"
 
 
-def to_row(
-    runtime: str,
-    lane: str,
-    mode: str,
-    *,
-    device: str = "",
-    cases: Sequence[CaseVerdict] = (),
-    record: Record | None = None,
-    gradients: Sequence[GradientVerdict] = (),
-    finding: Finding | None = None,
-    beside_cpu: Sequence[BesideCpu] = (),
-    cpu_holds: bool = True,
-) -> Row:
-    """The row of one run; its reason is what was found first.
+def conclude(row: Row, finding: Finding | None = None, *, cpu_holds: bool = True) -> Row:
+    """The row with its status and its reason, which is what was found first.
 
-    Args:
-        runtime: the runtime's name.
-        lane: the lane's name.
-        mode: the numeric mode's name; empty if the device has no such lane.
-        device: where it ran or was to run; empty if unknown.
-        cases: one verdict per case; what they find comes first.
-        record: the worker's record.
-        gradients: one verdict per tensor.
-        finding: why the run did not start or end, or what is wrong with its gradients.
-        beside_cpu: the comparison with the same run on the CPU; what it finds comes last.
-        cpu_holds: whether that run holds; if not, the GPU is not blamed for the difference.
+    Wrong cases come first, then ``finding``: why the run did not start or end, or what is wrong
+    with its gradients. A difference from the CPU comes last, and only if the same run holds there.
     """
-    found = (wrong_layer(cases), finding, wrong_on_gpu(beside_cpu) if cpu_holds else None)
-    first = next((each for each in found if each is not None), Finding("", status="holds"))
-    return Row(
-        runtime=runtime,
-        lane=lane,
-        mode=mode,
-        status=first.status,
-        reason=first.reason,
-        first_wrong=first.first_wrong,
-        cases=tuple(cases),
-        record=record,
-        gradients=tuple(gradients),
-        device=device,
-        beside_cpu=tuple(beside_cpu),
-    )
+    found = _wrong_layer(row) or finding or (_wrong_on_gpu(row) if cpu_holds else None)
+    return replace(row, **vars(found or Finding("", status="holds")))
 
 
-def wrong_layer(cases: Sequence[CaseVerdict]) -> Finding | None:
+def _wrong_layer(row: Row) -> Finding | None:
     """The first layer that is wrong locally; if none is, the first wrong tap."""
-    if local := _first_failure(cases, "local"):
-        tap, reason = local
+    if failed := _first_failure(row, "local"):
+        tap, reason = failed
         return Finding(f"{tap}, given the arbiter's input: {reason}", tap)
-    if accumulated := _first_failure(cases, "accumulated"):
-        tap, reason = accumulated
-        compared = any(layer.local is not None for case in cases for layer in case.layers)
-        right = ", though every layer is right given the arbiter's input" if compared else ""
+    if failed := _first_failure(row, "accumulated"):
+        tap, reason = failed
+        alone = any(iter_verdicts(row, "local"))
+        right = ", though every layer is right given the arbiter's input" if alone else ""
         return Finding(f"from {tap} on: {reason}{right}", tap)
-    reasons = [f"{case.case}: {case.reason}" for case in cases if case.reason]
+    reasons = [f"{case.case}: {case.reason}" for case in row.cases if case.reason]
     return Finding("; ".join(reasons)) if reasons else None
 
 
-def wrong_on_gpu(cases: Sequence[BesideCpu]) -> Finding | None:
+def _wrong_on_gpu(row: Row) -> Finding | None:
     """The first layer where the GPU differs too much from the CPU."""
-    failure = _first_failure(cases, "local") or _first_failure(cases, "accumulated")
-    return failure and Finding(f"{failure[0]} beside the CPU's: {failure[1]}", failure[0])
+    failed = _first_failure(row, "alone beside cpu") or _first_failure(row, "beside cpu")
+    return failed and Finding(f"{failed[0]} beside the CPU's: {failed[1]}", failed[0])
 
 
 def wrong_gradient(verdicts: Sequence[GradientVerdict]) -> Finding | None:
     """The first wrong gradient, from the logits down; if none is wrong, the first wrong step."""
-    for verdict in verdicts:
-        if not verdict.gradient.passed:
-            reason = f"the gradient of {verdict.tensor}: {verdict.gradient.reason}"
-            return Finding(reason, verdict.tensor)
-    for verdict in verdicts:
-        for what, updated in (("velocity", verdict.velocity), ("value", verdict.parameter)):
-            if updated is not None and not updated.passed:
-                after = f"the {what} of {verdict.tensor} after a step of SGD"
-                return Finding(f"{after}: {updated.reason}", verdict.tensor)
+    for wording in _WRONG_GRADIENTS:
+        for compared in verdicts:
+            for kind, what in wording.items():
+                verdict: Verdict | None = getattr(compared, kind)
+                if verdict is not None and not verdict.passed:
+                    reason = f"{what.format(compared.tensor)}: {verdict.reason}"
+                    return Finding(reason, compared.tensor)
     return None
 
 
-def _first_failure(
-    cases: Sequence[CaseVerdict] | Sequence[BesideCpu], kind: str
-) -> tuple[str, str] | None:
+def _first_failure(row: Row, kind: Kind) -> tuple[str, str] | None:
     """The first tap, in the network's order, that failed in any case; and why."""
-    for tap in dict.fromkeys(layer.tap for case in cases for layer in case.layers):
-        for case in cases:
-            for layer in case.layers:
-                verdict: Verdict | None = getattr(layer, kind)
-                if layer.tap == tap and verdict is not None and not verdict.passed:
-                    return tap, f"{case.case}: {verdict.reason}"
-    return None
+    found = list(iter_verdicts(row, kind))
+    order = list(dict.fromkeys(tap for _, tap, _ in found))
+    failed = [each for each in found if not each[2].passed]
+    if not failed:
+        return None
+    case, tap, verdict = min(failed, key=lambda each: order.index(each[1]))
+    return tap, f"{case}: {verdict.reason}"

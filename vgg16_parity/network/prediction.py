@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.error_model import ErrorVariance, Float32, Float64, squares_of
+from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.network import reference
-from vgg16_parity.network.reference import EvaluatedLayer
-from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling
 from vgg16_spec.checkpoint import Checkpoint
 
 
@@ -31,15 +29,8 @@ def expect(
 ) -> ArbiterCase:
     """Run the arbiter on a case and write its answers into a new folder.
 
-    Args:
-        checkpoint: with its classifier.
-        case: the images.
-        modes: the numeric modes to predict errors for.
-        folder: created here.
-        logits_only: write the last tap only.
-
-    Raises:
-        ValueError: the network does not take images of this size.
+    With ``logits_only``, write the last tap alone. Raises ``ValueError`` if the network does not
+    take images of this size.
     """
     only = checkpoint.configuration.taps[-1] if logits_only else ""
     # The comparison reports values that are not finite and variances that overflow.
@@ -62,33 +53,7 @@ def predict(
     Raises:
         ValueError: the network does not take images of this size.
     """
-    errors = [ErrorVariance(mode, images) for mode in modes]
-    previous: EvaluatedLayer | None = None
-    for evaluated in reference.walk(checkpoint, images):
-        match evaluated.layer:
-            case Convolution() | Dense():
-                if previous is not None and previous.relu:
-                    for error in errors:
-                        error.rectify(previous.preactivation)
-                _multiply(errors, evaluated, checkpoint)
-            case MaxPooling():
-                assert previous is not None
-                candidates = reference.windows(previous.preactivation)
-                for error in errors:
-                    error.move(reference.windows)
-                    error.maximum(candidates, evaluated.preactivation)
-            case Flatten():
-                for error in errors:
-                    error.move(reference.flatten)
-        previous = evaluated
-        if evaluated.layer.name in checkpoint.configuration.taps:
-            yield Prediction(
-                evaluated.layer.name,
-                evaluated.preactivation,
-                evaluated.relu,
-                {error.mode.name: error.accumulated_deviation() for error in errors},
-                {error.mode.name: error.local_deviation() for error in errors},
-            )
+    return reference.walk(checkpoint, images, modes)
 
 
 def predict_logits(
@@ -116,21 +81,3 @@ def through_softmax(
     rounding = mode.unit_variance * (np.square(below) + 3)
     result: Float64 = probabilities * np.sqrt(own + others + rounding)
     return result
-
-
-def _multiply(
-    errors: Sequence[ErrorVariance], evaluated: EvaluatedLayer, checkpoint: Checkpoint
-) -> None:
-    """Pass the errors of all modes through a layer with weights."""
-    layer, preactivation = evaluated.layer, evaluated.preactivation
-    assert isinstance(layer, Convolution | Dense)
-    weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-    # One product for all modes, so that the weights are squared once.
-    inputs = [squares_of(evaluated.inputs), *(error.accumulated for error in errors)]
-    products = reference.multiply(layer, weight, np.concatenate(inputs), squared=True)
-    squares, *carried = np.split(products, len(inputs))
-    for error, variance in zip(errors, carried, strict=True):
-        error.multiply(preactivation, squares, variance, weight[0].size)
-        if error.bias is not None:
-            mean = reference.multiply(layer, weight, error.bias.accumulated)
-            error.bias.multiply(preactivation - reference.for_channels(bias, preactivation), mean)

@@ -1,4 +1,4 @@
-"""The arbiter's forward pass: VGG16 in float64 with NumPy.
+"""The arbiter's forward pass: VGG16 in float64 with NumPy, and the errors that go through it.
 
 It walks ``vgg16_spec/architecture.py`` and shares no code with ``keras_impl`` or ``torch_impl``, so
 it can judge either framework without the other. A convolution is the sum of one matrix product for
@@ -8,22 +8,21 @@ in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from onnx_arbiter.activation import activate
-from onnx_arbiter.error_model import Float64
+from onnx_arbiter.error_model import ErrorVariance, Float64, activate, squares_of
+from onnx_arbiter.expectations import Prediction
+from onnx_arbiter.numeric_modes import Mode
 from vgg16_spec.architecture import (
     POOLING_SIZE,
     Convolution,
     Dense,
     Flatten,
-    Layer,
     MaxPooling,
     WeightedLayer,
 )
@@ -35,71 +34,77 @@ _Real = TypeVar("_Real", np.float32, np.float64)
 _ROWS: Final = 256
 
 
-@dataclass(frozen=True)
-class EvaluatedLayer:
-    """A layer with its input and output; maps (N, C, H, W), vectors (N, features), all float64.
+def walk(
+    checkpoint: Checkpoint, images: NDArray[np.floating[Any]], modes: Sequence[Mode] = ()
+) -> Iterator[Prediction]:
+    """Evaluate the network on preprocessed images, (N, 3, H, W), tap by tap, and predict errors.
 
-    Attributes:
-        layer: the layer.
-        inputs: its input.
-        preactivation: its output before the ReLU. Pooling and flattening are applied to
-            pre-activations, so that every tap has them: a maximum and a ReLU commute.
-        relu: whether a ReLU follows ``preactivation``.
-    """
-
-    layer: Layer
-    inputs: Float64
-    preactivation: Float64
-    relu: bool
-
-
-def walk(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> Iterator[EvaluatedLayer]:
-    """Evaluate every layer in order.
-
-    Args:
-        checkpoint: the weights and the network's configuration.
-        images: (N, 3, H, W), preprocessed.
-
-    Raises:
-        ValueError: the network does not take images of this size.
+    Pooling and flattening are applied to pre-activations, so that every tap has them: a maximum and
+    a ReLU commute. Raises ``ValueError`` if the network does not take images of this size.
     """
     configuration = checkpoint.configuration
     configuration.check_input(images.shape[1:])
-    preactivation, relu = images.astype(np.float64), False
+    errors = [ErrorVariance(mode, images) for mode in modes]
+    values, relu = images.astype(np.float64), False
     for layer in configuration.layers:
-        inputs = activate(preactivation, relu)
         match layer:
             case Convolution() | Dense():
-                weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-                preactivation = multiply(layer, weight, inputs)
-                preactivation += for_channels(bias.astype(np.float64), preactivation)
-                relu = isinstance(layer, Convolution) or layer.relu
+                if relu:
+                    for error in errors:
+                        error.rectify(values)
+                values = _weighted(checkpoint, layer, activate(values, relu), errors)
+                relu = layer.relu
             case MaxPooling():
-                preactivation = windows(preactivation).max(axis=-1)
+                candidates = windows(values)
+                values = candidates.max(axis=-1)
+                for error in errors:
+                    error.move(windows)
+                    error.maximum(candidates, values)
             case Flatten():
-                preactivation = flatten(preactivation)
-        yield EvaluatedLayer(layer, inputs, preactivation, relu)
+                values = flatten(values)
+                for error in errors:
+                    error.move(flatten)
+                continue  # no tap
+        yield Prediction(
+            layer.name,
+            values,
+            relu,
+            {error.mode.name: error.accumulated_deviation() for error in errors},
+            {error.mode.name: error.local_deviation() for error in errors},
+        )
 
 
 def run_with_taps(checkpoint: Checkpoint, images: NDArray[np.floating[Any]]) -> dict[str, Float64]:
     """Every tap by name, in order; the last tap, ``predictions``, holds the logits.
 
-    Args:
-        checkpoint: the weights and the network's configuration.
-        images: (N, 3, H, W), preprocessed.
-
-    Returns:
-        Maps (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes), all float64.
-
-    Raises:
-        ValueError: the network does not take images of this size.
+    Maps are (N, C, H, W), fc1 and fc2 (N, units), predictions (N, classes), all float64. The rest
+    is as in `walk`.
     """
-    taps = checkpoint.configuration.taps
-    return {
-        each.layer.name: activate(each.preactivation, each.relu)
-        for each in walk(checkpoint, images)
-        if each.layer.name in taps
-    }
+    return {tap.tap: tap.values for tap in walk(checkpoint, images)}
+
+
+def _weighted(
+    checkpoint: Checkpoint,
+    layer: WeightedLayer,
+    inputs: Float64,
+    errors: Sequence[ErrorVariance],
+) -> Float64:
+    """A layer's pre-activation; passes the errors of all modes through the layer."""
+    weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+    preactivation = multiply(layer, weight, inputs)
+    preactivation += for_channels(bias.astype(np.float64), preactivation)
+    if not errors:
+        return preactivation
+    # One product for all modes, so that the weights are squared once.
+    variances = [squares_of(inputs), *(error.accumulated for error in errors)]
+    products = multiply(layer, weight, np.concatenate(variances), squared=True)
+    squares, *carried = np.split(products, len(variances))
+    for error, variance in zip(errors, carried, strict=True):
+        error.multiply(preactivation, squares, variance, weight[0].size)
+        if error.bias is not None:
+            mean = multiply(layer, weight, error.bias)
+            error.truncate(preactivation - for_channels(bias, preactivation), mean)
+    return preactivation
 
 
 def multiply(
@@ -111,14 +116,8 @@ def multiply(
 ) -> NDArray[_Real]:
     """Apply a layer's weights without the bias, in the type of the inputs.
 
-    Args:
-        layer: the layer.
-        weight: (out, in, kernel height, kernel width) or (out, in).
-        inputs: (N, in, H, W) or (N, in).
-        squared: square every weight first, which propagates variances.
-
-    Returns:
-        (N, out, H, W) or (N, out).
+    (N, in, H, W) or (N, in) -> (N, out, H, W) or (N, out); the weight is in canonical layout.
+    Squaring it first propagates variances.
     """
     kind = inputs.dtype.type
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from onnx_arbiter import compare
+from onnx_arbiter.compare import compare_runs
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import both, report, row
 from vgg16_parity import run
@@ -93,12 +93,12 @@ def test_a_gpu_that_differs_is_found_at_its_layer(
 
 def move_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add 1 to every value of the GPU before it is compared with the CPU's."""
-    real = compare.compare_runs
+    real = compare_runs
 
     def moved(ours: Any, theirs: Any, *others: Any, **options: Any) -> Any:
         return real(ours + 1, theirs, *others, **options)
 
-    monkeypatch.setattr(compare, "compare_runs", moved)
+    monkeypatch.setattr(layers, "compare_runs", moved)
 
 
 def test_two_that_hold_and_differ_by_too_much_are_broken(

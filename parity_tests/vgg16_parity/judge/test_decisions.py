@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.limits import LIMITS
-from vgg16_parity.judge.decisions import decide
+from vgg16_parity.judge.layers import decide
 
 Z = LIMITS.deviations.limit
 

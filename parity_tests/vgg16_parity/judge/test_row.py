@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from onnx_arbiter.compare import Verdict, refused
-from vgg16_parity.judge.row import Finding, to_row, wrong_gradient
+from vgg16_parity.judge.row import Finding, conclude, wrong_gradient
 from vgg16_parity.records import BesideCpu, CaseVerdict, GradientVerdict, LayerVerdict, Row
 from vgg16_parity.runtimes.process import Record
 
@@ -16,8 +16,9 @@ WRONG = refused("too far")
 RECORD = Record(seconds={"run": 1.0}, peak_bytes=5)
 
 
-def row(**parts: Any) -> Row:
-    return to_row("torch", "strict", "float32", device="cuda", record=RECORD, **parts)
+def row(finding: Finding | None = None, *, cpu_holds: bool = True, **parts: Any) -> Row:
+    made = Row("torch", "strict", "float32", "holds", device="cuda", record=RECORD, **parts)
+    return conclude(made, finding, cpu_holds=cpu_holds)
 
 
 def case(name: str, *layers: tuple[str, Verdict, Verdict | None], reason: str = "") -> CaseVerdict:
@@ -81,18 +82,18 @@ def test_what_was_found_first_is_the_reason() -> None:
     failed, wrong = Finding("gradients: killed", status="failed"), wrong_gradient(gradients)
     for made, expected in (
         (row(finding=Finding("no GPU", status="not run")), ("not run", "no GPU", "")),
-        (row(cases=[broken], finding=failed), ("broken", f"conv, {GIVEN}: a: too far", "conv")),
+        (row(cases=(broken,), finding=failed), ("broken", f"conv, {GIVEN}: a: too far", "conv")),
         # A worker that died fails a run that held so far.
-        (row(cases=[HOLDS], finding=failed), ("failed", "gradients: killed", "")),
+        (row(cases=(HOLDS,), finding=failed), ("failed", "gradients: killed", "")),
         (
-            row(cases=[HOLDS], gradients=gradients, finding=wrong, beside_cpu=DIFFERS),
+            row(cases=(HOLDS,), gradients=gradients, finding=wrong, beside_cpu=DIFFERS),
             ("broken", "the gradient of fc.bias: too far", "fc.bias"),
         ),
         (
-            row(cases=[HOLDS], beside_cpu=DIFFERS),
+            row(cases=(HOLDS,), beside_cpu=DIFFERS),
             ("broken", "fc beside the CPU's: pictures: too far", "fc"),
         ),
-        (row(cases=[HOLDS], beside_cpu=DIFFERS, cpu_holds=False), ("holds", "", "")),
+        (row(cases=(HOLDS,), beside_cpu=DIFFERS, cpu_holds=False), ("holds", "", "")),
     ):
         assert (made.status, made.reason, made.first_wrong) == expected
         assert made.gradients == (gradients if "fc.bias" in made.first_wrong else ())

@@ -10,7 +10,7 @@ from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
 from parity_tests.support.helpers import Batch, assert_taps_hold
 from parity_tests.support.tolerances import FLOAT32_TAPS, MODEL_FIT, ONE_TERM
-from vgg16_parity.network import prediction, reference
+from vgg16_parity.network import reference
 from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
 from vgg16_spec.architecture import MaxPooling, configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
@@ -53,7 +53,7 @@ def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
             )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "ErrorVariance", Noise)
+        patch.setattr(reference, "ErrorVariance", Noise)
         predicted = list(predict(tiny, images))
     # Further on, errors of neighbours are no longer independent, which the model takes them for.
     for tap in predicted[:2]:

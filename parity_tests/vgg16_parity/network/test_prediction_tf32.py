@@ -59,15 +59,19 @@ def test_tf32_predicts_what_the_operands_of_a_single_layer_do(
     tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
 ) -> None:
     images = batch(tiny)
-    local = {}
-    for evaluated in reference.walk(tiny, images):
-        layer = evaluated.layer
-        if isinstance(layer, Convolution | Dense):
+    layers = {layer.name: layer for layer in tiny.configuration.weighted_layers}
+    local: dict[str, np.ndarray] = {}
+    inputs: np.ndarray = images
+    for tap in reference.walk(tiny, images):
+        if (layer := layers.get(tap.tap)) is not None:
             weight, bias = (tiny[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-            given = rounded(evaluated.inputs.astype(np.float32))
+            given = rounded(inputs.astype(np.float32))
+            if isinstance(layer, Dense):
+                given = reference.flatten(given)
             outputs = reference.multiply(layer, rounded(weight), given)
             outputs += reference.for_channels(bias, outputs)
-            local[layer.name] = np.maximum(outputs, 0) if evaluated.relu else outputs
+            local[layer.name] = np.maximum(outputs, 0) if tap.relu else outputs
+        inputs = tap.values
     weighted = [tap for tap in predict(tiny, images, [mode]) if tap.tap in local]
     assert len(weighted) == len(tiny.configuration.taps) - 5
     for ratio in ratios(weighted, local, mode, "local"):

@@ -19,14 +19,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.compare import MISSING
+from onnx_arbiter.compare import MISSING, refusal
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.expectations import ArbiterCase
-from onnx_arbiter.limits import Tolerance
+from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import reference
-from vgg16_spec.architecture import Configuration, Convolution, MaxPooling
+from vgg16_spec.architecture import POOLING_SIZE, Configuration, MaxPooling
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -61,21 +61,27 @@ class ActivationPattern:
         winners = self.winners(tap)
         return lambda maps: _taken(maps, winners)
 
+    def unpooling(self, tap: str) -> Callable[[Float64], Float64]:
+        """A function that gives each value to its window's winner, and zero to the others.
 
-def arbiter_pattern(configuration: Configuration, expectation: ArbiterCase) -> ActivationPattern:
-    """The arbiter's own activation pattern."""
-    return ActivationPattern(
-        {tap: expectation.preactivation(tap) for tap in rectified(configuration)}
-    )
+        (N, C, H // 2, W // 2) -> (N, C, H, W)
+        """
+        winners, shape = self.winners(tap), self.taps[tap].shape
+
+        def unpooled(maps: Float64) -> Float64:
+            whole = np.zeros(shape)
+            views = reference.window_views(whole)
+            windows = np.zeros((*maps.shape, POOLING_SIZE**2))
+            np.put_along_axis(windows, winners, maps[..., np.newaxis], axis=-1)
+            views[...] = windows.reshape(views.shape)
+            return whole
+
+        return unpooled
 
 
 def rectified(configuration: Configuration) -> list[str]:
     """The names of the layers with a ReLU, in order."""
-    return [
-        layer.name
-        for layer in configuration.weighted_layers
-        if isinstance(layer, Convolution) or layer.relu
-    ]
+    return [layer.name for layer in configuration.weighted_layers if layer.relu]
 
 
 def first_unexplained_flip(
@@ -83,17 +89,12 @@ def first_unexplained_flip(
     configuration: Configuration,
     expectation: ArbiterCase,
     mode: Mode,
-    limit: Tolerance,
 ) -> Finding | None:
     """The first layer where rounding does not explain a runtime's activation pattern.
 
-    Args:
-        pattern: the runtime's.
-        configuration: the network.
-        expectation: the arbiter's taps with their predicted errors.
-        mode: the numeric mode that the runtime computed in.
-        limit: Z, how many predicted standard deviations the arbiter may be from the kink.
+    Z decides how many predicted standard deviations the arbiter may be from the kink.
     """
+    limit = LIMITS.deviations.limit
     pools = {
         read.name: layer.name
         for read, layer in pairwise(configuration.layers)
@@ -106,24 +107,19 @@ def first_unexplained_flip(
         if tap not in pattern.taps:
             return Finding(f"{tap}: {MISSING.reason}", tap)
         expected = expectation.tap(tap, mode)
-        preactivation, shape = expected.preactivation, pattern.taps[tap].shape
-        if shape != preactivation.shape:
-            reason = f"{tap}: its shape is {shape}, the arbiter's is {preactivation.shape}"
-            return Finding(reason, tap)
-        if not np.isfinite(pattern.taps[tap]).all():
-            return Finding(f"{tap}: not all of its values are finite", tap)
-        deviation = expected.accumulated.astype(np.float64)
+        preactivation, deviation = expected.preactivation, expected.accumulated.astype(np.float64)
+        if reason := refusal(pattern.taps[tap], preactivation.shape):
+            return Finding(f"{tap}: {reason}", tap)
         other_side = pattern.passed(tap) != (preactivation > 0)
         distances = {tap: np.where(other_side, np.abs(preactivation) / deviation, 0.0)}
         if tap in pools:
             distances[pools[tap]] = _pool_distances(pattern, tap, preactivation, deviation)
         for name, found in distances.items():
-            if count := int(np.count_nonzero(found > limit.limit)):
+            if count := int(np.count_nonzero(found > limit)):
                 kind = "ReLUs" if name == tap else "windows"
                 reason = (
-                    f"{name}: {count} {kind} went another way than the arbiter, the clearest where "
-                    f"it is {found.max():.3g} predicted standard deviations from the kink "
-                    f"(limit {limit.limit:g})"
+                    f"{name}: {count} {kind} differ from the arbiter's, up to {found.max():.3g} "
+                    f"predicted standard deviations from the kink (limit {limit:g})"
                 )
                 return Finding(reason, name)
     return None

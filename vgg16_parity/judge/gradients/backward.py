@@ -23,9 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from operator import methodcaller
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -37,15 +36,7 @@ from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern
 from vgg16_parity.network import reference
 from vgg16_parity.network.sgd_step import Labels
-from vgg16_spec.architecture import (
-    POOLING_SIZE,
-    Convolution,
-    Dense,
-    Flatten,
-    Layer,
-    MaxPooling,
-    WeightedLayer,
-)
+from vgg16_spec.architecture import Convolution, Dense, Flatten, Layer, MaxPooling, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
 
 # The name of the images' gradient, among the parameters' canonical names.
@@ -57,24 +48,15 @@ _ROWS: Final = 64
 _SOFTMAX_ROUNDINGS: Final = 6
 
 
-@dataclass(frozen=True)
-class Block:
-    """Rows of one gradient, along its first axis.
+class Block(NamedTuple):
+    """Rows of one gradient, along its first axis, in canonical layout; or all of it.
 
-    Attributes:
-        tensor: a parameter's canonical name, or ``IMAGES``.
-        start: the first row.
-        gradient: the rows in canonical layout; (N, 3, H, W) for the images.
+    ``tensor`` is a parameter's canonical name, or ``IMAGES``.
     """
 
     tensor: str
-    start: int
     gradient: ValueWithVariance
-
-    @property
-    def rows(self) -> slice:
-        """The rows' place in the whole tensor."""
-        return slice(self.start, self.start + len(self.gradient.values))
+    rows: slice = slice(0, None)
 
 
 def backward(
@@ -86,15 +68,9 @@ def backward(
 ) -> Iterator[Block]:
     """Gradients of the mean cross-entropy, from the logits down; bias before weight.
 
-    Args:
-        checkpoint: with its classifier.
-        expectation: the arbiter's forward pass on the images, with every tap.
-        mode: the numeric mode to predict errors for; it computes in float32.
-        pattern: the side to take at every kink.
-        labels: the class of each image, (N,).
-
-    Yields:
-        A dense layer's weight in blocks of rows, every other tensor whole. The images come last.
+    ``expectation`` has every tap of the arbiter's forward pass, ``pattern`` the side to take at
+    every kink; the mode computes in float32. A dense layer's weight comes in blocks of rows, every
+    other tensor whole, and the images last.
     """
     layers = checkpoint.configuration.layers
     forward = _Forward(layers, expectation, mode, pattern)
@@ -102,20 +78,17 @@ def backward(
     for index, layer in reversed(list(enumerate(layers))):
         match layer:
             case Convolution() | Dense():
-                if isinstance(layer, Convolution) or layer.relu:
+                if layer.relu:
                     delta = delta.moved(pattern.rectifier(layer.name))
-                yield Block(f"{layer.name}.bias", 0, _bias(delta, mode))
+                yield Block(f"{layer.name}.bias", _bias(delta, mode))
                 yield from _weight(layer, delta, forward.outputs(index - 1), mode)
                 delta = _below(layer, checkpoint[f"{layer.name}.weight"], delta, mode)
             case MaxPooling():
-                read = layers[index - 1].name
-                shape = expectation.preactivation(read).shape
-                winners = pattern.winners(read)
-                delta = delta.moved(partial(_unpooled, winners=winners, shape=shape))
+                delta = delta.moved(pattern.unpooling(layers[index - 1].name))
             case Flatten():
                 shape = expectation.preactivation(layers[index - 1].name).shape
                 delta = delta.moved(methodcaller("reshape", shape))
-    yield Block(IMAGES, 0, delta)
+    yield Block(IMAGES, delta)
 
 
 def loss_gradient(logits: ValueWithVariance, labels: Labels, mode: Mode) -> ValueWithVariance:
@@ -152,14 +125,13 @@ class _Forward:
         if index < 0:
             images = self.expectation.case.images.astype(np.float64)
             return ValueWithVariance(images, np.zeros_like(images))
-        layer = self.layers[index]
-        match layer:
+        match self.layers[index]:
             case MaxPooling():
                 read = self.layers[index - 1].name
                 return self.outputs(index - 1).moved(self.pattern.pooling(read))
             case Flatten():
                 return self.outputs(index - 1).moved(reference.flatten)
-            case _:
+            case layer:
                 return self.preactivation(layer.name).moved(self.pattern.rectifier(layer.name))
 
 
@@ -197,13 +169,13 @@ def _weight(
         variance = _correlate(layer, terms, read)
         variance += _correlate(layer, squares, inputs.variance)
         values = _correlate(layer, delta.values, inputs.values)
-        yield Block(name, 0, _sum(mode, values, length, variance))
+        yield Block(name, _sum(mode, values, length, variance))
         return
     for start in range(0, layer.out_features, _ROWS):
         rows = slice(start, start + _ROWS)
         variance = terms[:, rows].T @ read + squares[:, rows].T @ inputs.variance
         values = delta.values[:, rows].T @ inputs.values
-        yield Block(name, start, _sum(mode, values, length, variance))
+        yield Block(name, _sum(mode, values, length, variance), rows)
 
 
 def _correlate(layer: Convolution, delta: Float64, inputs: Float64) -> Float64:
@@ -231,13 +203,3 @@ def _below(
     values = reference.multiply(layer, turned, delta.values)
     terms = _terms(mode, delta, np.square(delta.values), length)
     return _sum(mode, values, length, reference.multiply(layer, turned, terms, squared=True))
-
-
-def _unpooled(maps: Float64, winners: NDArray[np.intp], shape: tuple[int, ...]) -> Float64:
-    """(N, C, H // 2, W // 2) -> (N, C, H, W): each value goes to its window's winner"""
-    windows = np.zeros((*maps.shape, POOLING_SIZE**2))
-    np.put_along_axis(windows, winners, maps[..., np.newaxis], axis=-1)
-    whole = np.zeros(shape)
-    views = reference.window_views(whole)
-    views[...] = windows.reshape(views.shape)
-    return whole

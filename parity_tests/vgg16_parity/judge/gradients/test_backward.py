@@ -13,7 +13,7 @@ from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.autograd import float64_gradients, float64_loss
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import FINITE_DIFFERENCES, FLOAT64
-from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern, arbiter_pattern
+from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern, rectified
 from vgg16_parity.judge.gradients.backward import IMAGES, backward
 from vgg16_parity.network import sgd_step
 from vgg16_parity.network.prediction import expect
@@ -32,15 +32,20 @@ def forward(checkpoint: Checkpoint, images: NDArray[np.float32], folder: Path) -
     return expect(checkpoint, Case("test", images, names), [FLOAT32], folder / "expected")
 
 
+def arbiter_pattern(checkpoint: Checkpoint, expectation: ArbiterCase) -> ActivationPattern:
+    taps = rectified(checkpoint.configuration)
+    return ActivationPattern({tap: expectation.preactivation(tap) for tap in taps})
+
+
 def gradients(
     checkpoint: Checkpoint, expectation: ArbiterCase, pattern: ActivationPattern | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """The arbiter's, every tensor put together from its blocks, in its order."""
-    taken = pattern or arbiter_pattern(checkpoint.configuration, expectation)
+    taken = pattern or arbiter_pattern(checkpoint, expectation)
     labels = sgd_step.labels(expectation)
     blocks: dict[str, list[NDArray[np.float64]]] = {}
     for block in backward(checkpoint, expectation, FLOAT32, taken, labels):
-        assert block.start == sum(map(len, blocks.get(block.tensor, [])))
+        assert block.rows.start == sum(map(len, blocks.get(block.tensor, [])))
         blocks.setdefault(block.tensor, []).append(block.gradient.values)
     return {name: np.concatenate(parts) for name, parts in blocks.items()}
 
@@ -114,7 +119,7 @@ def test_it_differentiates_along_the_given_pattern(tiny: Checkpoint, tmp_path: P
     images[1] *= -2
     expectation = forward(tiny, images, tmp_path)
     labels = sgd_step.labels(expectation)
-    own = arbiter_pattern(tiny.configuration, expectation)
+    own = arbiter_pattern(tiny, expectation)
     generator = np.random.default_rng(7)
     noisy = {
         tap: values * (1 + 1e-9 * generator.standard_normal(values.shape))

@@ -25,7 +25,7 @@ from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.limits import GRADIENT_LIMITS, STEP_LIMITS
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
-from vgg16_parity.judge.gradients.verdicts import Results, judge_gradients
+from vgg16_parity.judge.gradients.run import Results, judge_gradients
 from vgg16_parity.network import sgd_step
 from vgg16_parity.network.prediction import expect
 from vgg16_spec.checkpoint import Checkpoint
@@ -157,7 +157,7 @@ def test_dropout_that_is_on_is_another_activation_pattern(
     model = exchanged(model_of(tiny), "classifier.2", DropoutOn())
     first, reason = verdict_of(tiny, expectation, run(model=model))
     assert first == "fc2"
-    assert "ReLUs went another way than the arbiter" in reason
+    assert "ReLUs differ from the arbiter's" in reason
 
 
 def test_what_is_missing_unknown_or_misshapen_is_told(
