@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+import shutil
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from vgg16_parity.runtimes.requirements import Requirement
 from vgg16_spec import architecture
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.errors import BadInput, require_one_of
@@ -19,7 +20,7 @@ Kind = Literal["volumes", "table", "keras"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ENDINGS: Final = (".svg", ".png")
 
-__all__ = ["ENDINGS", "KINDS", "Kind", "check", "draw"]
+__all__ = ["ENDINGS", "KINDS", "Kind", "check", "draw", "missing"]
 
 
 def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = "volumes") -> Path:
@@ -46,14 +47,12 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
         return path
     from matplotlib import rc_context
 
-    from vgg16_parity.drawing import table, volumes
     from vgg16_parity.drawing.style import settings, write
+    from vgg16_parity.drawing.table import table
+    from vgg16_parity.drawing.volumes import volumes
 
     with rc_context(settings()):
-        if wanted == "volumes":
-            write(volumes.volumes(network), path, volumes.title(network))
-        else:
-            write(table.table(network), path, table.title(network))
+        write(volumes(network) if wanted == "volumes" else table(network), path)
     return path
 
 
@@ -69,15 +68,20 @@ def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[C
         ends = f"ends in {path.suffix}" if path.suffix else "has no ending"
         raise BadInput(path, ends, " or ".join(ENDINGS))
     check_writable(path)
-    if wanted == "keras":
-        from vgg16_parity.drawing import keras_graph
-
-        reason = keras_graph.missing()
-    else:
-        installed = find_spec("matplotlib") is not None
-        reason = (
-            "" if installed else 'matplotlib is not installed: pip install "vgg16-parity[draw]"'
-        )
-    if reason:
+    if reason := missing(wanted):
         raise BadInput(f"--kind {wanted}", reason)
     return network, wanted
+
+
+def missing(kind: Kind) -> str:
+    """What a kind of picture needs and is missing, with the remedy; empty if nothing is."""
+    if kind != "keras":
+        return Requirement(("matplotlib",), ("draw",)).missing()
+    absent = [Requirement(("keras",), ("keras",)).missing()]
+    absent.append(Requirement(("pydot",), ("draw",)).missing())
+    if shutil.which("dot") is None:
+        absent.append(
+            "Graphviz's program dot is not on the path: "
+            "apt install graphviz, brew install graphviz or https://graphviz.org/download/"
+        )
+    return "; ".join(filter(None, absent))
