@@ -14,7 +14,7 @@ from vgg16_parity.runtimes.requirements import Requirement
 from vgg16_spec import architecture
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.errors import BadInput, require_one_of
-from vgg16_spec.files.atomic import check_writable
+from vgg16_spec.files.atomic import check_writable, whole_file
 
 Kind = Literal["volumes", "table", "keras"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -41,9 +41,7 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
     network, wanted = check(out, configuration, kind)
     path = Path(out)
     if wanted == "keras":
-        from vgg16_parity.drawing import keras_graph
-
-        keras_graph.write(network, path)
+        _draw_keras(network, path)
         return path
     from matplotlib import rc_context
 
@@ -54,6 +52,30 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
     with rc_context(settings()):
         write(volumes(network) if wanted == "volumes" else table(network), path)
     return path
+
+
+def _draw_keras(network: Configuration, out: Path) -> None:
+    """Write what ``keras.utils.plot_model`` draws of the functional model, built without values."""
+    import keras
+
+    from keras_impl import functional
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = functional(network.name)
+    graph = keras.utils.model_to_dot(
+        model, show_shapes=True, show_layer_names=True, show_layer_activations=True, dpi=96
+    )
+    ending = out.suffix.lower()
+    with whole_file(out) as temporary:
+        # The rest of plot_model, less what fails there: where IPython is installed it shows what it
+        # has written, and cannot show SVG.
+        graph.write(os.fspath(temporary), format=ending[1:])
+        if ending == ".svg":
+            # Keras calls the nodes by where the layers lie in memory.
+            text = temporary.read_text(encoding="utf-8")
+            for layer in model.layers:
+                text = text.replace(str(id(layer)), layer.name)
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[Configuration, Kind]:

@@ -40,36 +40,22 @@ _FACES: Final[dict[Face, tuple[tuple[int, int, int], ...]]] = {
 
 @dataclass(frozen=True)
 class Output:
-    """What a layer computes: a feature map or a vector.
+    """What a layer computes: a feature map or a vector."""
 
-    Attributes:
-        name: the layer, ``input`` or ``softmax``.
-        kind: what computes it, as far as colours tell it.
-        shape: (C, H, W), or (features,) of a vector.
-        group: its column of labels, from 0: the blocks, then the classifier.
-    """
-
-    name: str
-    kind: str
-    shape: Shape
-    group: int
+    name: str  # the layer, "input" or "softmax"
+    kind: str  # what computes it, as far as colours tell it
+    shape: Shape  # (C, H, W), or (features,) of a vector
+    group: int  # its column of labels, from 0: the blocks, then the classifier
 
 
 @dataclass(frozen=True)
 class Volume:
-    """An output as a box.
-
-    Attributes:
-        output: what it stands for.
-        left: where the box's centre line starts.
-        middle: the height of that line.
-        size: the box's extent along x, along y, and back before it is slanted.
-    """
+    """An output as a box."""
 
     output: Output
-    left: float
-    middle: float
-    size: tuple[float, float, float]
+    left: float  # where the box's centre line starts
+    middle: float  # the height of that line
+    size: tuple[float, float, float]  # along x, along y, and back before it is slanted
 
     def face(self, name: Face) -> Polygon:
         """The corners of a face."""
@@ -85,19 +71,13 @@ class Volume:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that stands in the drawing, from the input to softmax.
-
-    Attributes:
-        volumes: in the order that data passes them.
-        fans: between the vectors, and from the last map to the first of them, by the name of the
-            layer that reads every value of the one before: ``flatten`` and all dense layers but the
-            first.
-        scales: the length of one pixel of a map's height or width, of one channel, and of one
-            element of a vector, by what they measure.
-    """
+    """Everything that stands in the drawing, from the input to softmax."""
 
     volumes: tuple[Volume, ...]
+    # From the last map to the first vector and from each vector to the next, by the name of the
+    # layer that reads every value of the one before: flatten and all dense layers but the first.
     fans: dict[str, Polygon]
+    # The length of one pixel of a map's side, of one channel, and of one element of a vector.
     scales: dict[str, float]
 
 

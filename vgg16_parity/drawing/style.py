@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
@@ -76,32 +77,24 @@ def write(figure: Figure, out: Path) -> None:
     the file cannot be written.
     """
     title = str(figure.get_label())
+    file = io.BytesIO()
     with whole_file(out) as temporary:
         if out.suffix.lower() == ".svg":
             metadata = {"Title": title, "Date": None, "Creator": None}
-            text = io.StringIO()
-            figure.savefig(text, format="svg", metadata=metadata)
-            drawn = text.getvalue().replace(f"'{_FONT}'", _FONTS)
+            figure.savefig(file, format="svg", metadata=metadata)
+            drawn = file.getvalue().decode("utf-8").replace(f"'{_FONT}'", _FONTS)
             temporary.write_text(drawn, encoding="utf-8", newline="\n")
-        else:
-            _write_png(figure, temporary, title)
-
-
-def _write_png(figure: Figure, path: Path, title: str) -> None:
-    """A palette of 256 colours makes the file a third of the size of matplotlib's own."""
-    pixels = io.BytesIO()
-    figure.savefig(pixels, format="png", dpi=_PNG_DPI)
-    few = Image.open(pixels).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    about = PngImagePlugin.PngInfo()
-    about.add_text("Title", title)
-    few.save(path, "PNG", optimize=True, pnginfo=about, dpi=(_PNG_DPI, _PNG_DPI))
+            return
+        figure.savefig(file, format="png", dpi=_PNG_DPI)
+        # A palette of 256 colours makes the file a third of the size of matplotlib's own.
+        few = Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        about = PngImagePlugin.PngInfo()
+        about.add_text("Title", title)
+        few.save(temporary, "PNG", optimize=True, pnginfo=about, dpi=(_PNG_DPI, _PNG_DPI))
 
 
 def shade(colour: str, change: float) -> str:
     """A lighter colour, up to 1 for white, or a darker one, down to -1 for black."""
-    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     lightness += change * (1 - lightness if change > 0 else lightness)
-    return "#" + "".join(
-        f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, saturation)
-    )
+    return to_hex(colorsys.hls_to_rgb(hue, lightness, saturation))

@@ -11,24 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vgg16_parity.drawing.style import (
-    COLOURS,
-    MARGIN,
-    POINT,
-    QUIET,
-    RULE,
-    WIDTH,
-    Point,
-    canvas,
-    shade,
-)
+from vgg16_parity.drawing import style
 from vgg16_spec.architecture import CONFIGURATIONS, POOLING_SIZE, Configuration, Dense
 
 _HEAD: Final = 70
 _LINE: Final = 16
 _PADDING: Final = 8
-_MARK: Final = COLOURS["convolution"]
-_HEADING: Final = {"size": 13 * POINT, "weight": "bold"}
+_MARK: Final = style.COLOURS["convolution"]
+_HEADING: Final = {"size": 13 * style.POINT, "weight": "bold"}
 # The configurations that the paper has; another is shown beside them where it is the chosen one.
 _PAPERS: Final = "ABCDE"
 
@@ -38,17 +28,11 @@ Cell = list[tuple[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of the table.
+    """A row of the table."""
 
-    Attributes:
-        cells: one per column.
-        colour: of the background; empty for none.
-        shared: whether equal neighbours stand there as one.
-    """
-
-    cells: list[Cell]
-    colour: str = ""
-    shared: bool = False
+    cells: list[Cell]  # one per column
+    colour: str = ""  # of the background; empty for none
+    shared: bool = False  # whether equal neighbours stand there as one
 
     @property
     def height(self) -> float:
@@ -65,7 +49,7 @@ class TableRow:
 
 def rows(shown: Sequence[Configuration]) -> list[TableRow]:
     """The table from top to bottom, in the paper's words."""
-    quiet = {"color": QUIET}
+    quiet = {"color": style.QUIET}
     names: list[Cell] = [
         [(n.name, _HEADING), (f"{len(n.weighted_layers)} weight layers", quiet)] for n in shown
     ]
@@ -73,11 +57,13 @@ def rows(shown: Sequence[Configuration]) -> list[TableRow]:
     pooling = f"max pooling {POOLING_SIZE}×{POOLING_SIZE}"
     for block in range(len(shown[0].column)):
         found.append(_block([n.column[block].split() for n in shown]))
-        found.append(_shared([pooling] * len(shown), COLOURS["pooling"]))
+        found.append(_shared([pooling] * len(shown), style.COLOURS["pooling"]))
     dense = [[x for x in n.layers if isinstance(x, Dense)] for n in shown]
     for layers in zip(*dense, strict=True):
-        found.append(_shared([f"FC-{layer.out_features}" for layer in layers], COLOURS["dense"]))
-    found.append(_shared(["soft-max"] * len(shown), COLOURS["softmax"]))
+        found.append(
+            _shared([f"FC-{layer.out_features}" for layer in layers], style.COLOURS["dense"])
+        )
+    found.append(_shared(["soft-max"] * len(shown), style.COLOURS["softmax"]))
     parameters: list[Cell] = [
         [(f"{n.parameters():,}", quiet), ("parameters", quiet)] for n in shown
     ]
@@ -107,44 +93,46 @@ def table(chosen: Configuration) -> Figure:
     """The picture of Table 1, 800 pixels wide, with the chosen configuration's column marked."""
     names = [*_PAPERS, *([] if chosen.name in _PAPERS else [chosen.name])]
     found = rows([CONFIGURATIONS[name] for name in names])
-    top = sum(row.height for row in found) + MARGIN
+    top = sum(row.height for row in found) + style.MARGIN
     how = "beside it" if len(names) > len(_PAPERS) else "marked"
-    figure, axes = canvas(
+    figure, axes = style.canvas(
         top + _HEAD,
         f"Table 1 of the paper, configuration {chosen.name} {how}",
         "Simonyan & Zisserman (2014) · in bold, what the column on the left does not have",
     )
-    step = (WIDTH - 2 * MARGIN) / len(names)
-    mark = (MARGIN + names.index(chosen.name) * step, MARGIN), step, top - MARGIN
-    axes.add_patch(Rectangle(*mark, color=shade(_MARK, 0.82), linewidth=0, zorder=0.5))
+    step = (style.WIDTH - 2 * style.MARGIN) / len(names)
+    mark = (style.MARGIN + names.index(chosen.name) * step, style.MARGIN), step, top - style.MARGIN
+    axes.add_patch(Rectangle(*mark, color=style.shade(_MARK, 0.82), linewidth=0, zorder=0.5))
     y = top
     for row, below in zip(found, [*found[1:], found[-1]], strict=True):
         y -= row.height
         for first, count in row.spans():
-            _cell(axes, row, row.cells[first], (MARGIN + first * step, y), count * step)
+            _cell(axes, row, row.cells[first], (style.MARGIN + first * step, y), count * step)
         if not (row.colour or below.colour):
             _rule(axes, y)
     _rule(axes, top)
     edge = Rectangle(
-        *mark, facecolor="none", edgecolor=_MARK, linewidth=2 * POINT, zorder=3, gid="marked"
+        *mark, facecolor="none", edgecolor=_MARK, linewidth=2 * style.POINT, zorder=3, gid="marked"
     )
     axes.add_patch(edge)
     return figure
 
 
-def _cell(axes: Axes, row: TableRow, cell: Cell, corner: Point, width: float) -> None:
+def _cell(axes: Axes, row: TableRow, cell: Cell, corner: style.Point, width: float) -> None:
     x, y = corner
     if row.colour:
         # Pale, so that the letters stand out.
-        colour = shade(row.colour, 0.72)
+        colour = style.shade(row.colour, 0.72)
         inset = (x + 3, y + 3), width - 6, row.height - 6
         axes.add_patch(Rectangle(*inset, facecolor=colour, edgecolor="none", zorder=0.5))
     top = y + row.height - _PADDING - _LINE + 6
-    for index, (text, style) in enumerate(cell):
+    for index, (text, look) in enumerate(cell):
         at = x + width / 2, top - index * _LINE
-        axes.text(*at, text, **{"size": 10.5 * POINT, "ha": "center", **style})
+        axes.text(*at, text, **{"size": 10.5 * style.POINT, "ha": "center", **look})
 
 
 def _rule(axes: Axes, y: float) -> None:
-    ends = (MARGIN, WIDTH - MARGIN)
-    axes.plot(ends, (y, y), color=RULE, linewidth=0.8 * POINT, solid_capstyle="projecting")
+    ends = (style.MARGIN, style.WIDTH - style.MARGIN)
+    axes.plot(
+        ends, (y, y), color=style.RULE, linewidth=0.8 * style.POINT, solid_capstyle="projecting"
+    )

@@ -11,19 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from vgg16_parity.drawing import style
 from vgg16_parity.drawing.geometry import Face, Output, Polygon, Scene, outputs, scene
-from vgg16_parity.drawing.style import (
-    COLOURS,
-    INK,
-    MARGIN,
-    POINT,
-    QUIET,
-    RULE,
-    WIDTH,
-    Point,
-    canvas,
-    shade,
-)
 from vgg16_spec.architecture import Configuration, Shape
 
 # Heights from top to bottom: the title, the drawing, the lines that lead to the labels.
@@ -55,7 +44,7 @@ def volumes(network: Configuration) -> Figure:
         [(shape, list(run)) for shape, run in groupby(column, key=lambda output: output.shape)]
         for _, column in groupby(outputs(network), key=lambda output: output.group)
     ]
-    foot = max(map(_height, columns)) + MARGIN
+    foot = max(map(_height, columns)) + style.MARGIN
     top = foot + _LEADERS + _STAGE
     facts = (
         f"{len(network.weighted_layers)} layers with weights · "
@@ -63,13 +52,13 @@ def volumes(network: Configuration) -> Figure:
         f"{network.multiply_adds():,} multiply-adds for one image"
     )
     title = f"VGG{len(network.weighted_layers)}, configuration {network.name}"
-    figure, axes = canvas(top + _HEAD, title, facts)
+    figure, axes = style.canvas(top + _HEAD, title, facts)
     placed = scene(network, foot + _LEADERS + _STAGE / 2)
     _boxes(axes, placed)
     _legend(axes, placed, top - 18)
-    step = (WIDTH - 2 * MARGIN + 2 * _INDENT) / len(columns)
+    step = (style.WIDTH - 2 * style.MARGIN + 2 * _INDENT) / len(columns)
     for index, column in enumerate(columns):
-        x = MARGIN + index * step
+        x = style.MARGIN + index * step
         _lead(axes, placed, index, (x, x + step - 2 * _INDENT), foot + 6)
         _labels(axes, column, (x, foot))
     return figure
@@ -82,12 +71,13 @@ def _height(column: Sequence[tuple[Shape, list[Output]]]) -> float:
 
 def _boxes(axes: Axes, placed: Scene) -> None:
     for name, fan in placed.fans.items():
-        colour = COLOURS["flatten"] if name == "flatten" else shade(COLOURS["dense"], 0.78)
+        pale = style.shade(style.COLOURS["dense"], 0.78)
+        colour = style.COLOURS["flatten"] if name == "flatten" else pale
         _face(axes, fan, colour, f"{name}-fan")
     # The nearest last: data goes to the right, and the view is from the right.
     for volume in placed.volumes:
         for face, change in _SHADES.items():
-            colour = shade(COLOURS[volume.output.kind], change)
+            colour = style.shade(style.COLOURS[volume.output.kind], change)
             _face(axes, volume.face(face), colour, f"{volume.output.name}-{face}")
 
 
@@ -96,7 +86,7 @@ def _face(axes: Axes, corners: Polygon, colour: str, gid: str) -> None:
         *zip(*corners, strict=True),
         facecolor=colour,
         edgecolor="#ffffff",
-        linewidth=0.6 * POINT,
+        linewidth=0.6 * style.POINT,
         joinstyle="round",
         gid=gid,
     )
@@ -111,37 +101,37 @@ def _legend(axes: Axes, placed: Scene, top: float) -> None:
         count = 2 ** math.floor(math.log2(_LONGEST_BAR / scale))
         x, y = _LEGEND[1], top - _LINE * index
         middle, end = y + _SWATCH / 2, x + count * scale
-        axes.plot((x, end), (middle, middle), color=INK, gid=f"scale-{what}")
+        axes.plot((x, end), (middle, middle), color=style.INK, gid=f"scale-{what}")
         for tick in (x, end):
-            axes.plot((tick, tick), (y, y + _SWATCH), color=INK)
+            axes.plot((tick, tick), (y, y + _SWATCH), color=style.INK)
         axes.text(x + _LONGEST_BAR + 8, y, f"{count} {what}")
 
 
-def _keyed(axes: Axes, at: Point, kind: str, text: str) -> None:
+def _keyed(axes: Axes, at: style.Point, kind: str, text: str) -> None:
     """A text after the colour of its kind."""
-    axes.add_patch(Rectangle(at, _SWATCH, _SWATCH, facecolor=COLOURS[kind], edgecolor="none"))
+    axes.add_patch(Rectangle(at, _SWATCH, _SWATCH, facecolor=style.COLOURS[kind], edgecolor="none"))
     axes.text(at[0] + _INDENT, at[1], text)
 
 
-def _labels(axes: Axes, column: Sequence[tuple[Shape, list[Output]]], top: Point) -> None:
+def _labels(axes: Axes, column: Sequence[tuple[Shape, list[Output]]], top: style.Point) -> None:
     x, y = top
     for shape, run in column:
         y -= _LINE
         # (C, H, W) is written with the channels last, a vector's features with commas.
         last, *first = (f"{size:,}" if len(shape) == 1 else str(size) for size in shape)
-        axes.text(x, y, "×".join([*first, last]), weight="bold", color=QUIET)
+        axes.text(x, y, "×".join([*first, last]), weight="bold", color=style.QUIET)
         for output in run:
             y -= _LINE
             _keyed(axes, (x, y), output.kind, output.name)
         y -= _BETWEEN_GROUPS
 
 
-def _lead(axes: Axes, placed: Scene, group: int, rule: Point, height: float) -> None:
+def _lead(axes: Axes, placed: Scene, group: int, rule: style.Point, height: float) -> None:
     """A line over a column of labels, and one from its volumes down to it."""
     shown = [volume for volume in placed.volumes if volume.output.group == group]
     corners = [corner for volume in shown for f in ("front", "side") for corner in volume.face(f)]
     left, right = (end(x for x, _ in corners) for end in (min, max))
     bottom = min(y for _, y in corners) - 5
     middle, target = (left + right) / 2, sum(rule) / 2
-    axes.plot(rule, (height, height), color=RULE)
-    axes.plot((middle, middle, target), (bottom, height + _LEADERS - 24, height), color=RULE)
+    axes.plot(rule, (height, height), color=style.RULE)
+    axes.plot((middle, middle, target), (bottom, height + _LEADERS - 24, height), color=style.RULE)
