@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from vgg16_parity.records import Report
-from vgg16_parity.report.files import ReportFiles
+from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
 from vgg16_parity.report.schema import decode
 
@@ -59,16 +59,17 @@ def write(judged: Sequence[JudgedPort], folder: Path) -> list[Path]:
     for one in sorted(judged, key=lambda one: (one.test, one.number)):
         key = json.dumps([encode(one.report.weights), *map(encode, one.report.cases)])
         groups.setdefault(key, []).append(one)
-    written = []
+    written: list[Path] = []
     for number, key in enumerate(sorted(groups), 1):
         suffix = "" if number == 1 else f"-{number}"
-        files = ReportFiles(
-            json=folder / f"{REPORT}{suffix}.json",
-            html=folder / f"{REPORT}{suffix}.html",
-            junit=folder / f"{JUNIT}{suffix}.xml",
-        )
+        files = {
+            "--report": folder / f"{REPORT}{suffix}.json",
+            "--html": folder / f"{REPORT}{suffix}.html",
+            "--junit": folder / f"{JUNIT}{suffix}.xml",
+        }
         pictures = [Path(file) for file in groups[key][0].pictures]
-        written += files.write(_merged([one.report for one in groups[key]]), pictures)
+        write_files(files, _merged([one.report for one in groups[key]]), pictures)
+        written += files.values()
     return written
 
 
