@@ -28,7 +28,7 @@ from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
-from vgg16_parity.report.files import ReportFiles
+from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
 from vgg16_parity.runtimes.adapters.own_port import port_taps
 from vgg16_parity.runtimes.process import peak_memory
@@ -219,10 +219,14 @@ def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) 
     for report, pictures in ports:
         key = json.dumps([encode(report.weights), *map(encode, report.cases)])
         groups.setdefault(key, []).append((report, pictures))
-    written = []
+    written: list[Path] = []
     for number, (_, group) in enumerate(sorted(groups.items()), 1):
         suffix = "" if number == 1 else f"-{number}"
-        names = f"report{suffix}.json", f"report{suffix}.html", f"junit{suffix}.xml"
+        files = {
+            "--report": folder / f"report{suffix}.json",
+            "--html": folder / f"report{suffix}.html",
+            "--junit": folder / f"junit{suffix}.xml",
+        }
         reports = [report for report, _ in group]
         merged = replace(
             reports[0],
@@ -231,5 +235,6 @@ def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) 
             arbiter_seconds=max(report.arbiter_seconds for report in reports),
             peak_bytes=max(report.peak_bytes for report in reports),
         )
-        written += ReportFiles(*(folder / name for name in names)).write(merged, group[0][1])
+        write_files(files, merged, group[0][1])
+        written += files.values()
     return written

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 from typer.exceptions import TyperException
 
 from vgg16_parity.cli.commands import weights
@@ -72,21 +73,19 @@ def _fail(message: str, status: int = 2) -> int:
 
 
 def _print_version(wanted: bool) -> None:
-    if wanted:
-        print("vgg16", _version())
-        raise typer.Exit
-
-
-def _version() -> str:
-    """The installed distribution's version, or the source tree's if nothing is installed."""
+    """Print the installed version, or the source tree's if nothing is installed."""
+    if not wanted:
+        return
     import tomllib
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("vgg16-parity")
+        print("vgg16", version("vgg16-parity"))
     except PackageNotFoundError:
         project = Path(__file__).parents[2] / "pyproject.toml"
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+        facts = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        print("vgg16", facts["version"])
+    raise typer.Exit
 
 
 @app.callback()
@@ -94,7 +93,7 @@ def _global_options(
     *,
     version: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--version", is_eager=True, callback=_print_version, help="Show the version and exit."
         ),
     ] = False,

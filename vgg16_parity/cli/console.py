@@ -15,6 +15,8 @@ from typing import Any, Final
 
 # Colour of a row by the text in its second column.
 _STYLES: Final = {"holds": "green", "broken": "bold red", "failed": "bold red", "not run": "dim"}
+# Rich's columns of a stage that fetches a file.
+_TRANSFER: Final = ("BarColumn", "DownloadColumn", "TransferSpeedColumn", "TimeRemainingColumn")
 
 
 def say(message: str) -> None:
@@ -25,24 +27,19 @@ def say(message: str) -> None:
 @contextmanager
 def working(stage: str) -> Iterator[None]:
     """Show that a stage is running, and then how long it took."""
-    with _shown(stage, ("SpinnerColumn", "TimeElapsedColumn")):
+    with receiving(stage, ("SpinnerColumn", "TimeElapsedColumn")):
         yield
 
 
 @contextmanager
-def receiving(stage: str) -> Iterator[Callable[[int, int | None], None]]:
+def receiving(
+    stage: str, columns: Sequence[str] = _TRANSFER
+) -> Iterator[Callable[[int, int | None], None]]:
     """The same for a stage that may fetch a file.
 
     Yields a function to call with the bytes received so far and in total. It moves a bar on a
     terminal; elsewhere it prints a line at every tenth.
     """
-    columns = ("BarColumn", "DownloadColumn", "TransferSpeedColumn", "TimeRemainingColumn")
-    with _shown(stage, columns) as update:
-        yield update
-
-
-@contextmanager
-def _shown(stage: str, columns: Sequence[str]) -> Iterator[Callable[[int, int | None], None]]:
     start = time.perf_counter()
     if sys.stderr.isatty():
         from rich import progress
@@ -82,13 +79,9 @@ def print_table(
 ) -> None:
     """Print a table on stdout, its first ``text_columns`` aligned left and the others right."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if index < text_columns else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (columns, *rows)
-    ]
+    aligned = "<" * text_columns + ">" * (len(columns) - text_columns)
+    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(aligned, widths, strict=True))
+    lines = [line.format(*row).rstrip() for row in (columns, *rows)]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from vgg16_parity.cli.console import receiving, working
 from vgg16_spec.errors import BadInput, require_file
@@ -16,27 +16,26 @@ if TYPE_CHECKING:
 
 WeightsOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE|NAME",
-        help="Weights file, published name, or seeded[:N]. Default: seeded.",
+    Option(
+        metavar="FILE|NAME", help="Weights file, published name, or seeded[:N]. Default: seeded."
     ),
 ]
 ConfigurationOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="A|B|C|D|E|tiny",
         help="Column of the paper's Table 1. Default: D, or what --weights holds.",
     ),
 ]
 NetworkOption = Annotated[
-    str, typer.Option(metavar="A|B|C|D|E|tiny", help="Column of the paper's Table 1.")
+    str, Option(metavar="A|B|C|D|E|tiny", help="Column of the paper's Table 1.")
 ]
 ImagesOption = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help="Picture; repeat for more. Default: two photographs."),
+    Option(metavar="PATH", help="Picture; repeat for more. Default: two photographs."),
 ]
-DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to run.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DeviceOption = Annotated[str, Option(metavar="cpu|cuda", help="Where to run.")]
+JsonOption = Annotated[bool, Option("--json", help="Print one JSON document.")]
 
 
 def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint:
@@ -55,33 +54,27 @@ def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint
 
     if configuration is not None:
         architecture.configuration(configuration)  # refuses an unknown name
-    name, _, seed = (weights or "").partition(":")
+    name, _, seed = (weights or "seeded").partition(":")
     if weights is None or (name == "seeded" and not Path(weights).exists()):
-        return _seeded(configuration or "D", seed or "0")
-    checkpoint = _opened(weights)
-    if configuration not in (None, checkpoint.configuration.name):
-        problem = f"holds configuration {checkpoint.configuration.name}"
-        raise BadInput(weights, problem, f"configuration {configuration}")
-    return checkpoint
+        seed = seed or "0"
+        if not (seed.isascii() and seed.isdigit()):
+            raise BadInput("--weights", f"the seed is {seed!r}", "a whole number, as in seeded:3")
+        from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 
-
-def _opened(weights: str) -> Checkpoint:
+        with working(f"seeded checkpoint {configuration or 'D'}"):
+            return seeded_checkpoint(configuration or "D", int(seed))
     from vgg16_weights.open import open_weights, published_record
 
     if published_record(weights) is None:
         with working(f"read {Path(weights).name}"):
-            return open_weights(weights)
-    with receiving(f"read {weights}") as progress:
-        return open_weights(weights, progress)
-
-
-def _seeded(configuration: str, seed: str) -> Checkpoint:
-    from vgg16_spec.checkpoint.seeded import seeded_checkpoint
-
-    if not (seed.isascii() and seed.isdigit()):
-        raise BadInput("--weights", f"the seed is {seed!r}", "a whole number, as in seeded:3")
-    with working(f"seeded checkpoint {configuration}"):
-        return seeded_checkpoint(configuration, int(seed))
+            checkpoint = open_weights(weights)
+    else:
+        with receiving(f"read {weights}") as progress:
+            checkpoint = open_weights(weights, progress)
+    if configuration not in (None, checkpoint.configuration.name):
+        problem = f"holds configuration {checkpoint.configuration.name}"
+        raise BadInput(weights, problem, f"configuration {configuration}")
+    return checkpoint
 
 
 def named_pictures(images: Sequence[Path] | None) -> list[Path]:

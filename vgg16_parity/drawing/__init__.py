@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+import shutil
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from vgg16_parity.runtimes.requirements import Requirement
 from vgg16_spec import architecture
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.errors import BadInput, require_one_of
-from vgg16_spec.files.atomic import check_writable
+from vgg16_spec.files.atomic import check_writable, whole_file
 
 Kind = Literal["volumes", "table", "keras"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ENDINGS: Final = (".svg", ".png")
 
-__all__ = ["ENDINGS", "KINDS", "Kind", "check", "draw"]
+__all__ = ["ENDINGS", "KINDS", "Kind", "check", "draw", "missing"]
 
 
 def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = "volumes") -> Path:
@@ -40,21 +41,41 @@ def draw(out: str | os.PathLike[str], configuration: str = "D", *, kind: Kind = 
     network, wanted = check(out, configuration, kind)
     path = Path(out)
     if wanted == "keras":
-        from vgg16_parity.drawing import keras_graph
-
-        keras_graph.write(network, path)
+        _draw_keras(network, path)
         return path
     from matplotlib import rc_context
 
-    from vgg16_parity.drawing import table, volumes
     from vgg16_parity.drawing.style import settings, write
+    from vgg16_parity.drawing.table import table
+    from vgg16_parity.drawing.volumes import volumes
 
     with rc_context(settings()):
-        if wanted == "volumes":
-            write(volumes.volumes(network), path, volumes.title(network))
-        else:
-            write(table.table(network), path, table.title(network))
+        write(volumes(network) if wanted == "volumes" else table(network), path)
     return path
+
+
+def _draw_keras(network: Configuration, out: Path) -> None:
+    """Write what ``keras.utils.plot_model`` draws of the functional model, built without values."""
+    import keras
+
+    from keras_impl import functional
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = functional(network.name)
+    graph = keras.utils.model_to_dot(
+        model, show_shapes=True, show_layer_names=True, show_layer_activations=True, dpi=96
+    )
+    ending = out.suffix.lower()
+    with whole_file(out) as temporary:
+        # The rest of plot_model, less what fails there: where IPython is installed it shows what it
+        # has written, and cannot show SVG.
+        graph.write(os.fspath(temporary), format=ending[1:])
+        if ending == ".svg":
+            # Keras calls the nodes by where the layers lie in memory.
+            text = temporary.read_text(encoding="utf-8")
+            for layer in model.layers:
+                text = text.replace(str(id(layer)), layer.name)
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[Configuration, Kind]:
@@ -69,15 +90,20 @@ def check(out: str | os.PathLike[str], configuration: str, kind: str) -> tuple[C
         ends = f"ends in {path.suffix}" if path.suffix else "has no ending"
         raise BadInput(path, ends, " or ".join(ENDINGS))
     check_writable(path)
-    if wanted == "keras":
-        from vgg16_parity.drawing import keras_graph
-
-        reason = keras_graph.missing()
-    else:
-        installed = find_spec("matplotlib") is not None
-        reason = (
-            "" if installed else 'matplotlib is not installed: pip install "vgg16-parity[draw]"'
-        )
-    if reason:
+    if reason := missing(wanted):
         raise BadInput(f"--kind {wanted}", reason)
     return network, wanted
+
+
+def missing(kind: Kind) -> str:
+    """What a kind of picture needs and is missing, with the remedy; empty if nothing is."""
+    if kind != "keras":
+        return Requirement(("matplotlib",), ("draw",)).missing()
+    absent = [Requirement(("keras",), ("keras",)).missing()]
+    absent.append(Requirement(("pydot",), ("draw",)).missing())
+    if shutil.which("dot") is None:
+        absent.append(
+            "Graphviz's program dot is not on the path: "
+            "apt install graphviz, brew install graphviz or https://graphviz.org/download/"
+        )
+    return "; ".join(filter(None, absent))

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from itertools import pairwise
+from typing import NamedTuple
 
-from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, Verdict
+from onnx_arbiter.compare import HISTOGRAM_EXPONENTS
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.records import Kind, Row, iter_verdicts
 
-# The ends of the colour scale: a tenth of the predicted size, and ten times it.
-DECADES: Final = 1.0
 
+class Cell(NamedTuple):
+    """One tap of one runtime in a heat map: R and Z of its worst case, and whether all passed.
 
-@dataclass(frozen=True)
-class Cell:
-    """One tap of one runtime in a heat map: the worst of its cases.
-
-    Attributes:
-        ratio: R.
-        deviations: Z.
-        passed: whether every case passed.
-        title: the figures of every case, one per line.
+    The title has the figures of every case, one per line.
     """
 
     ratio: float
@@ -32,23 +24,13 @@ class Cell:
     title: str
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """A row's errors in predicted standard deviations, summed over taps and cases.
-
-    Attributes:
-        row: the row of the report.
-        total: number of errors.
-        counts: number of errors in each bin.
-        heights: the counts' logarithms, as fractions of the tallest bin of all histograms.
-        normal: the same for as many normally distributed errors of the predicted size.
-    """
+class Histogram(NamedTuple):
+    """A row's errors in predicted standard deviations, summed over taps and cases."""
 
     row: Row
-    total: int
-    counts: tuple[int, ...]
-    heights: tuple[float, ...]
-    normal: tuple[float, ...]
+    counts: tuple[int, ...]  # of errors in each bin
+    heights: tuple[float, ...]  # the counts' logarithms over that of the tallest bin of all
+    normal: tuple[float, ...]  # the same for as many normal errors of the predicted size
 
 
 # Tap -> a cell for each row; None where it was not compared.
@@ -64,33 +46,25 @@ def heat_map(rows: Sequence[Row], kind: Kind) -> HeatMap:
 
 
 def _cells(row: Row, kind: Kind) -> dict[str, Cell]:
-    found: dict[str, list[tuple[str, Verdict]]] = {}
+    """The row's column of the map: tap -> cell."""
+    failed = set()
+    titles: dict[str, str] = {}
     for case, name, verdict in iter_verdicts(row, kind):
-        found.setdefault(name, []).append((case, verdict))
-    worst = row.worst(kind)
-    return {
-        name: Cell(
-            *worst[name],
-            passed=all(verdict.passed for _, verdict in verdicts),
-            title="\n".join([f"{row.name}: {name}", *(_figures(*each) for each in verdicts)]),
+        title = titles.get(name, f"{row.name}: {name}")
+        titles[name] = (
+            f"{title}\n{case}: {number(verdict.ratio)} times the predicted size, at most "
+            f"{number(verdict.deviations)} σ, |error| ≤ {verdict.max_error:.2e}"
         )
-        for name, verdicts in found.items()
-    }
-
-
-def _figures(case: str, verdict: Verdict) -> str:
-    figures = (
-        f"{case}: {number(verdict.ratio)} times the predicted size, at most "
-        f"{number(verdict.deviations)} σ, |error| ≤ {verdict.max_error:.2e}"
-    )
-    return f"{figures} ✗ {verdict.reason}" if verdict.reason else figures
+        if not verdict.passed:
+            failed.add(name)
+            titles[name] += f" ✗ {verdict.reason}"
+    worst = row.worst(kind)
+    return {name: Cell(*worst[name], name not in failed, title) for name, title in titles.items()}
 
 
 def heat(ratio: float) -> float:
     """Position of a ratio on the colour scale: -1 for a tenth or less, 1 for ten or more."""
-    if ratio <= 0:
-        return -1.0
-    return max(-1.0, min(1.0, math.log10(ratio) / DECADES))
+    return min(1.0, math.log10(max(ratio, 0.1)))
 
 
 def number(value: float) -> str:
@@ -115,18 +89,19 @@ def histograms(rows: Sequence[Row]) -> list[Histogram]:
     tallest = max((max(counts) for _, counts in counted), default=1)
     ends = [place + 1 for _, counts in counted for place, count in enumerate(counts) if count]
     width = max([*ends, math.ceil(position(LIMITS.deviations.limit)) + 1])
+    # The share of a normal distribution's |x| below each edge, and in each bin.
+    below = [math.erf(2.0**exponent / math.sqrt(2)) for exponent in HISTOGRAM_EXPONENTS]
+    shares = [high - low for low, high in pairwise([0.0, *below, 1.0])]
 
     def heights(counts: Sequence[float]) -> tuple[float, ...]:
         return tuple(math.log10(1 + count) / math.log10(1 + tallest) for count in counts[:width])
 
-    shares = _normal_shares()
     return [
         Histogram(
-            row=row,
-            total=(total := sum(counts)),
-            counts=counts[:width],
-            heights=heights(counts),
-            normal=heights([min(total * share, tallest) for share in shares]),
+            row,
+            counts[:width],
+            heights(counts),
+            heights([min(sum(counts) * share, tallest) for share in shares]),
         )
         for row, counts in counted
     ]
@@ -148,9 +123,3 @@ def places(width: int) -> dict[str, float]:
 def _counts(row: Row) -> tuple[int, ...]:
     histograms = [verdict.histogram for _, verdict in row.verdicts("accumulated")]
     return tuple(map(sum, zip(*(bins for bins in histograms if bins), strict=True)))
-
-
-def _normal_shares() -> list[float]:
-    """The share of a normal distribution's |x| in each bin."""
-    edges = [math.erf(2.0**exponent / math.sqrt(2)) for exponent in HISTOGRAM_EXPONENTS]
-    return [high - low for low, high in zip([0.0, *edges], [*edges, 1.0], strict=True)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any, Final
 
 from onnx_arbiter.limits import Tolerance
@@ -29,14 +30,14 @@ _KINDS: Final[tuple[Kind, ...]] = ("accumulated", "local", "gradient", "paramete
 def diff_reports(older: Document, newer: Document) -> list[Change]:
     """The differences, in the newer report's order; empty if there are none."""
     both = (older, newer)
-    run = {name: _values(name, *both) for name in ("device", "histogram_exponents")}
-    run |= {f"limit of {name}": _values(name, older.limits, newer.limits) for name in _FIGURES}
+    run = _values(("device", "histogram_exponents"), *both)
+    limits = _values(_FIGURES, older.limits, newer.limits)
+    run |= {f"limit of {name}": pair for name, pair in limits.items()}
     found = [*_differences("run", run)]
     found += _differences("weights", _paired(*(_flat(each.weights) for each in both)))
-    for name, cases in _paired(
-        *({case.name: case for case in each.cases} for each in both)
-    ).items():
-        found += _presence(f"case {name}", "name", *cases) or _images(f"case {name}", *cases)
+    cases = _paired(*({f"case {case.name}": case for case in each.cases} for each in both))
+    for name, pair in cases.items():
+        found += _presence(name, "name", *pair) or _images(name, *pair)
     # A row's device is part of its name only if a report has both: one made on the CPU can be
     # compared with one made on a GPU.
     devices = any(each.device == "both" for each in both)
@@ -60,22 +61,20 @@ def _presence(where: str, value: str, old: Any, new: Any) -> list[Change]:
 
 
 def _images(where: str, old: CaseFacts, new: CaseFacts) -> Iterator[Change]:
-    images = (dict(enumerate(case.images)) for case in (old, new))
-    for index, pair in _paired(*images).items():
-        for name in ("label", "sha256", "top5"):
-            yield from _differences(where, {f"image {index}, {name}": _values(name, *pair)})
+    for index, pair in enumerate(zip_longest(old.images, new.images)):
+        values = _values(("label", "sha256", "top5"), *pair)
+        yield from _differences(where, {f"image {index}, {k}": each for k, each in values.items()})
 
 
 def _row(where: str, old: Row, new: Row) -> Iterator[Change]:
-    facts = {name: _values(name, old, new) for name in ("status", "mode", "first_wrong")}
+    facts = _values(("status", "mode", "first_wrong"), old, new)
     if (before := old.record) and (after := new.record):
-        facts |= {name: _values(name, before, after) for name in ("device", "threads", "repeats")}
-        versions, flags = (
-            _paired(before.versions, after.versions),
-            _paired(before.flags, after.flags) if before.seconds and after.seconds else {},
-        )
+        facts |= _values(("device", "threads", "repeats"), before, after)
+        versions = _paired(before.versions, after.versions)
         facts |= {f"version of {name}": pair for name, pair in versions.items()}
-        facts |= {f"flag {name}": pair for name, pair in flags.items()}
+        if before.seconds and after.seconds:
+            flags = _paired(before.flags, after.flags)
+            facts |= {f"flag {name}": pair for name, pair in flags.items()}
     yield from _differences(where, facts)
     if not (old.cases and new.cases):
         return  # The status says it.
@@ -93,9 +92,8 @@ def _tap(
     where: str, what: str, old: tuple[float, float] | None, new: tuple[float, float] | None
 ) -> Iterator[Change]:
     if old is None or new is None:
-        yield Change(
-            where, what, *(f"ratio {_short(each[0])}" if each else "" for each in (old, new))
-        )
+        ratios = (f"ratio {_short(each[0])}" if each else "" for each in (old, new))
+        yield Change(where, what, *ratios)
         return
     for figure, before, after in zip(_FIGURES, old, new, strict=True):
         low, high = sorted((before, after))
@@ -118,8 +116,9 @@ def _flat(weights: Weights) -> dict[str, Any]:
     return values | metadata
 
 
-def _values(name: str, old: Any, new: Any) -> tuple[Any, Any]:
-    return getattr(old, name, ""), getattr(new, name, "")
+def _values(names: Sequence[str], old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    """Attribute -> the older value and the newer one, empty for None's."""
+    return {name: (getattr(old, name, ""), getattr(new, name, "")) for name in names}
 
 
 def _paired(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> dict[Any, tuple[Any, Any]]:

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
@@ -24,33 +24,13 @@ from vgg16_spec.labels import class_name
 
 _THUMBNAIL: Final = 160
 _QUALITY: Final = 80
-# Nobody has to tell colours apart.
-_MARKS: Final = {"holds": "✓", "broken": "✗", "failed": "!", "not run": "–"}
-# A heat map's title, what it shows, and what to say if there is nothing to show.
-_ABOUT: Final[Mapping[Kind, tuple[str, str, str]]] = {
-    "accumulated": (
-        "Accumulated",
-        "every layer on the output of the one before",
-        "Nothing was compared.",
-    ),
-    "local": ("Layer alone", "every layer on the arbiter's input", "No layer was run alone."),
-    "beside cpu": ("Beside the CPU", "difference over what is predicted of both", ""),
-    "alone beside cpu": ("Layer alone beside the CPU", "on the arbiter's input", ""),
-    "gradient": ("Gradients", "of the mean cross-entropy", ""),
-    "parameter": ("Parameters", "after one step of SGD", ""),
-    "velocity": ("Momentum", "after one step of SGD", ""),
-}
+# The kinds that the page has a word for if they were not compared.
+_EXPECTED: Final[tuple[Kind, ...]] = ("accumulated", "local")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image and its classes.
-
-    Attributes:
-        image: the image.
-        thumbnail: a data URL; empty for an input without a picture file.
-        decisions: run -> its decision.
-    """
+    """An image of a case, its picture as a data URL or empty, and its decision in every run."""
 
     image: Image
     thumbnail: str
@@ -96,7 +76,6 @@ def page(
     histograms = charts.histograms(report.rows)
     text = environment.get_template("report.html.j2").render(
         report=report,
-        marks=_MARKS,
         columns=COLUMNS,
         text_columns=TEXT_COLUMNS,
         rows=list(zip(report.rows, table(report), strict=True)),
@@ -104,60 +83,53 @@ def page(
         moved=moved,
         lanes=_lanes(report.rows),
         descriptions={name: lane.description for name, lane in LANES.items()},
-        about=_ABOUT,
         limits=LIMITS,
         histograms=histograms,
         places=charts.places(len(histograms[0].counts)) if histograms else {},
         limit_position=charts.position(LIMITS.deviations.limit),
         cases=_cases(report, pictures),
-        version=_version(),
+        version=next((found.version for found in distributions(name="vgg16-parity")), ""),
     )
     return text + "\n"
 
 
 def _lanes(rows: Sequence[Row]) -> dict[str, tuple[list[Row], dict[Kind, charts.HeatMap]]]:
-    """Lane with device -> its rows and their heat maps; an empty one only if it says why."""
+    """Lane with device -> its rows and their heat maps."""
     lanes: dict[str, list[Row]] = {}
     for row in rows:
         lanes.setdefault(row.setting, []).append(row)
     return {
-        name: (of, {k: lines for k in KINDS if (lines := charts.heat_map(of, k)) or _ABOUT[k][2]})
+        name: (of, {k: lines for k in KINDS if (lines := charts.heat_map(of, k)) or k in _EXPECTED})
         for name, of in lanes.items()
     }
 
 
 def _cases(report: Report, files: Sequence[Path]) -> dict[str, list[Picture]]:
     """Case -> its images."""
-    decided: dict[str, dict[str, tuple[Decision, ...]]] = {case.name: {} for case in report.cases}
-    for row in report.rows:
-        for verdict in row.cases:
-            if verdict.decisions:
-                decided.setdefault(verdict.case, {})[row.name] = verdict.decisions
     thumbnails = [_thumbnail(file) for file in files]
-    return {
-        case.name: [
+    cases: dict[str, list[Picture]] = {}
+    for facts in report.cases:
+        shown = thumbnails if facts.name == PICTURES else []
+        decided = {
+            row.name: verdict.decisions
+            for row in report.rows
+            for verdict in row.cases
+            if verdict.case == facts.name and verdict.decisions
+        }
+        cases[facts.name] = [
             Picture(
                 image,
-                thumbnails[index] if case.name == PICTURES and index < len(thumbnails) else "",
-                {run: decisions[index] for run, decisions in decided[case.name].items()},
+                shown[index] if index < len(shown) else "",
+                {run: decisions[index] for run, decisions in decided.items()},
             )
-            for index, image in enumerate(case.images)
+            for index, image in enumerate(facts.images)
         ]
-        for case in report.cases
-    }
+    return cases
 
 
 def _lead(decision: Decision) -> float:
     """The margin over the largest error."""
     return decision.margin / decision.largest_error if decision.largest_error else math.inf
-
-
-def _version() -> str:
-    """The project's version; empty if it is not installed."""
-    try:
-        return version("vgg16-parity")
-    except PackageNotFoundError:
-        return ""
 
 
 def _thumbnail(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
@@ -115,10 +114,8 @@ class Document:
 
 def to_json(report: Report, moved: Sequence[Change] | None = None) -> dict[str, Any]:
     """The document of a report as JSON values; ``moved`` is what changed since an older one."""
-    document: dict[str, Any] = encode(Document.of(report, moved))
-    if moved is None:
-        del document["moved"]
-    return document
+    document = encode(Document.of(report, moved))
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def text(report: Report, moved: Sequence[Change] | None = None) -> str:
@@ -127,12 +124,6 @@ def text(report: Report, moved: Sequence[Change] | None = None) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def encode(value: Any) -> Any:
+def encode(record: Any) -> Any:
     """A record as JSON values; a figure that JSON cannot hold, infinity, is null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, dict):
-        return {key: encode(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [encode(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.loads(json.dumps(dataclasses.asdict(record)), parse_constant=lambda _: None)

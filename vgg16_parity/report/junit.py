@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
-from pathlib import Path
 from typing import Any, Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from onnx_arbiter.compare import Verdict
 from vgg16_parity.records import KINDS, Report, Row, iter_verdicts
 
 # Characters that XML 1.0 or UTF-8 cannot write.
@@ -24,7 +23,7 @@ def junit(report: Report) -> JUnitXml:
     """
     document = JUnitXml("vgg16 parity")
     for row in report.rows:
-        document.add_testsuite(_suite(row, required=report.counts(row)))
+        document.append(_suite(row, required=report.counts(row)))
     document.update_statistics()
     # The statistics sum up the times of the tests, which have none of their own.
     for suite, row in zip(document, report.rows, strict=True):
@@ -33,51 +32,51 @@ def junit(report: Report) -> JUnitXml:
     return document
 
 
-def write(report: Report, path: Path) -> None:
-    """Write the report to a file as JUnit XML."""
-    junit(report).write(str(path), pretty=True)
+def text(report: Report) -> str:
+    """The report as JUnit XML."""
+    file = io.BytesIO()
+    junit(report).write(file, pretty=True)
+    return file.getvalue().decode()
 
 
 def _suite(row: Row, *, required: bool) -> TestSuite:
     suite = TestSuite(_clean(row.name))
     facts = {"mode": row.mode}
-    if row.record is not None:
-        facts |= {"device": row.record.device, "threads": str(row.record.threads)}
-        facts |= {"repeats": row.record.repeats} if row.record.repeats else {}
-        facts |= row.record.versions | row.record.flags
+    if record := row.record:
+        facts |= {"device": record.device, "threads": str(record.threads)}
+        facts |= {"repeats": record.repeats} if record.repeats else {}
+        facts |= record.versions | record.flags
     for name, value in facts.items():
         suite.add_property(_clean(name), _clean(value))
     if row.status in ("not run", "failed"):
         result = Error if row.status == "failed" else Failure if required else Skipped
-        suite.add_testcase(_test(row, "", "run", result(_clean(row.reason), row.status)))
+        suite.add_testcase(_test(row, "", "run", row.reason, row.status, result))
     for kind in KINDS:
         for case, name, verdict in iter_verdicts(row, kind):
-            suite.add_testcase(_test(row, case, f"{name} {kind}", *_failures(verdict)))
+            test = _test(row, case, f"{name} {kind}", verdict.reason, "limit")
+            if verdict.reason:
+                test.result[0].text = (
+                    f"ratio {verdict.ratio:.6g}, deviations {verdict.deviations:.6g} "
+                    f"at {verdict.worst}, largest error {verdict.max_error:.6g}"
+                )
+            suite.add_testcase(test)
     for compared in row.cases:
-        wrong = [Failure(_clean(compared.reason), "decision")] if compared.reason else []
-        test = _test(row, compared.case, "decisions", *wrong)
+        test = _test(row, compared.case, "decisions", compared.reason, "decision")
         if compared.notes:
             test.system_out = _clean("\n".join(compared.notes))
         suite.add_testcase(test)
     return suite
 
 
-def _failures(verdict: Verdict) -> list[Failure]:
-    if verdict.passed:
-        return []
-    failure = Failure(_clean(verdict.reason), "limit")
-    failure.text = (
-        f"ratio {verdict.ratio:.6g}, deviations {verdict.deviations:.6g} at {verdict.worst}, "
-        f"largest error {verdict.max_error:.6g}"
-    )
-    return [failure]
-
-
-def _test(row: Row, case: str, name: str, *results: Any) -> TestCase:
+def _test(
+    row: Row, case: str, name: str, reason: str, label: str, result: type[Any] = Failure
+) -> TestCase:
+    """A test with a result of some kind, or one that passed: there is no reason then."""
     # Most viewers show the part of a class name after its last dot.
     parts = [part.replace(".", "_") for part in (row.runtime, row.setting, case) if part]
     test = TestCase(_clean(name), _clean(".".join(parts)))
-    test.result = list(results)
+    if reason:
+        test.result = [result(_clean(reason), label)]
     return test
 
 

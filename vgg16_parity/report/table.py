@@ -53,7 +53,6 @@ def _notes(row: Row) -> list[str]:
 
 
 def _gradients(row: Row) -> str:
-    """The worst tensors of the backward pass and of the step of SGD."""
     if not row.gradients:
         return "gradients were not compared"
     gradients = row.worst("gradient").values()

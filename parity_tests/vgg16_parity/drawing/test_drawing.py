@@ -60,12 +60,7 @@ def test_every_volume_is_to_scale(name: str) -> None:
 def test_the_scale_bars_are_as_long_as_they_say(name: str) -> None:
     network = configuration(name)
     figure = volumes.volumes(network)
-    placed = scene(network)
-    scales = {
-        "pixels of height": placed.per_pixel,
-        "channels": placed.per_channel,
-        "units of a vector": placed.per_unit,
-    }
+    scales = scene(network).scales
     words = [text.partition(" ") for text, _ in texts(figure)]
     said = {what: int(count) for count, _, what in words if what in scales}
     bars = {str(line.get_gid()): line for line in figure.axes[0].lines}
@@ -79,10 +74,12 @@ def test_the_scale_bars_are_as_long_as_they_say(name: str) -> None:
 def test_the_scales_are_those_of_the_input_and_of_the_longest_vector(name: str) -> None:
     network = configuration(name)
     placed = scene(network)
-    sizes = {volume.name: volume.size for volume in placed.volumes}
-    assert sizes["input"][1] == pytest.approx(placed.per_pixel * network.input_size)
+    sizes = {volume.output.name: volume.size for volume in placed.volumes}
+    assert sizes["input"][1] == pytest.approx(
+        placed.scales["pixels of height"] * network.input_size
+    )
     longest = max(network.hidden_units, network.classes)
-    assert placed.per_unit * longest == pytest.approx(
+    assert placed.scales["units of a vector"] * longest == pytest.approx(
         max(sizes[n][1] for n in ("fc1", "predictions"))
     )
 
@@ -90,9 +87,9 @@ def test_the_scales_are_those_of_the_input_and_of_the_longest_vector(name: str) 
 @every
 def test_volumes_follow_each_other_along_one_line(name: str) -> None:
     drawn = scene(configuration(name)).volumes
-    ends = [(volume.left, volume.right) for volume in drawn]
+    ends = [(volume.left, volume.left + volume.size[0]) for volume in drawn]
     assert all(before[1] <= after[0] + 1e-9 for before, after in pairwise(ends))
-    assert [volume.name for volume in drawn] == list(shown(configuration(name)))
+    assert [volume.output.name for volume in drawn] == list(shown(configuration(name)))
 
 
 @every

@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 
 from parity_tests.support.drawn import DRAWN, texts
-from vgg16_parity.drawing import KINDS, Kind, draw, keras_graph
+from vgg16_parity.drawing import KINDS, Kind, draw, missing
 from vgg16_parity.drawing.style import settings
+from vgg16_parity.runtimes import requirements
 from vgg16_spec.architecture import CONFIGURATIONS, Convolution, MaxPooling, configuration
 from vgg16_spec.errors import BadInput
 
 every = pytest.mark.parametrize("name", CONFIGURATIONS)
 pictures = pytest.mark.parametrize("kind", DRAWN)
-graphviz = pytest.mark.skipif(bool(keras_graph.missing()), reason="needs Graphviz and pydot")
+graphviz = pytest.mark.skipif(bool(missing("keras")), reason="needs Graphviz and pydot")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -111,7 +112,7 @@ def test_keras_s_own_picture_names_every_layer(ending: str, tmp_path: Path) -> N
 def test_without_graphviz_the_remedy_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keras_graph, "find_spec", lambda name: None if name == "pydot" else name)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "pydot" else name)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput) as caught:
         draw(tmp_path / "a.svg", kind="keras")

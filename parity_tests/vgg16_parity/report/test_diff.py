@@ -16,7 +16,7 @@ from onnx_arbiter.limits import LIMITS
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import everything, report, row
 from vgg16_parity.report.diff import MOVED, diff_reports
-from vgg16_parity.report.files import ReportFiles
+from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import Document, to_json
 from vgg16_parity.report.schema import decode
 from vgg16_spec.images.photographs import PHOTOGRAPHS
@@ -250,8 +250,8 @@ def test_a_name_that_is_no_utf_8_is_written_as_an_escape(tmp_path: Path) -> None
     cases = report().cases
     image = dataclasses.replace(cases[0].images[0], label="\udcff.png")
     made = report(cases=(dataclasses.replace(cases[0], images=(image,)),))
-    files = ReportFiles(tmp_path / "a.json", tmp_path / "a.html", tmp_path / "a.xml")
-    files.write(made)
+    files = {"--report": tmp_path / "a.json", "--html": tmp_path / "a.html"}
+    write_files(files | {"--junit": tmp_path / "a.xml"}, made)
     document = json.loads((tmp_path / "a.json").read_text("utf-8"))
     assert document["cases"][0]["images"][0]["label"] == "\udcff.png"
 

@@ -15,10 +15,8 @@ from vgg16_parity.records import Report
 from vgg16_parity.report import junit
 
 
-def written(made: Report, folder: Path) -> ElementTree.Element:
-    file = folder / "junit.xml"
-    junit.write(made, file)
-    return ElementTree.parse(file).getroot()
+def written(made: Report) -> ElementTree.Element:
+    return ElementTree.fromstring(junit.text(made))
 
 
 def results(root: ElementTree.Element, suite: str) -> dict[str, str]:
@@ -32,8 +30,8 @@ def results(root: ElementTree.Element, suite: str) -> dict[str, str]:
     }
 
 
-def test_a_suite_is_a_run_and_a_test_is_a_tap_of_a_case(tmp_path: Path) -> None:
-    root = written(report(), tmp_path)
+def test_a_suite_is_a_run_and_a_test_is_a_tap_of_a_case() -> None:
+    root = written(report())
     assert (root.tag, root.get("tests"), root.get("failures")) == ("testsuites", "5", "0")
     assert results(root, "torch (strict)") == {
         "torch.strict.photographs block1_conv1 accumulated": "passed",
@@ -45,8 +43,8 @@ def test_a_suite_is_a_run_and_a_test_is_a_tap_of_a_case(tmp_path: Path) -> None:
     assert [each.get("time") for each in root] == ["1.75"]
 
 
-def test_failures_tell_the_reason(tmp_path: Path) -> None:
-    root = written(everything(), tmp_path)
+def test_failures_tell_the_reason() -> None:
+    root = written(everything())
     assert results(root, "keras-jax (strict)") == {
         "keras-jax.strict.photographs block1_conv1 accumulated": "failure",
         "keras-jax.strict.photographs block1_conv1 local": "failure",
@@ -63,37 +61,43 @@ def test_failures_tell_the_reason(tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_that_failed_is_an_error(tmp_path: Path) -> None:
-    root = written(everything(), tmp_path)
+def test_a_run_that_failed_is_an_error() -> None:
+    root = written(everything())
     assert results(root, "keras-torch (strict)") == {"keras-torch.strict run": "error"}
     (error,) = root.iter("error")
     assert error.get("message") == "the worker was killed by signal 9"
 
 
-def test_a_run_that_was_not_started_is_skipped_unless_it_was_asked_for(tmp_path: Path) -> None:
+def test_a_run_that_was_not_started_is_skipped_unless_it_was_asked_for() -> None:
     name = "onnx-from-torch (strict)"
-    skipped = written(everything(), tmp_path)
+    skipped = written(everything())
     assert results(skipped, name) == {"onnx-from-torch.strict run": "skipped"}
-    required = written(dataclasses.replace(everything(), all_required=True), tmp_path)
+    required = written(dataclasses.replace(everything(), all_required=True))
     assert results(required, name) == {"onnx-from-torch.strict run": "failure"}
 
 
-def test_gradients_are_tests_too(tmp_path: Path) -> None:
-    found = results(written(everything(), tmp_path), "torch (default)")
+def test_gradients_are_tests_too() -> None:
+    found = results(written(everything()), "torch (default)")
     assert found["torch.default.velocity predictions.weight velocity"] == "passed"
     assert "torch.default.velocity images velocity" not in found
 
 
-def test_the_counts_are_those_of_the_tests(tmp_path: Path) -> None:
-    root = written(everything(), tmp_path)
+def test_the_counts_are_those_of_the_tests() -> None:
+    root = written(everything())
     for count, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         assert int(root.get(count, "-1")) == len([*root.iter(tag)]) > 0
     assert int(root.get("tests", "-1")) == len([*root.iter("testcase")])
 
 
-def test_what_xml_cannot_write_is_replaced(tmp_path: Path) -> None:
+def test_rows_of_one_name_are_suites_of_their_own() -> None:
+    root = written(report(row(), row()))
+    assert [suite.get("name") for suite in root] == ["torch (strict)"] * 2
+    assert root.get("tests") == "10"
+
+
+def test_what_xml_cannot_write_is_replaced() -> None:
     made = report(row("a\x00\x1b<&>\udcff", status="failed", reason="]]>\x08", cases=()))
-    (suite,) = written(made, tmp_path)
+    (suite,) = written(made)
     assert suite.get("name") == "a��<&>� (strict)"
 
 

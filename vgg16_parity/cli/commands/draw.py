@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from vgg16_parity.cli.console import print_json, working
 from vgg16_parity.cli.options import JsonOption, NetworkOption
@@ -13,11 +13,11 @@ from vgg16_parity.cli.options import JsonOption, NetworkOption
 
 def draw(
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE.svg|FILE.png", help="Picture to write.")],
+    out: Annotated[Path, Option(metavar="FILE.svg|FILE.png", help="Picture to write.")],
     configuration: NetworkOption = "D",
     kind: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="volumes|table|keras",
             help="Feature maps to scale, the paper's Table 1, or Keras's own graph (by Graphviz).",
         ),

@@ -5,17 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
+from vgg16_parity.cli import options
 from vgg16_parity.cli.console import print_json, print_table, say, working
-from vgg16_parity.cli.options import (
-    ConfigurationOption,
-    ImagesOption,
-    JsonOption,
-    WeightsOption,
-    named_pictures,
-    resolve,
-)
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
@@ -26,63 +19,58 @@ if TYPE_CHECKING:
 
 def parity(
     *,
-    configuration: ConfigurationOption = None,
-    weights: WeightsOption = None,
-    images: ImagesOption = None,
+    configuration: options.ConfigurationOption = None,
+    weights: options.WeightsOption = None,
+    images: options.ImagesOption = None,
     runtimes: Annotated[
-        str | None,
-        typer.Option(metavar="a,b,…", help="Default: all; a missing one is only reported."),
+        str | None, Option(metavar="a,b,…", help="Default: all; a missing one is only reported.")
     ] = None,
     lanes: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="a,b,…",
             help="Any of strict, default, tf32, bfloat16, float16. Default: strict,default.",
         ),
     ] = None,
     device: Annotated[
-        str,
-        typer.Option(metavar="cpu|cuda|both", help="Where to run; both also compares the two."),
+        str, Option(metavar="cpu|cuda|both", help="Where to run; both also compares the two.")
     ] = "cpu",
     port: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="FILE.py:FUNCTION", help="Your own port: images and weights in, logits out."
         ),
     ] = None,
     hard: Annotated[
-        bool, typer.Option("--hard", help="Also run stress inputs (constants, NaN, …).")
+        bool, Option("--hard", help="Also run stress inputs (constants, NaN, …).")
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Compare only logits, in the strict lane.")
+        bool, Option("--quick", help="Compare only logits, in the strict lane.")
     ] = False,
     gradients: Annotated[
-        bool, typer.Option("--gradients", help="Also compare gradients and one step of SGD.")
+        bool, Option("--gradients", help="Also compare gradients and one step of SGD.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop a runtime that takes longer.")
+        float | None, Option(metavar="SECONDS", help="Stop a runtime that takes longer.")
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")
-    ] = None,
+    report: Annotated[Path | None, Option(metavar="FILE", help="Write the report as JSON.")] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report as a web page.")
+        Path | None, Option(metavar="FILE", help="Write the report as a web page.")
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report as JUnit XML for CI.")
+        Path | None, Option(metavar="FILE", help="Write the report as JUnit XML for CI.")
     ] = None,
     against: Annotated[
-        Path | None,
-        typer.Option(metavar="OLD.json", help="Show what changed since an older --report."),
+        Path | None, Option(metavar="OLD.json", help="Show what changed since an older --report.")
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.JsonOption = False,
 ) -> int:
     """Run every runtime on the same images and judge each layer by a float64 arbiter.
 
     The exit status is 1 if parity is broken or nothing was compared.
     """
     from vgg16_parity.report.diff import diff_reports
-    from vgg16_parity.report.files import ReportFiles
+    from vgg16_parity.report.files import check_files, write_files
     from vgg16_parity.report.json import Document, to_json
     from vgg16_parity.run import DEVICES, run_parity
     from vgg16_parity.runtimes.lanes import lane
@@ -93,13 +81,15 @@ def parity(
     place = require_one_of("--device", device, DEVICES)
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
-    pictures = named_pictures(images)
+    pictures = options.named_pictures(images)
     chosen_lanes = [lane(name) for name in _split(lanes, "strict" if quick else "strict,default")]
-    files = ReportFiles(json=report, html=html, junit=junit, against=against)
-    given = [weights, None if port is None else port.rpartition(":")[0]]
-    older = files.check([*pictures, *(Path(name) for name in given if name)])
+    wanted = {"--report": report, "--html": html, "--junit": junit}
+    files = {option: path for option, path in wanted.items() if path is not None}
+    given = [weights, port and port.rpartition(":")[0]]
+    inputs = [*pictures, *(Path(name) for name in given if name)]
+    older = check_files(files, inputs, against)
     result = run_parity(
-        resolve(weights, configuration),
+        options.resolve(weights, configuration),
         pictures,
         chosen,
         lanes=chosen_lanes,
@@ -112,7 +102,8 @@ def parity(
         progress=working,
     )
     changes = None if older is None else diff_reports(older, Document.of(result))
-    for path in files.write(result, pictures, changes):
+    write_files(files, result, pictures, changes)
+    for path in files.values():
         say(f"report: {path}")
     if as_json:
         print_json(to_json(result, changes))

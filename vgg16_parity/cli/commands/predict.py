@@ -5,17 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
-import typer
+from typer import Argument, Option
 
+from vgg16_parity.cli import options
 from vgg16_parity.cli.console import print_json, working
-from vgg16_parity.cli.options import (
-    ConfigurationOption,
-    DeviceOption,
-    JsonOption,
-    WeightsOption,
-    named_pictures,
-    resolve,
-)
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
@@ -25,16 +18,15 @@ _TOP: Final = 5
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
+    images: Annotated[list[Path], Argument(metavar="IMAGE...", help="Pictures.")],
     *,
-    configuration: ConfigurationOption = None,
-    weights: WeightsOption = None,
+    configuration: options.ConfigurationOption = None,
+    weights: options.WeightsOption = None,
     runtime: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Default: the first that is installed."),
+        str | None, Option(metavar="NAME", help="Default: the first that is installed.")
     ] = None,
-    device: DeviceOption = "cpu",
-    as_json: JsonOption = False,
+    device: options.DeviceOption = "cpu",
+    as_json: options.JsonOption = False,
 ) -> None:
     """Name the five likeliest classes of each picture."""
     from vgg16_parity.run import run_logits
@@ -45,23 +37,16 @@ def predict(
 
     place = require_one_of("--device", device, get_args(Device))
     chosen = _runtime(runtime)
-    pictures = named_pictures(images)
-    checkpoint = resolve(weights, configuration)
+    pictures = options.named_pictures(images)
+    checkpoint = options.resolve(weights, configuration)
     logits = run_logits(checkpoint, pictures, chosen, device=place, progress=working)
-    results: list[dict[str, Any]] = [
-        {
-            "file": str(path),
-            "top5": [
-                {
-                    "class": int(index),
-                    "name": class_name(int(index), len(row)),
-                    "probability": float(row[index]),
-                }
-                for index in order
-            ],
-        }
-        for path, row, order in zip(pictures, softmax(logits), top(logits, _TOP), strict=True)
-    ]
+    results: list[dict[str, Any]] = []
+    for path, row, order in zip(pictures, softmax(logits), top(logits, _TOP), strict=True):
+        top5 = [
+            {"class": index, "name": class_name(index, len(row)), "probability": float(row[index])}
+            for index in map(int, order)
+        ]
+        results.append({"file": str(path), "top5": top5})
     seeded = is_seeded(checkpoint)
     if as_json:
         print_json({"runtime": chosen.name, "seeded": seeded, "images": results})

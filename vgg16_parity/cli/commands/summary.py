@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
+from typer import Option
 
 from vgg16_parity.cli.console import print_json, print_table, shape_text, working
 from vgg16_parity.cli.options import JsonOption, NetworkOption
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from vgg16_spec.architecture import Configuration
     from vgg16_spec.layer_summary import LayerSummary
 
-FRAMEWORKS: Final = ("keras", "torch", "onnx")
+# Framework -> the package that describes its layers.
+_PACKAGES: Final = {"keras": "keras_impl", "torch": "torch_impl", "onnx": "export"}
 _ALL: Final = "all"
+# The cells that a framework has for a layer, and for all layers.
+_CELLS: Final = ("names", "computed by", "outputs", "weights", "parameters")
 
 
 def summary(
@@ -25,7 +28,7 @@ def summary(
     configuration: NetworkOption = "D",
     frameworks: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--framework",
             metavar="keras|torch|onnx|all",
             help="Show a framework's own names and layouts; repeat to see several side by side.",
@@ -41,22 +44,36 @@ def summary(
         _print_architecture(network, as_json=as_json)
         return
     summaries = _summaries(network, selected(frameworks))
+    # Layer -> framework -> what it says; None if it has no such layer.
+    layers = {
+        layer.name: {name: found.get(layer.name) for name, found in summaries.items()}
+        for layer in network.layers
+    }
     if as_json:
-        print_json(_document(network, summaries))
+        facts = {"configuration": network.name, "parameters": network.parameters()}
+        entries = [
+            {"name": layer} | {name: _entry(found) for name, found in row.items()}
+            for layer, row in layers.items()
+        ]
+        print_json({**facts, "layers": entries})
         return
     print(f"Configuration {network.name}; N is the number of images")
+    cells = {layer: list(map(_cells, row.values())) for layer, row in layers.items()}
+    totals = (sum(each.parameters for each in found.values()) for found in summaries.values())
+    cells["total"] = [("", "", "", "", f"{total:,}") for total in totals]
     if len(summaries) == 1:
-        _print_one(*next(iter(summaries.items())))
+        columns = ("layer", *summaries, "kind", "output", "weights", "parameters")
+        print_table(columns, [(layer, *row[0]) for layer, row in cells.items()], text_columns=5)
     else:
-        _print_side_by_side(network, summaries)
+        _print_side_by_side(tuple(summaries), cells)
     if "keras" in summaries and network.include_top:
         print("Keras's fc1 reads its inputs as height, width, channels; the others channels first.")
 
 
 def selected(frameworks: Sequence[str]) -> tuple[str, ...]:
     """The frameworks asked for, each once, in a fixed order. Raises ``BadInput`` for another."""
-    asked = {require_one_of("--framework", name, (*FRAMEWORKS, _ALL)) for name in frameworks}
-    return tuple(name for name in FRAMEWORKS if name in asked or _ALL in asked)
+    asked = {require_one_of("--framework", name, (*_PACKAGES, _ALL)) for name in frameworks}
+    return tuple(name for name in _PACKAGES if name in asked or _ALL in asked)
 
 
 def _print_architecture(network: Configuration, *, as_json: bool) -> None:
@@ -64,40 +81,36 @@ def _print_architecture(network: Configuration, *, as_json: bool) -> None:
 
     table = names(network)
     shapes = network.output_shapes()
-    layers = [
-        {
-            "name": layer.name,
-            "output_shape": list(shapes[layer.name]),
-            "parameters": network.parameters(layer.name),
-            "multiply_adds": network.multiply_adds(layer.name),
-            "torchvision": table[layer.name].torchvision if layer.name in table else "",
+    layers = []
+    rows = []
+    for layer in network.layers:
+        name, shape = layer.name, shapes[layer.name]
+        counts = {
+            "parameters": network.parameters(name),
+            "multiply_adds": network.multiply_adds(name),
         }
-        for layer in network.layers
-    ]
+        torchvision = table[name].torchvision if name in table else ""
+        shown = {"name": name, "output_shape": list(shape)}
+        layers.append({**shown, **counts, "torchvision": torchvision})
+        rows.append((name, torchvision, shape_text(shape), *(f"{n:,}" for n in counts.values())))
     totals = {"parameters": network.parameters(), "multiply_adds": network.multiply_adds()}
     if as_json:
-        input_shape = list(network.input_shape)
-        facts = {"configuration": network.name, "input_shape": input_shape, **totals}
-        print_json({**facts, "layers": layers})
+        facts = {"configuration": network.name, "input_shape": list(network.input_shape)}
+        print_json({**facts, **totals, "layers": layers})
         return
     print(f"Configuration {network.name}, input {shape_text(network.input_shape)} (channels first)")
-    rows: list[tuple[str, ...]] = [
-        (
-            str(layer["name"]),
-            str(layer["torchvision"]),
-            shape_text(shapes[str(layer["name"])]),
-            f"{layer['parameters']:,}",
-            f"{layer['multiply_adds']:,}",
-        )
-        for layer in layers
-    ]
     rows.append(("total", "", "", *(f"{total:,}" for total in totals.values())))
     columns = ("layer", "torchvision", "output", "parameters", "multiply-adds")
     print_table(columns, rows, text_columns=2)
 
 
-def _summaries(network: Configuration, frameworks: Sequence[str]) -> dict[str, list[LayerSummary]]:
-    """Every framework's layers. Raises ``BadInput``, with the remedy, if one is not installed."""
+def _summaries(
+    network: Configuration, frameworks: Sequence[str]
+) -> dict[str, dict[str, LayerSummary]]:
+    """Framework -> canonical name -> layer.
+
+    Raises ``BadInput``, with the remedy, if a framework is not installed.
+    """
     from vgg16_parity.cli.frameworks import first_complete, first_keras, use_keras
     from vgg16_parity.runtimes.registry import BACKENDS, COMPUTING, EXPORTING, Backend
 
@@ -117,36 +130,13 @@ def _summaries(network: Configuration, frameworks: Sequence[str]) -> dict[str, l
     elif "torch" in frameworks or "onnx" in frameworks:
         backends = ("torch",)
     use_keras(first_keras("--framework keras", backends) if "keras" in frameworks else backends[0])
-    summaries: dict[str, list[LayerSummary]] = {}
+    summaries: dict[str, dict[str, LayerSummary]] = {}
     for name in frameworks:
         with working(f"ask {name}"):
-            if name == "keras":
-                from keras_impl.layer_summary import layer_summaries as keras_summaries
-
-                summaries[name] = keras_summaries(network)
-            elif name == "torch":
-                from torch_impl.layer_summary import layer_summaries as torch_summaries
-
-                summaries[name] = torch_summaries(network)
-            else:
-                from export.layer_summary import layer_summaries as onnx_summaries
-
-                summaries[name] = onnx_summaries(network, "torch" if tracer == "torch" else "keras")
+            describe = import_module(f"{_PACKAGES[name]}.layer_summary").layer_summaries
+            arguments = (tracer.partition(" ")[0],) if name == "onnx" else ()
+            summaries[name] = {each.layer: each for each in describe(network, *arguments)}
     return summaries
-
-
-def _document(
-    network: Configuration, summaries: dict[str, list[LayerSummary]]
-) -> dict[str, object]:
-    return {
-        "configuration": network.name,
-        "parameters": network.parameters(),
-        "layers": [
-            {"name": layer.name}
-            | {name: _entry(_named(layer.name, found)) for name, found in summaries.items()}
-            for layer in network.layers
-        ],
-    }
 
 
 def _entry(layer: LayerSummary | None) -> dict[str, object] | None:
@@ -161,40 +151,21 @@ def _entry(layer: LayerSummary | None) -> dict[str, object] | None:
     }
 
 
-def _named(canonical: str, layers: list[LayerSummary]) -> LayerSummary | None:
-    return next((layer for layer in layers if layer.layer == canonical), None)
+def _cells(layer: LayerSummary | None) -> tuple[str, ...]:
+    if layer is None:
+        return ("missing",) * len(_CELLS)
+    weights = ", ".join(map(shape_text, layer.weights.values()))
+    shape, parameters = shape_text(layer.output), f"{layer.parameters:,}"
+    return (layer.name, layer.kind, shape, weights, parameters)
 
 
-_CELLS: Final[Mapping[str, Callable[[LayerSummary], str]]] = MappingProxyType(
-    {
-        "names": lambda layer: layer.name,
-        "computed by": lambda layer: layer.kind,
-        "outputs": lambda layer: shape_text(layer.output),
-        "weights": lambda layer: ", ".join(map(shape_text, layer.weights.values())),
-        "parameters": lambda layer: f"{layer.parameters:,}",
-    }
-)
-
-
-def _print_one(framework: str, layers: list[LayerSummary]) -> None:
-    rows = [(layer.layer, *(cell(layer) for cell in _CELLS.values())) for layer in layers]
-    rows.append(("total", "", "", "", "", _total(layers)))
-    columns = ("layer", framework, "kind", "output", "weights", "parameters")
-    print_table(columns, rows, text_columns=5)
-
-
-def _print_side_by_side(network: Configuration, summaries: dict[str, list[LayerSummary]]) -> None:
+def _print_side_by_side(
+    frameworks: tuple[str, ...], cells: dict[str, list[tuple[str, ...]]]
+) -> None:
     """One table each for names, output shapes and so on, with a column per framework."""
-    for title, cell in _CELLS.items():
-        rows = []
-        for layer in network.layers:
-            found = [_named(layer.name, layers) for layers in summaries.values()]
-            rows.append((layer.name, *("missing" if one is None else cell(one) for one in found)))
-        if title == "parameters":
-            rows.append(("total", *map(_total, summaries.values())))
+    for index, title in enumerate(_CELLS):
+        rows = [(layer, *(each[index] for each in row)) for layer, row in cells.items()]
+        if title != "parameters":
+            rows.pop()  # the total
         print()
-        print_table((title, *summaries), rows, text_columns=1 + len(summaries))
-
-
-def _total(layers: list[LayerSummary]) -> str:
-    return f"{sum(layer.parameters for layer in layers):,}"
+        print_table((title, *frameworks), rows, text_columns=1 + len(frameworks))
