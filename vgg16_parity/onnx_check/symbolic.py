@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -95,7 +96,7 @@ class SymbolicTensor:
             raise Untraceable("reads values in an order that no layer of the network uses")
         return found
 
-    def then(self, step: Step, maps: Shape = (), axes: Sequence[str] = MAPS) -> SymbolicTensor:
+    def then(self, step: Step, maps: Shape = (), axes: tuple[str, ...] = MAPS) -> SymbolicTensor:
         """The images after one more step, which may make new maps, with these axes."""
         array = arrange(maps, axes) if maps else self.array
         return SymbolicTensor(array, maps or self.maps, (*self.steps, step))
@@ -104,10 +105,12 @@ class SymbolicTensor:
 Value: TypeAlias = SymbolicTensor | Constant | Untraceable
 
 
-def arrange(maps: Shape, axes: Sequence[str] = MAPS) -> NDArray[np.int32]:
+@lru_cache(maxsize=1)  # consecutive layers often have maps of the same sizes
+def arrange(maps: Shape, axes: tuple[str, ...] = MAPS) -> NDArray[np.int32]:
     """The positions of whole maps, with these axes. Raises ``Untraceable`` for too many."""
     require_small(maps)
     positions = np.arange(math.prod(maps), dtype=np.int32).reshape(maps)
+    positions.flags.writeable = False
     order = [MAPS.index(name) for axis in axes for name in axis]
     rest = [i for i in range(len(maps)) if i not in order]
     shape = [math.prod(maps[MAPS.index(name)] for name in axis) for axis in axes]

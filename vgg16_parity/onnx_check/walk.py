@@ -6,6 +6,7 @@ graph moves them (``symbolic``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -88,11 +89,16 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
     shape = shape_of(images)
     batch = next(iter(shape), None)
     fitting = [a for a in LAYOUTS if len(shape) == 4 and shape[a.index("c")] == IMAGE_CHANNELS]
+    weights = {
+        value: Constant(value.const_value.numpy(), printable(str(value.name)))
+        for value in graph.initializers.values()
+        if value.const_value is not None
+    }
     traces = []
     for layout in fitting or LAYOUTS:
         for count in [min(batch, max(_IMAGES))] if batch else _IMAGES:
             front = Front(images, layout, recipe)
-            name, end = _Walk(model, front, count, batch).run(configuration)
+            name, end = _Walk(model, weights, front, count, batch).run(configuration)
             problem = str(end) if isinstance(end, Untraceable) else ""
             traces.append(TracedGraph(front, name, end.steps, problem, extra))
     failed = [trace for trace in traces if trace.problem]
@@ -104,11 +110,18 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
 class _Walk:
     """One pass over a graph, with so many images; the file may be fixed to a larger batch."""
 
-    def __init__(self, model: ir.Model, front: Front, count: int, batch: int | None) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        weights: Mapping[ir.Value, Value],
+        front: Front,
+        count: int,
+        batch: int | None,
+    ) -> None:
         self.model, self.front, self.count, self.batch = model, front, count, batch
         self.opset = model.opset_imports.get("", 1)
         # Each value, as far as it can be followed.
-        self.values: dict[ir.Value, Value] = {}
+        self.values = dict(weights)
 
     def run(self, network: Configuration) -> tuple[str, SymbolicTensor | Untraceable]:
         """The last output with a value for each class, or the last of all, by name."""
@@ -141,12 +154,8 @@ class _Walk:
         self.values[node.outputs[0]] = result
 
     def _value(self, value: ir.Value) -> Value:
-        if value not in self.values:
-            name = printable(str(value.name))
-            if (tensor := value.const_value) is None:
-                return Untraceable(f"{name}: a value that nothing in the graph gives")
-            self.values[value] = Constant(tensor.numpy(), name)
-        return self.values[value]
+        unknown = f"{printable(str(value.name))}: a value that nothing in the graph gives"
+        return self.values.get(value) or Untraceable(unknown)
 
     def _result(self, at: NodeContext) -> Value:
         for value in at.inputs:
