@@ -63,10 +63,12 @@ def _window(at: NodeContext, kernel: Sequence[int]) -> tuple[Sizes, Shape]:
     sizes = np.array(at.x.array.shape[2:])
     strides = np.array(at.node.attributes.get_ints("strides") or ones)
     dilations = np.array(at.node.attributes.get_ints("dilations") or ones)
+    if strides.min() < 1:
+        raise Untraceable(f"has strides of {strides.tolist()}")
     spans = (np.array(kernel) - 1) * dilations + 1
     pads = _pads(at, sizes, spans, strides)
     room = sizes + pads.sum(axis=0) - spans
-    if room.min() < 0 or strides.min() < 1:
+    if room.min() < 0:
         raise Untraceable(f"has windows of {spans.tolist()} on maps of {sizes.tolist()}")
     table = np.array([kernel, strides, dilations, *pads, room // strides + 1])
     columns = dict(zip(axes, table.T.tolist(), strict=True))
