@@ -1,36 +1,39 @@
-"""The images on their way through a graph: positions take the place of values.
+"""The images on their way through a graph, and the nodes that they meet.
 
-Transposing, reshaping and flattening a tensor of positions shows where each value goes, however an
-exporter arranges the moves.
+Behind the first layer, positions take the place of values: transposing, reshaping and flattening a
+tensor of positions shows where each value goes, however an exporter arranges the moves.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
 
 from export.load import printable
 from vgg16_spec.architecture import Shape
 
-Axis: TypeAlias = tuple[str, ...]
-Window: TypeAlias = Mapping[str, tuple[int, ...]]
+MAPS: Final = ("N", "C", "H", "W")
+Sizes: TypeAlias = dict[str, tuple[int, ...]]
 
-MAPS: Final[tuple[Axis, ...]] = (("N",), ("C",), ("H",), ("W",))
-NAMES: Final = ("N", "C", "H", "W")
-# Seven times as many as three images have in VGG16's largest maps: 256 MB.
-_MOST_POSITIONS: Final = 1 << 26
 WEIGHTED: Final = ("convolution", "dense layer")
+# Ten times as many as two images have in VGG16's largest maps: 256 MB.
+_MOST_POSITIONS: Final = 1 << 26
 
 
-class UnsupportedNode(Exception):
-    """A node does something that none of the network's layers does."""
+class Untraceable(Exception):
+    """Why a value cannot be followed, and the steps before it."""
+
+    def __init__(self, problem: str, steps: tuple[Step, ...] = ()) -> None:
+        super().__init__(problem)
+        self.steps = steps
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,6 @@ class Constant:
 
     array: NDArray[Any]
     name: str
-
-
-@dataclass(frozen=True)
-class Untraceable:
-    """A value that could not be followed: why, and the steps before it."""
-
-    problem: str
-    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,16 +54,16 @@ class Step:
         node: operator and name of the node.
         weight: (out, in, kH, kW), or (out, in) of a dense layer.
         bias: (out,).
-        order: the axes that a dense layer reads as one: (C, H, W) or (H, W, C) for fc1.
-        window: ``kernel``, ``strides``, ``dilations``, ``pads`` and ``group``.
+        order: the axes that a dense layer reads as one: ``CHW`` or ``HWC`` for fc1.
+        sizes: those that count, by name: ``kernel``, ``strides``, ``inputs``, …
     """
 
     kind: str
     node: str
     weight: Constant | None = None
     bias: Constant | None = None
-    order: Axis = ()
-    window: Window = field(default_factory=dict)
+    order: str = ""
+    sizes: Sizes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,103 +71,123 @@ class SymbolicTensor:
     """The images on their way through the graph.
 
     Attributes:
-        positions: each value's index into the flattened maps that the last step made.
-        maps: the sizes N, C, H, W of these maps.
-        dtype: of the values.
-        pixels: what preprocessing has made of pixels of known values, (256, 3).
+        array: before the first layer, what the graph has made of test pictures; behind it, each
+            value's index into the flattened maps that the last step made.
+        maps: the sizes N, C, H, W of these maps; empty before the first layer.
         steps: the operations so far.
     """
 
-    positions: NDArray[np.int32]
-    maps: Shape
-    dtype: ir.DataType
-    pixels: NDArray[np.float32]
+    array: NDArray[Any]
+    maps: Shape = ()
     steps: tuple[Step, ...] = ()
 
     @property
-    def axes(self) -> tuple[Axis, ...]:
-        """What lies along each axis: nothing along one of size 1, (C, H, W) along a flattened one.
+    def axes(self) -> tuple[str, ...]:
+        """What lies along each axis: nothing along one of size 1, ``CHW`` along a flattened one.
 
-        Raises ``UnsupportedNode`` where no order of N, C, H, W explains the positions.
+        Raises ``Untraceable`` where no order of N, C, H, W explains the positions.
         """
-        if self.positions.shape == self.maps and np.array_equal(self.positions, arrange(self.maps)):
+        if self.array.shape == self.maps and np.array_equal(self.array, arrange(self.maps)):
             return MAPS
-        count = self.positions.ndim
-        lines: list[tuple[Any, ...]] = [
-            (*(0,) * i, slice(None), *(0,) * (count - i - 1)) for i in range(count)
-        ]
-        found = tuple(_axis(self.positions[line], self.maps) for line in lines)
-        if not np.array_equal(arrange(self.maps, found), self.positions):
-            raise UnsupportedNode("reads values in an order that no layer of the network uses")
+        count = self.array.ndim
+        lines = [tuple(slice(None) if i == j else 0 for j in range(count)) for i in range(count)]
+        found = tuple(_varying(self.array[line], self.maps) for line in lines)
+        if not np.array_equal(arrange(self.maps, found), self.array):
+            raise Untraceable("reads values in an order that no layer of the network uses")
         return found
 
-    def then(self, step: Step, maps: Shape = (), axes: tuple[Axis, ...] = MAPS) -> SymbolicTensor:
+    def then(self, step: Step, maps: Shape = (), axes: tuple[str, ...] = MAPS) -> SymbolicTensor:
         """The images after one more step, which may make new maps, with these axes."""
-        positions = arrange(maps, axes) if maps else self.positions
-        steps = (*self.steps, step)
-        return replace(self, steps=steps, maps=maps or self.maps, positions=positions)
-
-    def move(self, positions: NDArray[np.int32]) -> SymbolicTensor:
-        """The images after their values have moved.
-
-        Before the first step the channels may change their order and the centre may be cut out.
-
-        Raises ``UnsupportedNode`` where other values are left out.
-        """
-        if self.steps:
-            if positions.size != self.positions.size:
-                raise UnsupportedNode("picks some of the values")
-            return replace(self, positions=positions)
-        n, c, h, w = np.unravel_index(positions, self.maps)
-        rows, columns = np.unique(h), np.unique(w)
-        channels = c.reshape(-1)[np.sort(np.unique(c, return_index=True)[1])]  # as they come
-        maps = (self.maps[0], self.maps[1], len(rows), len(columns))
-        if positions.size != math.prod(maps) or len(channels) != self.maps[1]:
-            raise UnsupportedNode("picks some of the values")
-        for kept, whole in ((rows, self.maps[2]), (columns, self.maps[3])):
-            if kept[0] != round((whole - len(kept)) / 2):
-                raise UnsupportedNode("crops elsewhere than in the centre")
-        moved = (n, np.argsort(channels)[c], h - rows[0], w - columns[0])
-        positions = np.ravel_multi_index(moved, maps).astype(np.int32)
-        return replace(self, positions=positions, maps=maps, pixels=self.pixels[:, channels])
+        array = arrange(maps, axes) if maps else self.array
+        return SymbolicTensor(array, maps or self.maps, (*self.steps, step))
 
 
 Value: TypeAlias = SymbolicTensor | Constant | Untraceable
 
 
-def arrange(maps: Shape, axes: tuple[Axis, ...] = MAPS) -> NDArray[np.int32]:
-    """The positions of whole maps, with these axes."""
-    positions = _positions(maps)
-    order = [NAMES.index(name) for axis in axes for name in axis]
+@lru_cache(maxsize=1)  # consecutive layers often have maps of the same sizes
+def arrange(maps: Shape, axes: tuple[str, ...] = MAPS) -> NDArray[np.int32]:
+    """The positions of whole maps, with these axes. Raises ``Untraceable`` for too many."""
+    require_small(maps)
+    positions = np.arange(math.prod(maps), dtype=np.int32).reshape(maps)
+    positions.flags.writeable = False
+    order = [MAPS.index(name) for axis in axes for name in axis]
     rest = [i for i in range(len(maps)) if i not in order]
-    shape = [math.prod(maps[NAMES.index(name)] for name in axis) for axis in axes]
+    shape = [math.prod(maps[MAPS.index(name)] for name in axis) for axis in axes]
     if math.prod(shape) != positions.size:
         return positions  # an axis is not whole
     return positions.transpose(*order, *rest).reshape(shape)
 
 
-@lru_cache(maxsize=1)  # consecutive layers often have maps of the same sizes
-def _positions(maps: Shape) -> NDArray[np.int32]:
+def require_small(maps: Shape) -> None:
+    """Raise ``Untraceable`` for maps whose positions take too much memory."""
     if math.prod(maps) > _MOST_POSITIONS:
-        raise UnsupportedNode(f"has maps of {' × '.join(map(str, maps))}, too large to follow")
-    positions = np.arange(math.prod(maps), dtype=np.int32).reshape(maps)
-    positions.flags.writeable = False
-    return positions
+        raise Untraceable(f"has maps of {' × '.join(map(str, maps))}, too large to follow")
 
 
-def _axis(line: NDArray[np.int32], maps: Shape) -> Axis:
+def _varying(line: NDArray[np.int32], maps: Shape) -> str:
     """The coordinates that vary along a line of positions, the slowest first."""
-    coordinates = zip(NAMES, np.unravel_index(line, maps), strict=True)
+    coordinates = zip(MAPS, np.unravel_index(line, maps), strict=True)
     changed = {name: int(np.argmax(values != values[0])) for name, values in coordinates}
-    return tuple(sorted(filter(changed.get, changed), key=lambda n: changed[n], reverse=True))
+    return "".join(sorted(filter(changed.get, changed), key=lambda n: changed[n], reverse=True))
 
 
-def label(node: ir.Node) -> str:
-    """A node's operator and name, as reports show them."""
-    operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-    return printable(f"{operator} {node.name or node.outputs[0].name}")
-
-
-def words(axes: tuple[Axis, ...]) -> str:
+def words(axes: Sequence[str]) -> str:
     """Axes as reports show them."""
     return f"({', '.join('·'.join(axis) or '1' for axis in axes)})"
+
+
+@dataclass(frozen=True)
+class NodeContext:
+    """A node, its inputs (``None`` for an optional one that is not given), the model's opset."""
+
+    node: ir.Node
+    inputs: Sequence[Value | None]
+    opset: int
+
+    @property
+    def operator(self) -> str:
+        """The operator, with its domain unless that is ONNX's own."""
+        own = self.node.domain in ("", "ai.onnx")
+        return self.node.op_type if own else f"{self.node.domain}.{self.node.op_type}"
+
+    @property
+    def label(self) -> str:
+        """Operator and name, as reports show them."""
+        return printable(f"{self.operator} {self.node.name or self.node.outputs[0].name}")
+
+    @property
+    def x(self) -> SymbolicTensor:
+        """The images among the inputs."""
+        return next(value for value in self.inputs if isinstance(value, SymbolicTensor))
+
+    def constant(self, index: int) -> Constant | None:
+        """An optional input. Raises ``Untraceable`` where it depends on the images."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if value is None or isinstance(value, Constant):
+            return value
+        raise Untraceable("has weights or sizes that are computed from the images")
+
+    def required(self, index: int) -> Constant:
+        """The same for an input that the operator requires."""
+        if (found := self.constant(index)) is None:
+            raise Untraceable("lacks an input")
+        return found
+
+    def evaluate(self) -> NDArray[Any]:
+        """The node's first output, in ONNX's reference evaluator."""
+        arrays = {}
+        for value, known in zip(self.node.inputs, self.inputs, strict=True):
+            if value is not None and isinstance(known, SymbolicTensor | Constant):
+                arrays[str(value.name)] = known.array
+        try:
+            evaluator = ReferenceEvaluator(ir.to_proto(self.node), opsets={"": self.opset})
+            with np.errstate(all="ignore"):
+                (result,) = evaluator.run(None, arrays)
+        except Exception as error:  # whatever a malformed node makes the evaluator raise
+            raise Untraceable(f"cannot be computed ({printable(str(error))})") from error
+        return np.asarray(result)
+
+    def step(self, kind: str = "") -> SymbolicTensor:
+        """The images after a step that keeps their axes; by default one that VGG lacks."""
+        return self.x.then(Step(kind or self.operator, self.label))

@@ -106,7 +106,8 @@ def test_another_checkpoint_differs_in_every_tensor(exported: Path) -> None:
 
 def test_another_number_of_classes_is_told(exported: Path) -> None:
     report = check(exported, generate(configuration("tiny", classes=10)))
-    assert report.graph.problems == ("Gemm predictions: 1000 classes, expected 10 (predictions)",)
+    problem = "Gemm predictions: outputs 1000, expected 10 (predictions)"
+    assert report.graph.problems == (problem,)
     assert report.numbers.reason == "its shape is (2, 1000), the arbiter's is (2, 10)"
 
 

@@ -96,11 +96,31 @@ def another_activation_is_used(model: onnx.ModelProto) -> None:
     node_of(model, "block1_conv1_relu").op_type = "Tanh"
 
 
-@mistake("Conv block1_conv1: works along (N, C, W, H), expected (N, C, H, W)")
+@mistake("preprocessing: height and width are exchanged")
 def height_and_width_are_exchanged(model: onnx.ModelProto) -> None:
     turn = onnx.helper.make_node("Transpose", ["images"], ["turned"], "turn", perm=[0, 1, 3, 2])
     node_of(model, "block1_conv1").input[0] = "turned"
     model.graph.node.insert(0, turn)
+
+
+def reverse_channels(model: onnx.ModelProto, before: str) -> None:
+    """Have a node read its input with the channels in the other order."""
+    node, make = node_of(model, before), onnx.helper.make_node
+    for name, number in (("start", -1), ("end", -(2**62)), ("axis", 1), ("step", -1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([number]), name))
+    flip = make("Slice", [node.input[0], "start", "end", "axis", "step"], ["flipped"], "flip")
+    model.graph.node.insert(list(model.graph.node).index(node), flip)
+    node.input[0] = "flipped"
+
+
+@mistake("preprocessing: the channels are reversed, expected RGB")
+def the_images_channels_are_reversed(model: onnx.ModelProto) -> None:
+    reverse_channels(model, "block1_conv1")
+
+
+@mistake("Slice flip: picks or reorders values, where the network does not")
+def channels_are_reversed_between_layers(model: onnx.ModelProto) -> None:
+    reverse_channels(model, "block1_conv2")
 
 
 @mistake("Gemm fc1: reads values in an order that no layer of the network uses")
@@ -115,6 +135,15 @@ def values_are_mixed_before_fc1(model: onnx.ModelProto) -> None:
     model.graph.node.remove(flatten)
     for node in (last, turned, mixed):
         model.graph.node.insert(index, node)
+
+
+@mistake("Reshape fixed: cannot be computed (cannot reshape array of size 48 into shape (3,48))")
+def a_reshape_is_fixed_to_three_images(model: onnx.ModelProto) -> None:
+    flatten = node_of(model, "flatten")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([3, 48]), "three"))
+    flatten.op_type, flatten.name = "Reshape", "fixed"
+    del flatten.attribute[:]
+    flatten.input.append("three")
 
 
 @mistake("Add shortcut: joins two paths, where the network has one")
@@ -147,7 +176,7 @@ def test_another_configuration_is_told(exported: Path) -> None:
     narrow = replace(configuration("tiny", classes=10), name="A", column=column, input_size=96)
     report = check(exported, generate(narrow))
     assert report.graph.problems[0] == "the images are (any, 3, 64, 64), expected (any, 3, 96, 96)"
-    assert "Conv block1_conv1: 4 outputs, expected 5 (block1_conv1)" in report.graph.problems
+    assert "Conv block1_conv1: outputs 4, expected 5 (block1_conv1)" in report.graph.problems
     assert report.numbers.verdict is None
     assert report.numbers.reason.startswith("ONNX Runtime does not run it (")
 

@@ -73,11 +73,11 @@ OWN: dict[str, tuple[dict[str, Any], str]] = {
 def test_our_own_exports_match(kind: str, tiny: Checkpoint, tmp_path: Path) -> None:
     options, words = OWN[kind]
     report = check(export_onnx("keras", tiny, tmp_path / "model.onnx", **options), tiny)
-    assert lines(report)[:2] == [
+    assert list(lines(report))[:2] == [
         f"graph: as the checkpoint's network ({words})",
         "weights: 32 of 32 equal",
     ]
-    assert report.matches, lines(report)
+    assert report.matches, list(lines(report))
     assert report.numbers.verdict is not None
 
 
@@ -172,8 +172,8 @@ def test_other_exporters_files_match(exporter: str, tiny: Checkpoint, tmp_path: 
     export, words = FOREIGN[exporter]
     export(tiny, tmp_path / "model.onnx")
     report = check(tmp_path / "model.onnx", tiny)
-    assert lines(report)[0] == f"graph: as the checkpoint's network ({words})"
-    assert report.matches, lines(report)
+    assert next(lines(report)) == f"graph: as the checkpoint's network ({words})"
+    assert report.matches, list(lines(report))
 
 
 def test_keras_on_torch_matches_and_its_fc1_order_is_known(
@@ -183,8 +183,8 @@ def test_keras_on_torch_matches_and_its_fc1_order_is_known(
     _, err = process.communicate()
     assert process.returncode == 0, err
     report = check(path, tiny)
-    assert lines(report)[0] == "graph: as the checkpoint's network (NHWC, probabilities)"
-    assert report.matches, lines(report)
+    assert next(lines(report)) == "graph: as the checkpoint's network (NHWC, probabilities)"
+    assert report.matches, list(lines(report))
     model = onnx.load(path)
     (fc1,) = (entry for entry in model.graph.initializer if list(entry.dims) == [48, 32])
     values = np.ascontiguousarray(tiny["fc1.weight"].T)
@@ -193,7 +193,7 @@ def test_keras_on_torch_matches_and_its_fc1_order_is_known(
     report = check(path, tiny)
     problem = "fc1's inputs in CHW order where the graph flattens HWC"
     assert wrong_weights(report) == {"fc1.weight": problem}
-    assert f"weights: fc1.weight ({fc1.name}): {problem}" in lines(report)
+    assert f"weights: fc1.weight ({fc1.name}): {problem}" in list(lines(report))
     assert not report.numbers.passed
 
 
@@ -204,8 +204,8 @@ def test_a_quantised_network_is_called_so_and_its_weights_are_not_called_missing
     report = check(path, tiny)
     assert not report.matches
     assert any("reads quantised weights, which are not" in text for text in report.graph.problems)
-    assert "weights: 32 not compared, behind what the graph has there" in lines(report)
-    assert not any("is not in the graph" in line for line in lines(report))
+    assert "weights: 32 not compared, behind what the graph has there" in list(lines(report))
+    assert not any("is not in the graph" in line for line in list(lines(report)))
 
 
 def test_a_softmax_is_fine_and_the_images_shape_may_stay_open(planted: Planted) -> None:
@@ -216,7 +216,7 @@ def test_a_softmax_is_fine_and_the_images_shape_may_stay_open(planted: Planted) 
 
     report = planted(edit)
     assert (report.graph.layout, report.graph.output) == ("nchw", "probabilities")
-    assert report.matches, lines(report)
+    assert report.matches, list(lines(report))
 
 
 def test_dense_weights_may_be_either_way_round(planted: Planted, tiny: Checkpoint) -> None:
@@ -242,7 +242,7 @@ def test_convolutions_in_place_of_the_dense_layers_match(planted: Planted) -> No
         model.graph.node.append(onnx.helper.make_node("Flatten", ["maps"], ["logits"]))
 
     report = planted(edit)
-    assert report.matches, lines(report)
+    assert report.matches, list(lines(report))
 
 
 def test_maps_that_no_memory_holds_are_reported(planted: Planted) -> None:

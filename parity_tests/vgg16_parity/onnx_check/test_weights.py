@@ -69,7 +69,7 @@ def test_weights_that_differ_are_told_how(kind: str, planted: Planted) -> None:
     assert report.graph.passed
     assert wrong_weights(report) == {name: problem}
     assert not report.matches
-    assert f"weights: {name} ({name}): {problem}" in lines(report)
+    assert f"weights: {name} ({name}): {problem}" in list(lines(report))
     # One value of float16 precision, or two classes in each other's place, is far above rounding.
     assert not report.numbers.passed
 

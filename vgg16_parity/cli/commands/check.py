@@ -50,6 +50,4 @@ def check(
         print_json(to_json(report))
     else:
         print("\n".join(lines(report)))
-        verdict = "matches" if report.matches else "does not match"
-        print(f"{report.file} {verdict} {report.checkpoint}.")
     return 0 if report.matches else 1
