@@ -6,6 +6,7 @@ Nothing in them depends on the machine, the time, or the framework that the grap
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -19,43 +20,38 @@ from vgg16_spec.images.preprocessing import RECIPES, resized_side
 
 PRODUCER: Final = "vgg16-parity"
 # The packages that determine the bytes of a graph, whichever framework it is from.
-_WRITERS: Final = ("vgg16-parity", "onnx", "onnx-ir", "onnxscript")
+_WRITERS: Final = (PRODUCER, "onnx", "onnx-ir", "onnxscript")
 # ONNX's metadata are text; these entries hold JSON.
 _DOCUMENTS: Final = ("classes", "opset", "preprocessing", "versions")
 
 
-def describe(
+def set_metadata(
     model: ir.Model, checkpoint: Checkpoint, options: Options, weights_sha256: str | None
 ) -> None:
     """Replace an exporter's metadata by those that a reader of the file needs.
 
     ``weights_sha256`` is the digest of the file that the graph points into, if any.
     """
-    _forget_the_exporter(model)
-    configuration = checkpoint.configuration
+    _clear_metadata(model)
+    configuration, versions = checkpoint.configuration, dict[str, str]()
+    for package in _WRITERS:
+        with suppress(PackageNotFoundError):  # a source tree that is only on the path
+            versions[package] = version(package)
     model.graph.name = f"VGG configuration {configuration.name}"
-    model.producer_name, model.producer_version = PRODUCER, _version(PRODUCER)
+    model.producer_name, model.producer_version = PRODUCER, versions.get(PRODUCER)
     facts = asdict(checkpoint.metadata) | {
         "configuration": configuration.name,
         "opset": model.opset_imports[""],
         "precision": options.precision,
         "preprocessing": _preprocessing(checkpoint, options),
-        "versions": {name: _version(name) for name in _WRITERS},
+        "versions": versions,
     }
     if configuration.include_top:
         facts["classes"] = configuration.classes
     if weights_sha256 is not None:
         facts["weights_sha256"] = weights_sha256
-    model.metadata_props.clear()
     for name, fact in sorted(facts.items()):
         model.metadata_props[name] = fact if isinstance(fact, str) else json.dumps(fact)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree that is only on the path
-        return "not installed"
 
 
 def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
@@ -69,8 +65,9 @@ def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
     }
 
 
-def _forget_the_exporter(model: ir.Model) -> None:
+def _clear_metadata(model: ir.Model) -> None:
     ClearMetadataAndDocStringPass()(model)
+    model.metadata_props.clear()
     weights = model.graph.initializers.values()
     of_nodes = (value for node in model.graph for value in node.outputs)
     for value in (*model.graph.inputs, *weights, *of_nodes):
