@@ -55,21 +55,17 @@ def _signature(op_type: str, opset: int) -> Any:
         name: (attribute.type, attribute.default_value.SerializeToString())
         for name, attribute in schema.attributes.items()
     }
-    values = [
-        [(value.name, value.option) for value in side] for side in (schema.inputs, schema.outputs)
-    ]
-    return attributes, values
+    sides = (schema.inputs, schema.outputs)
+    return attributes, [[(value.name, value.option) for value in side] for side in sides]
 
 
 def _opens(opset: int) -> bool:
     """Whether ONNX Runtime opens a graph of this opset."""
-    imports = [onnx.helper.make_opsetid("", opset)]
-    version = onnx.helper.find_min_ir_version_for(imports)
+    version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     header = f'<ir_version: {version}, opset_import: ["" : {opset}]>'
     body = "probe (float[1] x) => (float[1] y) { y = Relu(x) }"
-    probe = onnx.parser.parse_model(f"{header} {body}")
     try:
-        open_session(probe.SerializeToString())
+        open_session(onnx.parser.parse_model(f"{header} {body}").SerializeToString())
     except Exception:  # ONNX Runtime's exceptions have no base of their own
         return False
     return True
