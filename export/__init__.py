@@ -9,7 +9,6 @@ import lazy_loader
 if TYPE_CHECKING:
     from export.bundle.destination import check_out as check_out
     from export.bundle.write import export_onnx as export_onnx
-    from export.bundle.write import write_export as write_export
     from export.constants import MODEL_FILE as MODEL_FILE
     from export.constants import VERSION as VERSION
     from export.constants import WEIGHTS_FILE as WEIGHTS_FILE
@@ -19,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "bundle.destination": ["check_out"],
-        "bundle.write": ["export_onnx", "write_export"],
+        "bundle.write": ["export_onnx"],
         "constants": ["MODEL_FILE", "VERSION", "WEIGHTS_FILE"],
         "options": ["Options"],
     },

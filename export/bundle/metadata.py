@@ -21,16 +21,15 @@ from vgg16_spec.images.preprocessing import RECIPES, resized_side
 PRODUCER: Final = "vgg16-parity"
 # The packages that determine the bytes of a graph, whichever framework it is from.
 _WRITERS: Final = (PRODUCER, "onnx", "onnx-ir", "onnxscript")
-# ONNX's metadata are text; these entries hold JSON.
-_DOCUMENTS: Final = ("classes", "opset", "preprocessing", "versions")
 
 
 def set_metadata(
     model: ir.Model, checkpoint: Checkpoint, options: Options, weights_sha256: str | None
-) -> None:
+) -> dict[str, Any]:
     """Replace an exporter's metadata by those that a reader of the file needs.
 
-    ``weights_sha256`` is the digest of the file that the graph points into, if any.
+    ``weights_sha256`` is the digest of the file that the graph points into, if any. Returns the
+    metadata as a JSON document, with the graph's inputs and outputs.
     """
     _clear_metadata(model)
     configuration, versions = checkpoint.configuration, dict[str, str]()
@@ -50,8 +49,19 @@ def set_metadata(
         facts["classes"] = configuration.classes
     if weights_sha256 is not None:
         facts["weights_sha256"] = weights_sha256
-    for name, fact in sorted(facts.items()):
+    document: dict[str, Any] = dict(sorted(facts.items()))
+    for name, fact in document.items():
         model.metadata_props[name] = fact if isinstance(fact, str) else json.dumps(fact)
+    return document | {
+        "inputs": [_edge(value) for value in model.graph.inputs],
+        "outputs": [_edge(value) for value in model.graph.outputs],
+    }
+
+
+def _edge(value: ir.Value) -> dict[str, Any]:
+    """An input or output; an axis that follows from free ones has no name."""
+    shape = [size if isinstance(size, int) else size.value for size in value.shape or ()]
+    return {"name": value.name, "type": str(value.dtype), "shape": shape}
 
 
 def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
@@ -76,22 +86,3 @@ def _clear_metadata(model: ir.Model) -> None:
     for value in weights:
         # The tensor has the type and the shape already.
         value.type = value.shape = None
-
-
-def stated(model: ir.Model) -> dict[str, Any]:
-    """The metadata as a JSON document, with the graph's inputs and outputs."""
-    document: dict[str, Any] = {
-        name: json.loads(fact) if name in _DOCUMENTS else fact
-        for name, fact in model.metadata_props.items()
-    }
-    for side, values in (("inputs", model.graph.inputs), ("outputs", model.graph.outputs)):
-        document[side] = [
-            {"name": value.name, "type": str(value.dtype), "shape": sizes(value)}
-            for value in values
-        ]
-    return document
-
-
-def sizes(value: ir.Value) -> list[int | str | None]:
-    """A value's axes: numbers, names of the free ones, ``None`` for those that follow from them."""
-    return [size if isinstance(size, int) else size.value for size in value.shape or ()]

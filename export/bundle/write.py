@@ -50,22 +50,18 @@ def export_onnx(
         BadInput: for options that exclude each other, a checkpoint without the classifier where it
             is needed, and an ``out`` that cannot be written or is not an earlier export.
     """
-    return write_export(framework, checkpoint, Path(out), Options(**options))
-
-
-def write_export(framework: Framework, checkpoint: Checkpoint, out: Path, options: Options) -> Path:
-    """The same as ``export_onnx`` with checked options."""
+    out, chosen = Path(out), Options(**options)
     recipe_named(checkpoint.metadata.recipe, checkpoint.label)
-    check_opset(options.opset)
-    if options.features:
+    check_opset(chosen.opset)
+    if chosen.features:
         checkpoint = checkpoint.without_top()
     else:
         checkpoint.check_top()
-    write = _write_file if check_out(out, options) else _write_bundle
-    sources = [*options.calibrate, *([] if checkpoint.path is None else [checkpoint.path])]
+    write = _write_file if check_out(out, chosen) else _write_bundle
+    sources = [*chosen.calibrate, *([] if checkpoint.path is None else [checkpoint.path])]
     if inside := [path for path in sources if path.resolve().is_relative_to(out.resolve())]:
         raise BadInput(out, f"holds {inside[0].name}, which is to be read", "another folder")
-    return write(framework, checkpoint, out, options)
+    return write(framework, checkpoint, out, chosen)
 
 
 def _write_file(framework: Framework, checkpoint: Checkpoint, out: Path, options: Options) -> Path:
@@ -107,11 +103,11 @@ def _write_bundle(
         offsets, sha256 = (
             placed.result() if reference is None else link.write_weights(model, weights)
         )
-        metadata.set_metadata(model, checkpoint, options, sha256)
+        document = metadata.set_metadata(model, checkpoint, options, sha256)
         for place, location in ((version, WEIGHTS_FILE), (folder, f"{VERSION}/{WEIGHTS_FILE}")):
             link.link_weights(model, offsets, location)
             _write_model(model, place / MODEL_FILE)
-        deployment.write(folder, model, checkpoint, options)
+        deployment.write(folder, document, checkpoint, options)
         if reference is not None:
             accuracy.write(folder, model, reference, checkpoint, options)
     return out / MODEL_FILE

@@ -20,6 +20,7 @@ from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
     from export import Options
+    from export.constants import Framework
 
 
 def export(
@@ -92,13 +93,13 @@ def export(
         "calibrate": _pictures(calibrate),
         "test_data": test_data,
     }
-    options = Options(**keywords)
-    tracer = _checked_tracer(framework, backend, out, options)
+    tracer = _checked_tracer(framework, backend, out, Options(**keywords))
     checkpoint = resolve(weights, configuration)
-    from export import write_export
+    from export import export_onnx
 
     with working(f"export from {tracer}"):
-        model = write_export("torch" if tracer == "torch" else "keras", checkpoint, out, options)
+        source: Framework = "torch" if tracer == "torch" else "keras"
+        model = export_onnx(source, checkpoint, out, **keywords)
     files = [out] if out.is_file() else sorted(path for path in out.rglob("*") if path.is_file())
     sizes = {str(path): path.stat().st_size for path in files}
     record = out / "accuracy.json"
