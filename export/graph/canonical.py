@@ -126,11 +126,9 @@ def _stages() -> tuple[tuple[Callable[[ir.Model], ir.passes.PassResult], ...], .
 def canonicalise(model: ir.Model) -> None:
     """Bring a traced graph to the canonical operators, in place.
 
-    Args:
-        model: its inputs are the images (N, 3, H, W) and the weights, in canonical layout.
-
-    Afterwards it consists of ``OPERATORS`` in topological order, each weight read directly by its
-    node, every attribute spelled one way.
+    Its inputs are the images (N, 3, H, W) and the weights, in canonical layout. Afterwards it
+    consists of ``OPERATORS`` in topological order, each weight read directly by its node, every
+    attribute spelled one way.
 
     Raises:
         ValueError: naming the first node that is not canonical.

@@ -29,16 +29,14 @@ _SUFFIX: Final = "_fp16"
 
 
 def lower(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
-    """The graph in the options' precision; images and logits stay float32.
+    """The graph in fp16 or int8, as the options say; images and logits stay float32.
 
     Raises:
         BadInput: for weights that float16 cannot hold, and for pictures that cannot be read.
     """
-    match options.precision:
-        case "fp16":
-            _to_float16(model, checkpoint)
-        case "int8":
-            return _to_int8(model, checkpoint, options)
+    if options.precision == "int8":
+        return _to_int8(model, checkpoint, options)
+    _to_float16(model, checkpoint)
     return model
 
 

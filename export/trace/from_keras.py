@@ -24,9 +24,6 @@ from vgg16_spec.errors import BadInput
 def trace(configuration: Configuration) -> ir.Model:
     """The network's graph as Keras computes it, on the backend that Keras runs on.
 
-    Args:
-        configuration: the network, with or without its classifier.
-
     Returns:
         A graph whose first input is ``images``, (batch, 3, H, W); the others are the weights by
         canonical name, in canonical layout. Its output is the logits (batch, classes), or without

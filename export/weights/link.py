@@ -62,10 +62,8 @@ def weight_tensor(
 def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:
     """Point a graph's weights to their bytes in a file, in place.
 
-    Args:
-        model: its initializers know their types and shapes.
-        offsets: initializer's name -> first byte in the file; the others stay as they are.
-        location: the file's path from the ONNX file's folder, with ``/``.
+    ``offsets`` are initializer's name -> first byte in the file; the others stay as they are.
+    ``location`` is the file's path from the ONNX file's folder, with ``/``.
     """
     for name, offset in offsets.items():
         value = model.graph.initializers[name]
