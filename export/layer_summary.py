@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import onnx_ir as ir
-
 from export.constants import Framework
-from export.graph import canonical, naming
 from export.graph.rewrites import known_sizes
-from export.trace import from_keras, from_torch
+from export.trace import canonical_graph
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.layer_summary import LayerSummary
 
@@ -20,26 +17,13 @@ def layer_summaries(configuration: Configuration, framework: Framework) -> list[
     Outputs are (N, C, H, W), weights (out, in, kH, kW) and (out, in). A layer has the name of the
     node that reads its weights; its ReLU is part of its kind. No weights are loaded.
     """
-    tracer = {"keras": from_keras, "torch": from_torch}[framework]
-    model: ir.Model = tracer.trace(configuration)
-    canonical.canonicalise(model)
-    naming.name(model)
     layers: list[LayerSummary] = []
-    for node in model.graph:
-        (output,) = node.outputs
+    for node in canonical_graph(framework, configuration).graph:
+        output = (None, *known_sizes(node.outputs[0], 1))  # any number of images
         if node.op_type == "Relu":
-            before = layers.pop()
-            kind = f"{before.kind} + Relu"
-            layers.append(replace(before, kind=kind, output=_shape(output)))
+            layers[-1] = replace(layers[-1], kind=f"{layers[-1].kind} + Relu", output=output)
             continue
-        weights = {
-            str(value.name): known_sizes(value) for value in node.inputs[1:] if value is not None
-        }
+        weights = {str(value.name): known_sizes(value) for value in node.inputs[1:] if value}
         name = str(node.name)
-        layers.append(LayerSummary(name, name, node.op_type, _shape(output), weights))
+        layers.append(LayerSummary(name, name, node.op_type, output, weights))
     return layers
-
-
-def _shape(value: ir.Value) -> tuple[int | None, ...]:
-    """The value's shape, with a free number of images."""
-    return (None, *known_sizes(value, 1))

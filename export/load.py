@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -23,7 +24,7 @@ _EXPECTED: Final = "an ONNX model (.onnx)"
 # What one protobuf message can hold; larger models keep their weights in files beside them.
 _LARGEST_MESSAGE: Final = 2**31
 # As many digits as the largest file offset has.
-_LONGEST_NUMBER: Final = 19
+_NUMBER: Final = re.compile("[0-9]{1,19}")
 # Of text from an untrusted file, in messages.
 _LONGEST_NAME: Final = 200
 
@@ -55,7 +56,8 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
         if opened.functions:
             InlinePass()(opened)
     except Exception as error:  # the checker and the reader share no base for their refusals
-        raise BadInput(path, f"not a valid ONNX model ({_first_line(error)})", _EXPECTED) from error
+        reason = printable((str(error).strip() or type(error).__name__).splitlines()[0])
+        raise BadInput(path, f"not a valid ONNX model ({reason})", _EXPECTED) from error
     return opened
 
 
@@ -96,8 +98,12 @@ def _check_external(path: Path, tensor: onnx.TensorProto) -> None:
     what = f"the tensor {printable(tensor.name)}"
     data = _data_file(path, what, entries.get("location", ""))
     needed = _bytes_of(path, what, tensor)
-    offset = _number(path, f"{what} has the offset", entries.get("offset", "0"))
-    length = _number(path, f"{what} has the length", entries.get("length", str(needed)))
+    stated = {"offset": "0", "length": str(needed)} | entries
+    for key in ("offset", "length"):
+        if not _NUMBER.fullmatch(stated[key]):
+            problem = f"{what} has the {key} {stated[key][:40]!r}"
+            raise BadInput(path, problem, "a number of bytes, 0 or more")
+    offset, length = int(stated["offset"]), int(stated["length"])
     if length != needed:
         problem = f"{what} of shape {tuple(tensor.dims)} has the length {length:,}"
         raise BadInput(path, problem, f"{needed:,} bytes")
@@ -127,12 +133,6 @@ def _data_file(path: Path, what: str, location: str) -> Path:
     return data
 
 
-def _number(path: Path, what: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
-        raise BadInput(path, f"{what} {text[:40]!r}", "a number of bytes, 0 or more")
-    return int(text)
-
-
 def _bytes_of(path: Path, what: str, tensor: onnx.TensorProto) -> int:
     """How many bytes a tensor's shape and type take."""
     try:
@@ -143,8 +143,3 @@ def _bytes_of(path: Path, what: str, tensor: onnx.TensorProto) -> int:
     if any(size < 0 for size in tensor.dims):
         raise BadInput(path, f"{what} has the shape {tuple(tensor.dims)}", "sizes of 0 or more")
     return (math.prod(map(int, tensor.dims)) * bits + 7) // 8
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(lines[0]) if lines else type(error).__name__

@@ -5,38 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypedDict, get_args
+from typing import Final, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from export.constants import OPSET
 from vgg16_spec.errors import BadInput, require_one_of
-from vgg16_spec.images.preprocessing import Layout
 
-WeightsFile = Literal["shared", "separate", "embedded"]
-Output = Literal["logits", "probabilities"]
-Input = Literal["float32", "uint8"]
-Precision = Literal["fp32", "fp16", "int8"]
+# Empty for a default that depends on the other options.
+WeightsFile = Literal["", "shared", "separate", "embedded"]
+ImageLayout = Literal["", "nchw", "nhwc"]
 
 # The oldest opset with today's Gemm, Softmax and QuantizeLinear, and the oldest whose Resize has
 # antialiasing.
 OLDEST_OPSET: Final = 13
 _RESIZE_OPSET: Final = 18
 # This many images of VGG16's size take half a gigabyte.
-LARGEST_BATCH: Final = 1024
+_LARGEST_BATCH: Final = 1024
 
 
 class OptionKeywords(TypedDict, total=False):
     """The fields of ``Options`` as keywords, all optional."""
 
-    weights_file: WeightsFile | Literal[""]
+    weights_file: WeightsFile
     opset: int
     batch: int | None
-    layout: Layout | Literal[""]
-    output: Output
+    layout: ImageLayout
+    output: Literal["logits", "probabilities"]
     features: bool
     taps: bool
-    input: Input
+    input: Literal["float32", "uint8"]
     resize: bool
-    precision: Precision
+    precision: Literal["fp32", "fp16", "int8"]
     calibrate: Sequence[Path]
     test_data: bool
 
@@ -68,22 +66,24 @@ class Options:
         BadInput: for an unknown value, and for values that exclude each other.
     """
 
-    weights_file: WeightsFile | Literal[""] = ""
+    weights_file: WeightsFile = ""
     opset: int = OPSET
     batch: int | None = None
-    layout: Layout | Literal[""] = ""
-    output: Output = "logits"
+    layout: ImageLayout = ""
+    output: Literal["logits", "probabilities"] = "logits"
     features: bool = False
     taps: bool = False
-    input: Input = "float32"
+    input: Literal["float32", "uint8"] = "float32"
     resize: bool = False
-    precision: Precision = "fp32"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     calibrate: Sequence[Path] = ()
     test_data: bool = True
 
     def __post_init__(self) -> None:
-        for option, allowed in _CHOICES.items():
-            require_one_of(f"--{option.replace('_', '-')}", getattr(self, option), allowed)
+        for name, kind in get_type_hints(OptionKeywords).items():
+            if get_origin(kind) is Literal:
+                option = f"--{name.replace('_', '-')}"
+                require_one_of(option, getattr(self, name), get_args(kind))
         for refused, *reason in self._refusals():
             if refused:
                 raise BadInput(*reason)
@@ -97,8 +97,9 @@ class Options:
         old = self.resize and self.opset < _RESIZE_OPSET
         probable = self.output == "probabilities"
         one = "excludes --features", "one of the two"
+        unused = bool(self.calibrate) and not int8
         return (
-            (not 1 <= batch <= LARGEST_BATCH, "--batch", f"is {batch}", "dynamic, or 1 to 1024"),
+            (not 1 <= batch <= _LARGEST_BATCH, "--batch", f"is {batch}", "dynamic, or 1 to 1024"),
             (self.opset < OLDEST_OPSET, "--opset", f"is {self.opset}", "13 or newer"),
             (raw and self.layout == "nchw", "--layout nchw", "excludes --input uint8", "nhwc"),
             (self.resize and not raw, "--resize", "needs --input uint8", "raw pixels to resize"),
@@ -107,7 +108,7 @@ class Options:
             (self.features and self.resize, "--resize", *one),
             (self.features and int8, "--precision int8", *one),
             (int8 and not self.calibrate, "--precision int8", "needs pictures", "--calibrate DIR"),
-            (bool(self.calibrate) and not int8, "--calibrate", "is for --precision int8", "both"),
+            (unused, "--calibrate", "is for --precision int8", "that, or no pictures"),
             (shared, "--weights-file shared", others, "separate or embedded"),
             (self.taps and int8, "--taps", "excludes --precision int8", "fp32 or fp16"),
         )
@@ -116,12 +117,3 @@ class Options:
     def channels_last(self) -> bool:
         """Whether the graph's images are (batch, H, W, 3)."""
         return self.layout == "nhwc" or self.input == "uint8"
-
-
-_CHOICES: Final[dict[str, tuple[Any, ...]]] = {
-    "weights_file": ("", *get_args(WeightsFile)),
-    "layout": ("", *get_args(Layout)),
-    "output": get_args(Output),
-    "input": get_args(Input),
-    "precision": get_args(Precision),
-}

@@ -74,7 +74,7 @@ class Schedule:
         self.results = Results(
             configuration=chosen.configuration,
             device=self._device,
-            facts=gpu | machine.describe(_PACKAGES, chosen.date),
+            facts=gpu | machine.measurement_facts(_PACKAGES, chosen.date),
             operations=2 * configuration(chosen.configuration).multiply_adds(),
             report=self._parity.report,
         )

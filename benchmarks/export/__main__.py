@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(
     chosen: argparse.Namespace, names: Sequence[str], work: Path, limits: Limits
 ) -> Results:
-    facts = machine.describe(_PACKAGES, chosen.date)
+    facts = machine.measurement_facts(_PACKAGES, chosen.date)
     small = _place(work / "small", "tiny")
     checkpoint = _place(work / "shared", chosen.configuration)
     routes = _exports(names, work, checkpoint, small, chosen.repeats, limits)

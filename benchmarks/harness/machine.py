@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
-def describe(packages: Iterable[str], date: str) -> dict[str, str]:
+def measurement_facts(packages: Iterable[str], date: str) -> dict[str, str]:
     """The machine, the system, Python and the packages that are installed.
 
     Args:

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--configurations", type=command.names(known), default=known, help=listed)
     chosen = parser.parse_args(arguments)
     measured = {name: _measure(name) for name in chosen.configurations}
-    facts = machine.describe(_PACKAGES, chosen.date)
+    facts = machine.measurement_facts(_PACKAGES, chosen.date)
     command.publish(_page(measured, command.line(_PACKAGE, arguments), facts), chosen)
     as_stated = all(
         found.named == MISTAKES[mistake].named

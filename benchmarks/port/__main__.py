@@ -43,7 +43,7 @@ _BY_NAME: Final = {":".join(direction): direction for direction in DIRECTIONS}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; the exit status is 1 if a port failed, whatever the figures."""
     chosen = _parser().parse_args(arguments)
-    facts = machine.describe(_PACKAGES, chosen.date)
+    facts = machine.measurement_facts(_PACKAGES, chosen.date)
     reference = seeded_checkpoint(chosen.configuration).file
     directions = [_BY_NAME[name] for name in chosen.directions]
     with TemporaryDirectory(prefix="benchmark-port-", dir=chosen.folder) as folder:

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     checkpoint = _checkpoint(chosen.weights, chosen.configuration)
     changes = list(_changes(checkpoint))
-    facts = machine.describe(_PACKAGES, chosen.date)
+    facts = machine.measurement_facts(_PACKAGES, chosen.date)
     command.publish(_page(checkpoint, changes, command.line(_PACKAGE, arguments), facts), chosen)
     return 0
 

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.say(f"{name}, seed {seed}: {time.perf_counter() - start:.0f} s")
             if chosen.json is not None:
                 command.write(chosen.json, json.dumps(results))
-    facts = machine.describe(_PACKAGES, chosen.date)
+    facts = machine.measurement_facts(_PACKAGES, chosen.date)
     drawn = chosen.markdown.with_suffix(".png") if chosen.markdown is not None else None
     picture = "" if drawn is None else drawn.name
     command.publish(markdown(results, command.line(_PACKAGE, arguments), facts, picture), chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from export.bundle.deployment import example
+from export.bundle.deployment import example, write_json
 from export.constants import LOGITS, MODEL_FILE
 from export.graph import naming
 from export.graph.taps import with_taps
@@ -50,33 +49,27 @@ def write(
     - ``speed_up``: how many times faster a batch is on this machine, the median of alternating
       runs. No other figure of a bundle differs from run to run.
 
-    Args:
-        folder: the bundle's, with the graph and its weights.
-        model: that graph.
-        reference: the same network with the checkpoint's own weights and the same ends.
-        checkpoint: the weights.
-        options: the bundle's.
+    ``reference`` is the same network with the checkpoint's own weights and the same ends.
 
     Raises:
         BadInput: where the graph's activations overflow.
     """
     names = [str(value.name) for value in naming.taps(reference)]
-    exact, rounded = list[Taps](), list[Taps]()
-    float32 = open_session(ir.to_proto(with_taps(reference, names)).SerializeToString())
+    tapped = open_session(ir.to_proto(with_taps(reference, names)).SerializeToString())
     fewer = _open_beside_weights(folder, with_taps(model, names))
     itself = open_session(folder / MODEL_FILE)
-    ends = [output.name for output in itself.get_outputs()]
     inputs = [example(checkpoint, options, photograph) for photograph in PHOTOGRAPHS]
-    for images in inputs:
-        exact.append(_run(float32, images, names))
-        taps, outputs = _run(fewer, images, names), _run(itself, images, ends)
-        rounded.append(taps | {names[-1]: outputs.get(names[-1], taps[names[-1]])})
+    exact = [_run(tapped, images, names) for images in inputs]
+    rounded = [_run(fewer, images, names) for images in inputs]
+    ends, last = [output.name for output in itself.get_outputs()], names[-1]
+    for taps, images in zip(rounded, inputs, strict=True):
+        taps[last] = _run(itself, images, ends).get(last, taps[last])
     tensors = [value.const_value for value in model.graph.initializers.values()]
     twin = open_session(ir.to_proto(reference).SerializeToString())
     record: dict[str, Any] = {
         "precision": options.precision,
         "against": "fp32",
-        "sqnr_db": _sqnr(exact, rounded),
+        "sqnr_db": {name: _sqnr(name, exact, rounded) for name in names},
         "bytes": {
             "fp32": sum(4 * checkpoint[name].size for name in checkpoint),
             options.precision: sum(tensor.nbytes for tensor in tensors if tensor is not None),
@@ -88,8 +81,7 @@ def write(
             {"image": photograph.path.name, **_decision(right[LOGITS][0], found[LOGITS][0])}
             for photograph, right, found in zip(PHOTOGRAPHS, exact, rounded, strict=True)
         ]
-    text = json.dumps(record, indent=2, allow_nan=False)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    write_json(folder / RECORD, record)
 
 
 def _open_beside_weights(folder: Path, model: ir.Model) -> Any:
@@ -109,17 +101,14 @@ def _run(session: Any, images: NDArray[Any], names: Sequence[str]) -> Taps:
     }
 
 
-def _sqnr(exact: list[Taps], rounded: list[Taps]) -> dict[str, float | None]:
-    ratios: dict[str, float | None] = {}
-    for name in exact[0]:
-        pairs = [(ours[name], theirs[name]) for ours, theirs in zip(exact, rounded, strict=True)]
-        signal = sum(float(np.square(right).sum()) for right, _ in pairs)
-        noise = sum(float(np.square(right - found).sum()) for right, found in pairs)
-        if not math.isfinite(noise):
-            problem = f"overflows in {name}: its activations are beyond the format's range"
-            raise BadInput("--precision fp16", problem, "--precision fp32")
-        ratios[name] = round(10 * math.log10(signal / noise), 2) if noise and signal else None
-    return ratios
+def _sqnr(name: str, exact: list[Taps], rounded: list[Taps]) -> float | None:
+    pairs = [(ours[name], theirs[name]) for ours, theirs in zip(exact, rounded, strict=True)]
+    signal = sum(float(np.square(right).sum()) for right, _ in pairs)
+    noise = sum(float(np.square(right - found).sum()) for right, found in pairs)
+    if not math.isfinite(noise):
+        problem = f"overflows in {name}: its activations are beyond the format's range"
+        raise BadInput("--precision fp16", problem, "--precision fp32")
+    return round(10 * math.log10(signal / noise), 2) if noise and signal else None
 
 
 def _decision(right: NDArray[np.float64], found: NDArray[np.float64]) -> dict[str, Any]:

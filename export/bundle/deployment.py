@@ -7,52 +7,51 @@ folder of its version. Triton ignores the other files and folders.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnx_ir as ir
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
-from export.bundle.metadata import sizes, stated
 from export.constants import BATCH, HEIGHT, MODEL_FILE, TEST_DATA, WIDTH
 from export.options import Options
+from export.session import open_session
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS, Photograph
-from vgg16_spec.images.preprocessing import (
-    RECIPES,
-    Layout,
-    pixels,
-    preprocess,
-    read_image,
-    resized_side,
-)
+from vgg16_spec.images.preprocessing import RECIPES, pixels, preprocess, read_image, resized_side
 from vgg16_spec.labels import class_name
 
 _LARGEST_BATCH: Final = 32
 _ANY_SIDE: Final = {BATCH: 1, HEIGHT: 224, WIDTH: 224}
-_TRITON_TYPES: Final = {
-    ir.DataType.FLOAT: "TYPE_FP32",
-    ir.DataType.FLOAT16: "TYPE_FP16",
-    ir.DataType.UINT8: "TYPE_UINT8",
-}
+_TRITON_TYPES: Final = {"FLOAT": "TYPE_FP32", "FLOAT16": "TYPE_FP16", "UINT8": "TYPE_UINT8"}
 
 
-def write(folder: Path, model: ir.Model, checkpoint: Checkpoint, options: Options) -> None:
+def write(folder: Path, document: dict[str, Any], checkpoint: Checkpoint, options: Options) -> None:
     """Write the files beside the graph into a bundle's folder, which holds graph and weights.
+
+    ``document`` is the graph's metadata.
 
     Raises:
         BadInput: where test data are wanted and ONNX Runtime is not installed.
     """
     if checkpoint.configuration.include_top:
         classes = checkpoint.configuration.classes
-        _write_json(folder / "labels.json", [class_name(i, classes) for i in range(classes)])
-    _write_json(folder / "metadata.json", stated(model))
+        write_json(folder / "labels.json", [class_name(i, classes) for i in range(classes)])
+    write_json(folder / "metadata.json", document)
     if options.test_data:
-        _write_test_data(folder, model, checkpoint, options)
+        _write_test_data(folder, example(checkpoint, options))
+    environment = Environment(
+        loader=PackageLoader("export.bundle"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - no HTML
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    facts = _facts(document, checkpoint, options)
     for name in ("config.pbtxt", "README.md"):
-        text = _render(name, model, checkpoint, options)
+        text = environment.get_template(f"{name}.j2").render(facts)
         (folder / name).write_text(text, encoding="utf-8")
 
 
@@ -68,78 +67,46 @@ def example(
     elif options.input == "uint8":
         images = pixels(picture, recipe, size=size)
     else:
-        layout: Layout = "nhwc" if options.channels_last else "nchw"
-        images = preprocess(picture, recipe, size=size, layout=layout)
+        images = preprocess(picture, recipe, size=size, layout=options.layout or "nchw")
     return np.repeat(images, options.batch or 1, axis=0)
 
 
-def _write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any) -> None:
+    """Write a document for people and programs."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _write_test_data(
-    folder: Path, model: ir.Model, checkpoint: Checkpoint, options: Options
-) -> None:
+def _write_test_data(folder: Path, images: NDArray[Any]) -> None:
     """One input and ONNX Runtime's outputs for it, laid out as in ONNX's own tests."""
-    from onnx import numpy_helper
-
-    from export.session import open_session
-
-    (images,) = model.graph.inputs
-    inputs = {str(images.name): example(checkpoint, options)}
-    outputs = open_session(folder / MODEL_FILE, threads=1).run(None, inputs)
+    session = open_session(folder / MODEL_FILE, threads=1)
+    (given,) = session.get_inputs()
+    outputs = session.run(None, {given.name: images})
     data = folder / TEST_DATA
     data.mkdir()
-    names = [value.name for value in model.graph.outputs]
-    for kind, values in (
-        ("input", inputs.items()),
-        ("output", zip(names, outputs, strict=True)),
+    for kind, values, arrays in (
+        ("input", [given], [images]),
+        ("output", session.get_outputs(), outputs),
     ):
-        for index, (name, array) in enumerate(values):
-            tensor = numpy_helper.from_array(np.ascontiguousarray(array), str(name))
+        for index, (value, array) in enumerate(zip(values, arrays, strict=True)):
+            tensor = numpy_helper.from_array(np.ascontiguousarray(array), value.name)
             (data / f"{kind}_{index}.pb").write_bytes(tensor.SerializeToString(deterministic=True))
 
 
-def _triton_edge(values: Sequence[ir.Value], options: Options) -> list[dict[str, Any]]:
-    """Inputs or outputs in Triton's configuration; a free batch is not among their axes."""
-    first = 0 if options.batch else 1
-    return [
-        {
-            "name": value.name,
-            "type": _TRITON_TYPES[value.dtype],
-            "dims": [size if isinstance(size, int) else -1 for size in sizes(value)][first:],
-        }
-        for value in values
-        if value.dtype is not None
-    ]
-
-
-def _render(template: str, model: ir.Model, checkpoint: Checkpoint, options: Options) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("export.bundle"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - no HTML
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    (images,) = model.graph.inputs
-    recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
-    return environment.get_template(f"{template}.j2").render(
-        configuration=checkpoint.configuration,
-        metadata=checkpoint.metadata,
-        options=options,
-        recipe=recipe,
-        shorter=resized_side(recipe, size),
-        images={"name": images.name, "shape": sizes(images)},
-        shape=tuple(s if isinstance(s, int) else _ANY_SIDE[str(s)] for s in sizes(images)),
-        output=model.graph.outputs[-1].name,
-        edges={
-            "input": _triton_edge(model.graph.inputs, options),
-            "output": _triton_edge(model.graph.outputs, options),
-        },
-        largest_batch=_LARGEST_BATCH,
-        test_data=TEST_DATA,
-    )
+def _facts(document: dict[str, Any], checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
+    """What the templates say."""
+    recipe, (images,) = RECIPES[checkpoint.metadata.recipe], document["inputs"]
+    return {
+        "configuration": checkpoint.configuration,
+        "metadata": checkpoint.metadata,
+        "options": options,
+        "recipe": recipe,
+        "shorter": resized_side(recipe, checkpoint.configuration.input_size),
+        "images": images,
+        "shape": tuple(_ANY_SIDE.get(size, size) for size in images["shape"]),
+        "output": document["outputs"][-1]["name"],
+        "edges": {"input": document["inputs"], "output": document["outputs"]},
+        "triton_types": _TRITON_TYPES,
+        "largest_batch": _LARGEST_BATCH,
+        "test_data": TEST_DATA,
+    }

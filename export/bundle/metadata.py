@@ -6,6 +6,7 @@ Nothing in them depends on the machine, the time, or the framework that the grap
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -19,43 +20,48 @@ from vgg16_spec.images.preprocessing import RECIPES, resized_side
 
 PRODUCER: Final = "vgg16-parity"
 # The packages that determine the bytes of a graph, whichever framework it is from.
-_WRITERS: Final = ("vgg16-parity", "onnx", "onnx-ir", "onnxscript")
-# ONNX's metadata are text; these entries hold JSON.
-_DOCUMENTS: Final = ("classes", "opset", "preprocessing", "versions")
+_WRITERS: Final = (PRODUCER, "onnx", "onnx-ir", "onnxscript")
 
 
-def describe(
+def set_metadata(
     model: ir.Model, checkpoint: Checkpoint, options: Options, weights_sha256: str | None
-) -> None:
+) -> dict[str, Any]:
     """Replace an exporter's metadata by those that a reader of the file needs.
 
-    ``weights_sha256`` is the digest of the file that the graph points into, if any.
+    ``weights_sha256`` is the digest of the file that the graph points into, if any. Returns the
+    metadata as a JSON document, with the graph's inputs and outputs.
     """
-    _forget_the_exporter(model)
-    configuration = checkpoint.configuration
+    _clear_metadata(model)
+    configuration, versions = checkpoint.configuration, dict[str, str]()
+    for package in _WRITERS:
+        with suppress(PackageNotFoundError):  # a source tree that is only on the path
+            versions[package] = version(package)
     model.graph.name = f"VGG configuration {configuration.name}"
-    model.producer_name, model.producer_version = PRODUCER, _version(PRODUCER)
+    model.producer_name, model.producer_version = PRODUCER, versions.get(PRODUCER)
     facts = asdict(checkpoint.metadata) | {
         "configuration": configuration.name,
         "opset": model.opset_imports[""],
         "precision": options.precision,
         "preprocessing": _preprocessing(checkpoint, options),
-        "versions": {name: _version(name) for name in _WRITERS},
+        "versions": versions,
     }
     if configuration.include_top:
         facts["classes"] = configuration.classes
     if weights_sha256 is not None:
         facts["weights_sha256"] = weights_sha256
-    model.metadata_props.clear()
-    for name, fact in sorted(facts.items()):
+    document: dict[str, Any] = dict(sorted(facts.items()))
+    for name, fact in document.items():
         model.metadata_props[name] = fact if isinstance(fact, str) else json.dumps(fact)
+    return document | {
+        "inputs": [_edge(value) for value in model.graph.inputs],
+        "outputs": [_edge(value) for value in model.graph.outputs],
+    }
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree that is only on the path
-        return "not installed"
+def _edge(value: ir.Value) -> dict[str, Any]:
+    """An input or output; an axis that follows from free ones has no name."""
+    shape = [size if isinstance(size, int) else size.value for size in value.shape or ()]
+    return {"name": value.name, "type": str(value.dtype), "shape": shape}
 
 
 def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
@@ -69,8 +75,9 @@ def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
     }
 
 
-def _forget_the_exporter(model: ir.Model) -> None:
+def _clear_metadata(model: ir.Model) -> None:
     ClearMetadataAndDocStringPass()(model)
+    model.metadata_props.clear()
     weights = model.graph.initializers.values()
     of_nodes = (value for node in model.graph for value in node.outputs)
     for value in (*model.graph.inputs, *weights, *of_nodes):
@@ -79,22 +86,3 @@ def _forget_the_exporter(model: ir.Model) -> None:
     for value in weights:
         # The tensor has the type and the shape already.
         value.type = value.shape = None
-
-
-def stated(model: ir.Model) -> dict[str, Any]:
-    """The metadata as a JSON document, with the graph's inputs and outputs."""
-    document: dict[str, Any] = {
-        name: json.loads(fact) if name in _DOCUMENTS else fact
-        for name, fact in model.metadata_props.items()
-    }
-    for side, values in (("inputs", model.graph.inputs), ("outputs", model.graph.outputs)):
-        document[side] = [
-            {"name": value.name, "type": str(value.dtype), "shape": sizes(value)}
-            for value in values
-        ]
-    return document
-
-
-def sizes(value: ir.Value) -> list[int | str | None]:
-    """A value's axes: numbers, names of the free ones, ``None`` for those that follow from them."""
-    return [size if isinstance(size, int) else size.value for size in value.shape or ()]

@@ -6,7 +6,7 @@ refused by name, never dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import onnx_ir as ir
@@ -34,109 +34,101 @@ _LARGEST_CONSTANT: Final = 1 << 16
 _ROUNDS: Final = 64
 
 
-class FoldConstants(ir.passes.InPlacePass):
+def fold_constants(model: ir.Model) -> ir.passes.PassResult:
     """Concat(Constant, Constant) -> Constant, for nodes that depend on no input and no weight.
 
     Also Identity(x) -> x, and casts to a value's own type.
     """
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Fold, by onnxscript's folder."""
-        return fold_constants_ir(
-            model,
-            onnx_shape_inference=True,
-            input_size_limit=_LARGEST_CONSTANT,
-            output_size_limit=_LARGEST_CONSTANT,
-        )
+    return fold_constants_ir(
+        model,
+        onnx_shape_inference=True,
+        input_size_limit=_LARGEST_CONSTANT,
+        output_size_limit=_LARGEST_CONSTANT,
+    )
 
 
-class ExplicitAttributes(ir.passes.InPlacePass):
+def write_attributes(model: ir.Model) -> None:
     """Conv(x, w) -> Conv(x, w, dilations, group, kernel_shape, pads, strides), each written out
 
     One spelling of each operator: attributes that tools might default differently are written,
     those that make no difference here (``storage_order``, Gemm's factors of 1) are not. Automatic
     padding becomes numbers where they do not depend on the image's size: at stride 1.
     """
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Rewrite every node's attributes."""
-        for node in model.graph:
-            given = {name: attribute.value for name, attribute in node.attributes.items()}
-            implied, neutral = dict[str, Any](), dict[str, Any]()
-            match node.op_type:
-                case "Conv":
-                    kernel = known_sizes(node.inputs[1])[2:]
-                    implied = _WINDOW | {"dilations": (1, 1), "group": 1, "kernel_shape": kernel}
-                case "MaxPool" | "AveragePool":
-                    implied, neutral = _WINDOW, _POOLING
-                case "Gemm":
-                    neutral = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
-                case "Flatten":
-                    implied = {"axis": 1}
-            values = _without_automatic_padding(implied | given)
-            kept = {k: v for k, v in sorted(values.items()) if (k, v) not in neutral.items()}
-            node.attributes.clear()
-            for attribute in ir.convenience.convert_attributes(kept):
-                node.attributes.add(attribute)
-        return ir.passes.PassResult(model, modified=True)
+    for node in model.graph:
+        values = _WRITTEN.get(node.op_type, {})
+        if node.op_type == "Conv":
+            values = values | {"kernel_shape": known_sizes(node.inputs[1])[2:]}
+        values = values | {name: attribute.value for name, attribute in node.attributes.items()}
+        values = _without_automatic_padding(values)
+        left_out = _LEFT_OUT.get(node.op_type, {}).items()
+        kept = {
+            name: value for name, value in sorted(values.items()) if (name, value) not in left_out
+        }
+        node.attributes.clear()
+        for attribute in ir.convenience.convert_attributes(kept):
+            node.attributes.add(attribute)
 
 
-_WINDOW: Final[dict[str, Any]] = {"pads": (0, 0, 0, 0), "strides": (1, 1)}
-_POOLING: Final[dict[str, Any]] = {
-    "ceil_mode": 0,
-    "count_include_pad": 0,
-    "dilations": (1, 1),
-    "storage_order": 0,
+_WINDOW: Final = {"pads": (0, 0, 0, 0), "strides": (1, 1)}
+_WRITTEN: Final[dict[str, dict[str, Any]]] = {
+    "Conv": _WINDOW | {"dilations": (1, 1), "group": 1},
+    "MaxPool": _WINDOW,
+    "AveragePool": _WINDOW,
+    "Flatten": {"axis": 1},
+}
+_POOLING: Final = {"ceil_mode": 0, "count_include_pad": 0, "dilations": (1, 1), "storage_order": 0}
+_LEFT_OUT: Final[dict[str, dict[str, Any]]] = {
+    "MaxPool": _POOLING,
+    "AveragePool": _POOLING,
+    "Gemm": {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0},
 }
 
 
 def _without_automatic_padding(values: dict[str, Any]) -> dict[str, Any]:
     """The attributes with ``pads`` as numbers; unchanged where those depend on the image's size."""
     how = values.get("auto_pad", "NOTSET")
-    if how not in ("NOTSET", "VALID"):
+    if how.startswith("SAME"):
         if tuple(values["strides"]) != (1, 1):
             return values
         dilations = values.get("dilations", (1, 1))
         totals = [(k - 1) * d for k, d in zip(values["kernel_shape"], dilations, strict=True)]
         less, more = ([t // 2 for t in totals], [t - t // 2 for t in totals])
-        first, last = (less, more) if how == "SAME_UPPER" else (more, less)
-        values = values | {"pads": (*first, *last)}
+        values = values | {"pads": (*less, *more) if how == "SAME_UPPER" else (*more, *less)}
     elif how == "VALID":
         values = values | {"pads": (0, 0, 0, 0)}
     return {name: value for name, value in values.items() if name != "auto_pad"}
 
 
-def _rules(*rules: Any, commute: bool = False) -> RewritePass:
-    return RewritePass(RewriteRuleSet(rules, commute=commute))
-
-
-def _stages() -> tuple[tuple[ir.passes.InPlacePass, ...], ...]:
+def _stages() -> tuple[tuple[Callable[[ir.Model], ir.passes.PassResult], ...], ...]:
     """The passes in order; each stage is repeated until none of its passes changes anything."""
-    moves = (
-        FoldConstants(),
-        _rules(transpose_transpose_rule),
-        _rules(remove_optional_bias_from_conv_rule, remove_optional_bias_from_gemm_rule),
-        _rules(rewrites.DropRoundTrip.rule()),
-        _rules(rewrites.PoolOverTwoAxes.rule()),
-        _rules(rewrites.GiveConvolutionItsBias.rule(), commute=True),
-        _rules(rewrites.MoveTransposeBelowRelu.rule()),
-        _rules(rewrites.FlattenByName.rule()),
-        _rules(rewrites.FlattenChannelsFirst.rule()),
-        _rules(transpose_b_matmul_add_to_gemm_rule, commute=True),
-        common.RemoveUnusedNodesPass(),
+    rules = RewriteRuleSet(
+        [
+            transpose_transpose_rule,
+            remove_optional_bias_from_conv_rule,
+            remove_optional_bias_from_gemm_rule,
+            rewrites.DropRoundTrip.rule(),
+            rewrites.PoolOverTwoAxes.rule(),
+            rewrites.GiveConvolutionItsBias.rule(),
+            rewrites.MoveTransposeBelowRelu.rule(),
+            rewrites.FlattenByName.rule(),
+            rewrites.FlattenChannelsFirst.rule(),
+            transpose_b_matmul_add_to_gemm_rule,
+        ],
+        commute=True,
     )
-    # A product without a bias by now has none.
-    return moves, (_rules(rewrites.DenseWithoutBias.rule()),)
+    # A product without a bias by then has none.
+    last = RewriteRuleSet([rewrites.DenseWithoutBias.rule()])
+    return (fold_constants, RewritePass(rules), common.RemoveUnusedNodesPass()), (
+        RewritePass(last),
+    )
 
 
 def canonicalise(model: ir.Model) -> None:
     """Bring a traced graph to the canonical operators, in place.
 
-    Args:
-        model: its inputs are the images (N, 3, H, W) and the weights, in canonical layout.
-
-    Afterwards it consists of ``OPERATORS`` in topological order, each weight read directly by its
-    node, every attribute spelled one way.
+    Its inputs are the images (N, 3, H, W) and the weights, in canonical layout. Afterwards it
+    consists of ``OPERATORS`` in topological order, each weight read directly by its node, every
+    attribute spelled one way.
 
     Raises:
         ValueError: naming the first node that is not canonical.
@@ -144,12 +136,12 @@ def canonicalise(model: ir.Model) -> None:
     infer_shapes(model)
     for stage in _stages():
         for _ in range(_ROUNDS):
-            found = [one(model).modified for one in stage]
-            if not any(found):
+            changes = [change(model).modified for change in stage]
+            if not any(changes):
                 break
             infer_shapes(model)
     common.TopologicalSortPass()(model)
-    ExplicitAttributes()(model)
+    write_attributes(model)
     check(model)
 
 
@@ -158,25 +150,21 @@ def infer_shapes(model: ir.Model, known: tuple[ir.Value, ir.Shape] | None = None
 
     ``known`` is a value whose shape cannot be inferred, with its shape.
     """
-    for node in model.graph:
-        for value in node.outputs:
-            value.shape = None
+    values = [value for node in model.graph for value in node.outputs]
+    for value in values:
+        value.shape = None
     initializers = dict(model.graph.initializers)
     if known is not None:
         value, shape = known
         value.shape, value.type = shape, ir.TensorType(ir.DataType.FLOAT)
     common.ShapeInferencePass()(model)
-    for value in (*model.graph.outputs, *(value for node in model.graph for value in node.outputs)):
+    for value in values:
         # The inferrer numbers sizes that follow from free ones; the numbers mean nothing.
-        if value.shape is not None and not _lasting(value.shape):
-            value.shape = ir.Shape([size if _lasting([size]) else None for size in value.shape])
+        sizes = [None if str(size).startswith("unk__") else size for size in value.shape or ()]
+        value.shape = value.shape and ir.Shape(sizes)
     # The pass puts large initializers back at the end, in another order.
     model.graph.initializers.clear()
     model.graph.initializers.update(initializers)
-
-
-def _lasting(sizes: Iterable[object]) -> bool:
-    return not any(str(getattr(size, "value", "")).startswith("unk__") for size in sizes)
 
 
 def check(model: ir.Model) -> None:
@@ -186,7 +174,7 @@ def check(model: ir.Model) -> None:
     """
     left = [node for node in model.graph if node.domain or node.op_type not in OPERATORS]
     if left:
-        node = next((node for node in left if node.op_type not in _MOVES), left[0])
+        node = min(left, key=lambda node: node.op_type in _MOVES)
         raise ValueError(f"{_kept(node)}; expected one of {', '.join(OPERATORS)}")
     weights = set(model.graph.inputs[1:])
     for node in model.graph:
@@ -195,9 +183,8 @@ def check(model: ir.Model) -> None:
         if len(node.outputs) != 1:
             raise ValueError(f"{_kept(node)} with {len(node.outputs)} outputs")
         if any(weight not in weights for weight in node.inputs[1:]):
-            raise ValueError(
-                f"{_kept(node)} with a computed weight; expected one of the checkpoint's"
-            )
+            expected = "one of the checkpoint's"
+            raise ValueError(f"{_kept(node)} with a computed weight; expected {expected}")
         if len(node.inputs) > 2 and len(known_sizes(node.inputs[2])) != 1:
             raise ValueError(f"{_kept(node)} with a bias that is no vector")
 

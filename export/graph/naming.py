@@ -6,6 +6,7 @@ the taps' names: ``block1_conv1`` after its ReLU, ``block1_pool``, ``fc1``.
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import onnx_ir as ir
@@ -28,8 +29,8 @@ def name(model: ir.Model) -> None:
     layer = read = str(images.name)
 
     def free(wanted: str) -> str:
-        candidates = (wanted, *(f"{wanted}_{count}" for count in range(2, 2 + len(taken))))
-        chosen = next(candidate for candidate in candidates if candidate not in taken)
+        names = itertools.chain([wanted], (f"{wanted}_{number}" for number in itertools.count(2)))
+        chosen = next(name for name in names if name not in taken)
         taken.add(chosen)
         return chosen
 
@@ -37,7 +38,8 @@ def name(model: ir.Model) -> None:
     for node in graph:
         (result,) = node.outputs
         if node.op_type in ("Conv", "Gemm"):
-            read = _weight_of(node)
+            assert node.inputs[1] is not None
+            read = str(node.inputs[1].name).rpartition(".")[0]
             layer = free(read)
             node.name = result.name = layer
             if (relu := _only_relu(result)) is not None:
@@ -58,22 +60,12 @@ def taps(model: ir.Model) -> list[ir.Value]:
 
     They are the layers' outputs after the ReLU, and pooling's; flattening only moves values.
     """
-    values = [value for node in model.graph for value in node.outputs]
     return [
         value
-        for value in values
-        if _kind(value) in _LAYERS and not str(value.name).endswith(PREACTIVATION)
+        for node in model.graph
+        for value in node.outputs
+        if node.op_type in _LAYERS and not str(value.name).endswith(PREACTIVATION)
     ]
-
-
-def _kind(value: ir.Value) -> str:
-    node = value.producer()
-    return "" if node is None else node.op_type
-
-
-def _weight_of(node: ir.Node) -> str:
-    weight = node.inputs[1]
-    return str(weight.name if weight is not None else node.name).rpartition(".")[0]
 
 
 def _only_relu(value: ir.Value) -> ir.Node | None:

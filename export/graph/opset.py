@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 
 from export.constants import OPSET
@@ -18,8 +19,6 @@ def newest_opset() -> int:
 
     Without ONNX Runtime, the newest that onnx knows.
     """
-    import onnx
-
     newest = int(onnx.defs.onnx_opset_version())
     if find_spec("onnxruntime") is None:
         return newest
@@ -40,8 +39,6 @@ def set_opset(model: ir.Model, opset: int) -> None:
     Raises:
         ValueError: for a node whose operator has other attributes, inputs or outputs there.
     """
-    import onnx
-
     before = model.opset_imports[""]
     for node in model.graph:
         if _signature(node.op_type, opset) != _signature(node.op_type, before):
@@ -53,30 +50,22 @@ def set_opset(model: ir.Model, opset: int) -> None:
 
 def _signature(op_type: str, opset: int) -> Any:
     """An operator's attributes with their defaults, its inputs and its outputs."""
-    import onnx
-
     schema = onnx.defs.get_schema(op_type, opset)
     attributes = {
         name: (attribute.type, attribute.default_value.SerializeToString())
         for name, attribute in schema.attributes.items()
     }
-    values = [
-        [(value.name, value.option) for value in side] for side in (schema.inputs, schema.outputs)
-    ]
-    return attributes, values
+    sides = (schema.inputs, schema.outputs)
+    return attributes, [[(value.name, value.option) for value in side] for side in sides]
 
 
 def _opens(opset: int) -> bool:
     """Whether ONNX Runtime opens a graph of this opset."""
-    import onnx
-
-    imports = [onnx.helper.make_opsetid("", opset)]
-    version = onnx.helper.find_min_ir_version_for(imports)
+    version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     header = f'<ir_version: {version}, opset_import: ["" : {opset}]>'
     body = "probe (float[1] x) => (float[1] y) { y = Relu(x) }"
-    probe = onnx.parser.parse_model(f"{header} {body}")
     try:
-        open_session(probe.SerializeToString())
+        open_session(onnx.parser.parse_model(f"{header} {body}").SerializeToString())
     except Exception:  # ONNX Runtime's exceptions have no base of their own
         return False
     return True

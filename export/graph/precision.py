@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.tape import Tape
 
 from export.constants import INPUT
+from export.graph.edges import NamedTape
 from export.options import Options
 from export.weights.link import weight_tensor
 from vgg16_spec.checkpoint import Checkpoint
@@ -28,16 +29,14 @@ _SUFFIX: Final = "_fp16"
 
 
 def lower(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Model:
-    """The graph in the options' precision; images and logits stay float32.
+    """The graph in fp16 or int8, as the options say; images and logits stay float32.
 
     Raises:
         BadInput: for weights that float16 cannot hold, and for pictures that cannot be read.
     """
-    match options.precision:
-        case "fp16":
-            _to_float16(model, checkpoint)
-        case "int8":
-            return _to_int8(model, checkpoint, options)
+    if options.precision == "int8":
+        return _to_int8(model, checkpoint, options)
+    _to_float16(model, checkpoint)
     return model
 
 
@@ -52,20 +51,14 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
         value.const_value = weight_tensor(checkpoint, name, ir.DataType.FLOAT16)
         value.type = ir.TensorType(ir.DataType.FLOAT16)
     for node in graph:
-        for value in node.outputs:
-            value.type = ir.TensorType(ir.DataType.FLOAT16)
-    before, after = Tape(), Tape()
-    images, result = graph.inputs[0], graph.outputs[0]
-    first = ir.Value(name=f"{INPUT}{_SUFFIX}")
-    before.op("Cast", [images], {"to": int(ir.DataType.FLOAT16)}, name=first.name, output=first)
-    ir.convenience.replace_all_uses_with(images, first)
-    before.nodes[0].replace_input_with(0, images)
-    graph.insert_before(graph[0], before.nodes)
-    last = ir.Value(name=result.name, type=ir.TensorType(ir.DataType.FLOAT))
-    result.name = f"{result.name}{_SUFFIX}"
-    after.op("Cast", [result], {"to": int(ir.DataType.FLOAT)}, name=last.name, output=last)
-    graph.extend(after.nodes)
-    graph.outputs[0] = last
+        node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT16)
+    images, result, tape = graph.inputs[0], graph.outputs[0], NamedTape()
+    outside = ir.val(INPUT, ir.DataType.FLOAT, images.shape)
+    cast = tape.node(f"{INPUT}{_SUFFIX}", "Cast", outside, to=int(ir.DataType.FLOAT16))
+    tape.prepend(graph, outside, cast)
+    name, result.name = str(result.name), f"{result.name}{_SUFFIX}"
+    graph.outputs[0] = NamedTape(graph).node(name, "Cast", result, to=int(ir.DataType.FLOAT))
+    graph.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
 
 
 def _batches(checkpoint: Checkpoint, options: Options) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -90,31 +83,20 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
 
     batches = _batches(checkpoint, options)
     reader: Any = SimpleNamespace(get_next=partial(next, batches, None))
-    with tempfile.TemporaryDirectory(prefix="vgg16-int8-") as folder:
+    log = logging.getLogger()
+    with tempfile.TemporaryDirectory(prefix="vgg16-int8-") as folder, ExitStack() as restored:
+        # The quantizer advises to simplify a graph that is as simple as it gets.
+        restored.callback(log.setLevel, log.level)
+        log.setLevel(logging.ERROR)
         written = Path(folder) / "int8.onnx"
-        with _without_advice():
-            quantization.quantize_static(
-                ir.to_proto(model),
-                written,
-                reader,
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                calibrate_method=quantization.CalibrationMethod.MinMax,
-            )
-        import onnx
-
+        quantization.quantize_static(
+            ir.to_proto(model),
+            written,
+            reader,
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+        )
         return ir.from_proto(onnx.load(written))
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """Silence the quantiser's advice to simplify a graph that is as simple as it gets."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)

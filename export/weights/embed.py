@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes.common import CheckerPass
 
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -24,18 +25,18 @@ _RAW_DATA: Final = b"\x4a"
 
 
 def write_embedded(model: ir.Model, checkpoint: Checkpoint, path: Path) -> None:
-    """Write a graph with a checkpoint's weights in it.
+    """Check a graph in full and write it with a checkpoint's weights, read one at a time.
 
-    Args:
-        model: its initializers that have the names of weights are these weights.
-        checkpoint: read one tensor at a time.
-        path: of the file.
+    The graph's own initializers of their names stand for them, and are taken out of it.
+
+    Raises:
+        onnx.checker.ValidationError: for an invalid graph.
     """
-    weights = {name: model.graph.initializers.pop(name) for name in checkpoint}
-    try:
-        proto = ir.to_proto(model)
-    finally:
-        model.graph.initializers.update(weights)
+    # The check has the weights as inputs, and leaves their types and shapes in the graph.
+    CheckerPass(full_check=True)(model.clone())
+    for name in checkpoint:
+        model.graph.initializers.pop(name)
+    proto = ir.to_proto(model)
     graph = proto.graph.SerializeToString(deterministic=True)
     proto.ClearField("graph")
     heads = {name: _head(name, checkpoint[name]) for name in checkpoint}
@@ -46,21 +47,6 @@ def write_embedded(model: ir.Model, checkpoint: Checkpoint, path: Path) -> None:
         for name, head in heads.items():
             file.write(head)
             file.write(np.ascontiguousarray(checkpoint[name]).data)
-
-
-def check_without_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
-    """Have onnx check the graph in full; with its weights it would copy them.
-
-    Raises:
-        onnx.checker.ValidationError: for an invalid graph.
-    """
-    bare = model.clone()
-    for name in checkpoint:
-        weight = bare.graph.initializers.pop(name)
-        weight.shape, weight.const_value = ir.Shape(checkpoint[name].shape), None
-        weight.type = ir.TensorType(ir.DataType.FLOAT)
-        bare.graph.inputs.append(weight)
-    onnx.checker.check_model(ir.to_proto(bare), full_check=True)
 
 
 def _head(name: str, array: NDArray[np.float32]) -> bytes:

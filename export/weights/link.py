@@ -6,6 +6,7 @@ tensors as ONNX's operators read them, so no byte is copied or moved.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -13,9 +14,10 @@ from typing import Final
 import onnx_ir as ir
 from safetensors.numpy import save
 
-from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint import Checkpoint, digest, misfits, write_checkpoint
 from vgg16_spec.checkpoint.header import read_header
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.atomic import sync
 
 # Smaller constants (shapes, scales of a tensor) stay in the graph, where tools expect them.
 _SMALLEST: Final = 256
@@ -30,19 +32,19 @@ def take_weights(model: ir.Model, checkpoint: Checkpoint) -> None:
         ValueError: when the graph lacks a weight, has one of another shape, or has an input that is
             neither the images nor a weight.
     """
-    graph = model.graph
+    graph, expected = model.graph, checkpoint.configuration.weight_shapes
     inputs = {str(value.name): value for value in graph.inputs[1:]}
-    if unknown := [name for name in inputs if name not in checkpoint]:
-        raise ValueError(f"the traced graph has inputs that are no weights: {', '.join(unknown)}")
+    found = {
+        name: tuple(size for size in value.shape or () if isinstance(size, int))
+        for name, value in inputs.items()
+        if value.uses() or name not in expected
+    }
+    if problems := misfits(expected, found):
+        raise ValueError(f"the weights that the traced graph reads: {'; '.join(problems)}")
     del graph.inputs[1:]
-    for name, shape in checkpoint.configuration.weight_shapes.items():
-        value = inputs.get(name)
-        if value is None or not value.uses():
-            raise ValueError(f"the traced graph has no use for the weight {name}")
-        if value.shape != shape:
-            raise ValueError(f"the traced graph has {name} as {value.shape}, expected {shape}")
-        value.const_value = weight_tensor(checkpoint, name)
-        graph.register_initializer(value)
+    for name in expected:
+        inputs[name].const_value = weight_tensor(checkpoint, name)
+        graph.register_initializer(inputs[name])
 
 
 def weight_tensor(
@@ -60,23 +62,16 @@ def weight_tensor(
 def link_weights(model: ir.Model, offsets: Mapping[str, int], location: str) -> None:
     """Point a graph's weights to their bytes in a file, in place.
 
-    Args:
-        model: its initializers know their types and shapes.
-        offsets: initializer's name -> first byte in the file; the others stay as they are.
-        location: the file's path from the ONNX file's folder, with ``/``.
+    ``offsets`` are initializer's name -> first byte in the file; the others stay as they are.
+    ``location`` is the file's path from the ONNX file's folder, with ``/``.
     """
     for name, offset in offsets.items():
         value = model.graph.initializers[name]
         tensor = value.const_value
-        if tensor is None:
-            raise ValueError(f"the weight {name} has no type")
+        assert tensor is not None
+        shape = ir.Shape(tensor.shape.numpy())
         value.const_value = ir.ExternalTensor(
-            location,
-            offset,
-            tensor.nbytes,
-            tensor.dtype,
-            name=name,
-            shape=ir.Shape(tensor.shape.numpy()),
+            location, offset, tensor.nbytes, tensor.dtype, name=name, shape=shape
         )
 
 
@@ -85,8 +80,18 @@ def offsets_of(checkpoint: Checkpoint) -> dict[str, int]:
     return {name: checkpoint.offsets[name] for name in checkpoint}
 
 
-def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
-    """Write a graph's large initializers, of any type, as safetensors; return their offsets."""
+def place_weights(checkpoint: Checkpoint, path: Path) -> tuple[dict[str, int], str]:
+    """Copy the checkpoint to ``path``, since ONNX refuses links; its offsets and its sha256."""
+    if checkpoint.path is None or not checkpoint.is_whole_file:
+        checkpoint = write_checkpoint(checkpoint, path)
+    else:
+        shutil.copyfile(checkpoint.path, path)
+        sync(path)
+    return offsets_of(checkpoint), digest(path)
+
+
+def write_weights(model: ir.Model, path: Path) -> tuple[dict[str, int], str]:
+    """Write a graph's large initializers, of any type, as safetensors; their offsets and sha256."""
     large = {
         str(value.name): value.const_value.numpy()
         for value in model.graph.initializers.values()
@@ -94,16 +99,20 @@ def write_weights(model: ir.Model, path: Path) -> dict[str, int]:
     }
     path.write_bytes(save(large))  # not save_file: its files are readable by their owner only
     _, entries = read_header(path, "the file just written")
-    return {name: entry.start for name, entry in entries.items()}
+    return {name: entry.start for name, entry in entries.items()}, digest(path)
 
 
-def location_from(folder: Path, weights: Path) -> str:
-    """A weights file's path from the folder of an ONNX file that links to it.
+def location_from(folder: Path, checkpoint: Checkpoint) -> str:
+    """The path of a checkpoint's file from the folder of an ONNX file that links to it.
 
     Raises:
-        BadInput: where ONNX would not follow it: outside the folder, a symbolic link, a file with
-            more than one hard link, or a name with two dots in a row.
+        BadInput: where ONNX cannot follow it: in another format, outside the folder, a symbolic
+            link, a file with more than one hard link, or a name with two dots in a row.
     """
+    weights = checkpoint.path
+    if weights is None:
+        problem = "is in a format that ONNX cannot point into"
+        raise BadInput(checkpoint.label, problem, "a .safetensors file, as vgg16 port writes")
     folder, real = folder.resolve(), weights.resolve()
     if not real.is_relative_to(folder):
         raise BadInput(weights, f"is outside {folder}", "the ONNX file beside its weights file")

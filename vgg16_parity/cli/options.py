@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
@@ -36,6 +36,14 @@ ImagesOption = Annotated[
 ]
 DeviceOption = Annotated[str, Option(metavar="cpu|cuda", help="Where to run.")]
 JsonOption = Annotated[bool, Option("--json", help="Print one JSON document.")]
+
+
+def described(values: str | None, text: str, *names: str, default: str | bool = True) -> Any:
+    """An option: the values that it takes, what it does, its names if not the parameter's.
+
+    ``default`` describes a default that depends on other options.
+    """
+    return typer.Option(*names, metavar=values, help=text, show_default=default)
 
 
 def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint:

@@ -221,12 +221,12 @@ def test_a_graph_that_lacks_a_weight_is_refused(tiny: Checkpoint) -> None:
     from export.weights.link import take_weights
 
     empty = ir.Model(ir.Graph([ir.val("images")], [], nodes=[]), ir_version=10)
-    with pytest.raises(ValueError, match=r"has no use for the weight block1_conv1.weight"):
+    with pytest.raises(ValueError, match=r"the traced graph reads: missing: block1_conv1.weight"):
         take_weights(empty, tiny)
     strange = ir.Model(
         ir.Graph([ir.val("images"), ir.val("surprise")], [], nodes=[]), ir_version=10
     )
-    with pytest.raises(ValueError, match="inputs that are no weights: surprise"):
+    with pytest.raises(ValueError, match="; unexpected: surprise"):
         take_weights(strange, tiny)
 
 

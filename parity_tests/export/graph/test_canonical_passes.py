@@ -24,7 +24,7 @@ _ROWS: Final = "(float[N,3] x, float[4,3] w, float[4] b) => (float y)"
 def explicit(signature: str, body: str) -> tuple[ir.Model, ir.Model]:
     """A graph, and the same with its attributes written out."""
     before, after = parsed(signature, body), parsed(signature, body)
-    canonical.ExplicitAttributes()(after)
+    canonical.write_attributes(after)
     return before, after
 
 
@@ -133,7 +133,7 @@ def test_automatic_padding_that_depends_on_the_size_stays(strides: str) -> None:
 def test_writing_attributes_out_twice_changes_nothing() -> None:
     _, written = explicit(_WINDOWS, 'c = Conv<auto_pad="SAME_UPPER">(x, w) y = Flatten(c)')
     once = serialised(written)
-    canonical.ExplicitAttributes()(written)
+    canonical.write_attributes(written)
     assert serialised(written) == once
 
 
@@ -145,7 +145,7 @@ def test_what_depends_on_no_input_is_computed() -> None:
         last=[24],
     )
     before = values(model)
-    canonical.FoldConstants()(model)
+    canonical.fold_constants(model)
     assert expression(model) == "Reshape(x, [-1, 24])"
     assert same_values(values(model), before)
 
@@ -153,7 +153,7 @@ def test_what_depends_on_no_input_is_computed() -> None:
 def test_what_depends_on_a_weight_is_not_computed() -> None:
     model = parsed(_ROWS, "t = Transpose<perm=[1,0]>(w) m = MatMul(x, t) y = Add(m, b)")
     before = expression(model)
-    canonical.FoldConstants()(model)
+    canonical.fold_constants(model)
     assert expression(model) == before
 
 
@@ -162,7 +162,7 @@ def test_constants_as_large_as_weights_are_not_computed_with(count: int, left: l
     model = parsed(
         f"(int64[{count}] x) => (int64[{count}] y)", "n = Neg(c) y = Add(x, n)", c=[0] * count
     )
-    canonical.FoldConstants()(model)
+    canonical.fold_constants(model)
     assert [node.op_type for node in model.graph] == left
 
 

@@ -133,8 +133,8 @@ EXPECTED: Final[dict[str, list[str] | str]] = {
         "+ block1_conv2: Conv "
         + CONV.replace("dilations=(1, 1)", "dilations=(2, 2)").replace("1, 1, 1, 1", "2, 2, 2, 2"),
     ],
-    "no bias": r"refused: the traced graph has no use for the weight block1_conv1\.bias$",
-    "no bias of a dense layer": r"refused: the traced graph has no use for the weight fc2\.bias$",
+    "no bias": r"refused: the weights that the traced graph reads: missing: block1_conv1\.bias$",
+    "no bias of a dense layer": r"refused: the weights .* reads: missing: fc2\.bias$",
     "layer applied twice": [f"+ block1_conv2: Conv {CONV}", "+ block1_conv2: Relu"],
     "another layer": r"refused: (?s:.*)the traced model has a weight extra\.weight that no",
     "no activation": ["- block1_conv1: Relu"],

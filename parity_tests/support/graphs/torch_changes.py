@@ -74,7 +74,7 @@ CHANGES: Final[dict[str, tuple[Change, list[str] | str, Any]]] = {
     ),
     "no bias": (
         computed(first, lambda m, x: functional.conv2d(x, m.weight, padding=1)),
-        r"refused: the traced graph has no use for the weight block1_conv1\.bias$",
+        r"refused: the weights that the traced graph reads: missing: block1_conv1\.bias$",
         (),
     ),
     "maps flattened as H, W, C": (
@@ -84,12 +84,12 @@ CHANGES: Final[dict[str, tuple[Change, list[str] | str, Any]]] = {
     ),
     "no bias of a dense layer": (
         computed(lambda n: n.classifier[3], lambda m, x: functional.linear(x, m.weight)),
-        r"refused: the traced graph has no use for the weight fc2\.bias$",
+        r"refused: the weights that the traced graph reads: missing: fc2\.bias$",
         full,
     ),
     "another layer's bias": (
         other_bias,
-        r"refused: the traced graph has no use for the weight fc2\.bias$",
+        r"refused: the weights that the traced graph reads: missing: fc2\.bias$",
         full,
     ),
     "stride instead of pooling": (

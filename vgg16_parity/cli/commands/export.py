@@ -3,98 +3,83 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from vgg16_parity.cli.console import print_json, working
-from vgg16_parity.cli.options import ConfigurationOption, JsonOption, WeightsOption, resolve
+from vgg16_parity.cli.options import (
+    ConfigurationOption,
+    JsonOption,
+    WeightsOption,
+    described,
+    resolve,
+)
+from vgg16_parity.shadowing import require_own_export
 from vgg16_spec.errors import BadInput, require_one_of
 
-_MOST_DIGITS: Final = 9
+if TYPE_CHECKING:
+    from export import Options
+    from export.constants import Framework
 
 
 def export(
     *,
-    framework: Annotated[
-        str, typer.Option(metavar="keras|torch", help="Framework that traces the graph.")
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(metavar="DIR|FILE.onnx", help="A bundle for deployment, or one file."),
-    ],
+    framework: Annotated[str, described("keras|torch", "Framework that traces the graph.")],
+    out: Annotated[Path, described("DIR|FILE.onnx", "A bundle for deployment, or one file.")],
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
     weights_file: Annotated[
         str,
-        typer.Option(
-            metavar="separate|embedded|shared",
-            help="Copy weights into the bundle, put them into FILE.onnx, or point to --weights.",
-            show_default="separate for DIR, embedded for FILE.onnx",
+        described(
+            "separate|embedded|shared",
+            "Copy weights into the bundle, put them into FILE.onnx, or point to --weights.",
+            default="separate for DIR, embedded for FILE.onnx",
         ),
     ] = "",
     backend: Annotated[
         str,
-        typer.Option(
-            metavar="tensorflow|jax|torch",
-            help="Keras backend used for tracing.",
-            show_default="tensorflow",
-        ),
+        described("tensorflow|jax|torch", "Keras backend used for tracing.", default="tensorflow"),
     ] = "",
-    opset: Annotated[int, typer.Option(metavar="N", help="ONNX operator set, 13 or newer.")] = 18,
-    batch: Annotated[
-        str, typer.Option(metavar="dynamic|N", help="Number of images per run.")
-    ] = "dynamic",
-    layout: Annotated[
-        str,
-        typer.Option(metavar="nchw|nhwc", help="Axes of float images.", show_default="nchw"),
-    ] = "",
-    output: Annotated[
-        str, typer.Option(metavar="logits|probabilities", help="Output of the graph.")
-    ] = "logits",
+    opset: Annotated[int, described("N", "ONNX operator set, 13 or newer.")] = 18,
+    batch: Annotated[str, described("dynamic|N", "Number of images per run.")] = "dynamic",
+    layout: Annotated[str, described("nchw|nhwc", "Axes of float images.", default="nchw")] = "",
+    output: Annotated[str, described("logits|probabilities", "Output of the graph.")] = "logits",
     features: Annotated[
         bool,
-        typer.Option(
-            "--features", help="Leave out the classifier; images of any size from 32 × 32."
-        ),
+        described(None, "Leave out the classifier; images of any size from 32 × 32.", "--features"),
     ] = False,
     taps: Annotated[
-        bool, typer.Option("--taps", help="Also output the result of every layer.")
+        bool, described(None, "Also output the result of every layer.", "--taps")
     ] = False,
     input_type: Annotated[
         str,
-        typer.Option(
+        described(
+            "float32|uint8",
+            "Preprocessed images, or raw RGB pixels that the graph preprocesses.",
             "--input",
-            metavar="float32|uint8",
-            help="Preprocessed images, or raw RGB pixels that the graph preprocesses.",
         ),
     ] = "float32",
     resize: Annotated[
-        bool, typer.Option("--resize", help="With uint8: take pictures of any size (opset 18).")
+        bool, described(None, "With uint8: take pictures of any size (opset 18).", "--resize")
     ] = False,
     precision: Annotated[
         str,
-        typer.Option(
-            metavar="fp32|fp16|int8",
-            help="Precision of weights and arithmetic; fp16 and int8 need DIR.",
-        ),
+        described("fp32|fp16|int8", "Precision of weights and arithmetic; fp16 and int8 need DIR."),
     ] = "fp32",
     calibrate: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Pictures from which int8 derives its scales."),
+        Path | None, described("DIR", "Pictures from which int8 derives its scales.")
     ] = None,
     test_data: Annotated[
-        bool,
-        typer.Option(
-            "--test-data/--no-test-data",
-            help="Add test_data_set_0 to the bundle, computed by ONNX Runtime.",
-        ),
+        bool, described(None, "Add test_data_set_0 to the bundle, computed by ONNX Runtime.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Export the network to ONNX: the same graph from either framework."""
-    options: dict[str, Any] = {
+    require_own_export()
+    from export import Options
+
+    keywords: dict[str, Any] = {
         "weights_file": weights_file,
         "opset": opset,
         "batch": _batch(batch),
@@ -108,14 +93,13 @@ def export(
         "calibrate": _pictures(calibrate),
         "test_data": test_data,
     }
-    tracer = _checked_tracer(framework, backend, out, options)
+    tracer = _checked_tracer(framework, backend, out, Options(**keywords))
     checkpoint = resolve(weights, configuration)
-    from export import Options, write_export
+    from export import export_onnx
 
     with working(f"export from {tracer}"):
-        model = write_export(
-            "torch" if tracer == "torch" else "keras", checkpoint, out, Options(**options)
-        )
+        source: Framework = "torch" if tracer == "torch" else "keras"
+        model = export_onnx(source, checkpoint, out, **keywords)
     files = [out] if out.is_file() else sorted(path for path in out.rglob("*") if path.is_file())
     sizes = {str(path): path.stat().st_size for path in files}
     record = out / "accuracy.json"
@@ -129,23 +113,20 @@ def export(
         print(_accuracy_line(accuracy))
 
 
-def _checked_tracer(framework: str, backend: str, out: Path, options: dict[str, Any]) -> str:
+def _checked_tracer(framework: str, backend: str, out: Path, options: Options) -> str:
     """The framework that traces the graph, set up, as the table of requirements names it.
 
     Raises:
         BadInput: an option, ``out`` or what is installed rules the export out. Found here, before
             weights are read or a framework is imported.
     """
-    from vgg16_parity.shadowing import require_own_export
-
-    require_own_export()
-    from export import Options, check_out
+    from export import check_out
     from export.constants import Framework
     from vgg16_parity.cli.frameworks import use_keras
     from vgg16_parity.runtimes.registry import BACKENDS, EXPORTING
 
     source = require_one_of("--framework", framework, get_args(Framework))
-    check_out(out, Options(**options))
+    check_out(out, options)
     if source == "torch" and backend:
         raise BadInput("--backend", f"{backend} is for Keras", "--framework keras")
     chosen = require_one_of("--backend", backend or "tensorflow", BACKENDS)
@@ -154,7 +135,7 @@ def _checked_tracer(framework: str, backend: str, out: Path, options: dict[str, 
         raise BadInput(f"--framework {tracer}", reason)
     from export.graph.opset import check_opset
 
-    check_opset(options["opset"])
+    check_opset(options.opset)
     use_keras(chosen)
     return tracer
 
@@ -162,7 +143,7 @@ def _checked_tracer(framework: str, backend: str, out: Path, options: dict[str, 
 def _batch(text: str) -> int | None:
     if text == "dynamic":
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise BadInput("--batch", f"is {text[:40]!r}", "dynamic or a whole number")
     return int(text)
 
