@@ -10,8 +10,8 @@ each count their own. Where a file system knows no locks, nothing is taken for a
 from __future__ import annotations
 
 import errno
+import glob
 import os
-import re
 import secrets
 import shutil
 import stat
@@ -40,7 +40,7 @@ def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
     Raises ``BadInput`` when the destination cannot be written (a missing or read-only folder, a
     folder in the file's place, a full disk).
     """
-    path = _file_destination(destination)
+    path = _destination(destination)
     with _neighbours(path) as (temporary, _):
         # Not tempfile: its files are readable by their owner only, and stay so once renamed.
         temporary.touch(exist_ok=False)
@@ -62,9 +62,7 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises ``BadInput`` when the destination cannot be written.
     """
-    path = _followed(destination)
-    if not stat.S_ISDIR(_mode(path, stat.S_IFDIR)):
-        raise BadInput(path, "is no folder", "the name of a folder to write")
+    path = _destination(destination, folder=True)
     with _neighbours(path) as (temporary, older):
         temporary.mkdir()
         yield temporary
@@ -76,7 +74,7 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
 
 def check_writable(destination: str | os.PathLike[str]) -> None:
     """Raise ``BadInput`` now where `whole_file` would after the work."""
-    with _neighbours(_file_destination(destination)) as (temporary, _):
+    with _neighbours(_destination(destination)) as (temporary, _):
         temporary.touch(exist_ok=False)
 
 
@@ -141,28 +139,22 @@ def _exchange(temporary: Path, path: Path, older: Path) -> None:
     raise BadInput(path, "is written by other processes all the time", "one writer at a time")
 
 
-def _file_destination(destination: str | os.PathLike[str]) -> Path:
-    path, expected = _followed(destination), "the name of a file to write"
-    mode = _mode(path, stat.S_IFREG)
-    if stat.S_ISDIR(mode):
-        raise BadInput(path, "is a folder", expected)
-    if not stat.S_ISREG(mode):
-        raise BadInput(path, "is a device or a pipe", expected)
-    return path
-
-
-def _followed(destination: str | os.PathLike[str]) -> Path:
+def _destination(destination: str | os.PathLike[str], *, folder: bool = False) -> Path:
     """Where a link leads, so that the link stays; ``.`` by its name."""
     path = Path(destination)
-    return Path(os.path.realpath(path)) if path.is_symlink() or not path.name else path
-
-
-def _mode(path: Path, absent: int) -> int:
-    # Asked once: between two questions another writer may move it aside.
+    if path.is_symlink() or not path.name:
+        path = Path(os.path.realpath(path))
+    expected = f"the name of a {'folder' if folder else 'file'} to write"
     try:
-        return path.stat().st_mode
+        mode = path.stat().st_mode  # asked once: another writer may move a folder aside
     except OSError:
-        return absent
+        return path
+    if folder and not stat.S_ISDIR(mode):
+        raise BadInput(path, "is no folder", expected)
+    if not folder and not stat.S_ISREG(mode):
+        problem = "is a folder" if stat.S_ISDIR(mode) else "is a device or a pipe"
+        raise BadInput(path, problem, expected)
+    return path
 
 
 @contextmanager
@@ -194,17 +186,13 @@ def _claimed(path: Path) -> tuple[Path, int]:
 
 
 def _clear_up(path: Path) -> None:
-    ours = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.lock")
-    with suppress(OSError):  # a folder that takes files need not list them
-        for name in os.listdir(path.parent):  # noqa: PTH208 - a name is all that is needed
-            if ours.fullmatch(name):
-                lock = path.with_name(name)
-                with suppress(OSError):  # another process was faster
-                    descriptor = os.open(lock, os.O_RDWR)
-                    if _is_locked(descriptor):
-                        _clear(path, lock, descriptor)
-                    else:  # its owner lives
-                        os.close(descriptor)
+    for lock in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.lock"):
+        with suppress(OSError):  # another process was faster, or it is another user's
+            descriptor = os.open(lock, os.O_RDWR)
+            if _is_locked(descriptor):
+                _clear(path, lock, descriptor)
+            else:  # its owner lives
+                os.close(descriptor)
 
 
 def _clear(path: Path, lock: Path, descriptor: int) -> None:
