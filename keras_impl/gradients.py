@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import keras
@@ -13,8 +13,6 @@ from keras_impl.weights import configuration_of, parameters
 from vgg16_spec import layouts
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-# (model, images, labels) -> its outputs, and the gradients of the images and of its variables.
-_Differentiate = Callable[[keras.Model, Any, Any], tuple[dict[str, Any], list[Any]]]
 
 
 def run_with_gradients(
@@ -44,9 +42,10 @@ def run_with_gradients(
     tapped = keras.Model(model.inputs[0], {name: model.get_layer(name).output for name in names})
     # (N, C, H, W) -> (N, H, W, C)
     read = keras.ops.convert_to_tensor(layouts.contiguous(layouts.nchw_to_nhwc(images)))
-    taps, found = _DIFFERENTIATE[keras.backend.backend()](
-        tapped, read, keras.ops.convert_to_tensor(labels)
-    )
+    # Each gives the outputs, and the gradients of the images and of the variables.
+    backends = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+    differentiate = backends[keras.backend.backend()]
+    taps, found = differentiate(tapped, read, keras.ops.convert_to_tensor(labels))
     found.reverse()
     gradients = {"images": layouts.nhwc_to_nchw(keras.ops.convert_to_numpy(found.pop()))}
     for name in parameters(tapped):
@@ -148,10 +147,3 @@ def _torch(model: keras.Model, images: Any, labels: Any) -> tuple[dict[str, Any]
     values = [variable.value for variable in model.trainable_variables]
     gradients = torch.autograd.grad(_loss(outputs, labels), [read, *values])
     return outputs, list(gradients)
-
-
-_DIFFERENTIATE: Mapping[str, _Differentiate] = {
-    "tensorflow": _tensorflow,
-    "jax": _jax,
-    "torch": _torch,
-}

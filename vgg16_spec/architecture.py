@@ -16,7 +16,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, require_one_of
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -282,8 +282,5 @@ def configuration(
 
     Raises ``BadInput``, a ``ValueError``, for another name or a number of classes below one.
     """
-    if name not in CONFIGURATIONS:
-        raise BadInput(
-            "configuration", f"{name!r} is unknown", f"one of {', '.join(CONFIGURATIONS)}"
-        )
-    return CONFIGURATIONS[name].with_head(include_top=include_top, classes=classes)
+    known = require_one_of("configuration", name, tuple(CONFIGURATIONS))
+    return CONFIGURATIONS[known].with_head(include_top=include_top, classes=classes)

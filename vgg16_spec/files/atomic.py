@@ -179,17 +179,17 @@ def _claimed(path: Path) -> tuple[Path, int]:
         lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}.lock")
         descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         # Another process may have cleared it up between these two lines.
-        if _is_locked(descriptor) is not False and lock.exists():
+        if _try_lock(descriptor) is not False and lock.exists():
             return lock, descriptor
         os.close(descriptor)
-    raise BlockingIOError(f"no lock beside {path}")
+    raise BlockingIOError(errno.EAGAIN, "no lock beside it can be had")
 
 
 def _clear_up(path: Path) -> None:
     for lock in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.lock"):
         with suppress(OSError):  # another process was faster, or it is another user's
             descriptor = os.open(lock, os.O_RDWR)
-            if _is_locked(descriptor):
+            if _try_lock(descriptor):
                 _clear(path, lock, descriptor)
             else:  # its owner lives
                 os.close(descriptor)
@@ -211,7 +211,7 @@ def _clear(path: Path, lock: Path, descriptor: int) -> None:
     lock.unlink(missing_ok=True)
 
 
-def _is_locked(descriptor: int) -> bool | None:
+def _try_lock(descriptor: int) -> bool | None:
     """Lock an open file: False where another has it locked, None where there are no locks."""
     import fcntl  # POSIX only, and so is fsync of a folder: what only reads needs neither
 
