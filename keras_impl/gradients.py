@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import keras
@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from keras_impl.weights import configuration_of, parameters
 from vgg16_spec import layouts
-from vgg16_spec.architecture import Convolution
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-# (model, images, labels) -> its outputs, and the gradients of the images and of its variables.
-_Differentiate = Callable[[keras.Model, Any, Any], tuple[dict[str, Any], list[Any]]]
 
 
 def run_with_gradients(
@@ -40,18 +37,15 @@ def run_with_gradients(
     configuration.check_input(images.shape[1:])
     if model.layers[-1].activation is not keras.activations.linear:
         raise ValueError(f"{model.name} ends in {model.layers[-1].activation}, expected logits")
-    rectified = [
-        layer.name
-        for layer in configuration.weighted_layers
-        if isinstance(layer, Convolution) or layer.relu
-    ]
+    rectified = [layer.name for layer in configuration.weighted_layers if layer.relu]
     names = [*rectified, "predictions"]
     tapped = keras.Model(model.inputs[0], {name: model.get_layer(name).output for name in names})
     # (N, C, H, W) -> (N, H, W, C)
     read = keras.ops.convert_to_tensor(layouts.contiguous(layouts.nchw_to_nhwc(images)))
-    taps, found = _DIFFERENTIATE[keras.backend.backend()](
-        tapped, read, keras.ops.convert_to_tensor(labels)
-    )
+    # Each gives the outputs, and the gradients of the images and of the variables.
+    backends = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+    differentiate = backends[keras.backend.backend()]
+    taps, found = differentiate(tapped, read, keras.ops.convert_to_tensor(labels))
     found.reverse()
     gradients = {"images": layouts.nhwc_to_nchw(keras.ops.convert_to_numpy(found.pop()))}
     for name in parameters(tapped):
@@ -72,24 +66,17 @@ def sgd_step(
     momentum: float,
     weight_decay: float,
 ) -> tuple[Arrays, Arrays]:
-    """Take one step of ``keras.optimizers.SGD``, by PyTorch's definition.
+    """Take one step of ``keras.optimizers.SGD``, which changes the model's parameters.
 
     With b the velocity and w a parameter, the step is
-    b = momentum · b + gradient + weight_decay · w, then w = w - learning_rate · b. Keras defines
-    both otherwise: its velocity is -learning_rate · b, and its ``weight_decay`` shrinks w directly
-    and leaves b alone. So the velocity is scaled on its way in and out, and the decay is added to
-    the gradient here.
-
-    Args:
-        model: its parameters are changed.
-        gradients: canonical name -> gradient of the loss, for every parameter, in canonical layout.
-        velocity: canonical name -> velocity before the step, likewise.
-        learning_rate: factor of the velocity.
-        momentum: the share of the velocity that stays.
-        weight_decay: the share of a parameter that is added to its gradient.
+    b = momentum · b + gradient + weight_decay · w, then w = w - learning_rate · b, which is
+    PyTorch's definition. Keras's velocity is -learning_rate · b, and its ``weight_decay`` shrinks w
+    directly and leaves b alone. So the velocity is scaled on its way in and out, and the decay is
+    added to the gradient here.
 
     Returns:
-        The parameters and the velocity after the step, in canonical names and layout.
+        The parameters and the velocity after the step. These, ``gradients`` and ``velocity`` hold
+        every parameter in canonical names and layout.
     """
     variables = parameters(model)
     feature_shape = configuration_of(model).feature_shape
@@ -160,10 +147,3 @@ def _torch(model: keras.Model, images: Any, labels: Any) -> tuple[dict[str, Any]
     values = [variable.value for variable in model.trainable_variables]
     gradients = torch.autograd.grad(_loss(outputs, labels), [read, *values])
     return outputs, list(gradients)
-
-
-_DIFFERENTIATE: Mapping[str, _Differentiate] = {
-    "tensorflow": _tensorflow,
-    "jax": _jax,
-    "torch": _torch,
-}

@@ -7,7 +7,6 @@ import keras
 from keras_impl.model import functional
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.layer_summary import LayerSummary
-from vgg16_spec.names import names
 
 
 def layer_summaries(configuration: Configuration) -> list[LayerSummary]:
@@ -16,7 +15,6 @@ def layer_summaries(configuration: Configuration) -> list[LayerSummary]:
     Outputs are (N, H, W, C), kernels (kH, kW, in, out) and (in, out). Input and dropout are left
     out; a layer's activation is part of its kind. The model is built without values.
     """
-    canonical = {row.keras: row.canonical for row in names(configuration).values()}
     with keras.StatelessScope(initialize_variables=False):
         model = functional(
             configuration.name,
@@ -25,7 +23,7 @@ def layer_summaries(configuration: Configuration) -> list[LayerSummary]:
         )
     return [
         LayerSummary(
-            canonical.get(layer.name, layer.name),
+            layer.name,
             layer.name,
             _kind(layer),
             tuple(layer.output.shape),

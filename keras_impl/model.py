@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -54,8 +54,8 @@ def sequential(
             model raises the same when it is called with such images.
         BadInput: the weights are not those of this network; also a ``ValueError``.
     """
-    network, shape = _resolve(configuration, include_top, classes, input_shape)
-    checkpoint, initializer = _opened(weights, network, kernel_initializer)
+    network, checkpoint, shape = _resolve(configuration, include_top, classes, input_shape, weights)
+    initializer = kernel_initializer if checkpoint is None else "zeros"
     layers = _layers(network, classifier_activation, dropout, initializer)
     model = keras.Sequential([keras.Input(shape), *layers], name=f"vgg_{network.name.lower()}")
     return _finished(model, network, checkpoint)
@@ -73,8 +73,8 @@ def functional(
     weights: Weights | None = None,
 ) -> keras.Model:
     """Build the network of `sequential`, from the same arguments, by the functional API."""
-    network, shape = _resolve(configuration, include_top, classes, input_shape)
-    checkpoint, initializer = _opened(weights, network, kernel_initializer)
+    network, checkpoint, shape = _resolve(configuration, include_top, classes, input_shape, weights)
+    initializer = kernel_initializer if checkpoint is None else "zeros"
     inputs = outputs = keras.Input(shape)
     for layer in _layers(network, classifier_activation, dropout, initializer):
         outputs = layer(outputs)
@@ -84,42 +84,33 @@ def functional(
 
 def _layers(
     network: Configuration, activation: str | None, dropout: float, initializer: str
-) -> list[keras.Layer]:
-    layers: list[keras.Layer] = []
+) -> Iterator[keras.Layer]:
     for layer in network.layers:
         match layer:
             case architecture.Convolution():
-                layers.append(
-                    keras.layers.Conv2D(
-                        layer.out_channels,
-                        layer.kernel_size,
-                        padding="same",
-                        activation="relu",
-                        kernel_initializer=initializer,
-                        name=layer.name,
-                        **_CHANNELS_LAST,
-                    )
+                yield keras.layers.Conv2D(
+                    layer.out_channels,
+                    layer.kernel_size,
+                    padding="same",
+                    activation="relu",
+                    kernel_initializer=initializer,
+                    name=layer.name,
+                    **_CHANNELS_LAST,
                 )
             case architecture.MaxPooling():
-                layers.append(
-                    keras.layers.MaxPooling2D(
-                        architecture.POOLING_SIZE, name=layer.name, **_CHANNELS_LAST
-                    )
-                )
+                size = architecture.POOLING_SIZE
+                yield keras.layers.MaxPooling2D(size, name=layer.name, **_CHANNELS_LAST)
             case architecture.Flatten():
-                layers.append(keras.layers.Flatten(name=layer.name, **_CHANNELS_LAST))
+                yield keras.layers.Flatten(name=layer.name, **_CHANNELS_LAST)
             case architecture.Dense():
-                layers.append(
-                    keras.layers.Dense(
-                        layer.out_features,
-                        activation="relu" if layer.relu else activation,
-                        kernel_initializer=initializer,
-                        name=layer.name,
-                    )
+                yield keras.layers.Dense(
+                    layer.out_features,
+                    activation="relu" if layer.relu else activation,
+                    kernel_initializer=initializer,
+                    name=layer.name,
                 )
                 if layer.relu and dropout:
-                    layers.append(keras.layers.Dropout(dropout, name=f"{layer.name}_dropout"))
-    return layers
+                    yield keras.layers.Dropout(dropout, name=f"{layer.name}_dropout")
 
 
 def _resolve(
@@ -127,21 +118,14 @@ def _resolve(
     include_top: bool,
     classes: int,
     input_shape: Sequence[int | None] | None,
-) -> tuple[Configuration, tuple[int | None, ...]]:
+    weights: Weights | None,
+) -> tuple[Configuration, Checkpoint | None, tuple[int | None, ...]]:
     network = architecture.configuration(configuration, include_top=include_top, classes=classes)
     size = network.input_size if include_top else None
     shape = (size, size, architecture.IMAGE_CHANNELS) if input_shape is None else input_shape
     network.check_input(shape, channels_last=True)
-    return network, tuple(shape)
-
-
-def _opened(
-    weights: Weights | None, network: Configuration, initializer: str
-) -> tuple[Checkpoint | None, str]:
-    """The checkpoint to load, if any, and the initializer to build the layers with."""
-    if weights is None:
-        return None, initializer
-    return checkpoint_for(weights, network), "zeros"
+    checkpoint = None if weights is None else checkpoint_for(weights, network)
+    return network, checkpoint, tuple(shape)
 
 
 def _finished(model: Any, network: Configuration, checkpoint: Checkpoint | None) -> Any:

@@ -43,12 +43,9 @@ def run_with_gradients(
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels, device=one.device))
     found = torch.autograd.grad(loss, [read, *variables.values()])
     gradients = dict(zip(["images", *variables], found, strict=True))
-    rectified = {
-        name: taps[name]
-        for name, module in model.tap_modules.items()
-        if isinstance(model.get_submodule(module), torch.nn.ReLU)
-    }
-    return _arrays(rectified), _arrays(gradients)
+    rectified = {layer.name for layer in model.configuration.weighted_layers if layer.relu}
+    kept = {name: values for name, values in taps.items() if name in rectified}
+    return _arrays(kept), _arrays(gradients)
 
 
 def sgd_step(
@@ -60,22 +57,15 @@ def sgd_step(
     momentum: float,
     weight_decay: float,
 ) -> tuple[Arrays, Arrays]:
-    """Take one step of ``torch.optim.SGD``.
+    """Take one step of ``torch.optim.SGD``, which changes the model's parameters.
 
     With b the velocity and w a parameter, the step is
     b = momentum · b + gradient + weight_decay · w, then w = w - learning_rate · b. This is
     PyTorch's own definition: the velocity excludes the learning rate and includes the decay.
 
-    Args:
-        model: its parameters are changed.
-        gradients: canonical name -> gradient of the loss, for every parameter, in canonical layout.
-        velocity: canonical name -> velocity before the step, likewise.
-        learning_rate: factor of the velocity.
-        momentum: the share of the velocity that stays.
-        weight_decay: the share of a parameter that is added to its gradient.
-
     Returns:
-        The parameters and the velocity after the step, in canonical names and layout.
+        The parameters and the velocity after the step. These, ``gradients`` and ``velocity`` hold
+        every parameter in canonical names and layout.
     """
     variables = parameters(model)
     optimizer = torch.optim.SGD(

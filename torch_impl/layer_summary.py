@@ -6,11 +6,9 @@ import torch
 
 from torch_impl.model import VGG
 from torch_impl.taps import tapped
-from vgg16_spec.architecture import Configuration
-from vgg16_spec.layer_summary import LayerSummary, OpenShape
+from vgg16_spec.architecture import Configuration, Flatten
+from vgg16_spec.layer_summary import LayerSummary
 from vgg16_spec.names import names
-
-_FLATTEN = "flatten"
 
 
 def layer_summaries(configuration: Configuration) -> list[LayerSummary]:
@@ -26,30 +24,20 @@ def layer_summaries(configuration: Configuration) -> list[LayerSummary]:
             include_top=configuration.include_top,
             classes=configuration.classes,
         )
-    table = names(configuration)
-    state = model.state_dict()
+    shapes: dict[str, tuple[int | None, ...]] = {}
+    with tapped(model, lambda name, output: shapes.update({name: (None, *output.shape[1:])})):
+        model(torch.empty((1, *configuration.input_shape), device="meta"))
+    table, state = names(configuration), model.state_dict()
     layers = []
-    for layer, shape in _output_shapes(model).items():
-        if layer == _FLATTEN:
-            layers.append(LayerSummary(layer, "torch.flatten", "function", shape, {}))
+    for layer in configuration.layers:
+        if isinstance(layer, Flatten):
+            flat = (None, state["classifier.0.weight"].shape[1])
+            layers.append(LayerSummary(layer.name, "torch.flatten", "function", flat, {}))
             continue
-        last = model.tap_modules[layer]
-        name = table[layer].torchvision if layer in table else last
+        last = model.tap_modules[layer.name]
+        name = table[layer.name].torchvision if layer.name in table else last
         kinds = [type(model.get_submodule(path)).__name__ for path in dict.fromkeys((name, last))]
         weights = {k: tuple(v.shape) for k, v in state.items() if k.startswith(f"{name}.")}
-        layers.append(LayerSummary(layer, name, " + ".join(kinds), shape, weights))
+        summary = LayerSummary(layer.name, name, " + ".join(kinds), shapes[layer.name], weights)
+        layers.append(summary)
     return layers
-
-
-def _output_shapes(model: VGG) -> dict[str, OpenShape]:
-    """Layer -> output shape with an open batch, in the order of the run."""
-    shapes: dict[str, OpenShape] = {}
-
-    def keep(layer: str, output: torch.Tensor) -> None:
-        shapes[layer] = (None, *output.shape[1:])
-
-    if model.configuration.include_top:
-        model.classifier.register_forward_pre_hook(lambda _, inputs: keep(_FLATTEN, inputs[0]))
-    with tapped(model, keep):
-        model(torch.empty((1, *model.configuration.input_shape), device="meta"))
-    return shapes

@@ -56,15 +56,9 @@ class VGG(nn.Module):
         for layer in self.configuration.layers:
             match layer:
                 case architecture.Convolution():
-                    features.append(
-                        nn.Conv2d(
-                            layer.in_channels,
-                            layer.out_channels,
-                            layer.kernel_size,
-                            padding=layer.padding,
-                        )
-                    )
-                    features.append(nn.ReLU())
+                    channels = layer.in_channels, layer.out_channels
+                    kernels = nn.Conv2d(*channels, layer.kernel_size, padding=layer.padding)
+                    features += [kernels, nn.ReLU()]
                     self.tap_modules[layer.name] = f"features.{len(features) - 1}"
                 case architecture.MaxPooling():
                     features.append(nn.MaxPool2d(architecture.POOLING_SIZE))
@@ -111,12 +105,8 @@ def assign_parameters(
 ) -> None:
     """Copy values into parameters; a float32 model holds them exactly.
 
-    A parameter on the ``meta`` device gets its memory here, on the CPU.
-
-    Args:
-        model: has parameters of the values' shapes.
-        values: canonical tensor name -> value.
-        keys: canonical tensor name -> parameter name, for those to assign.
+    A parameter on the ``meta`` device gets its memory here, on the CPU. ``keys`` gives for the
+    canonical name of each value to assign the parameter's name.
     """
     parameters = dict(model.named_parameters())
     # One tensor at a time: a checkpoint reads each when asked for it.

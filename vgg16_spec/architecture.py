@@ -14,20 +14,85 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from vgg16_spec.errors import BadInput
-from vgg16_spec.layers import POOLING_SIZE as POOLING_SIZE
-from vgg16_spec.layers import Convolution as Convolution
-from vgg16_spec.layers import Dense as Dense
-from vgg16_spec.layers import Flatten as Flatten
-from vgg16_spec.layers import Layer as Layer
-from vgg16_spec.layers import MaxPooling as MaxPooling
-from vgg16_spec.layers import Shape as Shape
-from vgg16_spec.layers import WeightedLayer as WeightedLayer
+from vgg16_spec.errors import BadInput, require_one_of
+
+Shape: TypeAlias = tuple[int, ...]
 
 IMAGE_CHANNELS: Final = 3
 IMAGENET_CLASSES: Final = 1000
+POOLING_SIZE: Final = 2
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of stride 1 that keeps the resolution, followed by ReLU."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    relu: Literal[True] = True
+
+    @property
+    def padding(self) -> int:
+        """Pixels of zero on each side (section 2.1: the resolution is preserved)."""
+        return self.kernel_size // 2
+
+    @property
+    def weight_shape(self) -> Shape:
+        """(out, in, kernel height, kernel width)"""
+        return (self.out_channels, self.in_channels, self.kernel_size, self.kernel_size)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(in, H, W) -> (out, H, W)"""
+        return (self.out_channels, *input_shape[1:])
+
+
+@dataclass(frozen=True)
+class MaxPooling:
+    """Max pooling over 2x2 windows with stride 2; an odd last row or column is dropped."""
+
+    name: str
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H, W) -> (C, H // 2, W // 2)"""
+        return (input_shape[0], *(side // POOLING_SIZE for side in input_shape[1:]))
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """The feature maps as one vector."""
+
+    name: str
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H, W) -> (C * H * W,)"""
+        return (math.prod(input_shape),)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected layer; the hidden ones are followed by ReLU."""
+
+    name: str
+    in_features: int
+    out_features: int
+    relu: bool
+
+    @property
+    def weight_shape(self) -> Shape:
+        """(out, in)"""
+        return (self.out_features, self.in_features)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(in,) -> (out,)"""
+        return (*input_shape[:-1], self.out_features)
+
+
+Layer: TypeAlias = Convolution | MaxPooling | Flatten | Dense
+WeightedLayer: TypeAlias = Convolution | Dense
 
 
 @dataclass(frozen=True)
@@ -132,18 +197,18 @@ class Configuration:
         stands for any, which only a network without its classifier can take.
         """
         received = tuple(shape)
-        size: int | str = self.input_size if self.include_top else f"at least {self.minimum_size}"
-        expected = (size, size, IMAGE_CHANNELS) if channels_last else (IMAGE_CHANNELS, size, size)
-        channels, *spatial = (received[-1:] + received[:-1]) if channels_last else received
-        fits = channels == IMAGE_CHANNELS and len(spatial) == 2
+        channels, *sides = (received[-1:] + received[:-1]) if channels_last else received
         if self.include_top:
-            fits = fits and all(side == self.input_size for side in spatial)
+            size = str(self.input_size)
+            fits = all(side == self.input_size for side in sides)
         else:
-            fits = fits and all(side is None or side >= self.minimum_size for side in spatial)
-        if not fits:
+            size = f"at least {self.minimum_size}"
+            fits = all(side is None or side >= self.minimum_size for side in sides)
+        if not fits or channels != IMAGE_CHANNELS or len(sides) != 2:
+            expected = f"{size}, {size}, 3" if channels_last else f"3, {size}, {size}"
             raise ValueError(
-                f"configuration {self.name} received an input of shape {_literal(received)}, "
-                f"expected {_literal(expected)}"
+                f"configuration {self.name} received an input of shape "
+                f"({', '.join(map(str, received))}), expected ({expected})"
             )
 
     @property
@@ -185,10 +250,6 @@ class Configuration:
         return replace(self, include_top=include_top, classes=classes or self.classes)
 
 
-def _literal(shape: Sequence[int | str | None]) -> str:
-    return f"({', '.join(map(str, shape))})"
-
-
 # Table 1: blocks are separated by slashes.
 _COLUMNS: Final = {
     "A": "3-64 / 3-128 / 3-256 3-256 / 3-512 3-512 / 3-512 3-512",
@@ -221,19 +282,5 @@ def configuration(
 
     Raises ``BadInput``, a ``ValueError``, for another name or a number of classes below one.
     """
-    if name not in CONFIGURATIONS:
-        raise BadInput(
-            "configuration", f"{name!r} is unknown", f"one of {', '.join(CONFIGURATIONS)}"
-        )
-    return CONFIGURATIONS[name].with_head(include_top=include_top, classes=classes)
-
-
-def identify(convolution_shapes: Sequence[Shape]) -> Configuration | None:
-    """The configuration whose convolution weights have these shapes (OIHW), in this order.
-
-    ``None`` where no configuration has them.
-    """
-    for candidate in CONFIGURATIONS.values():
-        if [layer.weight_shape for layer in candidate.convolutions] == list(convolution_shapes):
-            return candidate
-    return None
+    known = require_one_of("configuration", name, tuple(CONFIGURATIONS))
+    return CONFIGURATIONS[known].with_head(include_top=include_top, classes=classes)

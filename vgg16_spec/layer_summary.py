@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from vgg16_spec.architecture import Shape
-
-# ``None`` is an axis of any size: the batch.
-OpenShape: TypeAlias = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -20,14 +16,14 @@ class LayerSummary:
         layer: the canonical name.
         name: what the framework calls it.
         kind: the framework's class, function or operators that compute it.
-        output: its output's shape in the framework's layout, the batch first.
+        output: its output's shape in the framework's layout, the batch first, as ``None``.
         weights: the framework's name -> shape in the framework's layout, in its order.
     """
 
     layer: str
     name: str
     kind: str
-    output: OpenShape
+    output: tuple[int | None, ...]
     weights: dict[str, Shape]
 
     @property

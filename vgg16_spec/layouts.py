@@ -22,63 +22,24 @@ def hwio_to_oihw(kernel: Array) -> Array:
     return kernel.transpose(3, 2, 0, 1)
 
 
-def oi_to_io(kernel: Array) -> Array:
-    """(out, in) -> (in, out)"""
-    return kernel.transpose(1, 0)
-
-
-def io_to_oi(kernel: Array) -> Array:
-    """(in, out) -> (out, in)"""
-    return kernel.transpose(1, 0)
-
-
-def fc1_chw_to_hwc(kernel: Array, feature_shape: Shape) -> Array:
-    """(out, C * H * W) -> (H, W, C, out)
-
-    Flattening NCHW maps gives the order C, H, W; flattening NHWC maps gives H, W, C. The first
-    dense layer's inputs must follow, and here become the first axes as well. ``feature_shape`` is
-    the last map's (C, H, W), and the kernel may come as (out, C, H, W).
-    """
-    return oihw_to_hwio(kernel.reshape(-1, *feature_shape))
-
-
-def fc1_hwc_to_chw(kernel: Array, feature_shape: Shape) -> Array:
-    """(H * W * C, out) -> (out, C, H, W)
-
-    The inverse of `fc1_chw_to_hwc`; the kernel may come as (H, W, C, out).
-    """
-    channels, height, width = feature_shape
-    return hwio_to_oihw(kernel.reshape(height, width, channels, -1))
-
-
 def keras_view(name: str, values: Array, feature_shape: Shape) -> Array:
-    """A canonical tensor in Keras's order, fc1 as (H, W, C, out); nothing is copied.
+    """A canonical tensor in Keras's order: OIHW -> HWIO, (out, in) -> (in, out); nothing is copied.
 
-    OIHW -> HWIO, (out, in) -> (in, out), fc1 by `fc1_chw_to_hwc`. ``feature_shape`` is the
+    Flattening NCHW maps gives the order C, H, W; flattening NHWC maps gives H, W, C. fc1's inputs
+    must follow, and here become axes: (out, C * H * W) -> (H, W, C, out). ``feature_shape`` is the
     last map's (C, H, W).
     """
     if name == "fc1.weight":
-        return fc1_chw_to_hwc(values, feature_shape)
-    match values.ndim:
-        case 4:
-            return oihw_to_hwio(values)
-        case 2:
-            return oi_to_io(values)
-        case _:
-            return values
+        values = values.reshape(-1, *feature_shape)
+    return oihw_to_hwio(values) if values.ndim == 4 else values.T
 
 
 def canonical_view(name: str, values: Array, feature_shape: Shape) -> Array:
     """A tensor of Keras's in canonical order, fc1 as (out, C, H, W): inverse of `keras_view`."""
     if name == "fc1.weight":
-        return fc1_hwc_to_chw(values, feature_shape)
-    match values.ndim:
-        case 4:
-            return hwio_to_oihw(values)
-        case 2:
-            return io_to_oi(values)
-        case _:
-            return values
+        channels, height, width = feature_shape
+        values = values.reshape(height, width, channels, -1)
+    return hwio_to_oihw(values) if values.ndim == 4 else values.T
 
 
 def canonical_to_keras(name: str, values: Array, feature_shape: Shape) -> Array:
@@ -98,18 +59,12 @@ def keras_to_canonical(name: str, values: Array, feature_shape: Shape) -> Array:
 
 def keras_shape_to_canonical(shape: Shape) -> Shape:
     """(kH, kW, in, out) -> (out, in, kH, kW); (in, out) -> (out, in); (out,) stays."""
-    if len(shape) == 4:
-        height, width, inputs, outputs = shape
-        return (outputs, inputs, height, width)
-    return shape[::-1]
+    return (*shape[:-3:-1], *shape[:-2])
 
 
 def keras_shape(shape: Shape) -> Shape:
     """(out, in, kH, kW) -> (kH, kW, in, out); (out, in) -> (in, out); (out,) stays."""
-    if len(shape) == 4:
-        outputs, inputs, height, width = shape
-        return (height, width, inputs, outputs)
-    return shape[::-1]
+    return (*shape[2:], *shape[1::-1])
 
 
 def nchw_to_nhwc(images: Array) -> Array:

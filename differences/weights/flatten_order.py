@@ -11,7 +11,7 @@ from differences.harness import tiny
 from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.architecture import Shape, configuration
-from vgg16_spec.layouts import nchw_to_nhwc, oi_to_io
+from vgg16_spec.layouts import nchw_to_nhwc
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -29,7 +29,7 @@ def run() -> Finding:
     model = tiny.keras_model()
     right = tiny.keras_deviations(model)
     # (out, C * H * W) -> (C * H * W, out): the shape that Keras expects, in PyTorch's order
-    model.get_layer("fc1").kernel.assign(oi_to_io(tiny.checkpoint()["fc1.weight"]))
+    model.get_layer("fc1").kernel.assign(tiny.checkpoint()["fc1.weight"].T)
     wrong = tiny.keras_deviations(model)
     order = keras_order(configuration("D").feature_shape)
     staying = int(np.count_nonzero(order == np.arange(order.size)))

@@ -13,7 +13,7 @@ from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from differences.harness.numbers import whole_numbers
 from vgg16_spec.architecture import Shape, configuration
-from vgg16_spec.layouts import keras_to_canonical, oi_to_io
+from vgg16_spec.layouts import keras_to_canonical
 from vgg16_spec.names import torchvision_keys
 
 TITLE = "Tensor order"
@@ -116,7 +116,7 @@ def _registered_backwards() -> tuple[list[str], int, int]:
     vector = whole_numbers(8, 5).reshape(1, 8)
     with torch.inference_mode():
         expected = ours(torch.from_numpy(vector)).numpy()
-    state = {name: oi_to_io(values.numpy()) for name, values in ours.state_dict().items()}
+    state = {name: values.numpy().T for name, values in ours.state_dict().items()}
     by_name = [state[f"{variable.path.split('/')[0]}.weight"] for variable in theirs.weights]
     different: list[int] = []
     for weights in (by_name, list(state.values())):

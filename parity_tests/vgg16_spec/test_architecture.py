@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity_tests.support.architecture import VGG16_LAYERS
-from vgg16_spec.architecture import CONFIGURATIONS, Convolution, configuration, identify
+from vgg16_spec.architecture import CONFIGURATIONS, Convolution, configuration
 from vgg16_spec.errors import BadInput
 
 
@@ -78,14 +78,6 @@ def test_taps_are_the_layers_that_compute_with_the_logits_last() -> None:
 def test_without_its_classifier_the_network_takes_other_sizes() -> None:
     features = configuration("D", include_top=False)
     assert features.output_shapes(97, 32)["block5_pool"] == (512, 3, 1)
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_convolution_shapes_identify_every_configuration(name: str) -> None:
-    shapes = [layer.weight_shape for layer in configuration(name).convolutions]
-    assert identify(shapes) == configuration(name)
-    assert identify(shapes[::-1]) is None
-    assert identify([]) is None
 
 
 @pytest.mark.parametrize(

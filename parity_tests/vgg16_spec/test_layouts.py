@@ -32,20 +32,20 @@ def test_convolutions_move_element_by_element(
 @given(sides, sides)
 def test_dense_layers_move_element_by_element(out: int, inputs: int) -> None:
     kernel = distinct(out, inputs)
-    moved = layouts.oi_to_io(kernel)
+    moved = layouts.keras_view("fc2.weight", kernel, ())
     for o, i in np.ndindex(kernel.shape):
         assert moved[i, o] == kernel[o, i]
-    assert np.array_equal(layouts.io_to_oi(moved), kernel)
+    assert np.array_equal(layouts.canonical_view("fc2.weight", moved, ()), kernel)
 
 
 @given(st.sampled_from([1, 3, 64, 130]), sides, sides, sides)
 def test_fc1_moves_element_by_element(out: int, channels: int, height: int, width: int) -> None:
     kernel = distinct(out, channels * height * width)
-    moved = layouts.fc1_chw_to_hwc(kernel, (channels, height, width))
+    moved = layouts.keras_view("fc1.weight", kernel, (channels, height, width))
     assert moved.shape == (height, width, channels, out)
     for c, h, w in np.ndindex(channels, height, width):
         assert np.array_equal(moved[h, w, c], kernel[:, (c * height + h) * width + w])
-    back = layouts.fc1_hwc_to_chw(moved, (channels, height, width))
+    back = layouts.canonical_view("fc1.weight", moved, (channels, height, width))
     assert back.shape == (out, channels, height, width)
     assert np.array_equal(back.reshape(kernel.shape), kernel)
 

@@ -7,27 +7,31 @@ import timm
 import torch
 import torchvision
 
-from vgg16_spec.architecture import CONFIGURATIONS, Convolution, MaxPooling, configuration
+from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.names import Names, names, torchvision_keys
+
+# Their positions in torchvision's and timm's `features`; column C is in neither.
+D = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+FEATURES = {
+    "A": (0, 3, 6, 8, 11, 13, 16, 18),
+    "B": (0, 2, 5, 7, 10, 12, 15, 17, 20, 22),
+    "C": D,
+    "D": D,
+    "E": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
+    "tiny": D,
+}
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_the_table_follows_from_the_architecture(name: str) -> None:
+def test_every_layer_has_its_literal_names(name: str) -> None:
     network = configuration(name)
-    derived = []
-    position = 0
-    for layer in network.layers:
-        if isinstance(layer, Convolution):
-            numbered = f"features.{position}"
-            derived.append(Names(layer.name, layer.name, numbered, numbered))
-            position += 2  # the convolution and its ReLU
-        elif isinstance(layer, MaxPooling):
-            position += 1
-    for index, dense in enumerate(("fc1", "fc2", "predictions")):
-        timm_name = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")[index]
-        # A hidden dense layer, its ReLU and its dropout take three places.
-        derived.append(Names(dense, dense, f"classifier.{3 * index}", timm_name))
-    assert list(names(network).values()) == derived
+    expected = [Names(f"features.{i}", f"features.{i}") for i in FEATURES[name]]
+    expected += [
+        Names("classifier.0", "pre_logits.fc1"),
+        Names("classifier.3", "pre_logits.fc2"),
+        Names("classifier.6", "head.fc"),
+    ]
+    assert list(names(network).values()) == expected
     assert list(names(network)) == [layer.name for layer in network.weighted_layers]
 
 

@@ -1,28 +1,12 @@
 """The canonical checkpoint: one safetensors file that every runtime reads."""
 
-from vgg16_spec.checkpoint.checkpoint import (
-    FORMAT,
-    MANIFEST,
-    Checkpoint,
-    configuration_of,
-    digest,
-    misfits,
-    open_checkpoint,
-    write_checkpoint,
-)
-from vgg16_spec.checkpoint.metadata import Metadata
-from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor
-
-__all__ = [
-    "FLOAT32",
-    "FORMAT",
-    "MANIFEST",
-    "Checkpoint",
-    "Metadata",
-    "Tensor",
-    "configuration_of",
-    "digest",
-    "misfits",
-    "open_checkpoint",
-    "write_checkpoint",
-]
+from vgg16_spec.checkpoint.checkpoint import FORMAT as FORMAT
+from vgg16_spec.checkpoint.checkpoint import MANIFEST as MANIFEST
+from vgg16_spec.checkpoint.checkpoint import Checkpoint as Checkpoint
+from vgg16_spec.checkpoint.checkpoint import configuration_of as configuration_of
+from vgg16_spec.checkpoint.checkpoint import digest as digest
+from vgg16_spec.checkpoint.checkpoint import open_checkpoint as open_checkpoint
+from vgg16_spec.checkpoint.checkpoint import write_checkpoint as write_checkpoint
+from vgg16_spec.checkpoint.metadata import Metadata as Metadata
+from vgg16_spec.checkpoint.tensors import FLOAT32 as FLOAT32
+from vgg16_spec.checkpoint.tensors import Tensor as Tensor

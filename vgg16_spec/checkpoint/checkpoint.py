@@ -20,13 +20,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape, identify
+from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
 from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint.header import float32_header, read_header
-from vgg16_spec.checkpoint.metadata import Metadata as Metadata
-from vgg16_spec.checkpoint.tensors import FLOAT32 as FLOAT32
-from vgg16_spec.checkpoint.tensors import Tensor as Tensor
-from vgg16_spec.checkpoint.tensors import is_finite, mapped_view
+from vgg16_spec.checkpoint.metadata import Metadata
+from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor, is_finite, mapped_view
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.names import recognise
@@ -74,8 +72,7 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         self.label = label or str(path or metadata.source)
         found = {name: tensor.shape for name, tensor in tensors.items()}
         problems = misfits(configuration.weight_shapes, found)
-        wrong = [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]
-        if wrong:
+        if wrong := [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]:
             problems.append(f"not float32: {', '.join(wrong)}")
         if problems:
             raise self.refusal(problems)
@@ -157,18 +154,16 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
 
 def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
     """What keeps ``found`` from being ``expected``, in words; empty where nothing does."""
-    problems: list[str] = []
-    if missing := [name for name in expected if name not in found]:
-        problems.append(f"missing: {', '.join(missing)}")
-    if unexpected := [name for name in found if name not in expected]:
-        problems.append(f"unexpected: {', '.join(unexpected)}")
-    if misshapen := [
-        f"{name} is {found[name]} instead of {shape}"
-        for name, shape in expected.items()
-        if name in found and tuple(found[name]) != tuple(shape)
-    ]:
-        problems.append(f"wrong shape: {', '.join(misshapen)}")
-    return problems
+    problems = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "wrong shape": [
+            f"{name} is {found[name]} instead of {shape}"
+            for name, shape in expected.items()
+            if name in found and tuple(found[name]) != tuple(shape)
+        ],
+    }
+    return [f"{kind}: {', '.join(those)}" for kind, those in problems.items() if those]
 
 
 def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
@@ -180,11 +175,11 @@ def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
     Raises ``BadInput`` where the convolutions are those of no configuration.
     """
     convolutions = [tuple(shape) for shape in shapes.values() if len(shape) == 4]
-    found = identify(convolutions)
-    if found is None:
-        problem = f"its {len(convolutions)} convolutions are those of no configuration"
-        raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
-    return _with_head(found, shapes)
+    for known in CONFIGURATIONS.values():
+        if [layer.weight_shape for layer in known.convolutions] == convolutions:
+            return _with_head(known, shapes)
+    problem = f"its {len(convolutions)} convolutions are those of no configuration"
+    raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:
@@ -221,15 +216,12 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         )
         for name, entry in entries.items()
     }
-    offsets = {name: entry.start for name, entry in entries.items()}
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    configuration = _with_head(configuration, shapes)
     checkpoint = Checkpoint(
-        configuration,
+        _with_head(configuration, {name: entry.shape for name, entry in entries.items()}),
         metadata,
         tensors,
         path=path,
-        offsets=offsets,
+        offsets={name: entry.start for name, entry in entries.items()},
         is_whole_file=stored.get("format") == FORMAT,
     )
     if check_values:

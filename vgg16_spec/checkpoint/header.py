@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,26 +39,17 @@ def read_header(path: Path, expected: str) -> tuple[dict[str, str], dict[str, En
 
     Raises ``BadInput`` that says what was ``expected`` for anything but a whole safetensors file.
     """
-    stat = require_file(path, expected).stat()
+    require_file(path, expected)
     try:
-        return _parsed(path, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MOST_HEADER:
+                raise ValueError(f"its header has {length} bytes")
+            # The library checks the header's size, the offsets and the file's length.
+            with safe_open(path, framework="numpy"):
+                stored = json.loads(file.read(length))
     except (SafetensorError, OSError, ValueError) as error:
         raise BadInput(path, f"not a readable safetensors file ({error})", expected) from error
-
-
-@lru_cache(maxsize=4)
-def _parsed(
-    path: Path,
-    identity: tuple[int, ...],  # noqa: ARG001 - so that a file that has changed is read again
-) -> tuple[dict[str, str], dict[str, Entry]]:
-    """The same, kept: a file is recognised before it is read. Raises what the library does."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > _MOST_HEADER:
-            raise ValueError(f"its header has {length} bytes")
-        # The library checks the header's size, the offsets and the file's length.
-        with safe_open(path, framework="numpy"):
-            stored = json.loads(file.read(length))
     metadata: dict[str, str] = stored.pop("__metadata__", {})
     entries = {
         name: Entry(entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])

@@ -14,14 +14,10 @@ _HEAD = "predictions."
 def fitting(
     checkpoint: Checkpoint, expected: Mapping[str, Shape], model: str, *, drop_head: bool
 ) -> list[str]:
-    """The names of the tensors to load, which are all that the model has.
+    """The names of the tensors to load into a model whose parameters have the ``expected`` shapes.
 
-    Args:
-        checkpoint: where from.
-        expected: canonical name -> shape, of the model's parameters.
-        model: what errors call it.
-        drop_head: leave out ``predictions``, so that the model keeps its own, of any number of
-            classes.
+    These are all that the model has; with ``drop_head`` all but ``predictions``, which it keeps,
+    with any number of classes. Errors call it ``model``.
 
     Raises ``BadInput`` that lists every tensor that the other side lacks or has in another shape.
     Where the head alone does not fit, or the model has no classifier, it says what to ask for.

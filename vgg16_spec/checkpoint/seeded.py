@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import math
 import zlib
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vgg16_spec.architecture import Configuration, Shape, configuration
-from vgg16_spec.checkpoint.checkpoint import (
-    Checkpoint,
-    Metadata,
-    Tensor,
-    open_checkpoint,
-    write_checkpoint,
-)
-from vgg16_spec.checkpoint.tensors import FLOAT32
+from vgg16_spec.checkpoint.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from vgg16_spec.checkpoint.metadata import Metadata
+from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.cache import cache_folder, ensure_folder
 
@@ -67,7 +63,8 @@ def generate(architecture: Configuration, seed: int = 0) -> Checkpoint:
     if not 0 <= seed < 2**64:
         raise BadInput("seed", f"is {seed}", "0 to 2**64 - 1")
     tensors = {
-        name: _tensor(name, shape, seed) for name, shape in architecture.weight_shapes.items()
+        name: Tensor(shape, "float32", partial(_uniform, name, shape, seed))
+        for name, shape in architecture.weight_shapes.items()
     }
     metadata = Metadata(
         recipe="torchvision",
@@ -83,14 +80,9 @@ def is_seeded(checkpoint: Checkpoint) -> bool:
     return checkpoint.metadata.source_format == "seeded"
 
 
-def _tensor(name: str, shape: Shape, seed: int) -> Tensor:
-    is_bias = len(shape) == 1
-    bound = _BIAS_BOUND if is_bias else math.sqrt(6 / math.prod(shape[1:]))
-    return Tensor(shape, "float32", lambda: _uniform(name, shape, seed, bound))
-
-
-def _uniform(name: str, shape: Shape, seed: int, bound: float) -> NDArray[np.float32]:
+def _uniform(name: str, shape: Shape, seed: int) -> NDArray[np.float32]:
     """Odd integers of [-2**24, 2**24] times bound / 2**24: symmetric, and never zero."""
+    bound = _BIAS_BOUND if len(shape) == 1 else math.sqrt(6 / math.prod(shape[1:]))
     # The tensor's name selects the stream, so that its values do not depend on its neighbours.
     key = np.array([seed, zlib.crc32(name.encode())], np.uint64)
     stream = np.random.Philox(key=key)

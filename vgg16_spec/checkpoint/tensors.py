@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg16_spec.architecture import Shape
-from vgg16_spec.blocks import BLOCK_BYTES, Array, blocks, contiguous
+from vgg16_spec.blocks import Array, blocks, contiguous
 
 FLOAT32: Final = np.dtype("<f4")
 
@@ -47,14 +47,10 @@ class Tensor:
         values = self.view()
         return values if values.shape == self.shape else contiguous(values).reshape(self.shape)
 
-    def blocks(self, limit: int = BLOCK_BYTES) -> Iterator[Array]:
-        """The values in canonical order, as flat pieces of ``limit`` bytes at most."""
-        return blocks(self.view(), limit)
-
     def digest(self) -> str:
         """The sha256 of the values in canonical layout, in hexadecimal."""
         sha256 = hashlib.sha256()
-        for block in self.blocks():
+        for block in blocks(self.view()):
             sha256.update(block.astype(FLOAT32, copy=False).data)
         return sha256.hexdigest()
 

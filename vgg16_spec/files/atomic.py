@@ -1,38 +1,32 @@
-"""Output that is either whole or absent: a temporary neighbour, fsync, rename."""
+"""Output that is either whole or absent: a temporary neighbour, fsync, rename.
+
+A writer to ``name`` uses ``.name.<random>.tmp`` and ``.old``, and locks an empty ``.lock`` for as
+long as it lives: the system lets go of the lock however the process ends. So the next writer to
+``name`` can tell what is abandoned from what another one is busy with, on this computer or on
+another with the same folder. A process's number would not do: numbers come again, and containers
+each count their own. Where a file system knows no locks, nothing is taken for abandoned.
+"""
 
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import secrets
 import shutil
 import stat
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.neighbours import neighbours
 
-_WRITABLE: Final = "a writable folder with enough free space"
-_REFUSALS: Final = frozenset(
-    {
-        errno.EACCES,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EIO,
-        errno.ENAMETOOLONG,
-        errno.ENOENT,
-        errno.ENOSPC,
-        errno.ENOTDIR,
-        errno.EPERM,
-        errno.EROFS,
-    }
-)
-# Two writers of one folder come between each other's renames once, hardly twice.
-_EXCHANGES: Final = 100
+# Two writers of one name come between each other's steps once, hardly twice.
+_TRIES: Final = 100
 _WRITE_BACK_SECONDS: Final = 0.05
 
 
@@ -46,18 +40,15 @@ def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
     Raises ``BadInput`` when the destination cannot be written (a missing or read-only folder, a
     folder in the file's place, a full disk).
     """
-    path = _file_destination(destination)
-    with _write_errors(path), neighbours(path) as (temporary, _):
-        try:
-            # Not tempfile: its files are readable by their owner only, and stay so once renamed.
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            with _written_back(temporary):
-                yield temporary
-            sync(temporary)
-            temporary.replace(path)
-            sync(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    path = _destination(destination)
+    with _neighbours(path) as (temporary, _):
+        # Not tempfile: its files are readable by their owner only, and stay so once renamed.
+        temporary.touch(exist_ok=False)
+        with _written_back(temporary):
+            yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
 
 
 @contextmanager
@@ -71,73 +62,20 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises ``BadInput`` when the destination cannot be written.
     """
-    path = _followed(destination)
-    # Asked once: between two questions another writer may move the folder aside.
-    with suppress(OSError):
-        if not stat.S_ISDIR(path.stat().st_mode):
-            raise BadInput(path, "is no folder", "the name of a folder to write")
-    with _write_errors(path), neighbours(path) as (temporary, older):
-        try:
-            temporary.mkdir()
-            yield temporary
-            for file in temporary.rglob("*"):
-                sync(file)
-            _exchange(temporary, path, older)
-            shutil.rmtree(older, ignore_errors=True)
-            sync(path.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if path.exists():
-                shutil.rmtree(older, ignore_errors=True)
+    path = _destination(destination, folder=True)
+    with _neighbours(path) as (temporary, older):
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.rglob("*"):
+            sync(file)
+        _exchange(temporary, path, older)
+        sync(path.parent)
 
 
-@contextmanager
-def _written_back(path: Path) -> Iterator[None]:
-    """Have a file's content go to the disk while more of it is made: less is waited for later."""
-    done, failures = threading.Event(), list[OSError]()
-
-    def keep_up() -> None:
-        try:
-            while not done.wait(_WRITE_BACK_SECONDS):
-                sync(path)
-        except OSError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=keep_up)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-    # The system tells of what it could not write once only: whoever asks next hears nothing.
-    for failure in failures:
-        raise failure
-
-
-def _exchange(temporary: Path, path: Path, older: Path) -> None:
-    """Put a folder in the place of an older one, which is moved aside."""
-    for _ in range(_EXCHANGES):
-        shutil.rmtree(older, ignore_errors=True)
-        try:
-            with suppress(FileNotFoundError):
-                path.rename(older)
-            temporary.rename(path)
-        except BaseException as error:  # an interrupt too
-            if not _taken(error):
-                with suppress(
-                    OSError
-                ):  # where another writer has put its own there, that one stays
-                    older.rename(path)
-                raise
-        else:
-            return
-    raise BadInput(path, "is written by other processes all the time", "one writer at a time")
-
-
-def _taken(error: BaseException) -> bool:
-    """Whether a rename failed because another writer has put its own folder there in between."""
-    return isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY)
+def check_writable(destination: str | os.PathLike[str]) -> None:
+    """Raise ``BadInput`` now where `whole_file` would after the work."""
+    with _neighbours(_destination(destination)) as (temporary, _):
+        temporary.touch(exist_ok=False)
 
 
 def check_space(path: Path, size: int) -> None:
@@ -156,33 +94,144 @@ def check_space(path: Path, size: int) -> None:
                 file.truncate(0)
 
 
-def check_writable(destination: str | os.PathLike[str]) -> None:
-    """Raise ``BadInput`` now where `whole_file` would after the work."""
-    path = _file_destination(destination)
-    with _write_errors(path), neighbours(path) as (temporary, _):
-        temporary.touch(exist_ok=False)
-        temporary.unlink()
+def sync(path: Path) -> None:
+    """Wait until what has been written to a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _file_destination(destination: str | os.PathLike[str]) -> Path:
-    path = _followed(destination)
-    expected = "the name of a file to write"
-    if path.is_dir():
-        raise BadInput(path, "is a folder", expected)
-    if path.exists() and not path.is_file():
-        raise BadInput(path, "is a device or a pipe", expected)
+@contextmanager
+def _written_back(path: Path) -> Iterator[None]:
+    """Have a file's content go to the disk while more of it is made: less is waited for later."""
+    done = threading.Event()
+
+    def keep_up() -> None:
+        while not done.wait(_WRITE_BACK_SECONDS):
+            sync(path)
+
+    with ThreadPoolExecutor(1) as beside:
+        kept_up = beside.submit(keep_up)
+        try:
+            yield
+        finally:
+            done.set()
+    # The system tells of what it could not write once only: whoever asks next hears nothing.
+    kept_up.result()
+
+
+def _exchange(temporary: Path, path: Path, older: Path) -> None:
+    """Put a folder in the place of an older one, which is moved aside."""
+    for _ in range(_TRIES):
+        try:
+            with suppress(FileNotFoundError):
+                path.rename(older)
+            temporary.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            # Another writer has put its own folder there in between.
+            shutil.rmtree(older, ignore_errors=True)
+        else:
+            return
+    raise BadInput(path, "is written by other processes all the time", "one writer at a time")
+
+
+def _destination(destination: str | os.PathLike[str], *, folder: bool = False) -> Path:
+    """Where a link leads, so that the link stays; ``.`` by its name."""
+    path = Path(destination)
+    if path.is_symlink() or not path.name:
+        path = Path(os.path.realpath(path))
+    expected = f"the name of a {'folder' if folder else 'file'} to write"
+    try:
+        mode = path.stat().st_mode  # asked once: another writer may move a folder aside
+    except OSError:
+        return path
+    if folder and not stat.S_ISDIR(mode):
+        raise BadInput(path, "is no folder", expected)
+    if not folder and not stat.S_ISREG(mode):
+        problem = "is a folder" if stat.S_ISDIR(mode) else "is a device or a pipe"
+        raise BadInput(path, problem, expected)
     return path
 
 
-def _followed(destination: str | os.PathLike[str]) -> Path:
-    """Where a link leads, so that the link stays; ``.`` by its name."""
-    path = Path(destination)
-    return Path(os.path.realpath(path)) if path.is_symlink() or not path.name else path
+@contextmanager
+def _neighbours(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield hidden names beside ``path`` for what is written, and for what that replaces.
+
+    First what dead writers left there is cleared up, in the end what this one has.
+    """
+    with _write_errors(path):
+        _clear_up(path)
+        lock, descriptor = _claimed(path)
+        try:
+            yield lock.with_suffix(".tmp"), lock.with_suffix(".old")
+        finally:
+            with suppress(OSError):  # what cannot be removed is left to the next writer
+                _clear(path, lock, descriptor)
+
+
+def _claimed(path: Path) -> tuple[Path, int]:
+    """A new file beside ``path`` that this process has locked, and its descriptor."""
+    for _ in range(_TRIES):
+        lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}.lock")
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        # Another process may have cleared it up between these two lines.
+        if _try_lock(descriptor) is not False and lock.exists():
+            return lock, descriptor
+        os.close(descriptor)
+    raise BlockingIOError(errno.EAGAIN, "no lock beside it can be had")
+
+
+def _clear_up(path: Path) -> None:
+    for lock in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.lock"):
+        with suppress(OSError):  # another process was faster, or it is another user's
+            descriptor = os.open(lock, os.O_RDWR)
+            if _try_lock(descriptor):
+                _clear(path, lock, descriptor)
+            else:  # its owner lives
+                os.close(descriptor)
+
+
+def _clear(path: Path, lock: Path, descriptor: int) -> None:
+    """Put back an older folder that nothing replaced; remove what else is there, and the lock."""
+    try:
+        older = lock.with_suffix(".old")
+        if os.path.lexists(older) and not os.path.lexists(path):
+            older.rename(path)
+        for left in (lock.with_suffix(".tmp"), older):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+    lock.unlink(missing_ok=True)
+
+
+def _try_lock(descriptor: int) -> bool | None:
+    """Lock an open file: False where another has it locked, None where there are no locks."""
+    import fcntl  # POSIX only, and so is fsync of a folder: what only reads needs neither
+
+    try:
+        # Not lockf: that lock is lost when any part of the process closes the file.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 @contextmanager
 def _write_errors(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write ``path`` into ``BadInput``."""
+    """Turn the system's refusal to write ``path`` into ``BadInput``.
+
+    Libraries that write files raise another error while they close the one that could not be
+    written: the refusal is looked for behind it, as far as what was handled before.
+    """
     outside = sys.exc_info()[1]
     try:
         if not path.parent.is_dir():
@@ -191,29 +240,10 @@ def _write_errors(path: Path) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        if (cause := _refusal_behind(error, outside)) is None:
-            raise
-        raise BadInput(path, f"cannot be written ({cause.strerror})", _WRITABLE) from error
-
-
-def _refusal_behind(error: BaseException, outside: BaseException | None) -> OSError | None:
-    """The system's refusal to write that led to an exception, if one did.
-
-    Libraries that write files raise another error while they close the one that could not be
-    written. ``outside`` is what was being handled before anything was written.
-    """
-    current: BaseException | None = error
-    while current is not None and current is not outside:
-        if isinstance(current, OSError) and current.errno in _REFUSALS:
-            return current
-        current = current.__context__
-    return None
-
-
-def sync(path: Path) -> None:
-    """Wait until what has been written to a file or a folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        cause: BaseException | None = error
+        while cause is not None and cause is not outside:
+            if isinstance(cause, OSError) and cause.errno:
+                problem = f"cannot be written ({cause.strerror})"
+                raise BadInput(path, problem, "a writable folder with enough free space") from error
+            cause = cause.__context__
+        raise

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from vgg16_spec.errors import BadInput
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How the pictures were prepared that a set of weights was trained and measured with.
 
@@ -25,10 +25,10 @@ class Recipe:
     """
 
     name: str
-    resize: int
-    crop: int
-    resample: str
-    channels: Literal["RGB", "BGR"]
+    resize: int = 256
+    crop: int = 224
+    resample: str = "BILINEAR"
+    channels: Literal["RGB", "BGR"] = "RGB"
     scale: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -41,10 +41,6 @@ RECIPES: Final = MappingProxyType(
             # torchvision: VGG16_Weights.IMAGENET1K_V1.transforms()
             Recipe(
                 name="torchvision",
-                resize=256,
-                crop=224,
-                resample="BILINEAR",
-                channels="RGB",
                 scale=255.0,
                 mean=(0.485, 0.456, 0.406),
                 std=(0.229, 0.224, 0.225),
@@ -52,10 +48,6 @@ RECIPES: Final = MappingProxyType(
             # torchvision: VGG16_Weights.IMAGENET1K_FEATURES.transforms()
             Recipe(
                 name="torchvision-features",
-                resize=256,
-                crop=224,
-                resample="BILINEAR",
-                channels="RGB",
                 scale=255.0,
                 mean=(0.48235, 0.45882, 0.40784),
                 std=(1 / 255, 1 / 255, 1 / 255),
@@ -65,9 +57,6 @@ RECIPES: Final = MappingProxyType(
             # (Q = 256) with a single centre crop.
             Recipe(
                 name="caffe",
-                resize=256,
-                crop=224,
-                resample="BILINEAR",
                 channels="BGR",
                 scale=1.0,
                 mean=(103.939, 116.779, 123.68),

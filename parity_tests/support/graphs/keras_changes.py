@@ -157,7 +157,7 @@ def changed(change: Change) -> Iterator[None]:
     genuine = keras_impl.model._layers
 
     def layers_of(*arguments: Any) -> list[Any]:
-        model = genuine(*arguments)
+        model = list(genuine(*arguments))
         change(model)
         return model
 

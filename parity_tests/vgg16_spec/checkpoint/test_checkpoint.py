@@ -14,12 +14,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from parity_tests.support.helpers import same
-from vgg16_spec.architecture import configuration
+from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.checkpoint import (
     FORMAT,
     Checkpoint,
     Metadata,
     Tensor,
+    configuration_of,
     digest,
     open_checkpoint,
     write_checkpoint,
@@ -93,6 +94,16 @@ def test_the_head_is_found_from_the_tensors(
     network = configuration("tiny", include_top=include_top, classes=classes)
     write_checkpoint(generate(network), tmp_path / "c.safetensors")
     assert open_checkpoint(tmp_path / "c.safetensors").configuration == network
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_convolution_shapes_identify_every_configuration(name: str) -> None:
+    shapes = configuration(name).weight_shapes
+    assert configuration_of(shapes, "w") == configuration(name)
+    convolutions = {n: shape for n, shape in shapes.items() if len(shape) == 4}
+    for others in (dict(reversed(convolutions.items())), {}):
+        with pytest.raises(BadInput, match=r"w: its \d+ convolutions are those of no config"):
+            configuration_of(others, "w")
 
 
 def test_without_top_keeps_the_features(tiny: Checkpoint) -> None:

@@ -5,6 +5,7 @@ Each process that is killed here kills itself, at a line of its own.
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -15,20 +16,19 @@ import pytest
 
 from parity_tests.support.helpers import Write
 from vgg16_spec.files.atomic import check_writable, whole_file, whole_folder
-from vgg16_spec.files.neighbours import neighbours
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
 START = """
 import os, signal, sys
 from pathlib import Path
-from vgg16_spec.files import atomic, neighbours
+from vgg16_spec.files import atomic
 path = Path(sys.argv[1])
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 """
 FILE = "with atomic.whole_file(path) as t:\n    t.write_text('half')\n"
 FOLDER = "with atomic.whole_folder(path) as t:\n    (t / 'half').touch()\n"
 KILLED = {
-    "before the lock": "neighbours._lock = die\n" + FILE,
+    "before the lock": "atomic._try_lock = die\n" + FILE,
     "while it writes": FILE + "    die()\n",
     "before the rename": "atomic.sync = die\n" + FILE,
     "after the rename": "Path.replace = lambda s, t: (os.rename(s, t), die())\n" + FILE,
@@ -156,11 +156,16 @@ def test_names_of_others_are_left_alone(tmp_path: Path) -> None:
     assert {entry.name for entry in tmp_path.iterdir()} == before | {"f"}
 
 
-def test_what_cannot_be_removed_is_left_to_the_next_one(tmp_path: Path) -> None:
-    with neighbours(tmp_path / "f") as (temporary, _):
-        temporary.touch()
+def test_what_cannot_be_removed_is_left_to_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "not now")
+
+    with monkeypatch.context() as patched, whole_file(tmp_path / "f") as temporary:
+        temporary.write_text("whole")
+        patched.setattr(Path, "unlink", refuse)
+    assert (tmp_path / "f").read_text() == "whole"
     assert len(list(tmp_path.iterdir())) == 2
-    with neighbours(tmp_path / "f") as (second, _):
-        assert not temporary.exists()
-        assert second != temporary
-    assert list(tmp_path.iterdir()) == []
+    check_writable(tmp_path / "f")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
