@@ -8,10 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
+import vgg16_weights
 from parity_tests.support.helpers import same
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_weights.keras import weights_h5
+
+pytestmark = pytest.mark.usefixtures("no_first_reading")
+
+FORMAT = "keras-weights-h5"
 
 
 def strange(kind: str, file: h5py.File) -> None:
@@ -55,12 +59,12 @@ def test_strange_keras_files_are_refused(kind: str, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.weights.h5", "w") as file:
         strange(kind, file)
     with pytest.raises(BadInput, match=STRANGE_FILES[kind]):
-        weights_h5.read(tmp_path / "w.weights.h5")
+        vgg16_weights.read(tmp_path / "w.weights.h5", FORMAT)
 
 
 @pytest.fixture
 def written(tiny: Checkpoint, tmp_path: Path) -> Path:
-    weights_h5.write(tiny, tmp_path / "w.weights.h5")
+    vgg16_weights.write(tiny, tmp_path / "w.weights.h5", FORMAT)
     return tmp_path / "w.weights.h5"
 
 
@@ -109,7 +113,7 @@ ELSEWHERE = {
 def test_values_that_are_not_simply_there_are_refused(written: Path, kind: str) -> None:
     replaced(written, kind)
     with pytest.raises(BadInput, match=ELSEWHERE[kind]) as refusal:
-        weights_h5.read(written)
+        vgg16_weights.read(written, FORMAT)
     assert "\n" not in str(refusal.value)
 
 
@@ -119,11 +123,11 @@ def test_chunks_are_read(written: Path, tiny: Checkpoint, compression: str | Non
         values = file[FC1][()]
         del file[FC1]
         file.create_dataset(FC1, data=values, chunks=(16, 8), compression=compression)
-    assert same(weights_h5.read(written), tiny)
+    assert same(vgg16_weights.read(written, FORMAT), tiny)
 
 
 def test_tensors_are_views_of_the_mapped_file(written: Path) -> None:
-    read = weights_h5.read(written)
+    read = vgg16_weights.read(written, FORMAT)
     for name in read:
         view = read.tensor(name).view()
         assert not view.flags.owndata
