@@ -100,7 +100,7 @@ def swap_rgb_bgr(kernel: Array) -> Array:
 
 def _is_reversed(file_format: Format, recipe: str, label: str) -> bool:
     """Whether a recipe's images are BGR, in a format whose first kernel reads RGB."""
-    return file_format.reads_rgb and recipe_named(recipe, label).channels == "BGR"
+    return file_format.layout == "keras RGB" and recipe_named(recipe, label).channels == "BGR"
 
 
 def _configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:

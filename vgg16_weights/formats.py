@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from vgg16_spec.errors import BadInput, require_one_of
 
@@ -25,25 +25,28 @@ class Format:
 
     Attributes:
         name: what it is called on the command line.
-        title: one line that says in errors what was expected.
         ending: the file's ending that means it when writing; empty where none does.
         module: what reads and writes it here; empty for those of safetensors.
+        layout: the order of the axes; RGB where the first kernel reads it whatever the recipe.
+        title: one line that says in errors what was expected.
         recipe: of a file that states none: that of the format's best known weights.
-        keras_order: whether the axes are in Keras's order instead of the canonical one.
-        reads_rgb: whether the first kernel reads RGB, whatever the recipe's order of channels.
         writable: whether it can be written too.
         library: needed beside those that are always there.
     """
 
     name: str
+    ending: str
+    module: str
+    layout: Literal["canonical", "keras", "keras RGB"]
     title: str
-    ending: str = ""
-    module: str = ""
     recipe: str = "caffe"
-    keras_order: bool = False
-    reads_rgb: bool = False
     writable: bool = True
     library: Library | None = None
+
+    @property
+    def keras_order(self) -> bool:
+        """Whether the axes are in Keras's order."""
+        return self.layout != "canonical"
 
     def require_library(self, path: Path) -> None:
         """Raise ``BadInput`` that says what to install where the library is missing."""
@@ -52,74 +55,47 @@ class Format:
             raise BadInput(path, problem, f'pip install "vgg16-parity[{self.library.extra}]"')
 
 
-FORMATS: Final = MappingProxyType(
-    {
-        row.name: row
-        for row in (
-            Format("safetensors", "a canonical checkpoint (.safetensors)", ending=".safetensors"),
-            Format(
-                "torchvision",
-                "a state dict of torchvision's VGG (.pth)",
-                ending=".pth",
-                module="pth",
-                recipe="torchvision",
-                library=Library("PyTorch", "torch", "torch"),
-            ),
-            Format(
-                "torchvision-safetensors",
-                "torchvision's state dict as safetensors (.safetensors)",
-            ),
-            Format("timm", "timm's VGG as safetensors (.safetensors)"),
-            Format(
-                "keras-h5",
-                "weights or a model saved by Keras before version 3 (.h5)",
-                ending=".h5",
-                module="keras.legacy_h5",
-                keras_order=True,
-            ),
-            Format(
-                "keras-weights-h5",
-                "weights saved by Keras 3 (.weights.h5)",
-                ending=".weights.h5",
-                module="keras.weights_h5",
-                keras_order=True,
-            ),
-            Format(
-                "keras",
-                "a model saved by Keras 3 (.keras)",
-                ending=".keras",
-                module="keras.archive",
-                keras_order=True,
-            ),
-            Format(
-                "npz",
-                "NumPy arrays named as conv1_1_W, conv1_1_b, … fc8_b (.npz)",
-                ending=".npz",
-                module="legacy.npz",
-                keras_order=True,
-                reads_rgb=True,
-            ),
-            Format(
-                "caffemodel",
-                "the weights of a Caffe VGG (.caffemodel)",
-                ending=".caffemodel",
-                module="legacy.caffemodel",
-                writable=False,
-                library=Library("protobuf", "google.protobuf", "formats"),
-            ),
-            Format(
-                "matconvnet",
-                "a SimpleNN of MatConvNet's (.mat of MATLAB's version 5 to 7)",
-                ending=".mat",
-                module="legacy.matconvnet",
-                keras_order=True,
-                reads_rgb=True,
-                writable=False,
-                library=Library("SciPy", "scipy", "formats"),
-            ),
-        )
-    }
+_TABLE: Final = (
+    Format("safetensors", ".safetensors", "", "canonical", "a canonical checkpoint (.safetensors)"),
+    Format(
+        "torchvision",
+        ".pth",
+        "pth",
+        "canonical",
+        "a state dict of torchvision's VGG (.pth)",
+        recipe="torchvision",
+        library=Library("PyTorch", "torch", "torch"),
+    ),
+    Format("torchvision-safetensors", "", "", "canonical", "torchvision's VGG as safetensors"),
+    Format("timm", "", "", "canonical", "timm's VGG as safetensors (.safetensors)"),
+    Format(
+        "keras-h5", ".h5", "keras.legacy_h5", "keras", "weights or a model of Keras 1 or 2 (.h5)"
+    ),
+    Format("keras-weights-h5", ".weights.h5", "keras.weights_h5", "keras", "weights of Keras 3"),
+    Format("keras", ".keras", "keras.archive", "keras", "a model saved by Keras 3 (.keras)"),
+    Format(
+        "npz", ".npz", "legacy.npz", "keras RGB", "NumPy arrays conv1_1_W … fc8_b (.npz)"
+    ),
+    Format(
+        "caffemodel",
+        ".caffemodel",
+        "legacy.caffemodel",
+        "canonical",
+        "the weights of a Caffe VGG (.caffemodel)",
+        writable=False,
+        library=Library("protobuf", "google.protobuf", "formats"),
+    ),
+    Format(
+        "matconvnet",
+        ".mat",
+        "legacy.matconvnet",
+        "keras RGB",
+        "a SimpleNN of MatConvNet's (.mat of MATLAB's version 5 to 7)",
+        writable=False,
+        library=Library("SciPy", "scipy", "formats"),
+    ),
 )
+FORMATS: Final = MappingProxyType({row.name: row for row in _TABLE})
 
 
 def format_named(name: str) -> Format:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import h5py
@@ -124,6 +125,26 @@ def test_chunks_are_read(written: Path, tiny: Checkpoint, compression: str | Non
         del file[FC1]
         file.create_dataset(FC1, data=values, chunks=(16, 8), compression=compression)
     assert same(vgg16_weights.read(written, FORMAT), tiny)
+
+
+@pytest.mark.usefixtures("first_reading")
+@pytest.mark.parametrize("name", [FC1, "optimizer/momentum"])
+def test_only_weights_need_their_filter(written: Path, tiny: Checkpoint, name: str) -> None:
+    with h5py.File(written, "r+") as file:
+        values = file[FC1][()]
+        if name == FC1:
+            del file[FC1]
+        file.create_dataset(name, data=values, chunks=(16, 8), compression="lzf")
+    whole = written.read_bytes()
+    # The filter's number, and the length of its name.
+    lzf, unknown = (struct.pack("<HH", code, 8) for code in (h5py.h5z.FILTER_LZF, 32_099))
+    assert whole.count(lzf) == 1
+    written.write_bytes(whole.replace(lzf, unknown))
+    if name == FC1:
+        with pytest.raises(BadInput, match="0 needs HDF5's filter lzf, which is not installed"):
+            vgg16_weights.read(written, FORMAT)
+    else:
+        assert same(vgg16_weights.read(written, FORMAT), tiny)
 
 
 def test_tensors_are_views_of_the_mapped_file(written: Path) -> None:
