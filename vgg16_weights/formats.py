@@ -73,9 +73,7 @@ _TABLE: Final = (
     ),
     Format("keras-weights-h5", ".weights.h5", "keras.weights_h5", "keras", "weights of Keras 3"),
     Format("keras", ".keras", "keras.archive", "keras", "a model saved by Keras 3 (.keras)"),
-    Format(
-        "npz", ".npz", "legacy.npz", "keras RGB", "NumPy arrays conv1_1_W … fc8_b (.npz)"
-    ),
+    Format("npz", ".npz", "legacy.npz", "keras RGB", "NumPy arrays conv1_1_W … fc8_b (.npz)"),
     Format(
         "caffemodel",
         ".caffemodel",
