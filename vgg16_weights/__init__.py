@@ -16,8 +16,8 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from vgg16_weights.detection import detect, read, writable, write
+    from vgg16_weights.formats import FORMATS
     from vgg16_weights.open import open_weights
-    from vgg16_weights.registry import FORMATS
 
 __all__ = ["FORMATS", "detect", "open_weights", "read", "writable", "write"]
 
@@ -25,7 +25,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "detection": ["detect", "read", "writable", "write"],
+        "formats": ["FORMATS"],
         "open": ["open_weights"],
-        "registry": ["FORMATS"],
     },
 )

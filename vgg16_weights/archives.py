@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -15,9 +15,6 @@ import numpy as np
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint.metadata import Metadata
 
-# A name for our manifest that no library looks for, and more than it ever takes.
-MANIFEST: Final = "vgg16.json"
-_MANIFEST_LIMIT: Final = 1 << 16
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 # Members begin at a multiple of this, as PyTorch's do, so that their values can be mapped.
@@ -66,14 +63,13 @@ class ArchiveWriter:
         self._archive.comment = text.encode()
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file ends as a zip archive does.
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive to read.
 
-    Raises ``ValueError`` for one whose list of members would take much memory: zipfile reads it
-    whole, and makes an object of each.
+    Raises what zipfile does for a damaged one, and ``ValueError`` for one whose list of members
+    would take much memory: zipfile reads it whole, and makes an object of each.
     """
-    if not zipfile.is_zipfile(path):
-        return False
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - _LONGEST_END))
         end = file.read()
@@ -85,46 +81,42 @@ def is_archive(path: Path) -> bool:
             if _MOST_LISTED < size != _IN_THE_OTHER_FORM:
                 raise ValueError(f"a list of members of {size} bytes")
             begin = end.find(ending, begin + 1)
-    return True
+    with zipfile.ZipFile(path) as archive:
+        yield archive
 
 
 def members(path: Path) -> frozenset[str]:
     """The names in a zip archive; none where the file is no archive that can be read."""
-    with suppress(Exception):  # whatever zipfile raises on a damaged archive
-        if is_archive(path):
-            with zipfile.ZipFile(path) as archive:
-                return frozenset(archive.namelist())
+    with suppress(Exception), opened(path) as archive:  # whatever zipfile raises
+        return frozenset(archive.namelist())
     return frozenset()
 
 
-def stored_at(path: Path, member: zipfile.ZipInfo) -> int | None:
-    """The first byte in the archive of a member's content; ``None`` where it is compressed.
+def stored(path: Path, member: zipfile.ZipInfo) -> tuple[int, Array]:
+    """The first byte in the archive of a member's content, and the content, mapped.
 
-    Raises ``ValueError`` for a member that does not lie where the archive says.
+    Raises ``ValueError`` for a member that is compressed, does not lie where the archive says, or
+    does not have the checksum that it states.
     """
     if member.compress_type != zipfile.ZIP_STORED:
-        return None
-    with path.open("rb") as file:
-        file.seek(member.header_offset)
-        header = file.read(_LOCAL_HEADER.size)
-        size = file.seek(0, 2)
+        raise ValueError(f"{member.filename} is compressed, as in this format it never is")
+    mapped = np.memmap(path, np.uint8, mode="r")
+    begin = member.header_offset + _LOCAL_HEADER.size
+    header = mapped[member.header_offset : begin].tobytes()
     if len(header) != _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
         raise ValueError(f"{member.filename} is not where the archive says")
     *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-    start = member.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+    begin += name_length + extra_length
+    end = begin + member.file_size
     encrypted = member.flag_bits & 1
-    if encrypted or member.file_size != member.compress_size or start + member.file_size > size:
+    if encrypted or member.file_size != member.compress_size or end > len(mapped):
         raise ValueError(f"{member.filename} is not all there")
-    return int(start)
-
-
-def check_sum(member: zipfile.ZipInfo, content: Array) -> None:
-    """Raise ``ValueError`` unless the bytes of a mapped member have the checksum that it states."""
     found = 0
-    for start in range(0, len(content), _PIECE):
-        found = zlib.crc32(content[start : start + _PIECE].data, found)
+    for start in range(begin, end, _PIECE):
+        found = zlib.crc32(mapped[start : min(start + _PIECE, end)].data, found)
     if found != member.CRC:
         raise ValueError(f"{member.filename} is damaged: its checksum does not fit")
+    return begin, mapped[begin:end]
 
 
 def comment(path: Path) -> Metadata | None:
@@ -140,15 +132,3 @@ def comment(path: Path) -> Metadata | None:
     if text and kept is None:
         raise ValueError("what it says of itself at its end is damaged or not ours")
     return kept
-
-
-def manifest(archive: zipfile.ZipFile) -> Metadata | None:
-    """What a member named ``MANIFEST`` says, in whatever folder; ``None`` without one of ours.
-
-    Raises whatever zipfile does on a damaged member.
-    """
-    for member in archive.infolist():
-        ours = member.filename.rpartition("/")[2] == MANIFEST
-        if ours and member.file_size < _MANIFEST_LIMIT:
-            return Metadata.from_json(archive.read(member))
-    return None

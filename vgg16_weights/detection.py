@@ -1,20 +1,45 @@
-"""Which format a file is in, by its content, or is to be in, by its name."""
+"""Which format a file is in, by its content, or is to be in, by its name, and what reads it."""
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, cast
 
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.files.atomic import whole_file
+from vgg16_weights import safetensors
 from vgg16_weights.archives import members
-from vgg16_weights.formats import START_BYTES
-from vgg16_weights.registry import FORMATS, LAST, module
+from vgg16_weights.contents import BlocksOf, Contents, arrangement, checkpoint_of
+from vgg16_weights.formats import FORMATS, Format, format_named
 
 # Three times the largest configuration, as a model saved with its optimizer's state takes. A sparse
 # file may claim terabytes, and looking at each byte once would take a day.
 _MOST_BYTES: Final = 1 << 31
+# Enough for every signature, and for what precedes the layers in a caffemodel.
+_START_BYTES: Final = 1024
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
+_SIGNATURES: Final = {
+    # PyTorch's own files from before 1.6.
+    "torchvision": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+    # Of any version since 5.
+    "matconvnet": (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"),
+}
+
+
+class FormatModule(Protocol):
+    """A module of this package that knows one file format."""
+
+    def read(self, path: Path) -> Contents:
+        """What is in a file; each tensor is read when asked for.
+
+        Raises ``BadInput``, or anything else for a file that is damaged.
+        """
+
+    def write(self, path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
+        """Fill a file that is there and empty; only where the format is ``writable``."""
 
 
 def detect(path: str | os.PathLike[str]) -> str:
@@ -27,60 +52,112 @@ def detect(path: str | os.PathLike[str]) -> str:
     _check_size(require_file(path, expected))
     try:
         with path.open("rb") as file:
-            start = file.read(START_BYTES)
+            start = file.read(_START_BYTES)
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", expected) from error
-    names = members(path)
-    for name in sorted(FORMATS, key=LAST.__contains__):
-        if module(name).recognises(path, start, names):
-            return name
+    if name := _format_of(path, start):
+        return name
     raise BadInput(path, "not a weights file", expected)
 
 
+def _format_of(path: Path, start: bytes) -> str:
+    """The format of a file that begins so; empty for one of none.
+
+    Only what the content asks for is imported.
+    """
+    for name, signatures in _SIGNATURES.items():
+        if start.startswith(signatures):
+            return name
+    if start.startswith(_HDF5):
+        from vgg16_weights.keras.legacy_h5 import lists_layers
+
+        return "keras-h5" if lists_layers(path) else "keras-weights-h5"
+    if names := members(path):
+        if any(name.endswith("/data.pkl") for name in names):
+            return "torchvision"
+        if names >= {"config.json", "model.weights.h5"}:
+            return "keras"
+        return "npz" if all(name.endswith(".npy") for name in names) else ""
+    if start[8:9] == b"{":
+        return safetensors.format_of(path)
+    from vgg16_weights.legacy.caffemodel import begins_a_network
+
+    return "caffemodel" if begins_a_network(start) else ""
+
+
 def read(path: str | os.PathLike[str], file_format: str | None = None) -> Checkpoint:
-    """A weights file of any format as a checkpoint.
+    """A weights file of any format as a checkpoint; each tensor is read when asked for.
+
+    The configuration is found from the shapes of the convolutions. The metadata are those that
+    `write` left in the file; without them the recipe is that of the format's best known weights.
 
     Args:
         path: the file.
         file_format: one of ``FORMATS``; found from the content unless given.
 
-    Raises ``BadInput`` for a file that cannot be used.
+    Raises ``BadInput`` for a file that is missing, damaged or of another kind, or that needs a
+    library that is not installed, and one that lists every tensor that does not fit.
     """
     path = Path(path)
-    chosen = module(file_format or detect(path))
-    _check_size(require_file(path, chosen.FORMAT.title))
-    return chosen.read(path)
+    chosen = format_named(file_format or detect(path))
+    _check_size(require_file(path, chosen.title))
+    chosen.require_library(path)
+    if not chosen.module:
+        return safetensors.read(path, chosen)
+    try:
+        return checkpoint_of(_module(chosen).read(path), path, chosen)
+    except BadInput:
+        raise
+    except Exception as error:  # whatever the libraries raise on a damaged file
+        reason = str(error) or type(error).__name__
+        raise BadInput(path, f"cannot be used ({reason})", chosen.title) from error
 
 
 def write(
     checkpoint: Checkpoint, path: str | os.PathLike[str], file_format: str | None = None
 ) -> str:
-    """Write a checkpoint; its format.
+    """Write a checkpoint block by block, with the metadata beside; its format.
+
+    The format's own library loads what is written; the same values and metadata give the same
+    bytes.
 
     Args:
         checkpoint: whose values and metadata to write.
         path: the file; what was there stays until the new one is whole.
         file_format: one of ``FORMATS``; found from the file's ending unless given.
 
-    Raises ``BadInput`` for a format that is not written, a value that is not finite, or a file that
-    cannot be written.
+    Raises ``BadInput`` for a format that is not written or needs a library that is not installed, a
+    value that is not finite, or a file that cannot be written.
     """
-    name = format_to_write(path, file_format)
-    module(name).write(checkpoint, Path(path))
-    return name
+    path = Path(path)
+    chosen = FORMATS[format_to_write(path, file_format)]
+    chosen.require_library(path)
+    if not chosen.module:
+        safetensors.write(checkpoint, path, chosen)
+        return chosen.name
+    with (
+        whole_file(path) as temporary,
+        checkpoint.finite_blocks(arrangement(checkpoint, chosen)) as blocks_of,
+    ):
+        _module(chosen).write(temporary, checkpoint, blocks_of)
+    return chosen.name
 
 
 def format_to_write(path: str | os.PathLike[str], file_format: str | None = None) -> str:
     """The format in which `write` would write a file; raises ``BadInput`` as it does."""
-    name = _by_ending(Path(path)) if file_format is None else file_format
-    if not module(name).FORMAT.writable:
-        raise BadInput("format", f"{name} is only read", f"one of {', '.join(writable())}")
-    return name
+    chosen = _by_ending(Path(path)) if file_format is None else format_named(file_format)
+    if not chosen.writable:
+        raise BadInput("format", f"{chosen.name} is only read", f"one of {', '.join(writable())}")
+    return chosen.name
 
 
 def writable() -> tuple[str, ...]:
     """The formats that are written too."""
-    return tuple(name for name in FORMATS if module(name).FORMAT.writable)
+    return tuple(row.name for row in FORMATS.values() if row.writable)
+
+
+def _module(file_format: Format) -> FormatModule:
+    return cast(FormatModule, import_module(f"vgg16_weights.{file_format.module}"))
 
 
 def _check_size(path: Path) -> None:
@@ -89,12 +166,11 @@ def _check_size(path: Path) -> None:
         raise BadInput(path, problem, f"the weights of a VGG, {_MOST_BYTES:,} bytes at most")
 
 
-def _by_ending(path: Path) -> str:
-    endings = {name: module(name).FORMAT.ending for name in FORMATS}
+def _by_ending(path: Path) -> Format:
+    rows = [row for row in FORMATS.values() if row.ending]
     # The longest first: .weights.h5 also ends in .h5.
-    for name, ending in sorted(endings.items(), key=lambda item: -len(item[1])):
-        if ending and path.name.endswith(ending):
-            return name
-    known = [module(name).FORMAT.ending for name in writable()]
-    expected = f"one that ends in {', '.join(filter(None, known))}, or --to"
-    raise BadInput(path, "its name does not tell the format", expected)
+    for row in sorted(rows, key=lambda row: -len(row.ending)):
+        if path.name.endswith(row.ending):
+            return row
+    known = ", ".join(row.ending for row in rows if row.writable)
+    raise BadInput(path, "its name does not tell the format", f"one that ends in {known}, or --to")

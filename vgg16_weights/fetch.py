@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.files.cache import cache_folder, ensure_folder
 from vgg16_weights.pretrained import Published
+
+if TYPE_CHECKING:
+    from requests import Response
 
 # Bytes so far and, where the server states it, in all.
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -24,6 +29,8 @@ Progress: TypeAlias = Callable[[int, int | None], None]
 _NO: Final = frozenset({"", "0", "false", "no", "off"})
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _RETRIES: Final = 3
+# What a server may answer otherwise a second later.
+_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
 _PIECE: Final = 1 << 18
 
@@ -35,7 +42,7 @@ def location(record: Published) -> Path:
 
 def is_cached(record: Published) -> bool:
     """Whether the file is there, by its name: its digest is looked at when it is used."""
-    return location(record).is_file() or (_by_hub(record) and _in_hub_cache(record) is not None)
+    return location(record).is_file() or _in_hub_cache(record) is not None
 
 
 def fetch(record: Published, progress: Progress | None = None) -> Path:
@@ -52,13 +59,18 @@ def fetch(record: Published, progress: Progress | None = None) -> Path:
     if record.digest.matches(found):
         return path
     if offline():
-        if not found and _by_hub(record) and (cached := _in_hub_cache(record)) is not None:
-            return _checked(record, cached)
-        problem = f"its {record.digest.algorithm} is {found}" if found else "is not in the cache"
-        raise BadInput(record.name, f"{problem}, and VGG16_OFFLINE is set", by_hand(record))
-    if _by_hub(record):
-        return _checked(record, _from_hub(record))
-    return _download(record, path, progress)
+        cached = None if found else _in_hub_cache(record)
+        if cached is None:
+            problem = (
+                f"its {record.digest.algorithm} is {found}" if found else "is not in the cache"
+            )
+            raise BadInput(record.name, f"{problem}, and VGG16_OFFLINE is set", by_hand(record))
+    elif _by_hub(record):
+        cached = _from_hub(record)
+    else:
+        return _download(record, path, progress)
+    _check_digest(record, cached, cached, f"{record.digest}: remove the file to fetch it anew")
+    return cached
 
 
 def by_hand(record: Published) -> str:
@@ -72,7 +84,6 @@ def offline() -> bool:
 
 
 def _download(record: Published, path: Path, progress: Progress | None) -> Path:
-    import pooch
     from filelock import FileLock
 
     url, mirror = record.url, os.environ.get("VGG16_MIRROR", "")
@@ -80,80 +91,72 @@ def _download(record: Published, path: Path, progress: Progress | None) -> Path:
         url = f"{mirror.rstrip('/')}/{record.file}"
         _check_mirror(url)
     ensure_folder(path.parent)
-    # Of some files only the first digits are published: these are looked at below alone.
-    known = str(record.digest).replace(" ", ":") if record.digest.is_whole else None
-    files = pooch.create(
-        path=path.parent,
-        base_url="",
-        registry={record.file: known},
-        urls={record.file: url},
-        retry_if_failed=_RETRIES,
-    )
-    host = urlsplit(url).hostname
-    downloader = pooch.HTTPDownloader(
-        progressbar=_Bar(progress, record.size_limit),
-        chunk_size=_PIECE,
-        timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-        hooks={"response": _check_redirect},
-        proxies={"http": "", "https": ""} if host in _LOCAL else None,
-    )
-    log = pooch.get_logger()
-    log.setLevel(logging.WARNING)  # the progress bar says what happens
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            if path.is_file() and not record.digest.matches(record.digest.of(path)):
-                path.unlink()
-            files.fetch(record.file, downloader=downloader)
-            path.chmod(0o666 & ~_umask())  # pooch's temporary files are their owner's alone
-    except (OSError, ValueError) as error:  # those of requests are OSErrors too
-        raise BadInput(url, f"cannot be fetched ({error})", by_hand(record)) from error
-    if not record.digest.matches(found := record.digest.of(path)):
-        path.unlink()
-        raise BadInput(url, f"its {record.digest.algorithm} is {found}", str(record.digest))
+        held = lock.acquire()
+    except OSError as error:
+        problem = f"the cache folder cannot be written ({error.strerror})"
+        raise BadInput(path.parent, problem, "a writable folder in VGG16_CACHE") from error
+    with held:
+        # Another process may have fetched it meanwhile.
+        if not (path.is_file() and record.digest.matches(record.digest.of(path))):
+            with whole_file(path) as temporary:
+                _receive(record, url, temporary, progress)
+                _check_digest(record, temporary, url, str(record.digest))
     return path
 
 
-def _umask() -> int:
-    """The permissions that new files lack; reading them sets them, for a moment."""
-    os.umask(mask := os.umask(0o077))
-    return mask
+def _receive(record: Published, url: str, path: Path, progress: Progress | None) -> None:
+    """Fill a file with what is at a URL; where the connection fails, again from the start."""
+    from requests import RequestException
+
+    for attempt in range(1 + _RETRIES):
+        try:
+            return _receive_once(record.size_limit, url, path, progress)
+        except (RequestException, ValueError) as error:
+            if attempt == _RETRIES or not _may_pass(error):
+                raise BadInput(url, f"cannot be fetched ({error})", by_hand(record)) from error
+        time.sleep(1 + attempt)
+    return None
 
 
-class _Bar:
-    """A progress bar as pooch moves one, for a function that takes the bytes so far."""
+def _may_pass(error: Exception) -> bool:
+    """Whether a failure is the connection's or a busy server's."""
+    from requests import exceptions
 
-    def __init__(self, progress: Progress | None, limit: int) -> None:
-        self._progress = progress
-        self._limit = limit
-        self._done = self._total = 0
+    if isinstance(error, exceptions.HTTPError):
+        return error.response is not None and error.response.status_code in _PASSING
+    broken = (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError)
+    return isinstance(error, broken)
 
-    @property
-    def total(self) -> int:
-        """The bytes of the file; pooch sets it at the start of each try."""
-        return self._total
 
-    @total.setter
-    def total(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._check(total)
+def _receive_once(limit: int, url: str, path: Path, progress: Progress | None) -> None:
+    """The same, once. Raises ``ValueError`` for more bytes than ``limit``."""
+    import requests
 
-    def _check(self, size: int) -> None:
-        if size > self._limit:
-            raise ValueError(f"it has more than {self._limit} bytes")
+    with (
+        requests.get(
+            url,
+            stream=True,
+            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            hooks={"response": _check_redirect},
+            proxies={"http": "", "https": ""} if urlsplit(url).hostname in _LOCAL else None,
+        ) as response,
+        path.open("wb") as file,
+    ):
+        response.raise_for_status()
+        total = int(response.headers.get("content-length", 0))
+        _check_size(total, limit)
+        for piece in response.iter_content(_PIECE):
+            file.write(piece)
+            _check_size(file.tell(), limit)
+            if progress is not None:
+                progress(file.tell(), total or None)
 
-    def update(self, more: int) -> None:
-        """Count bytes; the last piece may be shorter than pooch says."""
-        self._done = min(self._done + more, self._total or self._done + more)
-        self._check(self._done)
-        if self._progress is not None and more:
-            self._progress(self._done, self._total or None)
 
-    def reset(self) -> None:
-        """Begin again, as pooch does before it states the total at the end."""
-        self._done = 0
-
-    def close(self) -> None:
-        """Do nothing: whoever made the bar ends it."""
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(f"it has more than {limit} bytes")
 
 
 def _is_safe(url: str) -> bool:
@@ -163,7 +166,7 @@ def _is_safe(url: str) -> bool:
     return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOCAL))
 
 
-def _check_redirect(response: Any, **_: Any) -> None:
+def _check_redirect(response: Response, **_: Any) -> None:
     """Raise ``ValueError`` where a server sends the client to an address that is not safe."""
     if response.is_redirect:
         target = urljoin(response.url, response.headers["location"])
@@ -174,19 +177,17 @@ def _check_redirect(response: Any, **_: Any) -> None:
 def _check_mirror(url: str) -> None:
     """Raise ``BadInput`` unless the URL is of scheme https, or of http on this computer."""
     try:
-        safe = _is_safe(url)
+        problem = "" if _is_safe(url) else f"{url!r} is refused"
     except ValueError as error:
-        raise BadInput("VGG16_MIRROR", f"{url!r} is no URL ({error})", "https://…") from error
-    if not safe:
-        problem = f"{url!r} is refused"
+        problem = f"{url!r} is no URL ({error})"
+    if problem:
         raise BadInput("VGG16_MIRROR", problem, "https://…, or http:// on localhost")
 
 
-def _checked(record: Published, path: Path) -> Path:
+def _check_digest(record: Published, path: Path, label: str | Path, expected: str) -> None:
+    """Raise ``BadInput`` of that label for a file that is another."""
     if not record.digest.matches(found := record.digest.of(path)):
-        problem = f"its {record.digest.algorithm} is {found}"
-        raise BadInput(path, problem, f"{record.digest}: remove the file to fetch it anew")
-    return path
+        raise BadInput(label, f"its {record.digest.algorithm} is {found}", expected)
 
 
 def _by_hub(record: Published) -> bool:
@@ -200,7 +201,7 @@ def _hub_file(record: Published) -> str:
 
 def _in_hub_cache(record: Published) -> Path | None:
     """The file in the cache that ``huggingface_hub`` shares with timm, if it is there."""
-    if find_spec("huggingface_hub") is None:
+    if not _by_hub(record) or find_spec("huggingface_hub") is None:
         return None
     from huggingface_hub import try_to_load_from_cache
 

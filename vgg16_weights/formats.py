@@ -1,25 +1,22 @@
-"""What every module of a file format here has: one face, so that a table can name them all.
-
-Besides ``FORMAT`` a module has
-
-- ``recognises(path, start, members) -> bool``: whether a file is of this format, from its content
-  alone: ``start``, its first bytes (``START_BYTES`` at most), ``members``, the names in it where
-  it is a zip archive, or a look at the file itself. Cheap, and never raises.
-- ``read(path) -> Checkpoint``: each tensor is read when asked for. Raises ``BadInput``.
-- ``write(checkpoint, path) -> None``: where ``FORMAT.writable``. The values are written block by
-  block, and the file appears whole or not at all. Raises ``BadInput``.
-"""
+"""Every file format there is: one literal table of what is particular to each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
-from vgg16_spec.checkpoint import Checkpoint, Metadata, digest
+from vgg16_spec.errors import BadInput, require_one_of
 
-# Enough to identify every format that has a signature.
-START_BYTES: Final = 1024
+
+class Library(NamedTuple):
+    """What a format needs that is not always installed."""
+
+    name: str
+    module: str
+    extra: str
 
 
 @dataclass(frozen=True)
@@ -29,33 +26,83 @@ class Format:
     Attributes:
         name: what it is called on the command line.
         ending: the file's ending that means it when writing; empty where none does.
+        module: what reads and writes it here; empty for those of safetensors.
+        layout: the order of the axes; RGB where the first kernel reads it whatever the recipe.
         title: one line that says in errors what was expected.
+        recipe: of a file that states none: that of the format's best known weights.
         writable: whether it can be written too.
+        library: needed beside those that are always there.
     """
 
     name: str
     ending: str
+    module: str
+    layout: Literal["canonical", "keras", "keras RGB"]
     title: str
+    recipe: str = "caffe"
     writable: bool = True
+    library: Library | None = None
+
+    @property
+    def keras_order(self) -> bool:
+        """Whether the axes are in Keras's order."""
+        return self.layout != "canonical"
+
+    def require_library(self, path: Path) -> None:
+        """Raise ``BadInput`` that says what to install where the library is missing."""
+        if self.library is not None and not _is_installed(self.library.module):
+            problem = f"needs {self.library.name}, which is not installed"
+            raise BadInput(path, problem, f'pip install "vgg16-parity[{self.library.extra}]"')
 
 
-class FormatModule(Protocol):
-    """A module of this package that knows one file format."""
+_TABLE: Final = (
+    Format("safetensors", ".safetensors", "", "canonical", "a canonical checkpoint (.safetensors)"),
+    Format(
+        "torchvision",
+        ".pth",
+        "pth",
+        "canonical",
+        "a state dict of torchvision's VGG (.pth)",
+        recipe="torchvision",
+        library=Library("PyTorch", "torch", "torch"),
+    ),
+    Format("torchvision-safetensors", "", "", "canonical", "torchvision's VGG as safetensors"),
+    Format("timm", "", "", "canonical", "timm's VGG as safetensors (.safetensors)"),
+    Format(
+        "keras-h5", ".h5", "keras.legacy_h5", "keras", "weights or a model of Keras 1 or 2 (.h5)"
+    ),
+    Format("keras-weights-h5", ".weights.h5", "keras.weights_h5", "keras", "weights of Keras 3"),
+    Format("keras", ".keras", "keras.archive", "keras", "a model saved by Keras 3 (.keras)"),
+    Format("npz", ".npz", "legacy.npz", "keras RGB", "NumPy arrays conv1_1_W … fc8_b (.npz)"),
+    Format(
+        "caffemodel",
+        ".caffemodel",
+        "legacy.caffemodel",
+        "canonical",
+        "the weights of a Caffe VGG (.caffemodel)",
+        writable=False,
+        library=Library("protobuf", "google.protobuf", "formats"),
+    ),
+    Format(
+        "matconvnet",
+        ".mat",
+        "legacy.matconvnet",
+        "keras RGB",
+        "a SimpleNN of MatConvNet's (.mat of MATLAB's version 5 to 7)",
+        writable=False,
+        library=Library("SciPy", "scipy", "formats"),
+    ),
+)
+FORMATS: Final = MappingProxyType({row.name: row for row in _TABLE})
 
-    FORMAT: Format
 
-    def recognises(self, path: Path, start: bytes, members: frozenset[str]) -> bool:
-        """Whether a file's content is of this format."""
-
-    def read(self, path: Path) -> Checkpoint:
-        """The file as a checkpoint."""
-
-    def write(self, checkpoint: Checkpoint, path: Path) -> None:
-        """Write the checkpoint; only where ``FORMAT.writable``."""
+def format_named(name: str) -> Format:
+    """The format of that name. Raises ``BadInput`` for an unknown one."""
+    return FORMATS[require_one_of("format", name, tuple(FORMATS))]
 
 
-def stated_or_default(
-    kept: Metadata | None, path: Path, file_format: Format, recipe: str
-) -> Metadata:
-    """The metadata that a file of ours kept; of any other file, its name, digest and ``recipe``."""
-    return kept or Metadata(recipe, path.name, file_format.name, digest(path))
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # nor is the package that it is in
+        return False

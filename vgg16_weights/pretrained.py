@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import require_one_of
 
-_BLOCK: Final = 1 << 22
 _DIGITS: Final = MappingProxyType({"md5": 32, "sha256": 64})
 # torchvision states the sizes of its files in MiB.
 _MIB: Final = 1 << 20
@@ -34,12 +34,9 @@ class Digest:
 
     def of(self, path: Path) -> str:
         """The whole digest of a file by this algorithm, in hexadecimal."""
-        found = hashlib.new(self.algorithm, usedforsecurity=False)
-        block = memoryview(bytearray(_BLOCK))
-        with path.open("rb", buffering=0) as file:
-            while size := file.readinto(block):
-                found.update(block[:size])
-        return found.hexdigest()
+        with path.open("rb") as file:
+            new = partial(hashlib.new, self.algorithm, usedforsecurity=False)
+            return hashlib.file_digest(file, new).hexdigest()
 
     def matches(self, found: str) -> bool:
         """Whether a whole digest is this one, as far as this one is known."""
@@ -190,6 +187,4 @@ PUBLISHED: Final = MappingProxyType(
 
 def published(name: str) -> Published:
     """The record of that name. Raises ``BadInput`` for another name."""
-    if name not in PUBLISHED:
-        raise BadInput("weights", f"{name!r} is unknown", f"one of {', '.join(PUBLISHED)}")
-    return PUBLISHED[name]
+    return PUBLISHED[require_one_of("weights", name, tuple(PUBLISHED))]

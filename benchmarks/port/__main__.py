@@ -17,7 +17,7 @@ from benchmarks.port.naive import NAIVE
 from benchmarks.port.report import Direction, PortCost, Results
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
-from vgg16_weights.registry import module
+from vgg16_weights.formats import FORMATS
 
 _PACKAGE: Final = "benchmarks.port"
 _WORKER: Final = "benchmarks.port.worker"
@@ -138,7 +138,7 @@ class _Bench:
 
     def _path(self, stem: str, name: str) -> Path:
         # timm's format has no ending of its own: .safetensors is the canonical format's.
-        return self.folder / f"{stem}-{name}{module(name).FORMAT.ending or '.safetensors'}"
+        return self.folder / f"{stem}-{name}{FORMATS[name].ending or '.safetensors'}"
 
 
 if __name__ == "__main__":

@@ -25,11 +25,9 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.checkpoint.tensors import FLOAT32
 from vgg16_spec.files.atomic import sync
 from vgg16_spec.layouts import canonical_view, keras_shape, keras_view
-from vgg16_weights.registry import FORMATS, module
+from vgg16_weights.formats import FORMATS
 from vgg16_weights.verify import digests
 
-# The formats that store tensors in Keras's order; the others use the canonical one.
-_KERAS_ORDER: Final = frozenset({"keras", "keras-h5", "keras-weights-h5", "npz"})
 _TINY: Final = "tiny"
 
 # The source's file, the file to write.
@@ -38,8 +36,6 @@ Port = Callable[[Path, Path], object]
 
 def port(job: Mapping[str, Any], recorder: Recorder) -> None:
     """``vgg16_weights.read`` and ``write``; the source's format is detected from its content."""
-    for name in FORMATS:  # detection imports every format's module
-        module(name)
     target = job["to"]
     _measured(
         job,
@@ -87,7 +83,7 @@ def units(job: Mapping[str, Any], recorder: Recorder) -> None:
         shutil.copyfile(source, out)
         sync(out)
     out.unlink()
-    from_keras, to_keras = (job[side] in _KERAS_ORDER for side in ("from", "to"))
+    from_keras, to_keras = (FORMATS[job[side]].keras_order for side in ("from", "to"))
     if from_keras != to_keras:
         network = open_checkpoint(Path(job["reference"]), check_values=False).configuration
         _permute(network, to_keras, recorder)

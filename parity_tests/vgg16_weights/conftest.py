@@ -10,12 +10,23 @@ import pytest
 from parity_tests.support.weights.fetching import CONTENT, RECORD
 from parity_tests.support.weights.server import WeightServer, serve
 from vgg16_weights.keras import hdf5
+from vgg16_weights.legacy import matconvnet
 
 
 @pytest.fixture
-def no_first_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open HDF5 files at once: a test that has just written one knows that it is not damaged."""
-    monkeypatch.setattr(hdf5, "check_readable", lambda *_: None)
+def first_reading() -> None:
+    """Read a test's files in another process first: they may crash their reader."""
+
+
+@pytest.fixture
+def no_first_reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open HDF5's and MATLAB's files at once: a test that wrote one knows that it is whole.
+
+    A test among those of a module that asks for `first_reading` is left out.
+    """
+    if "first_reading" not in request.fixturenames:
+        for module in (hdf5, matconvnet):
+            monkeypatch.setattr(module, "check_readable", lambda *_: None)
 
 
 @pytest.fixture

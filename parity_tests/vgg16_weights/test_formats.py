@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from itertools import permutations
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
-from vgg16_weights import registry, verify
+from vgg16_weights import verify
+from vgg16_weights.detection import _by_ending
 
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 
@@ -31,12 +33,14 @@ def changed(checkpoint: Checkpoint, name: str, index: int, value: float) -> Chec
     return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
 
 
-def test_the_table_names_the_modules_formats() -> None:
-    for name in vgg16_weights.FORMATS:
-        assert registry.module(name).FORMAT.name == name
-    endings = [registry.module(name).FORMAT.ending for name in vgg16_weights.FORMATS]
-    chosen = [ending for ending in endings if ending]
-    assert len(chosen) == len(set(chosen))
+def test_an_ending_means_one_format_and_every_module_is_there() -> None:
+    rows = vgg16_weights.FORMATS.values()
+    endings = [row.ending for row in rows if row.ending]
+    assert len(endings) == len(set(endings))
+    for row in rows:
+        module = import_module(f"vgg16_weights.{row.module or 'safetensors'}")
+        assert callable(module.read)
+        assert callable(getattr(module, "write", None)) == row.writable
 
 
 @pytest.mark.parametrize(("first", "second"), list(permutations(WRITTEN, 2)))
@@ -195,11 +199,9 @@ def test_formats_that_are_only_read_are_not_written(
 
 
 def test_endings_tell_the_format() -> None:
-    from vgg16_weights.detection import _by_ending
-
-    for name in vgg16_weights.FORMATS:
-        if ending := registry.module(name).FORMAT.ending:
-            assert _by_ending(Path(f"w{ending}")) == name
+    for row in vgg16_weights.FORMATS.values():
+        if row.ending:
+            assert _by_ending(Path(f"w{row.ending}")) == row
 
 
 @pytest.mark.parametrize("text", ["", "5", "[1]", "{}", '{"recipe": 3}', "not json", "[" * 60_000])

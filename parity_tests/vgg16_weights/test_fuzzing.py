@@ -78,6 +78,7 @@ def test_mutants_are_refused_or_read_as_what_they_say(
     assert counts["read"] > 0 or sum(counts.values()) < 100, counts
 
 
+@pytest.mark.usefixtures("no_first_reading")
 @pytest.mark.parametrize("form", TINY_FILES)
 def test_values_are_found_in_their_places(form: str, tmp_path: Path) -> None:
     """What a mutant is judged by: without it nearly anything would pass as what the file says."""

@@ -6,7 +6,6 @@ fill in by itself stands here only where older versions of Keras 3 know it too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from vgg16_spec.architecture import (
@@ -22,33 +21,22 @@ from vgg16_spec.architecture import (
 
 Config = dict[str, Any]
 
-_DROPOUT: Final = 0.5
 INPUT: Final = "input_layer"
-_CLASSES: Final[Mapping[type[Layer], str]] = {
-    Convolution: "Conv2D",
-    MaxPooling: "MaxPooling2D",
-    Flatten: "Flatten",
-    Dense: "Dense",
-}
+_DROPOUT: Final = {"rate": 0.5, "seed": None, "noise_shape": None}
 
 
 def model_config(configuration: Configuration) -> Config:
     """The content of ``config.json``: the model that ``keras_impl.functional`` builds."""
     shapes = configuration.output_shapes()
-    shape = _shape(configuration.input_shape, configuration.include_top)
+    below, shape = INPUT, _shape(configuration.input_shape, configuration.include_top)
     settings = {"batch_shape": shape, "dtype": "float32", "sparse": False, "name": INPUT}
-    layers: list[Config] = [_object("keras.layers", "InputLayer", settings, INPUT)]
-    layers[0]["inbound_nodes"] = []
-    below = INPUT
+    layers = [_object("keras.layers", "InputLayer", settings, INPUT) | {"inbound_nodes": []}]
     for layer in configuration.layers:
-        layers.append(_layer(_CLASSES[type(layer)], layer.name, _settings(layer), below, shape))
-        below = layer.name
-        shape = _shape(shapes[layer.name], configuration.include_top)
-        if has_dropout(layer):
-            name = f"{layer.name}_dropout"
-            settings = {"rate": _DROPOUT, "seed": None, "noise_shape": None}
-            layers.append(_layer("Dropout", name, settings, below, shape))
-            below = name
+        layers.append(_layer(*_settings(layer), layer.name, below, shape))
+        below, shape = layer.name, _shape(shapes[layer.name], configuration.include_top)
+        if _has_dropout(layer):
+            layers.append(_layer("Dropout", _DROPOUT, f"{layer.name}_dropout", below, shape))
+            below = f"{layer.name}_dropout"
     model = {
         "name": model_name(configuration),
         "trainable": True,
@@ -65,16 +53,25 @@ def model_name(configuration: Configuration) -> str:
     return f"vgg_{configuration.name.lower()}"
 
 
-def has_dropout(layer: Layer) -> bool:
-    """Whether a layer of its own drops some of this one's outputs in training."""
+def dropout_names(configuration: Configuration) -> list[str]:
+    """The layers that drop some of a dense layer's outputs in training."""
+    return [f"{layer.name}_dropout" for layer in configuration.layers if _has_dropout(layer)]
+
+
+def _has_dropout(layer: Layer) -> bool:
     return isinstance(layer, Dense) and layer.relu
 
 
-def _settings(layer: Layer) -> Config:
-    """What is particular to a layer of this kind; images are (N, H, W, C)."""
+def _settings(layer: Layer) -> tuple[str, Config]:
+    """The class of a layer of this kind, and what is particular to it; images are (N, H, W, C)."""
+    variables = {
+        "use_bias": True,
+        "kernel_initializer": _object("keras.initializers", "GlorotUniform", {"seed": None}),
+        "bias_initializer": _object("keras.initializers", "Zeros", {}),
+    }
     match layer:
         case Convolution():
-            return {
+            return "Conv2D", {
                 "filters": layer.out_channels,
                 "kernel_size": [layer.kernel_size] * 2,
                 "strides": [1, 1],
@@ -83,31 +80,23 @@ def _settings(layer: Layer) -> Config:
                 "dilation_rate": [1, 1],
                 "groups": 1,
                 "activation": "relu",
-                **_initializers(),
+                **variables,
             }
         case MaxPooling():
-            return {
+            return "MaxPooling2D", {
                 "pool_size": [POOLING_SIZE] * 2,
                 "padding": "valid",
                 "strides": [POOLING_SIZE] * 2,
                 "data_format": "channels_last",
             }
         case Flatten():
-            return {"data_format": "channels_last"}
+            return "Flatten", {"data_format": "channels_last"}
         case Dense():
             activation = "relu" if layer.relu else "softmax"
-            return {"units": layer.out_features, "activation": activation, **_initializers()}
+            return "Dense", {"units": layer.out_features, "activation": activation, **variables}
 
 
-def _initializers() -> Config:
-    return {
-        "use_bias": True,
-        "kernel_initializer": _object("keras.initializers", "GlorotUniform", {"seed": None}),
-        "bias_initializer": _object("keras.initializers", "Zeros", {}),
-    }
-
-
-def _layer(kind: str, name: str, settings: Config, below: str, shape: list[int | None]) -> Config:
+def _layer(kind: str, settings: Config, name: str, below: str, shape: list[int | None]) -> Config:
     """A layer that reads what the one below gives: (N, H, W, C) or (N, features)."""
     policy = _object("keras", "DTypePolicy", {"name": "float32"})
     settings = {"name": name, "trainable": True, "dtype": policy, **settings}

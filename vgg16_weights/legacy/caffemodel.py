@@ -10,27 +10,18 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from vgg16_spec.architecture import Shape
-from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Tensor
+from vgg16_spec.checkpoint import FLOAT32, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
-from vgg16_spec.errors import BadInput, require_file
-from vgg16_weights.formats import Format, stated_or_default
-from vgg16_weights.layer_names import PIP_LINE, canonical_name, configuration_named
-
-FORMAT: Final = Format(
-    name="caffemodel",
-    ending=".caffemodel",
-    title="the weights of a Caffe VGG (.caffemodel)",
-    writable=False,
-)
+from vgg16_weights.contents import PARTS, Contents, by_name
+from vgg16_weights.layer_names import canonical_name
 
 # Of caffe.proto, the messages and fields that hold weights: message -> its fields' names, numbers
 # and types; lists are in brackets. Values are declared as bytes, which a packed list of floats is
@@ -50,7 +41,6 @@ _SCHEMA: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
     "LayerParameter": (("name", 1, "STRING"), ("blobs", 7, "[BlobProto]")),
     "NetParameter": (("layers", 2, "[V1LayerParameter]"), ("layer", 100, "[LayerParameter]")),
 }
-_PARTS: Final = ("weight", "bias")
 # The numbers of a network's fields: its name, its layers in both forms, and what may stand between.
 _NAME, _LAYERS, _OTHERS = 1, frozenset({2, 100}), frozenset({3, 4, 5, 6, 7, 8})
 # Far more than the files of a VGG have; each costs a message in memory.
@@ -59,8 +49,8 @@ _MOST_FIELDS: Final = 100_000
 _FIXED: Final = {1: 8, 5: 4}
 
 
-def recognises(path: Path, start: bytes, members: frozenset[str]) -> bool:  # noqa: ARG001
-    """Whether the file begins as a ``NetParameter`` does: its name, its inputs, a layer."""
+def begins_a_network(start: bytes) -> bool:
+    """Whether a file begins as a ``NetParameter`` does: its name, its inputs, a layer."""
     try:
         for number, wire in _fields(start, len(start)):
             if number in _LAYERS:
@@ -107,51 +97,27 @@ def _varint(data: bytes | mmap.mmap, position: int) -> tuple[int, int]:
     raise ValueError(f"no number at byte {position}")
 
 
-def read(path: Path) -> Checkpoint:
-    """The weights of a Caffe VGG as a checkpoint, held in memory.
-
-    The recipe is the authors': ``caffe``.
-
-    Raises:
-        BadInput: The file is missing, truncated, of another kind, in the form from before V1, or
-            has tensors that do not fit; every one of these is listed.
-    """
-    require_file(path, FORMAT.title)
-    if find_spec("google") is None or find_spec("google.protobuf") is None:
-        raise BadInput(path, "needs protobuf, which is not installed", PIP_LINE)
-    tensors = dict(_tensors(path))
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    configuration = configuration_named(shapes, str(path))
-    metadata = stated_or_default(None, path, FORMAT, "caffe")
-    return Checkpoint(configuration, metadata, tensors, label=str(path))
-
-
-def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Canonical tensor name and tensor, of every layer with values."""
-    from google.protobuf.message import DecodeError
-
-    try:
-        # An empty file cannot be mapped.
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for _ in _fields(data, len(data)):
-                pass
-            network = _net_parameter().FromString(data[:])
-    except (DecodeError, ValueError, OSError) as error:
-        raise BadInput(path, f"not a readable caffemodel ({error})", FORMAT.title) from error
+def read(path: Path) -> Contents:
+    """The tensors of every layer with values, held in memory; no form from before V1."""
+    # An empty file cannot be mapped.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for _ in _fields(data, len(data)):
+            pass
+        network = _net_parameter().FromString(data[:])
     if any(layer.HasField("layer") for layer in network.layers):
-        raise BadInput(path, "is in Caffe's form from before V1LayerParameter", FORMAT.title)
-    found: set[str] = set()
-    for layer in (*network.layers, *network.layer):
+        raise ValueError("it is in Caffe's form from before V1LayerParameter")
+    return Contents(by_name(_tensors([*network.layers, *network.layer])))
+
+
+def _tensors(layers: Sequence[Any]) -> Iterator[tuple[str, Tensor]]:
+    for layer in layers:
         for number, blob in enumerate(layer.blobs):
-            part = _PARTS[number] if number < len(_PARTS) else f"blob {number}"
+            part = PARTS[number] if number < len(PARTS) else f"blob {number}"
             name = f"{canonical_name(str(layer.name))}.{part}"
-            if name in found:
-                raise BadInput(path, f"holds {name} twice", FORMAT.title)
-            found.add(name)
-            yield name, _tensor(blob, name, path)
+            yield name, _tensor(blob, name)
 
 
-def _tensor(blob: Any, name: str, path: Path) -> Tensor:
+def _tensor(blob: Any, name: str) -> Tensor:
     if blob.HasField("shape"):
         shape = _canonical_shape(name, tuple(blob.shape.dim))
     else:
@@ -159,11 +125,10 @@ def _tensor(blob: Any, name: str, path: Path) -> Tensor:
     if blob.double_data:
         return Tensor(shape, "float64", lambda: np.frombuffer(blob.double_data[0], "<f8"))
     if len(blob.data) != 1:
-        raise BadInput(path, f"the values of {name} are not in one piece", FORMAT.title)
+        raise ValueError(f"the values of {name} are not in one piece")
     data = np.frombuffer(blob.data[0], np.uint8)
     if min(shape, default=0) < 1 or data.size != FLOAT32.itemsize * math.prod(shape):
-        problem = f"{name} is {shape} but has {data.size} bytes of values"
-        raise BadInput(path, problem, FORMAT.title)
+        raise ValueError(f"{name} is {shape} but has {data.size} bytes of values")
     return Tensor(shape, "float32", partial(mapped_view, data, 0, shape))
 
 

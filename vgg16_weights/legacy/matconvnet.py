@@ -11,35 +11,20 @@ order, BGR, and recipe: the channels are reversed again, a pure move of values. 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from vgg16_spec.architecture import IMAGE_CHANNELS, Configuration, Shape
-from vgg16_spec.blocks import Array
-from vgg16_spec.checkpoint import Checkpoint, Tensor
-from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.architecture import IMAGE_CHANNELS
+from vgg16_spec.checkpoint import Tensor
+from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import RECIPES
+from vgg16_weights.contents import PARTS, Contents, by_name
 from vgg16_weights.first_reading import check_readable
-from vgg16_weights.formats import Format, stated_or_default
-from vgg16_weights.layer_names import (
-    FIRST_KERNEL,
-    PIP_LINE,
-    canonical_name,
-    configuration_named,
-    swap_rgb_bgr,
-)
-
-FORMAT: Final = Format(
-    name="matconvnet",
-    ending=".mat",
-    title="a SimpleNN of MatConvNet's (.mat of MATLAB's version 5 to 7)",
-    writable=False,
-)
+from vgg16_weights.layer_names import canonical_name
 
 _SIGNATURE: Final = b"MATLAB 5.0 MAT-file"
 _SIGNATURE_OF_HDF5: Final = b"MATLAB 7.3 MAT-file"
@@ -47,47 +32,23 @@ _LAYERS, _WEIGHTS, _META, _NORMALIZATION = "layers", "weights", "meta", "normali
 # Means of the same pixels differ in their last printed digit; of other data, by whole numbers.
 _CLOSE: Final = 0.01
 _OLDER: Final = ("filters", "biases")
-_PARTS: Final = ("weight", "bias")
 
 
-def recognises(path: Path, start: bytes, members: frozenset[str]) -> bool:  # noqa: ARG001
-    """Whether the file begins as MATLAB's do, of any version since 5."""
-    return start.startswith((_SIGNATURE, _SIGNATURE_OF_HDF5))
+def read(path: Path) -> Contents:
+    """A SimpleNN's weights, held in memory.
 
-
-def read(path: Path) -> Checkpoint:
-    """A SimpleNN's weights as a checkpoint, held in memory.
-
-    Raises:
-        BadInput: The file is missing, truncated, damaged or of another kind, in the form of MATLAB
-            7.3, or a DagNN; its means are not the authors'; or tensors do not fit, each of which is
-            listed.
+    Raises ``BadInput`` for the form of MATLAB 7.3, and for other means than the authors'.
     """
-    require_file(path, FORMAT.title)
-    if find_spec("scipy") is None:
-        raise BadInput(path, "needs SciPy, which is not installed", PIP_LINE)
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_SIGNATURE))
-        if start == _SIGNATURE_OF_HDF5:
-            raise BadInput(path, "is in the form of MATLAB 7.3", "one saved with -v7")
-        if start != _SIGNATURE:
-            raise ValueError("it does not begin as MATLAB's files do")
-        check_readable(load, path)
-        variables = load(path)
-        stored = dict(_arrays(variables))
-        _check_mean(path, variables)
-        axes = {name: _axes(name, array.shape) for name, array in stored.items()}
-        configuration = configuration_named(axes, str(path))
-    except BadInput:
-        raise
-    except Exception as error:  # whatever a damaged file leads to
-        raise BadInput(path, f"cannot be used ({error})", FORMAT.title) from error
-    tensors = {
-        name: _tensor(name, array, axes[name], configuration) for name, array in stored.items()
-    }
-    metadata = stated_or_default(None, path, FORMAT, "caffe")
-    return Checkpoint(configuration, metadata, tensors, label=str(path))
+    with path.open("rb") as file:
+        start = file.read(len(_SIGNATURE))
+    if start == _SIGNATURE_OF_HDF5:
+        raise BadInput(path, "is in the form of MATLAB 7.3", "one saved with -v7")
+    if start != _SIGNATURE:
+        raise ValueError("it does not begin as MATLAB's files do")
+    check_readable(load, path)
+    variables = load(path)
+    _check_mean(path, variables)
+    return Contents(by_name(_tensors(variables)))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -121,11 +82,10 @@ def _check_mean(path: Path, variables: Mapping[str, Any]) -> None:
         raise BadInput(path, problem, f"the authors', {tuple(expected.tolist())}")
 
 
-def _arrays(variables: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
-    """Canonical tensor name and array, of every layer that has some."""
+def _tensors(variables: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Canonical name and tensor, of every layer that has arrays."""
     if _LAYERS not in variables:
         raise ValueError(f"it has no variable {_LAYERS!r}")
-    found: set[str] = set()
     for layer in _cells(variables[_LAYERS]):
         fields = _fields(layer)
         if _WEIGHTS in fields:
@@ -134,14 +94,20 @@ def _arrays(variables: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
             arrays = [fields[name] for name in _OLDER if name in fields]
         label = canonical_name(_text(fields.get("name"))) if arrays else ""
         for number, array in enumerate(arrays):
-            part = _PARTS[number] if number < len(_PARTS) else f"array {number}"
-            name = f"{label}.{part}"
-            if name in found:
-                raise ValueError(f"{name} is there twice")
-            if not isinstance(array, np.ndarray) or array.dtype.kind not in "fciu":
-                raise ValueError(f"{name} is no array of numbers")
-            found.add(name)
-            yield name, array
+            part = PARTS[number] if number < len(PARTS) else f"array {number}"
+            yield f"{label}.{part}", _tensor(f"{label}.{part}", array)
+
+
+def _tensor(name: str, array: Any) -> Tensor:
+    """Filters as (height, width, in, out), biases without their axes of one."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fciu":
+        raise ValueError(f"{name} is no array of numbers")
+    if name.endswith(".weight"):
+        # MATLAB leaves out the last axes of one.
+        shape = (*array.shape, 1, 1)[: max(4, array.ndim)]
+    else:
+        shape = tuple(size for size in array.shape if size != 1) or (1,)
+    return Tensor(shape, str(array.dtype), partial(array.reshape, shape, order="F"))
 
 
 def _cells(value: Any) -> list[Any]:
@@ -167,30 +133,3 @@ def _text(value: Any) -> str:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "U" or value.size != 1:
         raise ValueError("a layer's name is no text")
     return str(value.item())
-
-
-def _axes(name: str, shape: Shape) -> Shape:
-    """(height, width, in, out) -> (out, in, height, width); biases without their axes of one."""
-    if not name.endswith(".weight"):
-        return tuple(size for size in shape if size != 1) or (1,)
-    height, width, inputs, outputs, *more = (*shape, 1, 1)[: max(4, len(shape))]
-    return (outputs, inputs, height, width, *more)
-
-
-def _tensor(name: str, array: Array, axes: Shape, configuration: Configuration) -> Tensor:
-    expected = configuration.weight_shapes.get(name, axes)
-    shape = axes
-    if len(axes) == 4 and len(expected) == 2:
-        outputs, *inputs = axes
-        # A dense layer is a convolution over the whole map, fc1, or over one pixel.
-        if tuple(inputs) in (configuration.feature_shape, (expected[1], 1, 1)):
-            shape = (outputs, math.prod(inputs))
-
-    def view() -> Array:
-        if len(axes) != 4:
-            return array.reshape(axes)
-        # (height, width, in, out) -> (out, in, height, width)
-        values = array.reshape(axes[2], axes[3], axes[1], axes[0], order="F").transpose(3, 2, 0, 1)
-        return swap_rgb_bgr(values) if name == FIRST_KERNEL else values
-
-    return Tensor(shape, str(array.dtype), view)

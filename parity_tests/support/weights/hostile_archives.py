@@ -221,8 +221,14 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "a tensor's class in an older .pth": (older(subclass), "PyTorch cannot load it"),
     "a pickle": (bare_pickle, "PyTorch cannot load it"),
     "a huge storage in an older .pth": (older_with_a_huge_storage, "PyTorch cannot load it"),
-    "a pickle that inflates": (pickle_that_inflates, "is compressed, as PyTorch never writes it"),
-    "a storage that inflates": (storage_that_inflates, "is compressed, as PyTorch never writes it"),
+    "a pickle that inflates": (
+        pickle_that_inflates,
+        "is compressed, as in this format it never is",
+    ),
+    "a storage that inflates": (
+        storage_that_inflates,
+        "is compressed, as in this format it never is",
+    ),
     "an .npz of objects": (npz_of_objects, "has Python objects in it, which are not loaded"),
     "an array that inflates": (npz(inflating_array), "wrong shape: predictions.weight"),
     "a header that inflates": (npz(inflating_header), "cannot be used"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.layouts import canonical_to_keras
-from vgg16_weights.layer_names import FIRST_KERNEL, swap_rgb_bgr
+from vgg16_weights.contents import FIRST_KERNEL, swap_rgb_bgr
 
 Array = NDArray[Any]
 Arrange = Callable[[str, Array, Checkpoint], Array]

@@ -10,28 +10,31 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vgg16_weights
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 
 
-def refusal(module: Any, path: Path) -> str:
-    """The one line with which a format's module refuses to read a file."""
+def refusal(file_format: str, path: Path) -> str:
+    """The one line with which a file of a format is refused."""
     with pytest.raises(BadInput) as error:
-        read_whole(module, path)
+        read_whole(file_format, path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def read_whole(module: Any, path: Path) -> Checkpoint:
+def read_whole(file_format: str, path: Path) -> Checkpoint:
     """A checkpoint of which every tensor has been read."""
-    checkpoint: Checkpoint = module.read(path)
+    checkpoint = vgg16_weights.read(path, file_format)
     for name in checkpoint:
         assert checkpoint[name].shape == checkpoint.configuration.weight_shapes[name]
     return checkpoint
 
 
-def survive_damage(module: Any, whole: bytes, path: Path, seed: int, mutants: int = 300) -> int:
+def survive_damage(
+    file_format: str, whole: bytes, path: Path, seed: int, mutants: int = 300
+) -> int:
     """Read a file with a few bytes changed, cut or doubled, many times; how many are still read.
 
     Anything but ``BadInput`` and a whole checkpoint ends the test.
@@ -55,7 +58,7 @@ def survive_damage(module: Any, whole: bytes, path: Path, seed: int, mutants: in
             changes[int(random.integers(len(changes)))](damaged, min(at, len(damaged) - 1))
         path.write_bytes(damaged)
         with suppress(BadInput):
-            read_whole(module, path)
+            read_whole(file_format, path)
             read += 1
     return read
 

@@ -60,7 +60,7 @@ BAD_WEIGHTS = {
     "text": "not a weights file; expected a file of one of the formats",
     "truncated": "not a readable safetensors file",
     "truncated pth": "not a weights file",
-    "truncated h5": "not a readable HDF5 file",
+    "truncated h5": "cannot be used",
     "zip": "not a weights file",
     "shape": "wrong shape: fc2.bias is (3,) instead of (32,); expected configuration tiny",
     "folder": "is a folder; expected a file of one of the formats",
@@ -243,10 +243,10 @@ def test_what_is_not_installed_is_one_line_with_the_remedy(
 def test_a_pth_file_without_pytorch_is_one_line_with_the_remedy(
     vgg16: Command, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vgg16_weights.torch import pth
+    from vgg16_weights import formats
 
     assert vgg16("port", tiny.file, tmp_path / "w.pth").status == 0
-    monkeypatch.setattr(pth, "find_spec", lambda _: None)
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
     for source, destination in ((tiny.file, "x.pth"), (tmp_path / "w.pth", "x.safetensors")):
         done = vgg16("port", source, tmp_path / destination)
         assert done.status == 2

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+import vgg16_weights
 from parity_tests.support.helpers import same
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_weights.keras import weights_h5
+
+pytestmark = pytest.mark.usefixtures("no_first_reading")
+
+FORMAT = "keras-weights-h5"
 
 
 def strange(kind: str, file: h5py.File) -> None:
@@ -55,12 +60,12 @@ def test_strange_keras_files_are_refused(kind: str, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.weights.h5", "w") as file:
         strange(kind, file)
     with pytest.raises(BadInput, match=STRANGE_FILES[kind]):
-        weights_h5.read(tmp_path / "w.weights.h5")
+        vgg16_weights.read(tmp_path / "w.weights.h5", FORMAT)
 
 
 @pytest.fixture
 def written(tiny: Checkpoint, tmp_path: Path) -> Path:
-    weights_h5.write(tiny, tmp_path / "w.weights.h5")
+    vgg16_weights.write(tiny, tmp_path / "w.weights.h5", FORMAT)
     return tmp_path / "w.weights.h5"
 
 
@@ -109,7 +114,7 @@ ELSEWHERE = {
 def test_values_that_are_not_simply_there_are_refused(written: Path, kind: str) -> None:
     replaced(written, kind)
     with pytest.raises(BadInput, match=ELSEWHERE[kind]) as refusal:
-        weights_h5.read(written)
+        vgg16_weights.read(written, FORMAT)
     assert "\n" not in str(refusal.value)
 
 
@@ -119,11 +124,31 @@ def test_chunks_are_read(written: Path, tiny: Checkpoint, compression: str | Non
         values = file[FC1][()]
         del file[FC1]
         file.create_dataset(FC1, data=values, chunks=(16, 8), compression=compression)
-    assert same(weights_h5.read(written), tiny)
+    assert same(vgg16_weights.read(written, FORMAT), tiny)
+
+
+@pytest.mark.usefixtures("first_reading")
+@pytest.mark.parametrize("name", [FC1, "optimizer/momentum"])
+def test_only_weights_need_their_filter(written: Path, tiny: Checkpoint, name: str) -> None:
+    with h5py.File(written, "r+") as file:
+        values = file[FC1][()]
+        if name == FC1:
+            del file[FC1]
+        file.create_dataset(name, data=values, chunks=(16, 8), compression="lzf")
+    whole = written.read_bytes()
+    # The filter's number, and the length of its name.
+    lzf, unknown = (struct.pack("<HH", code, 8) for code in (h5py.h5z.FILTER_LZF, 32_099))
+    assert whole.count(lzf) == 1
+    written.write_bytes(whole.replace(lzf, unknown))
+    if name == FC1:
+        with pytest.raises(BadInput, match="0 needs HDF5's filter lzf, which is not installed"):
+            vgg16_weights.read(written, FORMAT)
+    else:
+        assert same(vgg16_weights.read(written, FORMAT), tiny)
 
 
 def test_tensors_are_views_of_the_mapped_file(written: Path) -> None:
-    read = weights_h5.read(written)
+    read = vgg16_weights.read(written, FORMAT)
     for name in read:
         view = read.tensor(name).view()
         assert not view.flags.owndata

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vgg16_weights
 from onnx_arbiter.compare import compare_with_arbiter
 from parity_tests.support.graphs.exports import noise
 from parity_tests.support.helpers import same
@@ -21,7 +22,10 @@ from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
-from vgg16_weights.legacy import caffemodel
+from vgg16_weights import formats
+from vgg16_weights.legacy.caffemodel import begins_a_network
+
+FORMAT = "caffemodel"
 
 # pip install --no-deps --target build/opencv4 "opencv-python-headless<5"
 OPENCV_4 = Path(__file__).parents[3] / "build" / "opencv4"
@@ -47,7 +51,7 @@ def saved(message: Any, path: Path) -> Path:
 
 def refusal(path: Path) -> str:
     with pytest.raises(BadInput) as error:
-        caffemodel.read(path)
+        vgg16_weights.read(path, FORMAT)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -58,7 +62,7 @@ def refusal(path: Path) -> str:
 def test_both_forms_of_the_layers_are_read(tmp_path: Path, v1: bool, classes: int) -> None:
     tiny = generate(configuration("tiny", classes=classes))
     path = saved(net(tiny, v1=v1), tmp_path / "w.caffemodel")
-    read = caffemodel.read(path)
+    read = vgg16_weights.read(path, FORMAT)
     assert same(read, tiny)
     assert read.metadata.recipe == "caffe"
     assert read.metadata.source_format == "caffemodel"
@@ -70,7 +74,7 @@ def test_both_forms_of_the_layers_are_read(tmp_path: Path, v1: bool, classes: in
 @pytest.mark.parametrize("name", ["A", "C"])
 def test_other_columns_are_recognised(tmp_path: Path, v1: bool, name: str) -> None:
     features = generate(configuration(name, include_top=False))
-    read = caffemodel.read(saved(net(features, v1=v1), tmp_path / "w.caffemodel"))
+    read = vgg16_weights.read(saved(net(features, v1=v1), tmp_path / "w.caffemodel"), FORMAT)
     assert read.configuration == features.configuration
     assert same(read, features)
 
@@ -80,7 +84,7 @@ def test_layers_are_found_by_name_not_by_order(tiny: Checkpoint, tmp_path: Path,
     layers = [layer.name for layer in tiny.configuration.weighted_layers]
     shuffled = [layers[index] for index in np.random.default_rng(3).permutation(len(layers))]
     path = saved(net(tiny, v1=v1, layers=shuffled), tmp_path / "w.caffemodel")
-    assert same(caffemodel.read(path), tiny)
+    assert same(vgg16_weights.read(path, FORMAT), tiny)
 
 
 @FORMS
@@ -101,7 +105,7 @@ def test_opencv_computes_the_same_network_from_the_file(
         check=True,
         capture_output=True,
     )
-    logits, deviation = predict_logits(caffemodel.read(path), images)
+    logits, deviation = predict_logits(vgg16_weights.read(path, FORMAT), images)
     verdict = compare_with_arbiter(np.load(tmp_path / "logits.npy"), logits, deviation)
     assert verdict.passed, verdict.reason
 
@@ -131,7 +135,7 @@ STRANGE = {
     "no size": r"block1_conv2.bias is \(\) but has 16 bytes",
     "no values": r"the values of block1_conv2.bias are not in one piece",
     "the oldest form": r"is in Caffe's form from before V1LayerParameter",
-    "a name that is no text": r"not a readable caffemodel",
+    "a name that is no text": r"cannot be used",
     "no layers": r"its 0 convolutions are those of no configuration",
 }
 
@@ -161,7 +165,7 @@ def test_strange_files_are_refused(tiny: Checkpoint, tmp_path: Path, kind: str) 
     if kind == "a name that is no text":
         path.write_bytes(path.read_bytes().replace(b"\x0a\x07conv1_2", b"\x08\x07conv1_2"))
     with pytest.raises(BadInput, match=STRANGE[kind]):
-        caffemodel.read(path)
+        vgg16_weights.read(path, FORMAT)
 
 
 def test_values_in_several_pieces_are_refused(tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_values_in_several_pieces_are_refused(tmp_path: Path) -> None:
 def test_truncated_files_are_refused(tiny: Checkpoint, tmp_path: Path, kept: float) -> None:
     path = saved(net(tiny, v1=True), tmp_path / "w")
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
-    assert "not a readable caffemodel (" in refusal(path)
+    assert "cannot be used (" in refusal(path)
 
 
 def test_a_file_of_countless_fields_is_refused(tmp_path: Path) -> None:
@@ -201,7 +205,7 @@ def test_a_blob_of_countless_axes_is_refused(tiny: Checkpoint, tmp_path: Path) -
     ids=["nothing", "an empty name", "inputs", "a long name"],
 )
 def test_what_may_precede_the_layers_is_recognised(tmp_path: Path, before: bytes) -> None:
-    assert caffemodel.recognises(tmp_path, before + b"\xa2\x06\x09\x0a\x07conv1_1", frozenset())
+    assert begins_a_network(before + b"\xa2\x06\x09\x0a\x07conv1_1")
 
 
 def test_damaged_files_are_refused_or_are_whole_checkpoints(
@@ -216,14 +220,14 @@ def test_damaged_files_are_refused_or_are_whole_checkpoints(
         damaged[at % len(whole)] = int(random.integers(256))
         (tmp_path / "w").write_bytes(damaged)
         with suppress(BadInput):
-            read = caffemodel.read(tmp_path / "w")
+            read = vgg16_weights.read(tmp_path / "w", FORMAT)
             assert {name: read[name].shape for name in read} == tiny.configuration.weight_shapes
 
 
 def test_a_caffemodel_is_told_by_how_it_begins(tiny: Checkpoint, tmp_path: Path) -> None:
     for v1 in (True, False):
         path = saved(net(tiny, v1=v1), tmp_path / "w")
-        assert caffemodel.recognises(path, path.read_bytes()[:1024], frozenset())
+        assert vgg16_weights.detect(path) == FORMAT
     others = (
         b"",
         b"\x80\x02",
@@ -234,14 +238,14 @@ def test_a_caffemodel_is_told_by_how_it_begins(tiny: Checkpoint, tmp_path: Path)
     )
     # An ONNX file: its version, its producer, a graph.
     for start in (*others, b"\x08\x0a\x12\x07pytorch\x3a\x80\x01", bytes(range(256)) * 4):
-        assert not caffemodel.recognises(tmp_path, start, frozenset())
+        assert not begins_a_network(start)
 
 
 def test_reading_imports_no_framework(tiny: Checkpoint, tmp_path: Path) -> None:
     path = saved(net(tiny, v1=True), tmp_path / "w")
     code = (
-        "import sys; from pathlib import Path; from vgg16_weights.legacy import caffemodel\n"
-        f"caffemodel.read(Path({str(path)!r}))['fc1.weight']\n"
+        "import sys, vgg16_weights\n"
+        f"vgg16_weights.read({str(path)!r}, {FORMAT!r})['fc1.weight']\n"
         "assert not {'keras', 'tensorflow', 'torch', 'jax', 'onnx', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -251,7 +255,7 @@ def test_without_protobuf_the_error_says_what_to_install(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(net(tiny, v1=True), tmp_path / "w")
-    monkeypatch.setattr(caffemodel, "find_spec", lambda _: None)
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
     assert refusal(path).endswith(
         'needs protobuf, which is not installed; expected pip install "vgg16-parity[formats]"'
     )

@@ -13,13 +13,19 @@ import numpy as np
 import pytest
 import scipy.io
 
+import vgg16_weights
 from parity_tests.support.helpers import same
 from parity_tests.support.weights.caffe_files import authors_layer
 from parity_tests.support.weights.refusals import refusal, survive_damage
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_weights.legacy import matconvnet
+from vgg16_spec.errors import BadInput
+from vgg16_weights import formats
+
+pytestmark = pytest.mark.usefixtures("no_first_reading")
+
+FORMAT = "matconvnet"
 
 Layer = dict[str, Any]
 
@@ -72,7 +78,7 @@ def test_what_scipy_saves_is_read(
     checkpoint = generate(configuration("tiny", classes=classes), 8)
     found = layers(checkpoint, older=older)
     path = saved(tmp_path / "w.mat", found, do_compression=compressed)
-    read = matconvnet.read(path)
+    read = vgg16_weights.read(path, FORMAT)
     assert same(read, checkpoint)
     assert read.metadata.recipe == "caffe"
     assert read.metadata.source_format == "matconvnet"
@@ -82,7 +88,7 @@ def test_what_scipy_saves_is_read(
 @COMPRESSED
 def test_scipy_reads_the_same_arrays(tiny: Checkpoint, tmp_path: Path, compressed: bool) -> None:
     path = saved(tmp_path / "w.mat", layers(tiny), do_compression=compressed)
-    read = matconvnet.read(path)
+    read = vgg16_weights.read(path, FORMAT)
     theirs = scipy.io.loadmat(path)["layers"][0]
     for number, part in enumerate(tiny.configuration.weighted_layers):
         filters, biases = theirs[2 * number]["weights"][0, 0][0]
@@ -96,13 +102,13 @@ def test_scipy_reads_the_same_arrays(tiny: Checkpoint, tmp_path: Path, compresse
 @pytest.mark.parametrize("name", ["A", "C"])
 def test_other_columns_are_recognised(tmp_path: Path, name: str) -> None:
     features = generate(configuration(name, include_top=False))
-    read = matconvnet.read(saved(tmp_path / "w.mat", layers(features)))
+    read = vgg16_weights.read(saved(tmp_path / "w.mat", layers(features)), FORMAT)
     assert read.configuration == features.configuration
     assert same(read, features)
 
 
 def test_layers_are_found_by_name_not_by_order(tiny: Checkpoint, tmp_path: Path) -> None:
-    assert same(matconvnet.read(saved(tmp_path / "w.mat", layers(tiny)[::-1])), tiny)
+    assert same(vgg16_weights.read(saved(tmp_path / "w.mat", layers(tiny)[::-1]), FORMAT), tiny)
 
 
 def test_whole_numbers_that_matlab_shortens_are_read(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -122,7 +128,7 @@ def test_whole_numbers_that_matlab_shortens_are_read(tiny: Checkpoint, tmp_path:
         (length,) = struct.unpack_from("<I", shorter, start + 4)
         struct.pack_into("<I", shorter, start + 4, length - len(old) + len(new))
     path.write_bytes(shorter)
-    read = matconvnet.read(path)
+    read = vgg16_weights.read(path, FORMAT)
     assert read["block1_conv1.bias"].tolist() == [3, 0, 255, 1]
     assert read["block1_conv1.bias"].dtype == np.float32
     assert np.array_equal(read["block1_conv2.bias"], tiny["block1_conv2.bias"])
@@ -144,7 +150,7 @@ def test_every_problem_stands_in_one_error(tiny: Checkpoint, tmp_path: Path) -> 
     found["relu_fc7"]["weights"] = found["fc8"]["weights"]
     found["fc6"]["weights"][0, 1] = found["fc6"]["weights"][0, 1].astype(np.float64)
     found["conv1_2"]["weights"][0, 1] = found["conv1_2"]["weights"][0, 1][:, :3]
-    problems = refusal(matconvnet, saved(tmp_path / "w.mat", list(found.values())))
+    problems = refusal(FORMAT, saved(tmp_path / "w.mat", list(found.values())))
     assert "missing: fc2.bias; unexpected: layer 'relu_fc7'.weight, layer 'relu_fc7'.b" in problems
     assert "wrong shape: block1_conv2.bias is (3,) instead of (4,)" in problems
     assert "not float32: fc1.bias is float64" in problems
@@ -154,25 +160,25 @@ def test_a_dense_layer_over_another_map_is_refused(tiny: Checkpoint, tmp_path: P
     found = {layer["name"]: layer for layer in layers(tiny)}
     filters = found["fc6"]["weights"][0, 0]
     found["fc6"]["weights"][0, 0] = filters.reshape(4, 1, *filters.shape[2:])
-    problems = refusal(matconvnet, saved(tmp_path / "w.mat", list(found.values())))
+    problems = refusal(FORMAT, saved(tmp_path / "w.mat", list(found.values())))
     assert "wrong shape: fc1.weight is (32, 12, 4, 1) instead of (32, 48)" in problems
 
 
 def test_other_files_of_matlabs_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "w.mat"
     path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n")
-    assert "is in the form of MATLAB 7.3; expected one saved with -v7" in refusal(matconvnet, path)
+    assert "is in the form of MATLAB 7.3; expected one saved with -v7" in refusal(FORMAT, path)
     scipy.io.savemat(path, {"x": np.ones(3)})
-    assert "it has no variable 'layers'" in refusal(matconvnet, path)
+    assert "it has no variable 'layers'" in refusal(FORMAT, path)
     scipy.io.savemat(path, {"layers": {"name": "conv1_1"}, "params": np.ones(3)})
-    assert "are no cell, as those of a SimpleNN are" in refusal(matconvnet, path)
+    assert "are no cell, as those of a SimpleNN are" in refusal(FORMAT, path)
     scipy.io.savemat(path, {"layers": np.array([1.0, "a"], object)})
-    assert "an array is no single structure" in refusal(matconvnet, path)
+    assert "an array is no single structure" in refusal(FORMAT, path)
     found = layers(tiny)
     found[2]["name"] = found[0]["name"]
-    assert "block1_conv1.weight is there twice" in refusal(matconvnet, saved(path, found))
+    assert "it holds block1_conv1.weight twice" in refusal(FORMAT, saved(path, found))
     found[2]["name"] = 5.0
-    assert "name is no text" in refusal(matconvnet, saved(path, found))
+    assert "name is no text" in refusal(FORMAT, saved(path, found))
 
 
 @pytest.mark.parametrize("place", ["normalization", "meta"])
@@ -184,10 +190,10 @@ def test_other_means_are_refused(tiny: Checkpoint, tmp_path: Path, place: str) -
 
     path = tmp_path / "w.mat"
     scipy.io.savemat(path, network(MEANS))
-    assert same(matconvnet.read(path), tiny)
+    assert same(vgg16_weights.read(path, FORMAT), tiny)
     scipy.io.savemat(path, network(MEANS[::-1]))
     problem = "subtracts the means (103.939, 116.779, 123.68), which no recipe has"
-    assert problem in refusal(matconvnet, path)
+    assert problem in refusal(FORMAT, path)
 
 
 def nested(depth: int) -> bytes:
@@ -203,43 +209,49 @@ def nested(depth: int) -> bytes:
     return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(heads[::-1]) + inner
 
 
+@pytest.mark.usefixtures("first_reading")
 def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     """SciPy's reader crashes its process on such a file."""
     (tmp_path / "w.mat").write_bytes(nested(100_000))
-    assert "cannot be used (" in refusal(matconvnet, tmp_path / "w.mat")
+    assert "cannot be used (" in refusal(FORMAT, tmp_path / "w.mat")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.0001, 0.01, 0.5, 0.9])
 @COMPRESSED
+@pytest.mark.usefixtures("first_reading")
 def test_truncated_files_are_refused(
     tiny: Checkpoint, tmp_path: Path, kept: float, compressed: bool
 ) -> None:
     path = saved(tmp_path / "w.mat", layers(tiny), do_compression=compressed)
     path.write_bytes(path.read_bytes()[: math.ceil(kept * path.stat().st_size)])
-    assert "cannot be used (" in refusal(matconvnet, path)
+    assert "cannot be used (" in refusal(FORMAT, path)
 
 
 @COMPRESSED
+@pytest.mark.usefixtures("first_reading")
 def test_damaged_files_are_refused_or_are_whole_checkpoints(
     tiny: Checkpoint, tmp_path: Path, compressed: bool
 ) -> None:
     """Such files crash SciPy's reader."""
     path = saved(tmp_path / "w.mat", layers(tiny), do_compression=compressed)
-    survive_damage(matconvnet, path.read_bytes(), path, seed=4, mutants=10)
+    survive_damage(FORMAT, path.read_bytes(), path, seed=4, mutants=10)
 
 
 def test_matlabs_files_are_told_by_how_they_begin(tiny: Checkpoint, tmp_path: Path) -> None:
     path = saved(tmp_path / "w.mat", layers(tiny))
-    assert matconvnet.recognises(path, path.read_bytes()[:1024], frozenset())
-    assert matconvnet.recognises(path, b"MATLAB 7.3 MAT-file, Platform", frozenset())
-    assert not matconvnet.recognises(path, b"MATLAB", frozenset())
+    assert vgg16_weights.detect(path) == FORMAT
+    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform")
+    assert vgg16_weights.detect(path) == FORMAT
+    path.write_bytes(b"MATLAB")
+    with pytest.raises(BadInput, match="not a weights file"):
+        vgg16_weights.detect(path)
 
 
 def test_no_framework_is_imported(tiny: Checkpoint, tmp_path: Path) -> None:
     path = saved(tmp_path / "w.mat", layers(tiny))
     code = (
-        "import sys; from pathlib import Path; from vgg16_weights.legacy import matconvnet\n"
-        f"matconvnet.read(Path({str(path)!r}))['fc1.weight']\n"
+        "import sys, vgg16_weights\n"
+        f"vgg16_weights.read({str(path)!r}, {FORMAT!r})['fc1.weight']\n"
         "assert not {'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -249,7 +261,7 @@ def test_without_scipy_the_error_says_what_to_install(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "w.mat", layers(tiny))
-    monkeypatch.setattr(matconvnet, "find_spec", lambda _: None)
-    assert refusal(matconvnet, path).endswith(
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
+    assert refusal(FORMAT, path).endswith(
         'needs SciPy, which is not installed; expected pip install "vgg16-parity[formats]"'
     )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import vgg16_weights
 from parity_tests.support.helpers import same
 from parity_tests.support.weights.caffe_files import authors_layer
 from parity_tests.support.weights.refusals import refusal, survive_damage
@@ -22,6 +23,8 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import RECIPES, normalise
 from vgg16_weights.legacy import npz
+
+FORMAT = "npz"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -66,7 +69,7 @@ def test_what_numpy_saves_is_read(
     path = tmp_path / "w.npz"
     laid_out = {name: np.array(values, order=order) for name, values in arrays(caffe).items()}  # type: ignore[call-overload]
     SAVERS[saver](path, **laid_out)
-    read = npz.read(path)
+    read = vgg16_weights.read(path, FORMAT)
     assert same(read, caffe)
     assert read.metadata.recipe == "caffe"
     assert read.metadata.source_format == "npz"
@@ -76,7 +79,7 @@ def test_what_numpy_saves_is_read(
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_what_is_written_is_what_numpy_reads(tiny: Checkpoint, tmp_path: Path, recipe: str) -> None:
     checkpoint = tiny.with_recipe(recipe)
-    npz.write(checkpoint, tmp_path / "w.npz")
+    vgg16_weights.write(checkpoint, tmp_path / "w.npz", FORMAT)
     with np.load(tmp_path / "w.npz", allow_pickle=False) as found:
         expected = arrays(checkpoint)
         # His program assigns the members in the order of their names, and every one of them.
@@ -92,11 +95,11 @@ def test_a_round_trip_keeps_every_bit_and_the_recipe(
     tmp_path: Path, recipe: str, classes: int
 ) -> None:
     start = generate(configuration("tiny", classes=classes), 6).with_recipe(recipe)
-    npz.write(start, tmp_path / "a.npz")
-    read = npz.read(tmp_path / "a.npz")
+    vgg16_weights.write(start, tmp_path / "a.npz", FORMAT)
+    read = vgg16_weights.read(tmp_path / "a.npz", FORMAT)
     assert same(read, start)
     assert read.metadata == start.metadata
-    npz.write(read, tmp_path / "b.npz")
+    vgg16_weights.write(read, tmp_path / "b.npz", FORMAT)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
@@ -107,7 +110,7 @@ def test_the_first_layer_computes_what_frossards_does(caffe: Checkpoint, tmp_pat
     pixels = np.random.default_rng(2).integers(0, 256, (1, 3, 3, 3), np.uint8)
     his = pixels.astype(np.float32) - np.array([123.68, 116.779, 103.939], np.float32)
     ours = normalise(pixels, RECIPES["caffe"])  # (1, 3, 3, 3), BGR, NCHW
-    kernel = npz.read(tmp_path / "w.npz")["block1_conv1.weight"]
+    kernel = vgg16_weights.read(tmp_path / "w.npz", FORMAT)["block1_conv1.weight"]
     theirs = np.einsum("nhwi,hwio->nihwo", his, stored["conv1_1_W"])
     products = np.einsum("nihw,oihw->nihwo", ours, kernel)
     # The same products, those of blue first: no sum yet that could round.
@@ -117,15 +120,15 @@ def test_the_first_layer_computes_what_frossards_does(caffe: Checkpoint, tmp_pat
 @pytest.mark.parametrize("name", ["A", "C"])
 def test_other_columns_are_recognised(tmp_path: Path, name: str) -> None:
     features = generate(configuration(name, include_top=False))
-    npz.write(features, tmp_path / "w.npz")
-    read = npz.read(tmp_path / "w.npz")
+    vgg16_weights.write(features, tmp_path / "w.npz", FORMAT)
+    read = vgg16_weights.read(tmp_path / "w.npz", FORMAT)
     assert read.configuration == features.configuration
     assert same(read, features)
 
 
 def test_members_are_found_by_name_not_by_order(caffe: Checkpoint, tmp_path: Path) -> None:
     savez(tmp_path / "w.npz", **dict(reversed(arrays(caffe).items())))
-    assert same(npz.read(tmp_path / "w.npz"), caffe)
+    assert same(vgg16_weights.read(tmp_path / "w.npz", FORMAT), caffe)
 
 
 def test_values_that_are_not_finite_are_never_written(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -133,9 +136,9 @@ def test_values_that_are_not_finite_are_never_written(tiny: Checkpoint, tmp_path
     tensors["block1_conv1.weight"].read()[0, 0, 0, 0] = np.nan
     broken = Checkpoint(tiny.configuration, tiny.metadata, tensors)
     with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): block1_conv1.weight"):
-        npz.write(broken, tmp_path / "w.npz")
+        vgg16_weights.write(broken, tmp_path / "w.npz", FORMAT)
     with pytest.raises(BadInput, match="its recipe is 'unknown'"):
-        npz.write(tiny.with_recipe("unknown"), tmp_path / "w.npz")
+        vgg16_weights.write(tiny.with_recipe("unknown"), tmp_path / "w.npz", FORMAT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,7 +150,7 @@ def test_every_problem_stands_in_one_error(caffe: Checkpoint, tmp_path: Path) ->
     found["fc8_W"] = found["fc8_W"][:-1]
     found["fc6_b"] = found["fc6_b"].astype(">f4")
     savez(tmp_path / "w.npz", **found)
-    problems = refusal(npz, tmp_path / "w.npz")
+    problems = refusal(FORMAT, tmp_path / "w.npz")
     assert "missing: fc2.bias; unexpected: layer 'fc9'.weight, array 'conv9_9_x.npy'" in problems
     assert "wrong shape: predictions.weight is (1000, 31) instead of (1000, 32)" in problems
     assert "not float32: fc1.bias is >f4" in problems
@@ -166,11 +169,11 @@ def test_pickled_objects_are_refused_and_not_loaded(caffe: Checkpoint, tmp_path:
     found["fc8_b"] = np.array([Malicious(tmp_path / "executed")], object)
     savez(tmp_path / "w.npz", allow_pickle=True, **found)
     assert "fc8_b.npy has Python objects in it, which are not loaded" in refusal(
-        npz, tmp_path / "w.npz"
+        FORMAT, tmp_path / "w.npz"
     )
     with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
         archive.writestr("fc8_b.npy", pickle.dumps(Malicious(tmp_path / "executed")))
-    assert "cannot be used (" in refusal(npz, tmp_path / "w.npz")
+    assert "cannot be used (" in refusal(FORMAT, tmp_path / "w.npz")
     assert not (tmp_path / "executed").exists()
 
 
@@ -203,7 +206,7 @@ def test_strange_arrays_are_refused(caffe: Checkpoint, tmp_path: Path, kind: str
     savez(tmp_path / "w.npz", **found)
     with zipfile.ZipFile(tmp_path / "w.npz", "a") as archive:
         archive.writestr("fc8_b.npy", content)
-    assert problem in refusal(npz, tmp_path / "w.npz")
+    assert problem in refusal(FORMAT, tmp_path / "w.npz")
 
 
 def test_a_bomb_is_refused_before_it_is_inflated(
@@ -217,7 +220,7 @@ def test_a_bomb_is_refused_before_it_is_inflated(
     found = arrays(caffe)
     path = tmp_path / "w.npz"
     savez_compressed(path, **(found | {"fc7_W": np.zeros((2048, 32), np.float32)}))
-    assert "wrong shape: fc2.weight is (32, 2048)" in refusal(npz, path)
+    assert "wrong shape: fc2.weight is (32, 2048)" in refusal(FORMAT, path)
     # Many classes are a VGG too.
     classes = {
         "fc8_W": np.zeros((32, 10_000), np.float32),
@@ -225,7 +228,7 @@ def test_a_bomb_is_refused_before_it_is_inflated(
     }
     savez_compressed(path, **(found | classes))
     assert path.stat().st_size < 1 << 19
-    assert "fc8_W.npy inflates to more than 1048576 bytes" in refusal(npz, path)
+    assert "fc8_W.npy inflates to more than 1048576 bytes" in refusal(FORMAT, path)
 
 
 def test_a_member_twice_is_refused(caffe: Checkpoint, tmp_path: Path) -> None:
@@ -234,7 +237,7 @@ def test_a_member_twice_is_refused(caffe: Checkpoint, tmp_path: Path) -> None:
         content = archive.read("fc8_b.npy")
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("fc8_b.npy", content)
-    assert "fc8_b.npy is there twice" in refusal(npz, tmp_path / "w.npz")
+    assert "it holds predictions.bias twice" in refusal(FORMAT, tmp_path / "w.npz")
 
 
 @pytest.mark.parametrize("saver", SAVERS)
@@ -246,7 +249,7 @@ def test_one_changed_value_is_noticed(caffe: Checkpoint, tmp_path: Path, saver: 
     stored = bytearray(path.read_bytes())
     stored[middle] ^= 1
     path.write_bytes(stored)
-    assert "fc7_W.npy" in refusal(npz, path) or saver == "compressed"
+    assert "fc7_W.npy" in refusal(FORMAT, path) or saver == "compressed"
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
@@ -254,7 +257,7 @@ def test_truncated_files_are_refused(caffe: Checkpoint, tmp_path: Path, kept: fl
     path = tmp_path / "w.npz"
     savez(path, **arrays(caffe))
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
-    assert "cannot be used (" in refusal(npz, path)
+    assert "cannot be used (" in refusal(FORMAT, path)
 
 
 @pytest.mark.parametrize("saver", SAVERS)
@@ -262,10 +265,18 @@ def test_damaged_files_are_refused_or_hold_the_same(
     caffe: Checkpoint, tmp_path: Path, saver: str
 ) -> None:
     SAVERS[saver](tmp_path / "w.npz", **arrays(caffe))
-    survive_damage(npz, (tmp_path / "w.npz").read_bytes(), tmp_path / "w.npz", seed=2)
+    survive_damage(FORMAT, (tmp_path / "w.npz").read_bytes(), tmp_path / "w.npz", seed=2)
 
 
-def test_an_archive_of_arrays_is_recognised() -> None:
-    assert npz.recognises(Path("w"), b"PK", frozenset({"conv1_1_W.npy", "x.npy"}))
-    assert not npz.recognises(Path("w"), b"PK", frozenset({"conv1_1_W.npy", "w/data.pkl"}))
-    assert not npz.recognises(Path("w"), b"PK", frozenset())
+def test_an_archive_of_arrays_is_recognised(tmp_path: Path) -> None:
+    def zipped(*names: str) -> Path:
+        with zipfile.ZipFile(tmp_path / "w", "w") as archive:
+            for name in names:
+                archive.writestr(name, b"")
+        return tmp_path / "w"
+
+    assert vgg16_weights.detect(zipped("conv1_1_W.npy", "x.npy")) == FORMAT
+    assert vgg16_weights.detect(zipped("conv1_1_W.npy", "w/data.pkl")) == "torchvision"
+    for names in ((), ("conv1_1_W.npy", "x")):
+        with pytest.raises(BadInput, match="not a weights file"):
+            vgg16_weights.detect(zipped(*names))

@@ -1,1 +1,0 @@
-"""Safetensors files, under our keys and others."""
