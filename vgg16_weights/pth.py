@@ -155,9 +155,9 @@ def _checked(path: Path) -> Metadata | None:
     with opened(path) as archive:
         for member in archive.infolist():
             name = member.filename.rpartition("/")[2]
+            _, content = stored(path, member)
             if name == "data.pkl" and member.file_size > _MOST_PICKLED:
                 raise ValueError(f"{member.filename} has {member.file_size} bytes")
-            _, content = stored(path, member)
             if name == _MANIFEST and member.file_size < _MANIFEST_LIMIT:
                 kept = Metadata.from_json(content.tobytes())
     return kept

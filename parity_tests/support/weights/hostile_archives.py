@@ -213,7 +213,7 @@ def twice(path: Path, tiny: Checkpoint) -> None:
 DEEP: Final = b'{"a":' + b"[" * 400_000 + b"]" * 400_000 + b"}"
 MANY: Final = b"{" + b",".join(b'"t%d":{}' % number for number in range(4_000_000)) + b"}"
 ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
-    "a call in a .pth": (zipped(system), "cannot load it (it refers to posix.system)"),
+    "a call in a .pth": (zipped(system), "cannot load it: it refers to posix.system"),
     "an evaluation in a .pth": (zipped(evaluated), "PyTorch cannot load it"),
     "a tensor's class in a .pth": (zipped(subclass), "PyTorch cannot load it"),
     "a call in an older .pth": (older(system), "PyTorch cannot load it"),
