@@ -43,7 +43,7 @@ def described(values: str | None, text: str, *names: str, default: str | bool = 
 
     ``default`` describes a default that depends on other options.
     """
-    return typer.Option(*names, metavar=values, help=text, show_default=default)
+    return Option(*names, metavar=values, help=text, show_default=default)
 
 
 def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint:

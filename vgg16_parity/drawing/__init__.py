@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from vgg16_parity.runtimes.requirements import Requirement
+from vgg16_parity.runtimes.registry import Requirement
 from vgg16_spec import architecture
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.errors import BadInput, require_one_of

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from parity_tests.support.helpers import Command
-from vgg16_parity.runtimes import requirements
+from vgg16_parity.runtimes import registry
 
 
 def test_without_options_it_draws_the_volumes_of_vgg16(vgg16: Command, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_without_graphviz_keras_s_picture_is_one_line_that_says_what_to_install(
     vgg16: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "pydot" else name)
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "pydot" else name)
     done = vgg16("draw", "--out", tmp_path / "a.svg", "--kind", "keras")
     assert done.status == 2
     (line,) = done.err.splitlines()
@@ -89,7 +89,7 @@ def test_without_matplotlib_the_remedy_is_said(
     kind: str, vgg16: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        requirements, "find_spec", lambda n: None if n == "matplotlib" else find_spec(n)
+        registry, "find_spec", lambda n: None if n == "matplotlib" else find_spec(n)
     )
     done = vgg16("draw", "--out", tmp_path / "a.svg", "--kind", kind)
     assert done.status == 2

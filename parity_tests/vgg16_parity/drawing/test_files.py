@@ -13,7 +13,7 @@ from PIL import Image
 from parity_tests.support.drawn import DRAWN, texts
 from vgg16_parity.drawing import KINDS, Kind, draw, missing
 from vgg16_parity.drawing.style import settings
-from vgg16_parity.runtimes import requirements
+from vgg16_parity.runtimes import registry
 from vgg16_spec.architecture import CONFIGURATIONS, Convolution, MaxPooling, configuration
 from vgg16_spec.errors import BadInput
 
@@ -112,7 +112,7 @@ def test_keras_s_own_picture_names_every_layer(ending: str, tmp_path: Path) -> N
 def test_without_graphviz_the_remedy_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "pydot" else name)
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "pydot" else name)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput) as caught:
         draw(tmp_path / "a.svg", kind="keras")
