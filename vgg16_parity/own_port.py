@@ -145,8 +145,7 @@ class Arbiter:
             mode: the numeric mode of the port, one of ``onnx_arbiter.numeric_modes.MODES``.
 
         Raises:
-            BadInput: the mode is unknown, the taps lack the logits or do not hold real numbers, or
-                the layers have other names.
+            BadInput: the mode is unknown, the taps lack the logits, or the layers have other names.
         """
         known = MODES[require_one_of("mode", mode, tuple(MODES))]
         taps = port_taps(name, computed)

@@ -203,6 +203,10 @@ def test_a_folder_that_vanishes_is_told_at_the_end(tests: pytest.Pytester) -> No
             "vgg16_parity('x', {'predictions': [[0.0]]}, configuration='tiny', layers={'fc1': 0})",
             "*layers alone and taps are not the same: fc1, predictions*",
         ),
+        (
+            "vgg16_parity('x', [[0j] * 1000] * 2, configuration='tiny')",
+            "*from predictions on: photographs: its values are complex128, not real numbers*",
+        ),
         ("vgg16_parity('x', [[0.0]], 'none.pth')", "*none.pth: no such file*"),
         ("vgg16_parity('x', [[0.0]], configuration='F')", "*'F' is unknown*"),
         (

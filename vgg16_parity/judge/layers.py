@@ -149,7 +149,7 @@ def judge_not_finite(expectation: ArbiterCase, taps: Taps) -> CaseVerdict:
     fails the run.
     """
     wrong: list[str] = []
-    lost: dict[str, list[str]] = {label: [] for label in expectation.case.labels}
+    lost = [(label, list[str]()) for label in expectation.case.labels]
     for tap in expectation.relus:
         if tap not in taps:
             continue
@@ -157,16 +157,16 @@ def judge_not_finite(expectation: ArbiterCase, taps: Taps) -> CaseVerdict:
         if observed.shape != arbiter.shape:
             wrong.append(tap)
             continue
-        for label, ours, theirs in zip(lost, observed, arbiter, strict=True):
+        for (_, where), ours, theirs in zip(lost, observed, arbiter, strict=True):
             if np.isfinite(ours).all() and not np.isfinite(theirs).all():
-                lost[label].append(tap)
+                where.append(tap)
     if wrong := [*wrong, *(tap for tap in taps if tap not in expectation.relus)]:
         reason = f"no outputs of the network's shape: {', '.join(wrong)}"
         return CaseVerdict(expectation.case.name, (), (), reason)
     ends = {expectation.last: ", the logits are finite"}
     notes = tuple(
         f"{label}: disappears at {where[0]}{ends.get(where[-1], '')}"
-        for label, where in lost.items()
+        for label, where in lost
         if where
     )
     return CaseVerdict(expectation.case.name, (), (), notes=notes)

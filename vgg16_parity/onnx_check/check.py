@@ -7,7 +7,6 @@ mistake; the third measures its effect.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pydantic
 from numpy.typing import NDArray
 from PIL.Image import Image
 
@@ -30,6 +28,7 @@ from vgg16_parity.onnx_check import graph, weights
 from vgg16_parity.onnx_check.preprocessing import Front
 from vgg16_parity.onnx_check.walk import TracedGraph, follow
 from vgg16_parity.onnx_check.weights import Weight
+from vgg16_parity.report.json import encode
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import (
@@ -166,8 +165,7 @@ def check_model(
 
 def to_json(report: CheckReport) -> dict[str, Any]:
     """The report as a JSON document; numbers that JSON cannot hold are null."""
-    document = json.loads(pydantic.TypeAdapter(CheckReport).dump_json(report))
-    return {"schema": SCHEMA, **document}
+    return {"schema": SCHEMA, **encode(report)}
 
 
 def lines(report: CheckReport) -> Iterator[str]:

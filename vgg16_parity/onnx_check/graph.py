@@ -37,7 +37,10 @@ def problems(found: TracedGraph, configuration: Configuration) -> Iterator[str]:
     expected = [sizes[axis] for axis in front.layout]
     pairs = zip(front.shape[1:], expected[1:], strict=False)
     if len(front.shape) not in (0, 4) or any(size not in (None, right) for size, right in pairs):
-        shown, right = (", ".join(str(s or "any") for s in row) for row in (front.shape, expected))
+        shown, right = (
+            ", ".join("any" if size is None else str(size) for size in row)
+            for row in (front.shape, expected)
+        )
         yield f"the images are ({shown}), expected ({right})"
     if front.images.dtype not in (None, ir.DataType.FLOAT, ir.DataType.UINT8):
         yield f"the images are {front.images.dtype}, expected FLOAT or UINT8"

@@ -6,7 +6,6 @@ graph moves them (``symbolic``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -89,7 +88,7 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
     shape = shape_of(images)
     batch = next(iter(shape), None)
     fitting = [a for a in LAYOUTS if len(shape) == 4 and shape[a.index("c")] == IMAGE_CHANNELS]
-    weights = {
+    constants = {
         value: Constant(value.const_value.numpy(), printable(str(value.name)))
         for value in graph.initializers.values()
         if value.const_value is not None
@@ -98,7 +97,7 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
     for layout in fitting or LAYOUTS:
         for count in [min(batch, max(_IMAGES))] if batch else _IMAGES:
             front = Front(images, layout, recipe)
-            name, end = _Walk(model, weights, front, count, batch).run(configuration)
+            name, end = _Walk(model, constants, front, count, batch).run(configuration)
             problem = str(end) if isinstance(end, Untraceable) else ""
             traces.append(TracedGraph(front, name, end.steps, problem, extra))
     failed = [trace for trace in traces if trace.problem]
@@ -113,15 +112,16 @@ class _Walk:
     def __init__(
         self,
         model: ir.Model,
-        weights: Mapping[ir.Value, Value],
+        constants: dict[ir.Value, Constant],
         front: Front,
         count: int,
         batch: int | None,
     ) -> None:
         self.model, self.front, self.count, self.batch = model, front, count, batch
         self.opset = model.opset_imports.get("", 1)
-        # Each value, as far as it can be followed.
-        self.values = dict(weights)
+        # What depends on weights alone, which every walk shares; each value, as far as it can be
+        # followed.
+        self.constants, self.values = constants, dict[ir.Value, Value](constants)
 
     def run(self, network: Configuration) -> tuple[str, SymbolicTensor | Untraceable]:
         """The last output with a value for each class, or the last of all, by name."""
@@ -141,6 +141,8 @@ class _Walk:
         return name, Untraceable(f"the output {printable(name)} does not depend on the images")
 
     def _visit(self, node: ir.Node) -> None:
+        if node.outputs[0] in self.constants:
+            return
         inputs = [None if value is None else self._value(value) for value in node.inputs]
         at = NodeContext(node, inputs, self.opset)
         try:
@@ -152,6 +154,8 @@ class _Walk:
                 problem = f"has attributes or inputs that do not fit ({error})"
             result = Untraceable(f"{at.label}: {problem}", steps)
         self.values[node.outputs[0]] = result
+        if isinstance(result, Constant) and self.constants.keys() >= {*node.inputs} - {None}:
+            self.constants[node.outputs[0]] = result
 
     def _value(self, value: ir.Value) -> Value:
         unknown = f"{printable(str(value.name))}: a value that nothing in the graph gives"

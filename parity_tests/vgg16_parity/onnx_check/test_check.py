@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,14 @@ def test_the_document_has_every_stage(vgg16: Command, exported: Path, tiny: Chec
     assert document["graph"]["passed"] is document["numbers"]["passed"] is True
     assert [weight["tensor"] for weight in document["weights"]] == list(tiny)
     assert document["images"] == ["chelsea.png", "rocket.jpg"]
+
+
+def test_a_picture_may_have_any_name(vgg16: Command, exported: Path, tmp_path: Path) -> None:
+    # Bytes that are no UTF-8.
+    picture = shutil.copy(PICTURES[0], tmp_path / "\udcff.png")
+    done = vgg16("check", exported, "--configuration", "tiny", "--images", picture, "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["images"] == ["\udcff.png"]
 
 
 def test_checking_imports_no_framework_and_the_runtime_late() -> None:

@@ -43,6 +43,10 @@ class OwnPort:
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`, for the taps that the function returns."""
         taps = port_taps("--port", self._function(np.array(images), self._checkpoint))
+        for name, values in taps.items():
+            # Others cannot go from this process to the one that judges.
+            if values.dtype.kind not in "fiu":
+                raise BadInput("--port", f"gave {values.dtype} as {name}", "real numbers")
         return {"predictions": taps["predictions"]} if logits_only else taps
 
     def layers(self, images: Values, given: Taps) -> Taps:
@@ -55,13 +59,9 @@ def port_taps(port: str, computed: object) -> dict[str, Values]:
     """What a port computed, logits or taps by name, as arrays by name.
 
     Raises:
-        BadInput: naming the port, if the logits are missing or a tap does not hold real numbers.
+        BadInput: naming the port, if the logits are missing.
     """
     taps = computed if isinstance(computed, Mapping) else {"predictions": computed}
     if "predictions" not in taps:
         raise BadInput(port, "gave no predictions", "logits, or taps with predictions")
-    arrays = {str(name): np.asarray(values) for name, values in taps.items()}
-    for name, values in arrays.items():
-        if values.dtype.kind not in "fiu":
-            raise BadInput(port, f"gave {values.dtype} as {name}", "real numbers in an array")
-    return arrays
+    return {str(name): np.asarray(values) for name, values in taps.items()}
