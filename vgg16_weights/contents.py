@@ -13,7 +13,12 @@ from vgg16_spec.architecture import Configuration, Shape
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, configuration_of, digest
 from vgg16_spec.images.recipes import recipe_named
-from vgg16_spec.layouts import canonical_view, keras_shape_to_canonical, keras_view
+from vgg16_spec.layouts import (
+    canonical_view,
+    hwio_to_oihw,
+    keras_shape_to_canonical,
+    keras_view,
+)
 from vgg16_weights.formats import Format
 
 # Gives a tensor's values by its canonical name, as flat blocks in the format's order of axes.
@@ -65,12 +70,16 @@ def checkpoint_of(contents: Contents, path: Path, file_format: Format) -> Checkp
 
     def view(name: str) -> Array:
         values = stored[name].view()
-        if file_format.keras_order:
+        if file_format.dense_as_kernels and values.ndim == 4:
+            values = hwio_to_oihw(values)
+        elif file_format.keras_order:
             values = canonical_view(name, values, configuration.feature_shape)
         return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
 
+    if file_format.dense_as_kernels:
+        shapes = {name: _merged(shape, name, configuration) for name, shape in shapes.items()}
     tensors = {
-        name: Tensor(_merged(shape, name, configuration), stored[name].dtype, partial(view, name))
+        name: Tensor(shape, stored[name].dtype, partial(view, name))
         for name, shape in shapes.items()
     }
     return Checkpoint(configuration, metadata, tensors, label=label)

@@ -146,12 +146,16 @@ def _receive_once(limit: int, url: str, path: Path, progress: Progress | None) -
     ):
         response.raise_for_status()
         total = int(response.headers.get("content-length", 0))
+        if "content-encoding" in response.headers:
+            total = 0  # it counts the compressed bytes
         _check_size(total, limit)
         for piece in response.iter_content(_PIECE):
             file.write(piece)
             _check_size(file.tell(), limit)
             if progress is not None:
                 progress(file.tell(), total or None)
+        if total and file.tell() != total:
+            raise requests.ConnectionError(f"it ended after {file.tell()} of {total} bytes")
 
 
 def _check_size(size: int, limit: int) -> None:

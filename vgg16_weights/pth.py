@@ -159,7 +159,7 @@ def _checked(path: Path) -> Metadata | None:
             if name == "data.pkl" and member.file_size > _MOST_PICKLED:
                 raise ValueError(f"{member.filename} has {member.file_size} bytes")
             if name == _MANIFEST and member.file_size < _MANIFEST_LIMIT:
-                kept = Metadata.from_json(content.tobytes())
+                kept = kept or Metadata.from_json(content.tobytes())
     return kept
 
 

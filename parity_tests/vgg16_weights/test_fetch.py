@@ -9,9 +9,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from requests.adapters import HTTPAdapter
 
 from parity_tests.support.weights.fetching import CONTENT, RECORD, start
 from parity_tests.support.weights.server import Answer, WeightServer
@@ -104,6 +106,30 @@ def test_what_fails_at_first_is_tried_again(server: WeightServer) -> None:
     assert fetch(RECORD, lambda *at: seen.append(at)).read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert len(server.requests) == 3
+
+
+def test_a_shorter_file_than_announced_is_fetched_again(
+    server: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = HTTPAdapter.send
+
+    def unaware(*arguments: Any, **options: Any) -> Any:
+        """As where urllib3 1 serves `requests`: it does not compare the lengths."""
+        response = send(*arguments, **options)
+        response.raw.enforce_content_length = False
+        return response
+
+    monkeypatch.setattr(HTTPAdapter, "send", unaware)
+    server.script = [Answer(drop_after=100_000)]
+    assert fetch(RECORD).read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+def test_progress_of_a_compressed_answer_states_no_total(server: WeightServer) -> None:
+    server.script = [Answer(compressed=True)]
+    seen: list[tuple[int, int | None]] = []
+    assert fetch(RECORD, lambda *at: seen.append(at)).read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), None)
 
 
 def test_a_fetched_file_has_the_usual_permissions(server: WeightServer) -> None:

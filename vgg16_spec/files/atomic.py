@@ -25,6 +25,22 @@ from typing import Final
 
 from vgg16_spec.errors import BadInput
 
+# What the system says where it refuses to write.
+_REFUSALS: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EAGAIN,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
 # Two writers of one name come between each other's steps once, hardly twice.
 _TRIES: Final = 100
 _WRITE_BACK_SECONDS: Final = 0.05
@@ -69,6 +85,8 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             sync(file)
         _exchange(temporary, path, older)
+        # At once: until then, the older one would be put back if another writer moved this one.
+        shutil.rmtree(older, ignore_errors=True)
         sync(path.parent)
 
 
@@ -242,7 +260,7 @@ def _write_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and cause is not outside:
-            if isinstance(cause, OSError) and cause.errno:
+            if isinstance(cause, OSError) and cause.errno in _REFUSALS:
                 problem = f"cannot be written ({cause.strerror})"
                 raise BadInput(path, problem, "a writable folder with enough free space") from error
             cause = cause.__context__

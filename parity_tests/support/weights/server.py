@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import threading
 import time
@@ -25,12 +26,14 @@ class Answer:
             whole.
         hang: seconds of silence in the middle of the body.
         location: where a redirect leads.
+        compressed: whether the body is compressed on its way.
     """
 
     status: int = 200
     drop_after: int | None = None
     hang: float = 0.0
     location: str = ""
+    compressed: bool = False
 
 
 @dataclass
@@ -71,6 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
         status = 404 if whole is None else answer.status
         body = whole if whole is not None and status == 200 else b"an error page"
         self.send_response(status)
+        if answer.compressed:
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         if answer.location:
             self.send_header("Location", answer.location)

@@ -44,6 +44,22 @@ def test_a_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_replaced_folder_does_not_come_back_where_another_writer_moves_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with whole_folder(tmp_path / "d") as temporary:
+        (temporary / "old").touch()
+
+    def moved_meanwhile(path: Path) -> None:
+        if path == tmp_path:
+            (tmp_path / "d").rename(tmp_path / "aside")
+
+    monkeypatch.setattr(atomic, "sync", moved_meanwhile)
+    with whole_folder(tmp_path / "d") as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["aside"]
+
+
 def test_a_broken_folder_leaves_the_old_one(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "d") as temporary:
         (temporary / "old").touch()

@@ -111,6 +111,16 @@ def test_layers_are_found_by_name_not_by_order(tiny: Checkpoint, tmp_path: Path)
     assert same(vgg16_weights.read(saved(tmp_path / "w.mat", layers(tiny)[::-1]), FORMAT), tiny)
 
 
+def test_a_dense_layer_over_one_pixel_has_its_inputs_in_caffes_order(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    # (1, 1, C * H * W, out) in place of (H, W, C, out).
+    found = layers(tiny)
+    (fc6,) = (layer for layer in found if layer["name"] == "fc6")
+    fc6["weights"][0, 0] = tiny["fc1.weight"].T[np.newaxis, np.newaxis]
+    assert same(vgg16_weights.read(saved(tmp_path / "w.mat", found), FORMAT), tiny)
+
+
 def test_whole_numbers_that_matlab_shortens_are_read(tiny: Checkpoint, tmp_path: Path) -> None:
     """MATLAB stores an array of single numbers as bytes where all of them are whole and small."""
     found = layers(tiny)

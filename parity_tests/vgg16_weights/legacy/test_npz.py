@@ -164,6 +164,15 @@ class Malicious:
         return (open, (str(self.target), "w"))
 
 
+def test_a_dense_layer_as_a_convolution_is_refused(caffe: Checkpoint, tmp_path: Path) -> None:
+    # Nothing tells in which order it has its inputs.
+    found = arrays(caffe)
+    found["fc6_W"] = found["fc6_W"][np.newaxis, np.newaxis]
+    np.savez(tmp_path / "w.npz", **found)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"fc1.weight is \(32, 48, 1, 1\) instead of \(32, 48\)"):
+        vgg16_weights.read(tmp_path / "w.npz", "npz")
+
+
 def test_pickled_objects_are_refused_and_not_loaded(caffe: Checkpoint, tmp_path: Path) -> None:
     found = arrays(caffe)
     found["fc8_b"] = np.array([Malicious(tmp_path / "executed")], object)
