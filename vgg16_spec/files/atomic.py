@@ -86,7 +86,8 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
             sync(file)
         _exchange(temporary, path, older)
         # At once: until then, the older one would be put back if another writer moved this one.
-        shutil.rmtree(older, ignore_errors=True)
+        with suppress(OSError):  # what cannot be removed is left to the next writer
+            _discard(older)
         sync(path.parent)
 
 
@@ -151,7 +152,8 @@ def _exchange(temporary: Path, path: Path, older: Path) -> None:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
             # Another writer has put its own folder there in between.
-            shutil.rmtree(older, ignore_errors=True)
+            with suppress(OSError):
+                _discard(older)
         else:
             return
     raise BadInput(path, "is written by other processes all the time", "one writer at a time")
@@ -215,18 +217,31 @@ def _clear_up(path: Path) -> None:
 
 def _clear(path: Path, lock: Path, descriptor: int) -> None:
     """Put back an older folder that nothing replaced; remove what else is there, and the lock."""
+    older = lock.with_suffix(".old")
     try:
-        older = lock.with_suffix(".old")
         if os.path.lexists(older) and not os.path.lexists(path):
             older.rename(path)
-        for left in (lock.with_suffix(".tmp"), older):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left)
-            else:
-                left.unlink(missing_ok=True)
+        _discard(older)
+        for ending in (".tmp", ".gone"):
+            _remove(lock.with_suffix(ending))
     finally:
         os.close(descriptor)
     lock.unlink(missing_ok=True)
+
+
+def _discard(older: Path) -> None:
+    """Remove a folder that was moved aside: under another name, lest half of it be put back."""
+    gone = older.with_suffix(".gone")
+    with suppress(FileNotFoundError):
+        older.rename(gone)
+    _remove(gone)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _try_lock(descriptor: int) -> bool | None:

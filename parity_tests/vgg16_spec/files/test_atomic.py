@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -57,6 +58,28 @@ def test_a_replaced_folder_does_not_come_back_where_another_writer_moves_the_new
     monkeypatch.setattr(atomic, "sync", moved_meanwhile)
     with whole_folder(tmp_path / "d") as temporary:
         (temporary / "new").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["aside"]
+
+
+def test_half_of_a_replaced_folder_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(name: str) -> None:
+        with whole_folder(tmp_path / "d") as temporary:
+            for number in range(3):
+                (temporary / f"{name}{number}").touch()
+
+    def killed(folder: Path) -> None:
+        next(folder.iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    write("old")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        write("new")
+    (tmp_path / "d").rename(tmp_path / "aside")
+    with pytest.raises(KeyError), whole_folder(tmp_path / "d"):
+        raise KeyError
     assert [path.name for path in tmp_path.iterdir()] == ["aside"]
 
 

@@ -96,7 +96,7 @@ def test_wrong_gradients_break_the_row_and_are_named(
     for file in source.glob("*.py"):
         (copy / file.name).write_text(file.read_text())
     gradients = copy / "gradients.py"
-    right = "    return _arrays(rectified), _arrays(gradients)\n"
+    right = "    return _arrays(kept), _arrays(gradients)\n"
     assert right in gradients.read_text()
     wrong = "    gradients['fc2.weight'] = gradients['fc2.weight'].T\n"
     gradients.write_text(gradients.read_text().replace(right, wrong + right))
@@ -161,7 +161,7 @@ kinks = np.array([[-1.0, 0.0, 1.0]], np.float32)
 values = keras.Input((3,))
 rectified = keras.layers.Activation("relu")(values)
 impl._loss = lambda outputs, labels: keras.ops.sum(outputs["predictions"])
-run = impl._DIFFERENTIATE[keras.backend.backend()]
+run = getattr(impl, f"_{keras.backend.backend()}")
 for inputs, outputs, given, expected in (
     (images, pooled, maps, wanted),
     (values, rectified, kinks, [[0, 0, 1]]),
