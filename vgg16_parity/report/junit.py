@@ -50,7 +50,7 @@ def _suite(row: Row, *, required: bool) -> TestSuite:
         suite.add_property(_clean(name), _clean(value))
     if row.status in ("not run", "failed"):
         result = Error if row.status == "failed" else Failure if required else Skipped
-        suite.add_testcase(_test(row, "", "run", row.reason, row.status, result))
+        suite.add_testcase(_test(row, "", "run", row.reason or row.status, row.status, result))
     for kind in KINDS:
         for case, name, verdict in iter_verdicts(row, kind):
             test = _test(row, case, f"{name} {kind}", verdict.reason, "limit")
