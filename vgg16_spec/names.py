@@ -88,14 +88,14 @@ def recognise(shapes: Mapping[str, Shape]) -> tuple[Configuration, dict[str, str
             candidate = known.with_head(include_top=bias in shapes, classes=classes)
             keys = keys_of(candidate)
             if set(keys.values()) == set(shapes) and all(
-                _same_values(shape, shapes[keys[name]], candidate.feature_shape)
+                same_values(shape, shapes[keys[name]], candidate.feature_shape)
                 for name, shape in candidate.weight_shapes.items()
             ):
                 return candidate, keys, source
     return None
 
 
-def _same_values(canonical: Shape, found: Shape, feature_shape: Shape) -> bool:
+def same_values(canonical: Shape, found: Shape, feature_shape: Shape) -> bool:
     """Whether a tensor of one shape has a canonical one's values in the same order."""
     if len(canonical) == 2 and len(found) == 4:
         merged = feature_shape, (canonical[1], 1, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from vgg16_spec.layouts import (
     keras_shape_to_canonical,
     keras_view,
 )
+from vgg16_spec.names import same_values
 from vgg16_weights.formats import Format
 
 # Gives a tensor's values by its canonical name, as flat blocks in the format's order of axes.
@@ -77,7 +77,9 @@ def checkpoint_of(contents: Contents, path: Path, file_format: Format) -> Checkp
         return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
 
     if file_format.dense_as_kernels:
-        shapes = {name: _merged(shape, name, configuration) for name, shape in shapes.items()}
+        for name, shape in configuration.weight_shapes.items():
+            if name in shapes and same_values(shape, shapes[name], configuration.feature_shape):
+                shapes[name] = shape
     tensors = {
         name: Tensor(shape, stored[name].dtype, partial(view, name))
         for name, shape in shapes.items()
@@ -125,16 +127,3 @@ def _configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
         if not is_named or len(shapes[name]) != 4 or _KERNEL.fullmatch(name)
     }
     return configuration_of(deciding, label)
-
-
-def _merged(shape: Shape, name: str, configuration: Configuration) -> Shape:
-    """(out, in) of a dense layer's weight that is stored as a convolution's; others as they are.
-
-    It is one over the whole map, (out, C, H, W), or of 1x1, (out, in, 1, 1): the same values.
-    """
-    expected = configuration.weight_shapes.get(name, shape)
-    if len(shape) == 4 and len(expected) == 2:
-        outputs, *inputs = shape
-        if tuple(inputs) in (configuration.feature_shape, (expected[1], 1, 1)):
-            return (outputs, math.prod(inputs))
-    return shape

@@ -80,8 +80,8 @@ def print_table(
     """Print a table on stdout, its first ``text_columns`` aligned left and the others right."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     aligned = "<" * text_columns + ">" * (len(columns) - text_columns)
-    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(aligned, widths, strict=True))
-    lines = [line.format(*row).rstrip() for row in (columns, *rows)]
+    form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(aligned, widths, strict=True))
+    lines = [form.format(*row).rstrip() for row in (columns, *rows)]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text

@@ -1,6 +1,6 @@
 """The network as pictures: volumes, the paper's table, and Keras's own graph.
 
-``import drawing`` imports neither matplotlib nor Keras; drawing does.
+Importing this package imports neither matplotlib nor Keras; drawing a picture does.
 """
 
 from __future__ import annotations

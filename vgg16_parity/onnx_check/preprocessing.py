@@ -43,8 +43,12 @@ PICKS: Final = ("Gather", "Slice")
 
 
 def shape_of(images: ir.Value) -> tuple[int | None, ...]:
-    """The shape of an input: ``None`` for a size that the file leaves open, empty for no shape."""
-    return tuple(size if isinstance(size, int) else None for size in images.shape or ())
+    """The shape of an input: ``None`` for a size that the file leaves open, empty for no shape.
+
+    Some exporters write -1 for an open size; ONNX Runtime takes every negative one for that.
+    """
+    sizes = images.shape or ()
+    return tuple(size if isinstance(size, int) and size >= 0 else None for size in sizes)
 
 
 class Front:

@@ -120,9 +120,9 @@ def arrange(maps: Shape, axes: tuple[str, ...] = MAPS) -> NDArray[np.int32]:
 
 
 def require_small(maps: Shape) -> None:
-    """Raise ``Untraceable`` for maps of negative sizes, or whose positions take too much memory."""
-    if min(maps, default=0) < 0 or math.prod(maps) > _MOST_POSITIONS:
-        raise Untraceable(f"has maps of {' × '.join(map(str, maps))}, which cannot be followed")
+    """Raise ``Untraceable`` for maps whose positions take too much memory."""
+    if math.prod(maps) > _MOST_POSITIONS:
+        raise Untraceable(f"has maps of {' × '.join(map(str, maps))}, too large to follow")
 
 
 def _varying(line: NDArray[np.int32], maps: Shape) -> str:

@@ -6,49 +6,51 @@ import os
 import re
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 
+needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
+
+def shown(code: str, stream: Literal["stdout", "stderr"]) -> str:
+    """What a program writes into a terminal of 80 columns."""
     import pty
 
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, **{stream: theirs})  # type: ignore[call-overload]
+    os.close(theirs)
+    text = os.read(ours, 100_000).decode()
+    os.close(ours)
+    return text
+
+
+@needs_terminal
+def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
     code = (
         "from vgg16_parity.cli.console import print_table\n"
         "from vgg16_parity.report.table import COLUMNS\n"
         "row = ('keras-tensorflow', 'not run', 'bfloat16', '0.81', '5.46', '0.81', '1.2e-05')\n"
         "print_table(COLUMNS, [(*row, '19/19', '118', '3.1')], text_columns=3)\n"
     )
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
-    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True)
-    os.close(theirs)
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(ours, 10_000).decode()).splitlines()
-    os.close(ours)
-    assert len(shown) == 2
-    assert all(len(line) <= 80 for line in shown)
-    assert shown[1].split()[:4] == ["keras-tensorflow", "not", "run", "bfloat16"]
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown(code, "stdout")).splitlines()
+    assert len(lines) == 2
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[1].split()[:4] == ["keras-tensorflow", "not", "run", "bfloat16"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@needs_terminal
 def test_a_terminal_shows_a_bar_and_a_log_shows_lines() -> None:
-    import pty
-
     code = (
         "from vgg16_parity.cli.console import receiving\n"
         "with receiving('fetch it') as progress:\n"
         "    for done in range(1, 101):\n"
         "        progress(done * 1_000_000, 100_000_000)\n"
     )
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
-    subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment, check=True)
-    os.close(theirs)
-    shown = os.read(ours, 100_000).decode()
-    os.close(ours)
-    assert "100.0/100.0 MB" in shown
-    assert "━" in shown
+    bar = shown(code, "stderr")
+    assert "100.0/100.0 MB" in bar
+    assert "━" in bar
     logged = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stderr.splitlines()
