@@ -12,7 +12,14 @@ from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
 from vgg16_weights import safetensors
 from vgg16_weights.archives import members
-from vgg16_weights.contents import BlocksOf, Contents, arrangement, checkpoint_of
+from vgg16_weights.contents import (
+    BlocksOf,
+    Choices,
+    Contents,
+    DataFormat,
+    arrangement,
+    checkpoint_of,
+)
 from vgg16_weights.formats import FORMATS, Format, format_named
 
 # Three times the largest configuration, as a model saved with its optimizer's state takes. A sparse
@@ -85,7 +92,14 @@ def _format_of(path: Path, start: bytes) -> str:
     return "caffemodel" if begins_a_network(start) else ""
 
 
-def read(path: str | os.PathLike[str], file_format: str | None = None) -> Checkpoint:
+def read(
+    path: str | os.PathLike[str],
+    file_format: str | None = None,
+    *,
+    key: str | None = None,
+    data_format: DataFormat | None = None,
+    include_top: bool = True,
+) -> Checkpoint:
     """A weights file of any format as a checkpoint; each tensor is read when asked for.
 
     The configuration is found from the shapes of the convolutions. The metadata are those that
@@ -94,6 +108,11 @@ def read(path: str | os.PathLike[str], file_format: str | None = None) -> Checkp
     Args:
         path: the file.
         file_format: one of ``FORMATS``; found from the content unless given.
+        key: the path or prefix of the one to read of several sets of weights in a file:
+            ``state_dict_ema``.
+        data_format: in what order a Keras model flattens its maps for fc1, for a file that does not
+            say it; ``channels_last`` unless given.
+        include_top: whether to read the classifier too; without it, any head is ignored.
 
     Raises ``BadInput`` for a file that is missing, damaged or of another kind, or that needs a
     library that is not installed, and one that lists every tensor that does not fit.
@@ -103,9 +122,11 @@ def read(path: str | os.PathLike[str], file_format: str | None = None) -> Checkp
     _check_size(require_file(path, chosen.title))
     chosen.require_library(path)
     if not chosen.module:
-        return safetensors.read(path, chosen)
+        checkpoint = safetensors.read(path, chosen)
+        return checkpoint if include_top else checkpoint.without_top()
+    choices = Choices(key, data_format, include_top)
     try:
-        return checkpoint_of(_module(chosen).read(path), path, chosen)
+        return checkpoint_of(_module(chosen).read(path), path, chosen, choices)
     except BadInput:
         raise
     except Exception as error:  # whatever the libraries raise on a damaged file

@@ -94,6 +94,7 @@ def _described(checkpoint: Checkpoint, record: Published) -> Checkpoint:
         path=checkpoint.path,
         offsets=checkpoint.offsets,
         label=label,
+        steps=checkpoint.steps,
     )
 
 

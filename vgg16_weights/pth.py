@@ -11,8 +11,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from vgg16_spec.architecture import CONFIGURATIONS, Shape
-from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata, Tensor, configuration_of
+from vgg16_spec.architecture import Shape
+from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata, Tensor
 from vgg16_spec.names import torchvision_keys
 from vgg16_weights.archives import ArchiveWriter, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents
@@ -44,16 +44,8 @@ def read(path: Path) -> Contents:
         raise ValueError(f"more than {_MOST_UNMAPPED} bytes in the form from before 1.6")
     kept = _checked(path) if is_archive else None
     state = _load(path, mapped=is_archive)
-    # In the order of the modules' numbers, whatever the order in the file. The classifier's keys
-    # are the same in every configuration; the features' shapes then tell which one it is.
-    classifier = {key: name for name, key in torchvision_keys(CONFIGURATIONS["D"]).items()}
-    shapes = {
-        classifier.get(key, key): tuple(state[key].shape) for key in sorted(state, key=_order)
-    }
-    configuration = configuration_of(shapes, str(path))
-    canonical = {key: name for name, key in torchvision_keys(configuration).items()}
-    tensors = {canonical.get(key, key): _tensor(values) for key, values in state.items()}
-    return Contents(tensors, kept)
+    tensors = {key: _tensor(values) for key, values in state.items()}
+    return Contents(tensors, kept, is_ordered=True)
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
@@ -115,11 +107,6 @@ def _pickled(shapes: dict[str, Shape]) -> bytes:
     state = {key: _Named(number, shape) for number, (key, shape) in enumerate(shapes.items())}
     _Pickler(stream, protocol=2).dump(state)
     return stream.getvalue()
-
-
-def _order(key: str) -> list[tuple[int, str]]:
-    """Sorts numbers as numbers, so that features.10 comes after features.2."""
-    return [(int(part) if part.isdecimal() else -1, part) for part in key.split(".")]
 
 
 def _load(path: Path, *, mapped: bool) -> dict[str, torch.Tensor]:

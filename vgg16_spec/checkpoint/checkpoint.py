@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -49,6 +49,7 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         offsets: canonical name -> first byte in that file.
         is_whole_file: whether that file is a canonical checkpoint of just these tensors.
         label: what errors call the checkpoint; its file or its source unless given.
+        steps: what reading the file decided, for the user: ``prefix module. dropped``.
 
     Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
     """
@@ -63,8 +64,10 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         offsets: Mapping[str, int] | None = None,
         is_whole_file: bool = False,
         label: str = "",
+        steps: Sequence[str] = (),
     ) -> None:
         self.configuration = configuration
+        self.steps = tuple(steps)
         self.metadata = metadata
         self.path = path
         self.offsets = dict(offsets or {})
@@ -109,12 +112,21 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         """The same weights without those of the classifier."""
         features = self.configuration.with_head(include_top=False)
         kept = {name: self._tensors[name] for name in features.weight_shapes}
-        return Checkpoint(features, self.metadata, kept, path=self.path, offsets=self.offsets)
+        return Checkpoint(
+            features,
+            self.metadata,
+            kept,
+            path=self.path,
+            offsets=self.offsets,
+            steps=self.steps,
+        )
 
     def with_recipe(self, recipe: str) -> Checkpoint:
         """The same weights with another preprocessing recipe, in no file."""
         metadata = replace(self.metadata, recipe=recipe)
-        return Checkpoint(self.configuration, metadata, self._tensors, label=self.label)
+        return Checkpoint(
+            self.configuration, metadata, self._tensors, label=self.label, steps=self.steps
+        )
 
     def check_top(self) -> None:
         """Raise ``BadInput`` where the classifier's weights are not among them."""
@@ -252,7 +264,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Ch
     """
     with whole_file(path) as temporary, temporary.open("wb") as file:
         stated = {"format": FORMAT, "configuration": checkpoint.configuration.name}
-        stated |= asdict(checkpoint.metadata)
+        stated |= checkpoint.metadata.stated()
         file.write(float32_header(checkpoint.configuration.weight_shapes, stated))
         with checkpoint.finite_blocks() as blocks_of:
             for name in checkpoint:

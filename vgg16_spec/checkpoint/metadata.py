@@ -17,6 +17,9 @@ class Metadata:
         source_format: that file's format.
         source_sha256: that file's digest in hexadecimal; empty where there is no file.
         licence: under which the values may be used.
+        preprocessing: the recipe itself, as JSON, where it is not one of ``RECIPES``.
+        labels: the classes' names in the order of the outputs, as a JSON list; empty where they are
+            ImageNet's or not known.
     """
 
     recipe: str
@@ -24,10 +27,16 @@ class Metadata:
     source_format: str = "not stated"
     source_sha256: str = ""
     licence: str = "not stated"
+    preprocessing: str = ""
+    labels: str = ""
+
+    def stated(self) -> dict[str, str]:
+        """The fields to write: the first five always, the others where they are not empty."""
+        return {name: text for name, text in asdict(self).items() if text or name not in _OPTIONAL}
 
     def to_json(self) -> str:
         """As text, for formats that have room for it."""
-        return json.dumps(asdict(self))
+        return json.dumps(self.stated())
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Metadata | None:
@@ -36,6 +45,10 @@ class Metadata:
             stored = json.loads(text)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(cls)}:
+        names = {field.name for field in fields(cls)}
+        if not isinstance(stored, dict) or not names - _OPTIONAL <= set(stored) <= names:
             return None
         return cls(**stored) if all(isinstance(v, str) for v in stored.values()) else None
+
+
+_OPTIONAL = {"preprocessing", "labels"}

@@ -21,7 +21,6 @@ from vgg16_spec.architecture import Shape
 from vgg16_spec.checkpoint import FLOAT32, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
 from vgg16_weights.contents import PARTS, Contents, by_name
-from vgg16_weights.layer_names import canonical_name
 
 # Of caffe.proto, the messages and fields that hold weights: message -> its fields' names, numbers
 # and types; lists are in brackets. Values are declared as bytes, which a packed list of floats is
@@ -113,7 +112,7 @@ def _tensors(layers: Sequence[Any]) -> Iterator[tuple[str, Tensor]]:
     for layer in layers:
         for number, blob in enumerate(layer.blobs):
             part = PARTS[number] if number < len(PARTS) else f"blob {number}"
-            name = f"{canonical_name(str(layer.name))}.{part}"
+            name = f"{layer.name}.{part}"
             yield name, _tensor(blob, name)
 
 
@@ -134,7 +133,7 @@ def _tensor(blob: Any, name: str) -> Tensor:
 
 def _canonical_shape(name: str, shape: Shape) -> Shape:
     """The shape without the leading axes of one that the older form fills up to four with."""
-    rank = 1 if not name.endswith(".weight") else 4 if "_conv" in name else 2
+    rank = 1 if not name.endswith(".weight") else 2 if shape[:2] == (1, 1) else 4
     ones = 0
     while len(shape) - ones > rank and shape[ones] == 1:
         ones += 1

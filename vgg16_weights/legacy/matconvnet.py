@@ -24,7 +24,6 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import RECIPES
 from vgg16_weights.contents import PARTS, Contents, by_name
 from vgg16_weights.first_reading import check_readable
-from vgg16_weights.layer_names import canonical_name
 
 _SIGNATURE: Final = b"MATLAB 5.0 MAT-file"
 _SIGNATURE_OF_HDF5: Final = b"MATLAB 7.3 MAT-file"
@@ -92,7 +91,7 @@ def _tensors(variables: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
             arrays = _cells(fields[_WEIGHTS]) if fields[_WEIGHTS].size else []
         else:
             arrays = [fields[name] for name in _OLDER if name in fields]
-        label = canonical_name(_text(fields.get("name"))) if arrays else ""
+        label = _text(fields.get("name")) if arrays else ""
         for number, array in enumerate(arrays):
             part = PARTS[number] if number < len(PARTS) else f"array {number}"
             yield f"{label}.{part}", _tensor(f"{label}.{part}", array)

@@ -31,7 +31,7 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.layouts import keras_shape
 from vgg16_weights.archives import ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
-from vgg16_weights.layer_names import authors_name, canonical_name
+from vgg16_weights.layer_names import authors_name
 
 _LETTERS: Final = {"weight": "W", "bias": "b"}
 _PARTS: Final = {letter: part for part, letter in _LETTERS.items()}
@@ -65,7 +65,7 @@ def read(path: Path) -> Contents:
         if len(listed) > _MOST_MEMBERS:
             raise ValueError(f"more than {_MOST_MEMBERS} members")
         tensors = by_name((_name(one.filename), _tensor(path, archive, one)) for one in listed)
-    return Contents(tensors, comment(path))
+    return Contents(tensors, comment(path), data_format="channels_last")
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
@@ -91,7 +91,7 @@ def _name(member: str) -> str:
     """The canonical name of the tensor in a member; a member that is none of theirs is marked."""
     layer, _, letter = member.removesuffix(_ENDING).rpartition("_")
     if letter in _PARTS and member.endswith(_ENDING):
-        return f"{canonical_name(layer)}.{_PARTS[letter]}"
+        return f"{layer}.{_PARTS[letter]}"
     return f"array {member!r}"
 
 
