@@ -1,0 +1,177 @@
+"""Which layers are a VGG's convolutions, and which its classifier: by name, else by order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, permutations
+from typing import Final, NamedTuple
+
+from vgg16_spec.architecture import CONFIGURATIONS, Configuration
+from vgg16_spec.names import HEAD, same_values
+from vgg16_weights.layer_names import AUTHORS, CANONICAL, HEADS, NUMBERS, convolution_names
+from vgg16_weights.layers import Layer, are_numbered, natural
+
+FEATURES: Final = "features"
+BY_ORDER: Final = "names by order"
+
+
+class Chain(NamedTuple):
+    """The convolutions of one VGG.
+
+    Attributes:
+        node: the parts that their names begin with.
+        configuration: whose they are.
+        layers: canonical name -> layer.
+        step: how they were matched, for the user.
+        problem: what makes the match uncertain; empty where nothing does.
+    """
+
+    node: tuple[str, ...]
+    configuration: Configuration
+    layers: Mapping[str, Layer]
+    step: str = ""
+    problem: str = ""
+
+    @property
+    def base(self) -> tuple[str, ...]:
+        """The parts in front of the names of the whole network."""
+        return self.node[:-1] if self.node[-1:] == (FEATURES,) else self.node
+
+    @property
+    def first(self) -> Layer:
+        """The first convolution."""
+        return next(iter(self.layers.values()))
+
+    @property
+    def depth(self) -> int:
+        """How many parts of its names are its container's."""
+        return self.first.depth
+
+
+def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool) -> Chain | None:
+    """The VGG whose convolutions are among layers below a node; ``None`` where it is none."""
+    kernels = {
+        ".".join(layer.name[len(node) :]): layer
+        for layer in layers
+        if layer.is_kernel and not layer.is_in_head(node)
+    }
+    for scheme in (CANONICAL, AUTHORS, NUMBERS):
+        theirs = {n for n in kernels if scheme.fullmatch(n)}
+        for known in CONFIGURATIONS.values():
+            table = convolution_names(known, scheme)
+            fits = table.keys() == theirs and all(
+                kernels[n].weight == layer.weight_shape
+                for n, layer in zip(table, known.convolutions, strict=True)
+            )
+            if fits:
+                return Chain(node, known, {ours: kernels[n] for n, ours in table.items()})
+        if theirs and scheme is not NUMBERS:
+            return None
+    return _by_order(kernels, node, is_ordered=is_ordered)
+
+
+def _by_order(
+    kernels: Mapping[str, Layer], node: tuple[str, ...], *, is_ordered: bool
+) -> Chain | None:
+    shapes = Counter(layer.weight for layer in kernels.values())
+    for known in CONFIGURATIONS.values():
+        expected = [layer.weight_shape for layer in known.convolutions]
+        if shapes != Counter(expected):
+            continue
+        orders = []
+        if is_ordered:
+            orders.append(sorted(kernels, key=lambda name: kernels[name].position))
+        if are_numbered(kernels):
+            orders.append(sorted(kernels, key=natural))
+        fitting = [o for o in orders if [kernels[n].weight for n in o] == expected]
+        problem = ""
+        if not fitting:
+            problem = "neither the names nor the order of its convolutions tell which is which"
+            fitting = [list(kernels)]
+        elif any(order != fitting[0] for order in fitting):
+            problem = "the order of its convolutions is not that of their names"
+        elif not _may_pool_where(known, fitting[0]):
+            problem = "the numbers of its convolutions do not leave room for pooling as VGG has it"
+        names = [layer.name for layer in known.convolutions]
+        matched = {ours: kernels[n] for ours, n in zip(names, fitting[0], strict=True)}
+        return Chain(node, known, matched, BY_ORDER, problem)
+    return None
+
+
+def _may_pool_where(known: Configuration, order: Sequence[str]) -> bool:
+    """Whether numbers of modules in a row leave as much room at a block's end as within a block."""
+    if not all(NUMBERS.fullmatch(name) for name in order):
+        return True
+    within: list[int] = []
+    between: list[int] = []
+    blocks = [layer.name.partition("_")[0] for layer in known.convolutions]
+    for (block, one), (following, other) in pairwise(zip(blocks, map(int, order), strict=True)):
+        (within if block == following else between).append(other - one)
+    return max(within, default=0) <= min(between)
+
+
+def head_of(
+    rest: Sequence[Layer], configuration: Configuration, *, is_ordered: bool
+) -> tuple[dict[str, Layer], str] | None:
+    """Canonical name -> layer of the classifier among the layers that are no convolutions.
+
+    With it comes how it was matched, for the user; ``None`` for a head that is not VGG's.
+    """
+    named, is_twice = named_head(rest)
+    slots = [name for name in HEAD if name not in named]
+    unnamed = [layer for layer in rest if layer.is_dense and layer not in named.values()]
+    if is_twice or not _fit(named, configuration):
+        return None
+    if not slots or not unnamed:
+        return named, ""
+    if len(unnamed) != len(slots):
+        return None
+    matches = [
+        match
+        for order in permutations(unnamed)
+        if _fit(named | (match := dict(zip(slots, order, strict=True))), configuration)
+    ]
+    if len(matches) > 1:
+        orders = []
+        if is_ordered:
+            orders.append(sorted(unnamed, key=lambda layer: layer.position))
+        if are_numbered(layer.text for layer in unnamed):
+            orders.append(sorted(unnamed, key=lambda layer: natural(layer.text)))
+        matches = [match for match in matches if all(list(match.values()) == o for o in orders)]
+        matches = matches if orders else []
+    if len(matches) != 1:
+        return None
+    taken = ", ".join(f"`{layer.text}` taken as {name}" for name, layer in matches[0].items())
+    return named | matches[0], taken if named else BY_ORDER
+
+
+def named_head(rest: Sequence[Layer]) -> tuple[dict[str, Layer], bool]:
+    """The layers with the names of the scheme that most are in; whether a name is there twice."""
+    best: dict[str, Layer] = {}
+    is_twice = False
+    for scheme in HEADS:
+        found: dict[str, Layer] = {}
+        twice = False
+        for ours, theirs in zip(HEAD, scheme, strict=True):
+            ends = [layer for layer in rest if layer.name[-len(theirs) :] == theirs]
+            twice |= len(ends) > 1
+            if ends:
+                found[ours] = ends[0]
+        if len(found) > len(best):
+            best, is_twice = found, twice
+    return best, is_twice
+
+
+def _fit(head: Mapping[str, Layer], configuration: Configuration) -> bool:
+    """Whether layers can be those of the classifier; the number of classes is free."""
+    expected = configuration.weight_shapes
+    for name, layer in head.items():
+        if not layer.weight:
+            continue
+        wanted = expected[f"{name}.weight"]
+        if name == "predictions":
+            wanted = (layer.weight[0], *wanted[1:])
+        if not same_values(wanted, layer.weight, configuration.feature_shape):
+            return False
+    return True
