@@ -97,13 +97,17 @@ def recognise(shapes: Mapping[str, Shape]) -> tuple[Configuration, dict[str, str
     return None
 
 
-def same_values(canonical: Shape, found: Shape, feature_shape: Shape) -> bool:
+def same_values(
+    canonical: Shape, found: Shape, feature_shape: Shape, *, is_chw: bool = False
+) -> bool:
     """Whether a tensor of one shape has a canonical one's values in the same order.
 
-    A dense layer may be a convolution: fc1 over the whole last map, the others of 1x1. fc1 as one
-    of 1x1 does not say whether its inputs are in the order C, H, W or H, W, C.
+    A dense layer may be a convolution: fc1 over the whole last map, the others of 1x1. As one of
+    1x1, fc1 has its inputs in the canonical order only where it ``is_chw``.
     """
     if len(canonical) == 2 and len(found) == 4:
         is_fc1 = canonical[1] == math.prod(feature_shape)
-        return found == (canonical[0], *(feature_shape if is_fc1 else (canonical[1], 1, 1)))
+        kernels = [feature_shape] if is_fc1 else []
+        kernels += [(canonical[1], 1, 1)] if is_chw or not is_fc1 else []
+        return found[0] == canonical[0] and found[1:] in kernels
     return canonical == found

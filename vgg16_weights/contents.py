@@ -12,6 +12,7 @@ from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.images.recipes import Recipe, recipe_named
 from vgg16_spec.layouts import (
     canonical_view,
+    hwio_to_oihw,
     keras_shape_to_canonical,
     keras_view,
 )
@@ -101,14 +102,17 @@ def checkpoint_of(
 
     def view(name: str) -> Array:
         values = stored[keys[name]].view()
-        if file_format.keras_order:
+        if file_format.keras_order and values.ndim == 4:
+            values = hwio_to_oihw(values)
+        elif file_format.keras_order:
             values = canonical_view(name, values, configuration.feature_shape)
         return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
 
+    is_chw = (choices.data_format or contents.data_format) == "channels_first"
     tensors: dict[str, Tensor] = {}
     for name, key in keys.items():
         shape, expected = shapes[key], configuration.weight_shapes.get(name)
-        if expected and same_values(expected, shape, configuration.feature_shape):
+        if expected and same_values(expected, shape, configuration.feature_shape, is_chw=is_chw):
             shape = expected
         tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
     steps = (*contents.steps, *identity.steps)

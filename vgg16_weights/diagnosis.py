@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -137,12 +138,15 @@ def head(
     dense = [layer for layer in rest if layer.is_dense]
     if len(dense) == len(HEAD):
         _check_size(dense, configuration, label)
-        named, is_twice = named_head(rest)
-        order = [named[name].weight for name in HEAD if name in named]
-        is_another = all(one[0] == other[1] for one, other in pairwise(order))
-        if len(named) == len(HEAD) and not is_twice and not is_another:
-            return named, ""
-    raise foreign(rest, label)
+    named, is_twice = named_head(rest)
+    if len(named) < len(HEAD) or is_twice:
+        raise foreign(rest, label)
+    flat = [(shape[0], math.prod(shape[1:])) for shape in (named[n].weight for n in HEAD) if shape]
+    expected = [configuration.weight_shapes[f"{name}.weight"] for name in HEAD]
+    is_chain = len(flat) == len(HEAD) and all(one[0] == other[1] for one, other in pairwise(flat))
+    if is_chain and flat[:-1] != expected[:-1]:
+        raise foreign(rest, label)
+    return named, ""
 
 
 def _check_size(dense: Sequence[Layer], configuration: Configuration, label: str) -> None:
