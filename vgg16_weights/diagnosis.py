@@ -160,7 +160,10 @@ def _check_size(dense: Sequence[Layer], configuration: Configuration, label: str
         if not found or len(found[0]) < len(HEAD):
             continue
         fc1 = found[0]["fc1"].text
-        if size == configuration.input_size:
+        if other == configuration:
+            names = few(f"{layer.text} {layer.weight}" for layer in dense)
+            problem = f"its dense layers {names} could be matched in more than one way"
+        elif size == configuration.input_size:
             problem = (
                 f"another width: {fc1} has {width:,} units, VGG's {configuration.hidden_units:,}"
             )

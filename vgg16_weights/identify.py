@@ -7,6 +7,7 @@ two ways is refused.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -21,11 +22,12 @@ from vgg16_weights.selection import chosen, one_of, scope_of, sets_of
 
 # What is saved beside a network's own layers: losses, metrics, statistics and counters.
 _BESIDE: Final = re.compile(
-    r".*(criterion|loss|metric|confusion|normali[sz]er|optim).*|(train|val|valid|test)_.+"
-    r"|mean|std|pixel_mean|pixel_std|acc|accuracy|n_averaged|num_updates|num_batches_tracked"
-    r"|decay|epoch|step|global_step|iteration|version|class_weights?|pos_weight"
+    r"(.*_)?(criterion|loss|losses|metrics?|confusion|accuracy|acc|optimizer)(_.*)?"
+    r"|(train|val|valid|test)_.+|n_averaged|num_updates|num_batches_tracked|class_weights?"
+    r"|pos_weight|decay|epoch|step|global_step|iteration|version"
 )
-_STATISTICS: Final = frozenset({"mean", "std"})
+# What images are normalised with, where it is kept as a buffer.
+_STATISTICS: Final = frozenset({"mean", "std", "pixel_mean", "pixel_std"})
 
 
 class Identity(NamedTuple):
@@ -86,7 +88,7 @@ def identify(
             raise diagnosis.foreign(left, label)
         within += left
         configuration = _with_head(chain.configuration, head)
-        steps += (step,) if step and step not in steps else ()
+        steps += (step,) if step and not chain.step else ()
     if beside:
         steps += (f"ignored {few(f'`{layer.text}`' for layer in beside)}",)
     return Identity(configuration, _keys(matched, within), steps)
@@ -142,12 +144,13 @@ def _sorted(
 
 def _is_beside(layer: Layer, chain: Chain) -> bool:
     """Whether a layer surely computes nothing in the network."""
-    if layer.normalises or (layer.within(chain.node) and chain.node[-1:] == (FEATURES,)):
+    is_inside = layer.within(chain.node) and chain.node[-1:] == (FEATURES,)
+    if is_inside or layer.normalises or layer.is_dense or layer.keys.keys() >= set(PARTS):
         return False
+    if layer.keys.keys() <= _STATISTICS:
+        return all(math.prod(shape) == IMAGE_CHANNELS for shape in layer.shapes.values())
     below = layer.name[len(chain.base) :] if layer.within(chain.base) else layer.name
-    parts = below or tuple(layer.keys)
-    is_named = any(_BESIDE.fullmatch(part.lower()) for part in parts)
-    return (is_named and not layer.is_dense) or layer.keys.keys() <= _STATISTICS
+    return any(_BESIDE.fullmatch(part.lower()) for part in below or layer.keys)
 
 
 def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
@@ -156,6 +159,8 @@ def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
         return True
     is_inside = layer.within(chain.node)
     if is_inside and chain.node[-1:] == (FEATURES,):
+        return False
+    if layer.is_kernel and layer.weight[1] == IMAGE_CHANNELS:
         return False
     if is_ordered:
         return all(layer.position > conv.position for conv in chain.layers.values())
@@ -166,20 +171,10 @@ def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
 
 def _dropped(chain: Chain) -> Iterable[str]:
     """What was left out of the names, for the user."""
-    layer = chain.first
-    kept = len(layer.name) - len(chain.base)
-    container = "/".join(layer.parts[: min(layer.depth, len(layer.parts) - kept)])
+    container, prefix, within = chain.around()
     if container:
         yield f"read under `{container}`"
-    left, prefix, inside = list(layer.name[len(chain.base) :]), "", ""
-    for part in reversed(layer.parts[layer.depth :]):
-        if left and left[-1] == part:
-            left.pop()
-        elif left:
-            inside = f"{part}.{inside}"
-        else:
-            prefix = f"{part}.{prefix}"
     if prefix:
         yield f"prefix `{prefix}` dropped"
-    if inside:
-        yield f"`{inside}` within names dropped"
+    if within:
+        yield f"`{within}` within names dropped"

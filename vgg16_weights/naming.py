@@ -48,6 +48,23 @@ class Chain(NamedTuple):
         """How many parts of its names are its container's."""
         return self.first.depth
 
+    def around(self) -> tuple[str, str, str]:
+        """Its container, what stands before its names, and the wrappers within them."""
+        left = list(self.first.name[len(self.base) :])
+        prefix: list[str] = []
+        within: list[str] = []
+        for part in reversed(self.first.parts):
+            if left and left[-1] == part:
+                left.pop()
+            else:
+                (within if left else prefix).insert(0, part)
+        container, dotted = prefix[: self.depth], prefix[self.depth :]
+        return (
+            "/".join(container),
+            "".join(f"{p}." for p in dotted),
+            "".join(f"{p}." for p in within),
+        )
+
 
 def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool) -> Chain | None:
     """The VGG whose convolutions are among layers below a node; ``None`` where it is none."""
@@ -80,8 +97,10 @@ def _by_order(
         if shapes != Counter(expected):
             continue
         orders = []
-        if is_ordered:
-            orders.append(sorted(kernels, key=lambda name: kernels[name].position))
+        stored = sorted(kernels, key=lambda name: kernels[name].position)
+        # An order that is the alphabet's says nothing of the network's.
+        if is_ordered and (are_numbered(kernels) or stored != sorted(kernels)):
+            orders.append(stored)
         if are_numbered(kernels):
             orders.append(sorted(kernels, key=natural))
         fitting = [o for o in orders if [kernels[n].weight for n in o] == expected]
@@ -100,7 +119,7 @@ def _by_order(
 
 
 def _may_pool_where(known: Configuration, order: Sequence[str]) -> bool:
-    """Whether numbers of modules in a row leave as much room at a block's end as within a block."""
+    """Whether numbers of modules in a row count a pooling at the end of each block, or none."""
     if not all(NUMBERS.fullmatch(name) for name in order):
         return True
     within: list[int] = []
@@ -108,7 +127,7 @@ def _may_pool_where(known: Configuration, order: Sequence[str]) -> bool:
     blocks = [layer.name.partition("_")[0] for layer in known.convolutions]
     for (block, one), (following, other) in pairwise(zip(blocks, map(int, order), strict=True)):
         (within if block == following else between).append(other - one)
-    return max(within, default=0) <= min(between)
+    return max(within) < min(between) or len({*within, *between}) == 1
 
 
 def head_of(
@@ -143,7 +162,7 @@ def head_of(
     if len(matches) != 1:
         return None
     taken = ", ".join(f"`{layer.text}` taken as {name}" for name, layer in matches[0].items())
-    return named | matches[0], taken if named else BY_ORDER
+    return named | matches[0], taken
 
 
 def named_head(rest: Sequence[Layer]) -> tuple[dict[str, Layer], bool]:

@@ -125,6 +125,5 @@ def _is_set(part: str) -> bool:
 
 def _name(each: Chain) -> str:
     """What ``--key`` takes for a set: ``state_dict_ema``, ``state_dict/student.``"""
-    depth = min(each.depth, len(each.base))
-    dotted = "".join(f"{part}." for part in each.base[depth:])
-    return "/".join((*each.base[:depth], *([dotted] if dotted else []))) or "(no prefix)"
+    container, prefix, _ = each.around()
+    return "/".join(filter(None, (container, prefix))) or "(no prefix)"
