@@ -92,9 +92,9 @@ def _width(known: Configuration, found: Sequence[Shape]) -> str:
 def _by_name(kernels: Sequence[Layer], label: str) -> BadInput | None:
     """The convolutions that are missing, unexpected or misshapen, by the file's own names."""
     best: tuple[int, Configuration, dict[str, Shape], dict[str, Shape]] | None = None
-    found = {layer.name[-1]: layer.weight for layer in kernels}
-    texts = {layer.name[-1]: layer.text for layer in kernels}
-    if len(found) < len(kernels):
+    texts = {"".join(layer.name[-1:]): layer.text for layer in kernels}
+    found = dict(zip(texts, (layer.weight for layer in kernels), strict=False))
+    if len(texts) < len(kernels):
         return None
     for known in CONFIGURATIONS.values():
         for scheme in (CANONICAL, AUTHORS, NUMBERS):

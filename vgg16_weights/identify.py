@@ -155,17 +155,23 @@ def _is_beside(layer: Layer, chain: Chain) -> bool:
 
 def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
     """Whether a layer surely stands behind the convolutions."""
-    if layer.is_in_head(chain.node) or len(layer.weight) == 2:
+    if layer.is_in_head(chain.node):
         return True
     is_inside = layer.within(chain.node)
     if is_inside and chain.node[-1:] == (FEATURES,):
         return False
+    outputs = {shape[0] for shape in layer.shapes.values() if shape}
+    positions = [convolution.position for convolution in chain.layers.values()]
+    widths = {convolution.out_channels for convolution in chain.configuration.convolutions}
+    if len(layer.weight) == 2:
+        # One between convolutions excites channels: the second of its two layers widens.
+        if is_ordered:
+            return not min(positions) < layer.position < max(positions)
+        return not is_inside or layer.weight[0] < layer.weight[1] or outputs.isdisjoint(widths)
     if layer.is_kernel and layer.weight[1] == IMAGE_CHANNELS:
         return False
     if is_ordered:
-        return all(layer.position > conv.position for conv in chain.layers.values())
-    outputs = {shape[0] for shape in layer.shapes.values() if shape}
-    widths = {layer.out_channels for layer in chain.configuration.convolutions}
+        return layer.position > max(positions)
     return outputs.isdisjoint({IMAGE_CHANNELS} | (widths if is_inside else set()))
 
 

@@ -68,11 +68,12 @@ class Chain(NamedTuple):
 
 def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool) -> Chain | None:
     """The VGG whose convolutions are among layers below a node; ``None`` where it is none."""
-    kernels = {
-        ".".join(layer.name[len(node) :]): layer
-        for layer in layers
-        if layer.is_kernel and not layer.is_in_head(node)
-    }
+    those = [layer for layer in layers if layer.is_kernel and not layer.is_in_head(node)]
+    kernels = {".".join(layer.name[len(node) :]): layer for layer in those}
+    last = {name.rpartition(".")[2] for name in kernels}
+    if len(last) == len(those) and any(map(_says_where, last)):
+        # The block stands in front once more: `conv1.conv1_1`.
+        kernels = {name.rpartition(".")[2]: layer for name, layer in kernels.items()}
     for scheme in (CANONICAL, AUTHORS, NUMBERS):
         theirs = {n for n in kernels if scheme.fullmatch(n)}
         for known in CONFIGURATIONS.values():
@@ -85,7 +86,14 @@ def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool
                 return Chain(node, known, {ours: kernels[n] for n, ours in table.items()})
         if theirs and scheme is not NUMBERS:
             return None
+    # Modules that a Sequential numbers are no chain with others.
+    if len({NUMBERS.fullmatch(name) is not None for name in last}) > 1:
+        return None
     return _by_order(kernels, node, is_ordered=is_ordered)
+
+
+def _says_where(name: str) -> bool:
+    return any(scheme.fullmatch(name) for scheme in (CANONICAL, AUTHORS))
 
 
 def _by_order(
@@ -151,18 +159,22 @@ def head_of(
         for order in permutations(unnamed)
         if _fit(named | (match := dict(zip(slots, order, strict=True))), configuration)
     ]
-    if len(matches) > 1:
-        orders = []
-        if is_ordered:
-            orders.append(sorted(unnamed, key=lambda layer: layer.position))
-        if are_numbered(layer.text for layer in unnamed):
-            orders.append(sorted(unnamed, key=lambda layer: natural(layer.text)))
-        matches = [match for match in matches if all(list(match.values()) == o for o in orders)]
-        matches = matches if orders else []
-    if len(matches) != 1:
+    tells = len(matches) == 1 or is_ordered
+    if len(matches) > 1 and are_numbered(layer.text for layer in unnamed):
+        numbered = sorted(unnamed, key=lambda layer: natural(layer.text))
+        matches, tells = [match for match in matches if list(match.values()) == numbered], True
+    if is_ordered:
+        matches = [match for match in matches if _is_in_order(named | match)]
+    if not tells or len(matches) != 1:
         return None
     taken = ", ".join(f"`{layer.text}` taken as {name}" for name, layer in matches[0].items())
     return named | matches[0], taken
+
+
+def _is_in_order(head: Mapping[str, Layer]) -> bool:
+    """Whether the layers stand in the file as they stand in the network."""
+    positions = [head[name].position for name in HEAD if name in head]
+    return positions == sorted(positions)
 
 
 def named_head(rest: Sequence[Layer]) -> tuple[dict[str, Layer], bool]:

@@ -416,6 +416,29 @@ def test_layers_that_share_a_shape_are_not_told_apart_without_an_order() -> None
     assert "more than one way" in refusal(file)
 
 
+def test_numbers_and_the_files_order_must_agree_on_layers_that_share_a_shape() -> None:
+    file = file_of(configuration("tiny", classes=32), "keras")
+    numbers = {"fc1": "dense_8", "fc2": "dense_9", "predictions": "dense_10"}
+    file = {
+        f"{numbers.get(layer, layer)}.{part}": value
+        for (layer, _, part), value in ((key.rpartition("."), v) for key, v in file.items())
+    }
+    assert_true(read(file), file)
+    assert_true(read(shuffled(file)), file)
+    assert_true(read(file, is_ordered=True), file)
+    refusal(dict(reversed(file.items())), is_ordered=True)
+
+
+def test_names_that_repeat_their_block_are_known() -> None:
+    file = {
+        (f"{key.partition('_')[0]}.{key}" if "conv" in key else key): value
+        for key, value in file_of(TINY, "authors").items()
+    }
+    found = read(shuffled(file))
+    assert_true(found, file)
+    assert found.steps == ()
+
+
 @pytest.mark.parametrize("beside", ["criterion.weight", "train_acc.total", "n_averaged", "mean"])
 def test_what_is_saved_beside_a_network_is_ignored_by_name(beside: str) -> None:
     file = under("model.", PLAIN) | {beside: ("", (3,))}
@@ -439,6 +462,19 @@ def test_a_layer_before_or_between_the_convolutions_is_never_ignored(more: File)
     for is_ordered in (True, False):
         for top in (True, False):
             refusal(more | PLAIN, is_ordered=is_ordered, include_top=top)
+
+
+@pytest.mark.parametrize("scheme", ["torchvision", "keras", "authors", "numbers"])
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_dense_layers_between_convolutions_are_never_ignored(scheme: str, is_ordered: bool) -> None:
+    """Squeeze and excitation: VGG's names and shapes, and another network."""
+    squeeze = layer("dense", 3, 12) | layer("dense_1", 12, 3)
+    items = list(file_of(TINY, scheme).items())
+    file = dict(items[:24]) | squeeze | dict(items[24:])
+    assert "unexpected: dense" in refusal(file, is_ordered=True, include_top=False)
+    refusal(file, is_ordered=is_ordered)
+    if scheme != "torchvision":  # where all that is between would be called `features`
+        refusal(file, is_ordered=is_ordered, include_top=False)
 
 
 def gray(number: int) -> File:
