@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,13 @@ class BadInput(ValueError):
 
     def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
         return type(self), (self.given, self.problem, self.expected)
+
+
+def few(things: Iterable[object], most: int = 3) -> str:
+    """The first things of a list and how many more there are: ``a, b, c and 5 more``."""
+    texts = list(map(str, things))
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
 def require_one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:

@@ -7,6 +7,7 @@ same rule.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
@@ -27,7 +28,8 @@ class Names(NamedTuple):
     timm: str
 
 
-_CLASSIFIER: Final = {
+# The classifier's layers, whatever the configuration.
+HEAD: Final = {
     "fc1": Names("classifier.0", "pre_logits.fc1"),
     "fc2": Names("classifier.3", "pre_logits.fc2"),
     "predictions": Names("classifier.6", "head.fc"),
@@ -46,7 +48,7 @@ def names(configuration: Configuration) -> dict[str, Names]:
             case MaxPooling():
                 position += 1
             case Dense():
-                table[layer.name] = _CLASSIFIER[layer.name]
+                table[layer.name] = HEAD[layer.name]
     return table
 
 
@@ -78,7 +80,7 @@ def recognise(shapes: Mapping[str, Shape]) -> tuple[Configuration, dict[str, str
     Returns the configuration, canonical tensor name -> key in canonical order, and the format's
     name; ``None`` for any other tensors.
     """
-    head = _CLASSIFIER["predictions"]
+    head = HEAD["predictions"]
     for source, bias, keys_of in (
         ("torchvision-safetensors", f"{head.torchvision}.bias", torchvision_keys),
         ("timm", f"{head.timm}.bias", timm_keys),
@@ -95,9 +97,17 @@ def recognise(shapes: Mapping[str, Shape]) -> tuple[Configuration, dict[str, str
     return None
 
 
-def same_values(canonical: Shape, found: Shape, feature_shape: Shape) -> bool:
-    """Whether a tensor of one shape has a canonical one's values in the same order."""
+def same_values(
+    canonical: Shape, found: Shape, feature_shape: Shape, *, is_chw: bool = False
+) -> bool:
+    """Whether a tensor of one shape has a canonical one's values in the same order.
+
+    A dense layer may be a convolution: fc1 over the whole last map, the others of 1x1. As one of
+    1x1, fc1 has its inputs in the canonical order only where it ``is_chw``.
+    """
     if len(canonical) == 2 and len(found) == 4:
-        merged = feature_shape, (canonical[1], 1, 1)
-        return found[0] == canonical[0] and found[1:] in merged
+        is_fc1 = canonical[1] == math.prod(feature_shape)
+        kernels = [feature_shape] if is_fc1 else []
+        kernels += [(canonical[1], 1, 1)] if is_chw or not is_fc1 else []
+        return found[0] == canonical[0] and found[1:] in kernels
     return canonical == found

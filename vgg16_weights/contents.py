@@ -19,12 +19,11 @@ from vgg16_spec.layouts import (
 from vgg16_spec.names import same_values
 from vgg16_weights.formats import Format
 from vgg16_weights.identify import identify
+from vgg16_weights.layers import PARTS as PARTS
 
 # Gives a tensor's values by its canonical name, as flat blocks in the format's order of axes.
 BlocksOf = Callable[[str], Iterator[Array]]
 
-# A layer's two tensors.
-PARTS: Final = ("weight", "bias")
 FIRST_KERNEL: Final = "block1_conv1.weight"
 
 DataFormat = Literal["channels_last", "channels_first"]
@@ -103,20 +102,17 @@ def checkpoint_of(
 
     def view(name: str) -> Array:
         values = stored[keys[name]].view()
-        if file_format.dense_as_kernels and values.ndim == 4:
+        if file_format.keras_order and values.ndim == 4:
             values = hwio_to_oihw(values)
         elif file_format.keras_order:
             values = canonical_view(name, values, configuration.feature_shape)
         return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
 
+    is_chw = (choices.data_format or contents.data_format) == "channels_first"
     tensors: dict[str, Tensor] = {}
     for name, key in keys.items():
         shape, expected = shapes[key], configuration.weight_shapes.get(name)
-        if (
-            file_format.dense_as_kernels
-            and expected
-            and same_values(expected, shape, configuration.feature_shape)
-        ):
+        if expected and same_values(expected, shape, configuration.feature_shape, is_chw=is_chw):
             shape = expected
         tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
     steps = (*contents.steps, *identity.steps)

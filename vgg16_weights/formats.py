@@ -32,7 +32,6 @@ class Format:
         recipe: of a file that states none: that of the format's best known weights.
         writable: whether it can be written too.
         library: needed beside those that are always there.
-        dense_as_kernels: whether dense layers are stored as convolutions.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Format:
     recipe: str = "caffe"
     writable: bool = True
     library: Library | None = None
-    dense_as_kernels: bool = False
 
     @property
     def keras_order(self) -> bool:
@@ -93,7 +91,6 @@ _TABLE: Final = (
         "a SimpleNN of MatConvNet's (.mat of MATLAB's version 5 to 7)",
         writable=False,
         library=Library("SciPy", "scipy", "formats"),
-        dense_as_kernels=True,
     ),
 )
 FORMATS: Final = MappingProxyType({row.name: row for row in _TABLE})

@@ -1,17 +1,33 @@
-"""Which VGG a file's tensors are, and which tensor is which, by their keys, order and shapes."""
+"""Which VGG a file's tensors are, and which tensor is which, by their names, order and shapes.
+
+One set of weights is chosen, parts of names that all its layers share are dropped, and the layers
+are matched by the names of a known scheme, else by their order and shapes. What could be read in
+two ways is refused.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
-from vgg16_spec.checkpoint import configuration_of
-from vgg16_spec.names import torchvision_keys
-from vgg16_weights.layer_names import canonical_name
+from vgg16_spec.architecture import IMAGE_CHANNELS, Configuration, Shape
+from vgg16_spec.errors import BadInput, few
+from vgg16_spec.names import HEAD
+from vgg16_weights import diagnosis
+from vgg16_weights.layers import PARTS, Layer, layers_of
+from vgg16_weights.naming import FEATURES, Chain, head_of
+from vgg16_weights.selection import chosen, one_of, scope_of, sets_of
 
-_KERNEL: Final = re.compile(r"block[1-9]_conv[1-9]\.weight")
+# What is saved beside a network's own layers: losses, metrics, statistics and counters.
+_BESIDE: Final = re.compile(
+    r"(.*_)?(criterion|loss|losses|metrics?|confusion|accuracy|acc|optimizer)(_.*)?"
+    r"|(train|val|valid|test)_.+|n_averaged|num_updates|num_batches_tracked|class_weights?"
+    r"|pos_weight|decay|epoch|step|global_step|iteration|version"
+)
+# What images are normalised with, where it is kept as a buffer.
+_STATISTICS: Final = frozenset({"mean", "std", "pixel_mean", "pixel_std"})
 
 
 class Identity(NamedTuple):
@@ -19,7 +35,7 @@ class Identity(NamedTuple):
 
     Attributes:
         configuration: the network, with the head that the tensors show.
-        keys: canonical tensor name -> key in the file.
+        keys: canonical tensor name -> key in the file; a tensor that fits nowhere has its own name.
         steps: how they were matched, for the user.
     """
 
@@ -32,9 +48,9 @@ def identify(
     shapes: Mapping[str, Shape],
     *,
     label: str,
-    is_ordered: bool = False,  # noqa: ARG001
-    key: str | None = None,  # noqa: ARG001
-    include_top: bool = True,  # noqa: ARG001
+    is_ordered: bool = False,
+    key: str | None = None,
+    include_top: bool = True,
 ) -> Identity:
     """The configuration that tensors belong to, and the key of each of its tensors.
 
@@ -48,25 +64,123 @@ def identify(
 
     Raises ``BadInput`` for tensors that are not those of a VGG, or not certainly.
     """
-    dense = {theirs: name for name, theirs in torchvision_keys(CONFIGURATIONS["D"]).items()}
-    named: dict[str, str] = {}
-    for stored in sorted(shapes, key=_order):
-        layer, _, part = stored.rpartition(".")
-        canonical = canonical_name(layer)
-        named[stored] = stored if "'" in canonical else f"{canonical}.{part}"
-        named[stored] = dense.get(stored, named[stored])
-    is_named = any(map(_KERNEL.fullmatch, named.values()))
-    deciding = {
-        name: shapes[stored]
-        for stored, name in sorted(named.items(), key=lambda item: _order(item[1]))
-        if not is_named or len(shapes[stored]) != 4 or _KERNEL.fullmatch(name)
+    layers = layers_of(shapes)
+    if key is not None:
+        layers = chosen(layers, key, label)
+    sets = sets_of(layers, is_ordered=is_ordered)
+    if not sets:
+        raise diagnosis.no_network(layers, label)
+    chain, steps = one_of(sets, label)
+    beside, behind, within = _sorted(chain, scope_of(chain, layers, sets), is_ordered=is_ordered)
+    if any(layer.normalises for layer in within):
+        raise diagnosis.normalised(within, label)
+    if chain.problem:
+        raise BadInput(label, chain.problem, "names that tell it, as PyTorch or Keras give")
+    steps += (*_dropped(chain), *filter(None, [chain.step]))
+    configuration, matched = chain.configuration.with_head(include_top=False), dict(chain.layers)
+    if include_top and behind:
+        head, step = head_of(behind, chain.configuration, is_ordered=is_ordered) or diagnosis.head(
+            behind, chain.configuration, label
+        )
+        matched |= head
+        left = [layer for layer in behind if layer not in head.values()]
+        if left and _is_whole(head):
+            raise diagnosis.foreign(left, label)
+        within += left
+        configuration = _with_head(chain.configuration, head)
+        steps += (step,) if step and not chain.step else ()
+    if beside:
+        steps += (f"ignored {few(f'`{layer.text}`' for layer in beside)}",)
+    return Identity(configuration, _keys(matched, within), steps)
+
+
+def _with_head(configuration: Configuration, head: Mapping[str, Layer]) -> Configuration:
+    """The configuration with as many classes as the classifier that was found has."""
+    bias = head["predictions"].shapes.get("bias", ()) if "predictions" in head else ()
+    classes = next(iter(bias), 0) or None
+    return configuration.with_head(include_top=bool(head), classes=classes)
+
+
+def _is_whole(head: Mapping[str, Layer]) -> bool:
+    return len(head) == len(HEAD) and all(
+        {"weight", "bias"} <= layer.keys.keys() for layer in head.values()
+    )
+
+
+def _keys(matched: Mapping[str, Layer], unexpected: Sequence[Layer]) -> dict[str, str]:
+    """Canonical tensor name -> key in the file, and every other tensor by its key."""
+    keys = {
+        f"{name}.{part}": layer.keys[part]
+        for name, layer in matched.items()
+        for part in PARTS
+        if part in layer.keys
     }
-    configuration = configuration_of(deciding, label)
-    torchvision = {theirs: name for name, theirs in torchvision_keys(configuration).items()}
-    keys = {torchvision.get(stored, name): stored for stored, name in named.items()}
-    return Identity(configuration, keys)
+    others = [
+        key
+        for layer in (*matched.values(), *unexpected)
+        for part, key in layer.keys.items()
+        if part not in PARTS or layer in unexpected
+    ]
+    # One that is called as a tensor that was found elsewhere is a second of its kind.
+    return keys | {f"another {key}" if key in keys else key: key for key in others}
 
 
-def _order(key: str) -> list[tuple[int, str]]:
-    """Sorts numbers as numbers, so that features.10 comes after features.2."""
-    return [(int(part) if part.isdecimal() else -1, part) for part in key.split(".")]
+def _sorted(
+    chain: Chain, rest: Sequence[Layer], *, is_ordered: bool
+) -> tuple[list[Layer], list[Layer], list[Layer]]:
+    """The other layers: those that compute nothing, those behind the convolutions, the rest."""
+    beside: list[Layer] = []
+    behind: list[Layer] = []
+    within: list[Layer] = []
+    for layer in rest:
+        if _is_beside(layer, chain):
+            beside.append(layer)
+        elif _is_behind(layer, chain, is_ordered=is_ordered):
+            behind.append(layer)
+        else:
+            within.append(layer)
+    return beside, behind, within
+
+
+def _is_beside(layer: Layer, chain: Chain) -> bool:
+    """Whether a layer surely computes nothing in the network."""
+    is_inside = layer.within(chain.node) and chain.node[-1:] == (FEATURES,)
+    if is_inside or layer.normalises or layer.is_dense or layer.keys.keys() >= set(PARTS):
+        return False
+    if layer.keys.keys() <= _STATISTICS:
+        return all(math.prod(shape) == IMAGE_CHANNELS for shape in layer.shapes.values())
+    below = layer.name[len(chain.base) :] if layer.within(chain.base) else layer.name
+    return any(_BESIDE.fullmatch(part.lower()) for part in below or layer.keys)
+
+
+def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
+    """Whether a layer surely stands behind the convolutions."""
+    if layer.is_in_head(chain.node):
+        return True
+    is_inside = layer.within(chain.node)
+    if is_inside and chain.node[-1:] == (FEATURES,):
+        return False
+    outputs = {shape[0] for shape in layer.shapes.values() if shape}
+    positions = [convolution.position for convolution in chain.layers.values()]
+    widths = {convolution.out_channels for convolution in chain.configuration.convolutions}
+    if len(layer.weight) == 2:
+        # One between convolutions excites channels: the second of its two layers widens.
+        if is_ordered:
+            return not min(positions) < layer.position < max(positions)
+        return not is_inside or layer.weight[0] < layer.weight[1] or outputs.isdisjoint(widths)
+    if layer.is_kernel and layer.weight[1] == IMAGE_CHANNELS:
+        return False
+    if is_ordered:
+        return layer.position > max(positions)
+    return outputs.isdisjoint({IMAGE_CHANNELS} | (widths if is_inside else set()))
+
+
+def _dropped(chain: Chain) -> Iterable[str]:
+    """What was left out of the names, for the user."""
+    container, prefix, within = chain.around()
+    if container:
+        yield f"read under `{container}`"
+    if prefix:
+        yield f"prefix `{prefix}` dropped"
+    if within:
+        yield f"`{within}` within names dropped"

@@ -25,7 +25,7 @@ from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint.header import float32_header, read_header
 from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor, is_finite, mapped_view
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.names import recognise
 
@@ -35,6 +35,8 @@ MANIFEST: Final = "vgg16"
 # A file is read this many bytes at a time.
 _BLOCK: Final = 1 << 24
 _CLASSIFIER: Final = ("fc1", "fc2", "predictions")
+# An error is one line: beyond these characters, fewer tensors are named.
+_MOST_LISTED: Final = 160
 _EXPECTED: Final = "a canonical checkpoint (.safetensors)"
 
 
@@ -76,7 +78,7 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         found = {name: tensor.shape for name, tensor in tensors.items()}
         problems = misfits(configuration.weight_shapes, found)
         if wrong := [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]:
-            problems.append(f"not float32: {', '.join(wrong)}")
+            problems.append(f"not float32: {few(wrong)}")
         if problems:
             raise self.refusal(problems)
         self._tensors = {name: tensors[name] for name in configuration.weight_shapes}
@@ -161,11 +163,14 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
 
         yield blocks_of
         if not_finite:
-            raise self.refusal([f"not finite (NaN or infinity): {', '.join(not_finite)}"])
+            raise self.refusal([f"not finite (NaN or infinity): {few(not_finite)}"])
 
 
 def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
-    """What keeps ``found`` from being ``expected``, in words; empty where nothing does."""
+    """What keeps ``found`` from being ``expected``, in words; empty where nothing does.
+
+    Of each kind of problem it names the first few tensors and how many more there are.
+    """
     problems = {
         "missing": [name for name in expected if name not in found],
         "unexpected": [name for name in found if name not in expected],
@@ -175,7 +180,11 @@ def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[s
             if name in found and tuple(found[name]) != tuple(shape)
         ],
     }
-    return [f"{kind}: {', '.join(those)}" for kind, those in problems.items() if those]
+    for most in (3, 2, 1):
+        listed = [f"{kind}: {few(those, most)}" for kind, those in problems.items() if those]
+        if sum(map(len, listed)) <= _MOST_LISTED:
+            break
+    return listed
 
 
 def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:

@@ -47,7 +47,8 @@ def read(path: Path) -> Contents:
     check_readable(load, path)
     variables = load(path)
     _check_mean(path, variables)
-    return Contents(by_name(_tensors(variables)))
+    # Where fc6 is of 1x1, its inputs are in the order of the Caffe layer that it was made from.
+    return Contents(by_name(_tensors(variables)), data_format="channels_first")
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -122,18 +122,17 @@ def test_every_problem_stands_in_one_error(tiny: Checkpoint, tmp_path: Path, v1:
     layers["conv1_2"].blobs.add().CopyFrom(layers["fc8"].blobs[1])
     problems = refusal(saved(message, tmp_path / "w.caffemodel"))
     assert "missing: fc2.bias" in problems
-    assert "unexpected: layer 'relu_without_blobs'.weight" in problems
-    assert ", block1_conv2.blob 2;" in problems or ": block1_conv2.blob 2, " in problems
+    assert "unexpected: conv1_2.blob 2, relu_without_blobs.weight;" in problems
     assert "not float32: fc1.bias is float64" in problems
 
 
 STRANGE = {
-    "a layer twice": r"holds block1_conv2.weight twice",
-    "too few values": r"block1_conv2.bias is \(4,\) but has 12 bytes of values",
-    "a negative size": r"block1_conv2.bias is \(-4,\) but has 16 bytes",
-    "two negative sizes": r"block1_conv2.weight is \(-4, -4, 3, 3\) but has 576 bytes",
-    "no size": r"block1_conv2.bias is \(\) but has 16 bytes",
-    "no values": r"the values of block1_conv2.bias are not in one piece",
+    "a layer twice": r"holds conv1_2.weight twice",
+    "too few values": r"conv1_2.bias is \(4,\) but has 12 bytes of values",
+    "a negative size": r"conv1_2.bias is \(-4,\) but has 16 bytes",
+    "two negative sizes": r"conv1_2.weight is \(-4, -4, 3, 3\) but has 576 bytes",
+    "no size": r"conv1_2.bias is \(\) but has 16 bytes",
+    "no values": r"the values of conv1_2.bias are not in one piece",
     "the oldest form": r"is in Caffe's form from before V1LayerParameter",
     "a name that is no text": r"cannot be used",
     "no layers": r"its 0 convolutions are those of no configuration",
@@ -175,7 +174,7 @@ def test_values_in_several_pieces_are_refused(tmp_path: Path) -> None:
     twice = blob.SerializeToString() + schema()["BlobProto"](data=[3, 4]).SerializeToString()
     layer = b"\x0a\x07conv1_1" + b"\x3a" + bytes([len(twice)]) + twice
     (tmp_path / "w").write_bytes(b"\xa2\x06" + bytes([len(layer)]) + layer)
-    assert "the values of block1_conv1.weight are not in one piece" in refusal(tmp_path / "w")
+    assert "the values of conv1_1.weight are not in one piece" in refusal(tmp_path / "w")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.0001, 0.01, 0.5, 0.9999])
@@ -194,7 +193,7 @@ def test_a_file_of_countless_fields_is_refused(tmp_path: Path) -> None:
 def test_a_blob_of_countless_axes_is_refused(tiny: Checkpoint, tmp_path: Path) -> None:
     message = net(tiny, v1=False)
     message.layer[2].blobs[1].shape.dim[:] = [1] * 200_000
-    assert "block1_conv2.bias is (1,) but has 16 bytes" in refusal(
+    assert "conv1_2.bias is (1,) but has 16 bytes" in refusal(
         saved(message, tmp_path / "w.caffemodel")
     )
 

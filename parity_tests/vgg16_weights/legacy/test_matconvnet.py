@@ -161,7 +161,7 @@ def test_every_problem_stands_in_one_error(tiny: Checkpoint, tmp_path: Path) -> 
     found["fc6"]["weights"][0, 1] = found["fc6"]["weights"][0, 1].astype(np.float64)
     found["conv1_2"]["weights"][0, 1] = found["conv1_2"]["weights"][0, 1][:, :3]
     problems = refusal(FORMAT, saved(tmp_path / "w.mat", list(found.values())))
-    assert "missing: fc2.bias; unexpected: layer 'relu_fc7'.weight, layer 'relu_fc7'.b" in problems
+    assert "missing: fc2.bias; unexpected: relu_fc7.weight, relu_fc7.b" in problems
     assert "wrong shape: block1_conv2.bias is (3,) instead of (4,)" in problems
     assert "not float32: fc1.bias is float64" in problems
 
@@ -186,7 +186,7 @@ def test_other_files_of_matlabs_are_refused(tiny: Checkpoint, tmp_path: Path) ->
     assert "an array is no single structure" in refusal(FORMAT, path)
     found = layers(tiny)
     found[2]["name"] = found[0]["name"]
-    assert "it holds block1_conv1.weight twice" in refusal(FORMAT, saved(path, found))
+    assert "it holds conv1_1.weight twice" in refusal(FORMAT, saved(path, found))
     found[2]["name"] = 5.0
     assert "name is no text" in refusal(FORMAT, saved(path, found))
 

@@ -1,0 +1,183 @@
+"""What is wrong with tensors that are almost those of a VGG, by its name."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise, product
+from typing import Final
+
+from vgg16_spec.architecture import CONFIGURATIONS, IMAGE_CHANNELS, Configuration, Shape
+from vgg16_spec.checkpoint.checkpoint import misfits
+from vgg16_spec.errors import BadInput, few
+from vgg16_spec.names import HEAD
+from vgg16_weights.layer_names import AUTHORS, CANONICAL, NUMBERS, convolution_names
+from vgg16_weights.layers import Layer, are_numbered, natural
+from vgg16_weights.naming import head_of, named_head
+
+_NO_TOP: Final = "--no-top for the convolutions alone"
+_ONE_OF: Final = f"one of {', '.join(CONFIGURATIONS)}"
+# The order of the axes as a file's format names them -> where they are in (out, in, kH, kW).
+_ORDERS: Final = {
+    "(kH, kW, in, out)": (2, 3, 1, 0),
+    "(in, out, kH, kW)": (1, 0, 2, 3),
+    "(out, in, kH, kW)": (3, 2, 0, 1),
+}
+# Beyond any map that a VGG was trained with.
+_LARGEST_MAP: Final = 16
+
+
+def no_network(layers: Sequence[Layer], label: str) -> BadInput:
+    """Why no VGG's convolutions are among a file's layers."""
+    if any(layer.normalises for layer in layers):
+        return normalised(layers, label)
+    kernels = _one_container([x for x in layers if x.is_kernel and not x.is_in_head(())])
+    if are_numbered(layer.text for layer in kernels):
+        kernels.sort(key=lambda layer: natural(layer.text))
+    found = [layer.weight for layer in kernels]
+    for known in CONFIGURATIONS.values() if kernels else ():
+        shapes = [layer.weight_shape for layer in known.convolutions]
+        if problem := _channels(shapes, found) or _axes(shapes, found) or _width(known, found):
+            return BadInput(label, problem, f"configuration {known.name}")
+    return _by_name(kernels, label) or BadInput(
+        label, f"its {len(kernels)} convolutions are those of no configuration", _ONE_OF
+    )
+
+
+def _one_container(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers in the container that has most of them."""
+    found: dict[tuple[str, ...], list[Layer]] = defaultdict(list)
+    for layer in layers:
+        found[layer.parts[: layer.depth]].append(layer)
+    return max(found.values(), key=len, default=[])
+
+
+def _channels(shapes: Sequence[Shape], found: Sequence[Shape]) -> str:
+    """What is wrong with the image's channels, where nothing else is; else empty."""
+    missing, other = Counter(shapes) - Counter(found), list(Counter(found) - Counter(shapes))
+    if list(missing) != [shapes[0]] or len(other) != 1 or len(shapes) != len(found):
+        return ""
+    outputs, inputs, *sides = other[0]
+    if (outputs, *sides) != (shapes[0][0], *shapes[0][2:]):
+        return ""
+    return f"{inputs} input channel{'s' * (inputs != 1)}, VGG16 has {IMAGE_CHANNELS}"
+
+
+def _axes(shapes: Sequence[Shape], found: Sequence[Shape]) -> str:
+    """In what order the kernels' axes are instead of the format's; empty where they are not."""
+    for order, axes in _ORDERS.items():
+        if Counter(tuple(shape[axis] for axis in axes) for shape in shapes) == Counter(found):
+            return f"its kernels' axes are in the order {order}, not in the format's"
+    return ""
+
+
+def _width(known: Configuration, found: Sequence[Shape]) -> str:
+    """Which convolution is wider or narrower, in a network of the same form; else empty."""
+    expected = [layer.weight_shape for layer in known.convolutions]
+    form = [shape[2:] for shape in expected] == [shape[2:] for shape in found]
+    if known.name == "tiny" or not form or found[0][1] != IMAGE_CHANNELS:
+        return ""
+    if any(one[0] != other[1] for one, other in pairwise(found)):
+        return ""
+    for layer, shape in zip(known.convolutions, found, strict=True):
+        if shape[0] != layer.out_channels:
+            return (
+                f"another width: {layer.name} has {shape[0]} channels, VGG's {layer.out_channels}"
+            )
+    return ""
+
+
+def _by_name(kernels: Sequence[Layer], label: str) -> BadInput | None:
+    """The convolutions that are missing, unexpected or misshapen, by the file's own names."""
+    best: tuple[int, Configuration, dict[str, Shape], dict[str, Shape]] | None = None
+    texts = {"".join(layer.name[-1:]): layer.text for layer in kernels}
+    found = dict(zip(texts, (layer.weight for layer in kernels), strict=False))
+    if len(texts) < len(kernels):
+        return None
+    for known in CONFIGURATIONS.values():
+        for scheme in (CANONICAL, AUTHORS, NUMBERS):
+            shapes = zip(
+                convolution_names(known, scheme),
+                (layer.weight_shape for layer in known.convolutions),
+                strict=True,
+            )
+            expected = dict(shapes)
+            score = sum(found.get(name) == shape for name, shape in expected.items())
+            score = 2 * score - len(expected.keys() ^ found.keys())
+            if best is None or score > best[0]:
+                best = score, known, expected, found
+    if best is None or best[0] <= len(best[2]) // 2:
+        return None
+    _, known, expected, found = best
+    prefix = next(
+        (text.rpartition(name)[0] for name, text in texts.items() if name in expected), ""
+    )
+    problems = misfits(
+        {f"{prefix}{name}.weight": shape for name, shape in expected.items()},
+        {f"{texts[name]}.weight": shape for name, shape in found.items()},
+    )
+    return BadInput(label, "; ".join(problems), f"configuration {known.name}")
+
+
+def normalised(layers: Sequence[Layer], label: str) -> BadInput:
+    """The refusal of batch normalisation between the convolutions."""
+    names = few(layer.text for layer in layers if layer.normalises)
+    problem = f"batch normalisation ({names}), which VGG16 has none of"
+    return BadInput(label, problem, "weights of a VGG without it")
+
+
+def head(
+    rest: Sequence[Layer], configuration: Configuration, label: str
+) -> tuple[dict[str, Layer], str]:
+    """The classifier's layers by name, where some are damaged.
+
+    Raises ``BadInput`` for one of another network, by what it is.
+    """
+    dense = [layer for layer in rest if layer.is_dense]
+    if len(dense) == len(HEAD):
+        _check_size(dense, configuration, label)
+    named, is_twice = named_head(rest)
+    if len(named) < len(HEAD) or is_twice:
+        raise foreign(rest, label)
+    flat = [(shape[0], math.prod(shape[1:])) for shape in (named[n].weight for n in HEAD) if shape]
+    expected = [configuration.weight_shapes[f"{name}.weight"] for name in HEAD]
+    is_chain = len(flat) == len(HEAD) and all(one[0] == other[1] for one, other in pairwise(flat))
+    if is_chain and flat[:-1] != expected[:-1]:
+        raise foreign(rest, label)
+    return named, ""
+
+
+def _check_size(dense: Sequence[Layer], configuration: Configuration, label: str) -> None:
+    """Raise ``BadInput`` for a classifier of another width, or for images of another size."""
+    expected, (channels, *_) = configuration.weight_shapes, configuration.feature_shape
+    widths = {configuration.hidden_units, *(layer.weight[0] for layer in dense)}
+    for width, side in product(widths, range(1, _LARGEST_MAP + 1)):
+        size = side * configuration.minimum_size
+        other = replace(configuration, hidden_units=width, input_size=size)
+        found = head_of(dense, other, is_ordered=True)
+        if not found or len(found[0]) < len(HEAD):
+            continue
+        fc1 = found[0]["fc1"].text
+        if other == configuration:
+            names = few(f"{layer.text} {layer.weight}" for layer in dense)
+            problem = f"its dense layers {names} could be matched in more than one way"
+        elif size == configuration.input_size:
+            problem = (
+                f"another width: {fc1} has {width:,} units, VGG's {configuration.hidden_units:,}"
+            )
+        else:
+            problem = (
+                f"{fc1} takes {channels * side**2:,} inputs, a map of {channels}×{side}×{side}: "
+                f"trained on {size}-pixel images; VGG16 at {configuration.input_size} has "
+                f"{expected['fc1.weight'][1]:,}"
+            )
+        raise BadInput(label, problem, _NO_TOP)
+
+
+def foreign(rest: Sequence[Layer], label: str) -> BadInput:
+    """The refusal of another head, which says what it is."""
+    shown = [layer for layer in rest if layer.weight] or rest
+    problem = f"the head {few(layer.described() for layer in shown)} is not VGG's"
+    return BadInput(label, problem, f"{_NO_TOP}, and this head built in the target")

@@ -1,0 +1,208 @@
+"""Which layers are a VGG's convolutions, and which its classifier: by name, else by order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, permutations
+from typing import Final, NamedTuple
+
+from vgg16_spec.architecture import CONFIGURATIONS, Configuration
+from vgg16_spec.names import HEAD, same_values
+from vgg16_weights.layer_names import AUTHORS, CANONICAL, HEADS, NUMBERS, convolution_names
+from vgg16_weights.layers import Layer, are_numbered, natural
+
+FEATURES: Final = "features"
+BY_ORDER: Final = "names by order"
+
+
+class Chain(NamedTuple):
+    """The convolutions of one VGG.
+
+    Attributes:
+        node: the parts that their names begin with.
+        configuration: whose they are.
+        layers: canonical name -> layer.
+        step: how they were matched, for the user.
+        problem: what makes the match uncertain; empty where nothing does.
+    """
+
+    node: tuple[str, ...]
+    configuration: Configuration
+    layers: Mapping[str, Layer]
+    step: str = ""
+    problem: str = ""
+
+    @property
+    def base(self) -> tuple[str, ...]:
+        """The parts in front of the names of the whole network."""
+        return self.node[:-1] if self.node[-1:] == (FEATURES,) else self.node
+
+    @property
+    def first(self) -> Layer:
+        """The first convolution."""
+        return next(iter(self.layers.values()))
+
+    @property
+    def depth(self) -> int:
+        """How many parts of its names are its container's."""
+        return self.first.depth
+
+    def around(self) -> tuple[str, str, str]:
+        """Its container, what stands before its names, and the wrappers within them."""
+        left = list(self.first.name[len(self.base) :])
+        prefix: list[str] = []
+        within: list[str] = []
+        for part in reversed(self.first.parts):
+            if left and left[-1] == part:
+                left.pop()
+            else:
+                (within if left else prefix).insert(0, part)
+        container, dotted = prefix[: self.depth], prefix[self.depth :]
+        return (
+            "/".join(container),
+            "".join(f"{p}." for p in dotted),
+            "".join(f"{p}." for p in within),
+        )
+
+
+def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool) -> Chain | None:
+    """The VGG whose convolutions are among layers below a node; ``None`` where it is none."""
+    those = [layer for layer in layers if layer.is_kernel and not layer.is_in_head(node)]
+    kernels = {".".join(layer.name[len(node) :]): layer for layer in those}
+    last = {name.rpartition(".")[2] for name in kernels}
+    if len(last) == len(those) and any(map(_says_where, last)):
+        # The block stands in front once more: `conv1.conv1_1`.
+        kernels = {name.rpartition(".")[2]: layer for name, layer in kernels.items()}
+    for scheme in (CANONICAL, AUTHORS, NUMBERS):
+        theirs = {n for n in kernels if scheme.fullmatch(n)}
+        for known in CONFIGURATIONS.values():
+            table = convolution_names(known, scheme)
+            fits = table.keys() == theirs and all(
+                kernels[n].weight == layer.weight_shape
+                for n, layer in zip(table, known.convolutions, strict=True)
+            )
+            if fits:
+                return Chain(node, known, {ours: kernels[n] for n, ours in table.items()})
+        if theirs and scheme is not NUMBERS:
+            return None
+    # Modules that a Sequential numbers are no chain with others.
+    if len({NUMBERS.fullmatch(name) is not None for name in last}) > 1:
+        return None
+    return _by_order(kernels, node, is_ordered=is_ordered)
+
+
+def _says_where(name: str) -> bool:
+    return any(scheme.fullmatch(name) for scheme in (CANONICAL, AUTHORS))
+
+
+def _by_order(
+    kernels: Mapping[str, Layer], node: tuple[str, ...], *, is_ordered: bool
+) -> Chain | None:
+    shapes = Counter(layer.weight for layer in kernels.values())
+    for known in CONFIGURATIONS.values():
+        expected = [layer.weight_shape for layer in known.convolutions]
+        if shapes != Counter(expected):
+            continue
+        orders = []
+        stored = sorted(kernels, key=lambda name: kernels[name].position)
+        # An order that is the alphabet's says nothing of the network's.
+        if is_ordered and (are_numbered(kernels) or stored != sorted(kernels)):
+            orders.append(stored)
+        if are_numbered(kernels):
+            orders.append(sorted(kernels, key=natural))
+        fitting = [o for o in orders if [kernels[n].weight for n in o] == expected]
+        problem = ""
+        if not fitting:
+            problem = "neither the names nor the order of its convolutions tell which is which"
+            fitting = [list(kernels)]
+        elif any(order != fitting[0] for order in fitting):
+            problem = "the order of its convolutions is not that of their names"
+        elif not _may_pool_where(known, fitting[0]):
+            problem = "the numbers of its convolutions do not leave room for pooling as VGG has it"
+        names = [layer.name for layer in known.convolutions]
+        matched = {ours: kernels[n] for ours, n in zip(names, fitting[0], strict=True)}
+        return Chain(node, known, matched, BY_ORDER, problem)
+    return None
+
+
+def _may_pool_where(known: Configuration, order: Sequence[str]) -> bool:
+    """Whether numbers of modules in a row count a pooling at the end of each block, or none."""
+    if not all(NUMBERS.fullmatch(name) for name in order):
+        return True
+    within: list[int] = []
+    between: list[int] = []
+    blocks = [layer.name.partition("_")[0] for layer in known.convolutions]
+    for (block, one), (following, other) in pairwise(zip(blocks, map(int, order), strict=True)):
+        (within if block == following else between).append(other - one)
+    return max(within) < min(between) or len({*within, *between}) == 1
+
+
+def head_of(
+    rest: Sequence[Layer], configuration: Configuration, *, is_ordered: bool
+) -> tuple[dict[str, Layer], str] | None:
+    """Canonical name -> layer of the classifier among the layers that are no convolutions.
+
+    With it comes how it was matched, for the user; ``None`` for a head that is not VGG's.
+    """
+    named, is_twice = named_head(rest)
+    slots = [name for name in HEAD if name not in named]
+    unnamed = [layer for layer in rest if layer.is_dense and layer not in named.values()]
+    if is_twice or not _fit(named, configuration):
+        return None
+    if not slots or not unnamed:
+        return named, ""
+    if len(unnamed) != len(slots):
+        return None
+    matches = [
+        match
+        for order in permutations(unnamed)
+        if _fit(named | (match := dict(zip(slots, order, strict=True))), configuration)
+    ]
+    tells = len(matches) == 1 or is_ordered
+    if len(matches) > 1 and are_numbered(layer.text for layer in unnamed):
+        numbered = sorted(unnamed, key=lambda layer: natural(layer.text))
+        matches, tells = [match for match in matches if list(match.values()) == numbered], True
+    if is_ordered:
+        matches = [match for match in matches if _is_in_order(named | match)]
+    if not tells or len(matches) != 1:
+        return None
+    taken = ", ".join(f"`{layer.text}` taken as {name}" for name, layer in matches[0].items())
+    return named | matches[0], taken
+
+
+def _is_in_order(head: Mapping[str, Layer]) -> bool:
+    """Whether the layers stand in the file as they stand in the network."""
+    positions = [head[name].position for name in HEAD if name in head]
+    return positions == sorted(positions)
+
+
+def named_head(rest: Sequence[Layer]) -> tuple[dict[str, Layer], bool]:
+    """The layers with the names of the scheme that most are in; whether a name is there twice."""
+    best: dict[str, Layer] = {}
+    is_twice = False
+    for scheme in HEADS:
+        found: dict[str, Layer] = {}
+        twice = False
+        for ours, theirs in zip(HEAD, scheme, strict=True):
+            ends = [layer for layer in rest if layer.name[-len(theirs) :] == theirs]
+            twice |= len(ends) > 1
+            if ends:
+                found[ours] = ends[0]
+        if len(found) > len(best):
+            best, is_twice = found, twice
+    return best, is_twice
+
+
+def _fit(head: Mapping[str, Layer], configuration: Configuration) -> bool:
+    """Whether layers can be those of the classifier; the number of classes is free."""
+    expected = configuration.weight_shapes
+    for name, layer in head.items():
+        if not layer.weight:
+            continue
+        wanted = expected[f"{name}.weight"]
+        if name == "predictions":
+            wanted = (layer.weight[0], *wanted[1:])
+        if not same_values(wanted, layer.weight, configuration.feature_shape):
+            return False
+    return True
