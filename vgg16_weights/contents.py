@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from vgg16_spec.blocks import Array
-from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
+import numpy as np
+
+from vgg16_spec.blocks import Array, blocks
+from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
+from vgg16_spec.checkpoint.tensors import as_float32
+from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe, recipe_named
 from vgg16_spec.layouts import (
     canonical_view,
@@ -26,6 +31,8 @@ BlocksOf = Callable[[str], Iterator[Array]]
 # A layer's two tensors.
 PARTS: Final = ("weight", "bias")
 FIRST_KERNEL: Final = "block1_conv1.weight"
+# Values that are looked at together.
+_LOOK: Final = 1 << 20
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -113,14 +120,56 @@ def checkpoint_of(
     for name, key in keys.items():
         shape, expected = shapes[key], configuration.weight_shapes.get(name)
         if (
-            file_format.dense_as_kernels
+            (file_format.dense_as_kernels or not file_format.keras_order)
             and expected
             and same_values(expected, shape, configuration.feature_shape)
         ):
             shape = expected
         tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
-    steps = (*contents.steps, *identity.steps)
-    return Checkpoint(configuration, metadata, tensors, label=label, steps=steps)
+    widened, steps = _as_float32(tensors, label)
+    return Checkpoint(
+        configuration,
+        metadata,
+        widened,
+        label=label,
+        steps=(*contents.steps, *identity.steps, *steps),
+        is_recipe_assumed=contents.kept is None and contents.recipe is None,
+    )
+
+
+def _as_float32(
+    tensors: Mapping[str, Tensor], label: str
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors as a checkpoint's, and in words what that changes.
+
+    Raises ``BadInput`` for numbers of another kind, and those that are beyond float32's.
+    """
+    kinds = {tensor.dtype: name for name, tensor in tensors.items()}
+    if others := {kind: name for kind, name in kinds.items() if kind not in FLOATS}:
+        problem = "; ".join(f"{name} is {kind}" for kind, name in others.items())
+        raise BadInput(label, f"not float32: {problem}", f"values of {', '.join(FLOATS)}")
+    steps = [f"widened from {kind}" for kind in ("float16", "bfloat16") if kind in kinds]
+    wide = [name for name, tensor in tensors.items() if tensor.dtype == "float64"]
+    # Each is looked at: a list, since any() would stop at the first.
+    rounded = [_is_rounded(name, tensors[name], label) for name in wide]
+    if wide:
+        steps.append("rounded from float64" if any(rounded) else "float64, exact in float32")
+    narrow = {name: replace(tensor, dtype="float32") for name, tensor in tensors.items()}
+    return narrow, tuple(steps)
+
+
+def _is_rounded(name: str, tensor: Tensor, label: str) -> bool:
+    """Whether float64 values change as float32. Raises ``BadInput`` where one becomes infinite."""
+    is_rounded = False
+    for block in blocks(tensor.view()):
+        for start in range(0, block.size, _LOOK):
+            values = block[start : start + _LOOK]
+            narrow = as_float32(values)
+            if np.any(np.isinf(narrow) & np.isfinite(values)):
+                problem = f"{name} has values beyond float32's"
+                raise BadInput(label, problem, "values that stay finite as float32")
+            is_rounded = is_rounded or not np.array_equal(values, narrow, equal_nan=True)
+    return is_rounded
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:

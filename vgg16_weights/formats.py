@@ -33,6 +33,7 @@ class Format:
         writable: whether it can be written too.
         library: needed beside those that are always there.
         dense_as_kernels: whether dense layers are stored as convolutions.
+        other_endings: that mean it when writing too.
     """
 
     name: str
@@ -44,6 +45,12 @@ class Format:
     writable: bool = True
     library: Library | None = None
     dense_as_kernels: bool = False
+    other_endings: tuple[str, ...] = ()
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Every ending that means it when writing."""
+        return (self.ending, *self.other_endings) if self.ending else ()
 
     @property
     def keras_order(self) -> bool:
@@ -67,9 +74,24 @@ _TABLE: Final = (
         "a state dict of torchvision's VGG (.pth)",
         recipe="torchvision",
         library=Library("PyTorch", "torch", "torch"),
+        other_endings=(".pt",),
     ),
-    Format("torchvision-safetensors", "", "", "canonical", "torchvision's VGG as safetensors"),
-    Format("timm", "", "", "canonical", "timm's VGG as safetensors (.safetensors)"),
+    Format(
+        "torchvision-safetensors",
+        "",
+        "",
+        "canonical",
+        "torchvision's VGG as safetensors",
+        recipe="torchvision",
+    ),
+    Format(
+        "timm",
+        "",
+        "",
+        "canonical",
+        "timm's VGG as safetensors (.safetensors)",
+        recipe="torchvision",
+    ),
     Format(
         "keras-h5", ".h5", "keras.legacy_h5", "keras", "weights or a model of Keras 1 or 2 (.h5)"
     ),
