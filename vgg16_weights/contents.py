@@ -142,19 +142,21 @@ def _as_float32(
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """The tensors as a checkpoint's, and in words what that changes.
 
-    Raises ``BadInput`` for numbers of another kind, and those that are beyond float32's.
+    Those of another kind of number stay as they are, and the checkpoint refuses them.
+
+    Raises ``BadInput`` for values beyond float32's.
     """
-    kinds = {tensor.dtype: name for name, tensor in tensors.items()}
-    if others := {kind: name for kind, name in kinds.items() if kind not in FLOATS}:
-        problem = "; ".join(f"{name} is {kind}" for kind, name in others.items())
-        raise BadInput(label, f"not float32: {problem}", f"values of {', '.join(FLOATS)}")
+    kinds = {tensor.dtype for tensor in tensors.values()}
     steps = [f"widened from {kind}" for kind in ("float16", "bfloat16") if kind in kinds]
     wide = [name for name, tensor in tensors.items() if tensor.dtype == "float64"]
     # Each is looked at: a list, since any() would stop at the first.
     rounded = [_is_rounded(name, tensors[name], label) for name in wide]
     if wide:
         steps.append("rounded from float64" if any(rounded) else "float64, exact in float32")
-    narrow = {name: replace(tensor, dtype="float32") for name, tensor in tensors.items()}
+    narrow = {
+        name: replace(tensor, dtype="float32") if tensor.dtype in FLOATS else tensor
+        for name, tensor in tensors.items()
+    }
     return narrow, tuple(steps)
 
 

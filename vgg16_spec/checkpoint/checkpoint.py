@@ -34,6 +34,8 @@ FORMAT: Final = "vgg16-checkpoint/1"
 MANIFEST: Final = "vgg16"
 # A file is read this many bytes at a time.
 _BLOCK: Final = 1 << 24
+# Tensors that a refusal names.
+_MOST_NAMED: Final = 3
 _CLASSIFIER: Final = ("fc1", "fc2", "predictions")
 _EXPECTED: Final = "a canonical checkpoint (.safetensors)"
 
@@ -80,7 +82,8 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         found = {name: tensor.shape for name, tensor in tensors.items()}
         problems = misfits(configuration.weight_shapes, found)
         if wrong := [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]:
-            problems.append(f"not float32: {', '.join(wrong)}")
+            more = f" and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
+            problems.append(f"not float32: {', '.join(wrong[:_MOST_NAMED])}{more}")
         if problems:
             raise self.refusal(problems)
         self._tensors = {name: tensors[name] for name in configuration.weight_shapes}
