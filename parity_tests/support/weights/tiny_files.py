@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h5py
 import numpy as np
@@ -15,9 +15,21 @@ import vgg16_weights
 from parity_tests.support.weights.caffe_files import authors_layer, net
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.layouts import canonical_to_keras
+from vgg16_spec.names import torchvision_keys
+
+if TYPE_CHECKING:
+    import torch
 
 # What makes a file of a checkpoint at a path.
 Make = Callable[[Checkpoint, Path], object]
+
+
+def state_dict(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The tensors under torchvision's keys, in memory of their own."""
+    import torch
+
+    keys = torchvision_keys(checkpoint.configuration)
+    return {key: torch.from_numpy(checkpoint[name].copy()) for name, key in keys.items()}
 
 
 def older_pth(checkpoint: Checkpoint, path: Path) -> None:
