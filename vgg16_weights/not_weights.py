@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -193,9 +195,10 @@ def _json(path: Path) -> BadInput:
 
 def _tar(path: Path) -> BadInput:
     """A tar archive, which PyTorch 0.1 wrote too."""
-    with path.open("rb") as file:
-        first = file.read(100).split(b"\0")[0]
-    if first in (b"sys_info", b"pickle", b"tensors", b"storages", b"./sys_info"):
+    first = None
+    with suppress(tarfile.TarError), tarfile.open(path, "r:") as archive:
+        first = archive.next()
+    if first is not None and first.name in ("sys_info", "pickle", "tensors", "storages"):
         problem = "is in the tar form of PyTorch 0.1"
         return BadInput(path, problem, f"one saved again: {_STATE}")
     return BadInput(path, "is a tar archive", _UNPACKED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,20 @@ def older_pth(checkpoint: Checkpoint, path: Path) -> None:
 
     vgg16_weights.write(checkpoint, path, "torchvision")
     torch.save(torch.load(path), path, _use_new_zipfile_serialization=False)
+
+
+def wrapped_pth(checkpoint: Checkpoint, path: Path, *, zipped: bool) -> None:
+    """The weights among other things that a training script saves."""
+    import torch
+
+    state = {key: values.requires_grad_() for key, values in state_dict(checkpoint).items()}
+    saved = {
+        "epoch": 3,
+        "args": Namespace(lr=0.1),
+        **state,
+        "optimizer": {"state": {}, "param_groups": []},
+    }
+    torch.save(saved, path, _use_new_zipfile_serialization=zipped)
 
 
 def caffemodel(checkpoint: Checkpoint, path: Path, *, v1: bool) -> None:
@@ -97,6 +112,8 @@ TINY_FILES: Final[dict[str, tuple[str, Make]]] = {
     name: (name, _written(name)) for name in vgg16_weights.writable()
 } | {
     "torchvision, older": ("torchvision", older_pth),
+    "torchvision, among others": ("torchvision", partial(wrapped_pth, zipped=True)),
+    "torchvision, older, among others": ("torchvision", partial(wrapped_pth, zipped=False)),
     "keras-h5, in chunks": ("keras-h5", chunked_h5),
     "npz, compressed": ("npz", compressed_npz),
     "caffemodel, older": ("caffemodel", partial(caffemodel, v1=True)),
