@@ -72,7 +72,7 @@ def _read_archive(path: Path) -> Contents:
         member = members.get(folder + name)
         if member is None:
             raise ValueError(f"it has no member {name}")
-        left -= member.file_size
+        left -= member.compress_size
         if left < 0:
             raise ValueError("its members overlap")
         if most is not None and member.file_size > most:

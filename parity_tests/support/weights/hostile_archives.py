@@ -259,10 +259,10 @@ DEEP: Final = b'{"a":' + b"[" * 400_000 + b"]" * 400_000 + b"}"
 MANY: Final = b"{" + b",".join(b'"t%d":{}' % number for number in range(4_000_000)) + b"}"
 ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "a call in a .pth": (zipped(system), "it holds posix.system, not named tensors"),
-    "an evaluation in a .pth": (zipped(evaluated), "it holds builtins.eval, not named tensors"),
+    "an evaluation in a .pth": (zipped(evaluated), "it holds __builtin__.eval, not named tensors"),
     "a tensor's class in a .pth": (zipped(subclass), "it holds posix.system, not named tensors"),
     "a call in an older .pth": (older(system), "it holds posix.system, not named tensors"),
-    "an evaluation in an older .pth": (older(evaluated), "it holds builtins.eval, not named"),
+    "an evaluation in an older .pth": (older(evaluated), "it holds __builtin__.eval, not named"),
     "a tensor's class in an older .pth": (older(subclass), "it holds posix.system, not named"),
     "a pickle": (bare_pickle, "is a plain pickle, which torch.save did not write"),
     "a huge storage in an older .pth": (older_with_a_huge_storage, "is not all there"),
