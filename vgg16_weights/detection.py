@@ -140,7 +140,9 @@ def read(
     if not chosen.module:
         return safetensors.read(path, chosen, choices)
     try:
-        return checkpoint_of(_module(chosen).read(path), path, chosen, choices)
+        checkpoint = checkpoint_of(_module(chosen).read(path), path, chosen, choices)
+        has_top = checkpoint.configuration.include_top
+        return checkpoint.without_top() if has_top and not include_top else checkpoint
     except BadInput:
         raise
     except Exception as error:  # whatever the libraries raise on a damaged file

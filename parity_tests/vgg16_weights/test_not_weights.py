@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,8 @@ def a_module_in_a_checkpoint(path: Path) -> None:
 
 def torchscript(path: Path) -> None:
     with warnings.catch_warnings(action="ignore"):
-        torch.jit.trace(torch.nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 8, 8)).save(path)
+        trace: Any = torch.jit.trace
+        trace(torch.nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 8, 8)).save(path)
 
 
 def an_exported_program(path: Path) -> None:

@@ -39,8 +39,9 @@ def npz(tiny: Checkpoint, path: Path, change: Change, *, compressed: bool = Fals
     vgg16_weights.write(tiny.with_recipe("caffe"), path, "npz")
     with np.load(path) as arrays:
         changed = {name: change(values) for name, values in arrays.items()}
+    save: Any = np.savez_compressed if compressed else np.savez
     with path.open("wb") as file:
-        (np.savez_compressed if compressed else np.savez)(file, **changed)
+        save(file, **changed)
 
 
 def hdf5(name: str, **how: Any) -> Callable[[Checkpoint, Path, Change], None]:
@@ -103,7 +104,8 @@ def test_float64_is_rounded_and_it_is_said(tiny: Checkpoint, tmp_path: Path, for
         """A quarter of the way to the next float32, which rounds back, or three quarters."""
         wide, above = values.astype(np.float64), np.nextafter(values, np.float32(9))
         share = np.where(np.arange(values.size).reshape(values.shape) % 2, 0.25, 0.75)
-        return wide + share * (above - wide)
+        between: NDArray[Any] = wide + share * (above - wide)
+        return between
 
     FORMS[form](tiny, tmp_path / "w", between)
     read = vgg16_weights.read(tmp_path / "w")
