@@ -178,7 +178,9 @@ def numpy_arrays(path: Path) -> BadInput:
 
 def a_pickle(path: Path) -> BadInput:
     """A pickle that PyTorch did not write."""
-    return BadInput(path, "is a plain pickle, which torch.save did not write", _STATE)
+    return BadInput(
+        path, "is a plain pickle, which torch.save did not write", f"a state dict: {_STATE}"
+    )
 
 
 def _json(path: Path) -> BadInput:

@@ -26,7 +26,6 @@ from vgg16_spec.names import torchvision_keys
 from vgg16_weights import not_weights, pickles, state_dicts
 from vgg16_weights.archives import ArchiveWriter, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
-from vgg16_weights.pickles import Record
 from vgg16_weights.state_dicts import BytesOf
 
 # The folder in the archive that everything lies in; PyTorch takes any.
@@ -133,7 +132,7 @@ def _contents(
     """The tensors in what a pickle holds."""
     if state_dicts.entries(root) is None:
         raise _refused(path, root)
-    found = [(key, value) for key, value in state_dicts.walk(root) if isinstance(value, Record)]
+    found = list(state_dicts.walk(root))
     tensors = by_name(
         (key, tensor)
         for key, value in found
@@ -148,14 +147,16 @@ def _contents(
 
 def _refused(path: Path, root: object) -> BadInput:
     """What a file is that has no named tensors."""
-    records = [(key, value) for key, value in state_dicts.walk(root) if isinstance(value, Record)]
+    records = list(state_dicts.walk(root))
     for key, value in records:
         if state_dicts.is_module(value):
             return not_weights.a_module(path, key, value.name)
     if any(record.name.endswith("._reconstruct") for _, record in records):
         return not_weights.numpy_arrays(path)
     names = [value.name for _, value in records] or [type(root).__name__]
-    problem = f"it holds {names[0][:60]}, not named tensors"
+    is_tensor = names[0].startswith("torch._utils._rebuild")
+    held = "tensors without names" if is_tensor else f"{names[0][:60]}, not named tensors"
+    problem = f"it holds {held}"
     expected = "a state dict: torch.save(model.state_dict(), FILE)"
     return BadInput(path, f"cannot be used ({problem})", expected)
 

@@ -19,7 +19,8 @@ from vgg16_weights.pickles import Record
 
 # Dictionaries and lists in one another, and everything in them.
 _MOST_LEVELS: Final = 32
-_MOST_VALUES: Final = 1 << 18
+_MOST_VALUES: Final = 1 << 22
+_LONGEST_PATH: Final = 1024
 _MOST_ELEMENTS: Final = 1 << 48
 # Storage class -> dtype; the others' names are their classes'.
 _DTYPES: Final = {
@@ -78,26 +79,30 @@ def entries(value: object) -> dict[Any, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def walk(root: object) -> Iterator[tuple[str, object]]:
-    """Path and value of everything in dictionaries and lists, in order."""
+def walk(root: object) -> Iterator[tuple[str, Record]]:
+    """Path and record of every object in dictionaries and lists, in order."""
     count = 0
 
-    def within(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, object]]:
+    def within(value: object, path: str, level: int) -> Iterator[tuple[str, Record]]:
         nonlocal count
-        count += 1
-        if count > _MOST_VALUES or len(path) > _MOST_LEVELS:
-            raise ValueError("too many dictionaries and lists in one another")
         inside = entries(value)
+        if inside is None and isinstance(value, Record):
+            yield path, value
+            return
         if inside is not None and inside.keys() >= _OPTIMIZER:
             return
-        if inside is None and isinstance(value, list | tuple):
-            inside = dict(enumerate(value))
         if inside is None:
-            yield "/".join(path), value
-        for key, inner in (inside or {}).items():
-            yield from within(inner, (*path, str(key)))
+            inside = dict(enumerate(value)) if isinstance(value, list | tuple) else {}
+        count += len(inside)
+        if count > _MOST_VALUES or level > _MOST_LEVELS:
+            raise ValueError("too many dictionaries and lists in one another")
+        for key, inner in inside.items():
+            if isinstance(inner, dict | list | tuple | Record):
+                if len(inner_path := f"{path}/{key}" if level else str(key)) > _LONGEST_PATH:
+                    raise ValueError(f"a key of {len(inner_path)} characters")
+                yield from within(inner, inner_path, level + 1)
 
-    return within(root, ())
+    return within(root, "", 0)
 
 
 def persistent(reference: object) -> object:

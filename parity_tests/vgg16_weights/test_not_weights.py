@@ -135,7 +135,7 @@ MADE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_bytes(pickle.dumps([1, 2], 2)),
         "a plain pickle, which torch.save did not write.*torch.save",
     ),
-    "list": (lambda path: torch.save([torch.ones(3)], path), "not named tensors.*state_dict()"),
+    "list": (lambda path: torch.save([torch.ones(3)], path), "tensors without names.*state_dict()"),
     "number": (lambda path: torch.save(3, path), "it holds int, not named tensors.*state_dict()"),
     "tar of PyTorch 0.1": (a_tar_of_pytorch, "the tar form of PyTorch 0.1.*torch.save"),
     "tar": (a_tar, "a tar archive.*unpack it"),

@@ -143,6 +143,11 @@ def large_pickle(path: Path, tiny: Checkpoint) -> None:
     pickled(b"]" * (64 << 20) + b".")(path, tiny)
 
 
+def long_key(path: Path, tiny: Checkpoint) -> None:
+    """A name of megabytes, that a hundred thousand others begin with."""
+    torch.save({"x" * 3_000_000: [Calls(os.system, "")] * 100_000}, path)
+
+
 def tensor_of_petabytes(path: Path, tiny: Checkpoint) -> None:
     """A bias whose strides are zero, so that one value is all of them."""
     state = torch.load(_written(tiny, path))
@@ -270,6 +275,7 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "tensors in tensors in a .pth": (tensors_in_tensors, "cannot be used"),
     "a large pickle in a .pth": (large_pickle, "data.pkl has"),
     "numbers of a large pickle in a .pth": (pickled(b"}" * ((4 << 20) - 1) + b"."), "not named"),
+    "a long key in a .pth": (long_key, "a key of 3000000 characters"),
     "a tensor of petabytes in a .pth": (tensor_of_petabytes, "wrong shape"),
     "a pickle that inflates": (
         pickle_that_inflates,
@@ -288,7 +294,7 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "a member from the root": (keras_member("/etc/x", b""), "leads out of it"),
     "a layer of code": (keras_with_code, "it has code in it"),
     "tensors that overlap": (header(tensors(a=(0, 64), b=(32, 96)), values=96), "not a readable"),
-    "a tensor out of range": (header(tensors(a=(0, 1 << 40))), "not a readable safetensors"),
+    "a tensor out of range": (header(tensors(a=(0, 1 << 40))), "is truncated"),
     "a tensor that ends first": (
         header(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}'),
         "not a readable safetensors",
