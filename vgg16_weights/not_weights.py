@@ -74,6 +74,8 @@ def check(path: Path, start: bytes) -> None:
     """Raise ``BadInput`` for a file that begins like something else than weights, by its name."""
     if not start:
         raise BadInput(path, "is empty: 0 bytes", _AGAIN)
+    if start[4:9] == b"\0\0\0\0{":
+        return  # safetensors, whose length may begin like anything
     for kind in _KINDS:
         if start.startswith(kind.begin, kind.at):
             raise BadInput(path, f"is {kind.what}", kind.way)
@@ -81,7 +83,7 @@ def check(path: Path, start: bytes) -> None:
     lower = text[:512].lower()
     if lower.startswith((b"<!doctype html", b"<html")) or (text[:1] == b"<" and b"<html" in lower):
         raise BadInput(path, "is an HTML page, not weights", _AGAIN)
-    if text[:5] == b"<?xml" or re.match(rb"<[A-Za-z!]", text):
+    if re.match(rb"<(\?xml|[A-Za-z]+[ />])", text):
         raise BadInput(path, "is an XML text, not weights", _AGAIN)
     if text.startswith((b"{", b"[")) and b"\0" not in start[:8]:
         raise _json(path)

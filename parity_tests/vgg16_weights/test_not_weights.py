@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import vgg16_weights
+from parity_tests.support.helpers import same
 from parity_tests.support.weights.tiny_files import older_pth, state_dict
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
@@ -170,6 +171,20 @@ def test_half_an_older_file_is_called_truncated(tiny: Checkpoint, tmp_path: Path
     older_pth(tiny, tmp_path / "w")
     (tmp_path / "w").write_bytes((tmp_path / "w").read_bytes()[:-100])
     assert_called(refusal(tmp_path / "w"), "is truncated.*fetch it again")
+
+
+@pytest.mark.parametrize("begin", [b"\x1f\x8b", b"<A", b"\n<", b"{\0", b"[ ", b" {"])
+def test_a_headers_length_is_taken_for_nothing_else(
+    tiny: Checkpoint, tmp_path: Path, begin: bytes
+) -> None:
+    """The first bytes of safetensors are a number, and may be those of anything."""
+    content = tiny.file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    longer = int.from_bytes(begin, "little")
+    longer += 0 if longer > length else 1 << 16
+    text = content[8 : 8 + length].ljust(longer)
+    (tmp_path / "w").write_bytes(longer.to_bytes(8, "little") + text + content[8 + length :])
+    assert same(vgg16_weights.read(tmp_path / "w"), tiny)
 
 
 def test_a_folder_says_what_it_is_and_what_is_in_it(tmp_path: Path) -> None:
