@@ -100,7 +100,7 @@ def check_name(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raise ``BadInput`` for a folder, which says what it is or which file in it to name."""
+    """Raise ``BadInput`` for a folder that is a model, or has weights in it: it says which."""
     if not path.is_dir():
         return
     names = sorted(entry.name for entry in path.iterdir())
@@ -110,9 +110,8 @@ def check_folder(path: Path) -> None:
         raise BadInput(path, "is a folder, an unpacked .keras", f"its {path / 'model.weights.h5'}")
     if "model.json" in names:
         raise BadInput(path, "is a folder with a TF.js model", _way_from_js())
-    found = [name for name in names if name.endswith(_ENDINGS)]
-    expected = f"a file: {_listed(found)}" if found else "a weights file"
-    raise BadInput(path, "is a folder", expected)
+    if found := [name for name in names if name.endswith(_ENDINGS)]:
+        raise BadInput(path, "is a folder", f"a file: {_listed(found)}")
 
 
 def archive(path: Path, names: Collection[str]) -> BadInput | None:
