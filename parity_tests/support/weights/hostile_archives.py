@@ -279,7 +279,7 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "a tensor of petabytes in a .pth": (tensor_of_petabytes, "wrong shape"),
     "a pickle that inflates": (
         pickle_that_inflates,
-        "is compressed, as in this format it never is",
+        "data.pkl has 536870912 bytes",
     ),
     "a storage that inflates": (
         storage_that_inflates,
