@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from vgg16_spec.blocks import Array
-from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
+import numpy as np
+
+from vgg16_spec.blocks import Array, blocks
+from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
+from vgg16_spec.checkpoint.tensors import as_float32
+from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe, recipe_named
 from vgg16_spec.layouts import (
     canonical_view,
@@ -25,6 +30,8 @@ from vgg16_weights.layers import PARTS as PARTS
 BlocksOf = Callable[[str], Iterator[Array]]
 
 FIRST_KERNEL: Final = "block1_conv1.weight"
+# Values that are looked at together.
+_LOOK: Final = 1 << 20
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -115,8 +122,52 @@ def checkpoint_of(
         if expected and same_values(expected, shape, configuration.feature_shape, is_chw=is_chw):
             shape = expected
         tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
-    steps = (*contents.steps, *identity.steps)
-    return Checkpoint(configuration, metadata, tensors, label=label, steps=steps)
+    widened, steps = _as_float32(tensors, label)
+    return Checkpoint(
+        configuration,
+        metadata,
+        widened,
+        label=label,
+        steps=(*contents.steps, *identity.steps, *steps),
+        is_recipe_assumed=contents.kept is None and contents.recipe is None,
+    )
+
+
+def _as_float32(
+    tensors: Mapping[str, Tensor], label: str
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors as a checkpoint's, and in words what that changes.
+
+    Those of another kind of number stay as they are, and the checkpoint refuses them.
+
+    Raises ``BadInput`` for values beyond float32's.
+    """
+    kinds = {tensor.dtype for tensor in tensors.values()}
+    steps = [f"widened from {kind}" for kind in ("float16", "bfloat16") if kind in kinds]
+    wide = [name for name, tensor in tensors.items() if tensor.dtype == "float64"]
+    # Each is looked at: a list, since any() would stop at the first.
+    rounded = [_is_rounded(name, tensors[name], label) for name in wide]
+    if wide:
+        steps.append("rounded from float64" if any(rounded) else "float64, exact in float32")
+    narrow = {
+        name: replace(tensor, dtype="float32") if tensor.dtype in FLOATS else tensor
+        for name, tensor in tensors.items()
+    }
+    return narrow, tuple(steps)
+
+
+def _is_rounded(name: str, tensor: Tensor, label: str) -> bool:
+    """Whether float64 values change as float32. Raises ``BadInput`` where one becomes infinite."""
+    is_rounded = False
+    for block in blocks(tensor.view()):
+        for start in range(0, block.size, _LOOK):
+            values = block[start : start + _LOOK]
+            narrow = as_float32(values)
+            if np.any(np.isinf(narrow) & np.isfinite(values)):
+                problem = f"{name} has values beyond float32's"
+                raise BadInput(label, problem, "values that stay finite as float32")
+            is_rounded = is_rounded or not np.array_equal(values, narrow, equal_nan=True)
+    return is_rounded
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:

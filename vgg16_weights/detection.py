@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
-from vgg16_weights import safetensors
+from vgg16_weights import not_weights, safetensors
 from vgg16_weights.archives import members
 from vgg16_weights.contents import (
     BlocksOf,
@@ -22,9 +22,10 @@ from vgg16_weights.contents import (
 )
 from vgg16_weights.formats import FORMATS, Format, format_named
 
-# Three times the largest configuration, as a model saved with its optimizer's state takes. A sparse
-# file may claim terabytes, and looking at each byte once would take a day.
-_MOST_BYTES: Final = 1 << 31
+# Three times the largest configuration. A larger file is read if the disk has all of it, as with a
+# training run's state; a sparse one may claim terabytes, and looking at each byte would take a day.
+_MOST_CLAIMED: Final = 1 << 31
+_DISK_BLOCK: Final = 512
 # Enough for every signature, and for what precedes the layers in a caffemodel.
 _START_BYTES: Final = 1024
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
@@ -56,15 +57,26 @@ def detect(path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     expected = f"a file of one of the formats {', '.join(FORMATS)}"
+    start = _start(path, expected)
+    if name := _format_of(path, start):
+        return name
+    not_weights.check_name(path)
+    raise BadInput(path, "not a weights file", expected)
+
+
+def _start(path: Path, expected: str) -> bytes:
+    """How a file begins. Raises ``BadInput`` for one that is certainly no weights file."""
+    not_weights.check_folder(path)
     _check_size(require_file(path, expected))
     try:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", expected) from error
-    if name := _format_of(path, start):
-        return name
-    raise BadInput(path, "not a weights file", expected)
+    not_weights.check(path, start)
+    if refusal := not_weights.truncated(path, start):
+        raise refusal
+    return start
 
 
 def _format_of(path: Path, start: bytes) -> str:
@@ -84,6 +96,8 @@ def _format_of(path: Path, start: bytes) -> str:
             return "torchvision"
         if names >= {"config.json", "model.weights.h5"}:
             return "keras"
+        if refusal := not_weights.archive(path, names):
+            raise refusal
         return "npz" if all(name.endswith(".npy") for name in names) else ""
     if start[8:9] == b"{":
         return safetensors.format_of(path)
@@ -119,18 +133,22 @@ def read(
     """
     path = Path(path)
     chosen = format_named(file_format or detect(path))
-    _check_size(require_file(path, chosen.title))
+    if file_format:
+        _start(path, chosen.title)
     chosen.require_library(path)
-    if not chosen.module:
-        checkpoint = safetensors.read(path, chosen)
-        return checkpoint if include_top else checkpoint.without_top()
     choices = Choices(key, data_format, include_top)
+    if not chosen.module:
+        return safetensors.read(path, chosen, choices)
     try:
-        return checkpoint_of(_module(chosen).read(path), path, chosen, choices)
+        checkpoint = checkpoint_of(_module(chosen).read(path), path, chosen, choices)
+        has_top = checkpoint.configuration.include_top
+        return checkpoint.without_top() if has_top and not include_top else checkpoint
     except BadInput:
         raise
     except Exception as error:  # whatever the libraries raise on a damaged file
         reason = str(error) or type(error).__name__
+        if "truncated" in reason:  # HDF5's words too, with addresses that help nobody
+            raise not_weights.is_truncated(path) from error
         raise BadInput(path, f"cannot be used ({reason})", chosen.title) from error
 
 
@@ -182,16 +200,25 @@ def _module(file_format: Format) -> FormatModule:
 
 
 def _check_size(path: Path) -> None:
-    if (size := path.stat().st_size) > _MOST_BYTES:
-        problem = f"has {size:,} bytes"
-        raise BadInput(path, problem, f"the weights of a VGG, {_MOST_BYTES:,} bytes at most")
+    stat = path.stat()
+    # Windows does not say how much of a file is on the disk.
+    there = _DISK_BLOCK * getattr(stat, "st_blocks", 0)
+    if stat.st_size > max(_MOST_CLAIMED, 2 * there):
+        problem = f"has {stat.st_size:,} bytes"
+        if there:
+            problem += f", of which the disk has {there:,}"
+        expected = f"the weights of a VGG, {_MOST_CLAIMED:,} bytes at most where most are holes"
+        raise BadInput(path, problem, expected)
 
 
 def _by_ending(path: Path) -> Format:
-    rows = [row for row in FORMATS.values() if row.ending]
+    by_ending = {ending: row for row in FORMATS.values() for ending in row.endings}
     # The longest first: .weights.h5 also ends in .h5.
-    for row in sorted(rows, key=lambda row: -len(row.ending)):
-        if path.name.endswith(row.ending):
-            return row
-    known = ", ".join(row.ending for row in rows if row.writable)
+    for ending in sorted(by_ending, key=len, reverse=True):
+        if path.name.endswith(ending):
+            return by_ending[ending]
+    if path.suffix == ".onnx":
+        way = f"vgg16 export --framework torch --weights SOURCE --out {path.name}"
+        raise BadInput(path, "is an ONNX graph, not a weights file", way)
+    known = ", ".join(ending for ending, row in by_ending.items() if row.writable)
     raise BadInput(path, "its name does not tell the format", f"one that ends in {known}, or --to")

@@ -32,6 +32,7 @@ class Format:
         recipe: of a file that states none: that of the format's best known weights.
         writable: whether it can be written too.
         library: needed beside those that are always there.
+        other_endings: that mean it when writing too.
     """
 
     name: str
@@ -42,6 +43,12 @@ class Format:
     recipe: str = "caffe"
     writable: bool = True
     library: Library | None = None
+    other_endings: tuple[str, ...] = ()
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Every ending that means it when writing."""
+        return (self.ending, *self.other_endings) if self.ending else ()
 
     @property
     def keras_order(self) -> bool:
@@ -65,9 +72,24 @@ _TABLE: Final = (
         "a state dict of torchvision's VGG (.pth)",
         recipe="torchvision",
         library=Library("PyTorch", "torch", "torch"),
+        other_endings=(".pt",),
     ),
-    Format("torchvision-safetensors", "", "", "canonical", "torchvision's VGG as safetensors"),
-    Format("timm", "", "", "canonical", "timm's VGG as safetensors (.safetensors)"),
+    Format(
+        "torchvision-safetensors",
+        "",
+        "",
+        "canonical",
+        "torchvision's VGG as safetensors",
+        recipe="torchvision",
+    ),
+    Format(
+        "timm",
+        "",
+        "",
+        "canonical",
+        "timm's VGG as safetensors (.safetensors)",
+        recipe="torchvision",
+    ),
     Format(
         "keras-h5", ".h5", "keras.legacy_h5", "keras", "weights or a model of Keras 1 or 2 (.h5)"
     ),

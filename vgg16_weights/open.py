@@ -12,6 +12,7 @@ from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata
 from vgg16_spec.errors import BadInput
 from vgg16_weights import pretrained
+from vgg16_weights.contents import DataFormat
 from vgg16_weights.detection import read
 from vgg16_weights.fetch import fetch
 from vgg16_weights.pretrained import Published
@@ -28,7 +29,12 @@ def published_record(weights: Weights) -> Published | None:
 
 
 def open_weights(
-    weights: Weights, progress: Callable[[int, int | None], None] | None = None
+    weights: Weights,
+    progress: Callable[[int, int | None], None] | None = None,
+    *,
+    key: str | None = None,
+    data_format: DataFormat | None = None,
+    include_top: bool = True,
 ) -> Checkpoint:
     """The checkpoint that is meant.
 
@@ -38,34 +44,39 @@ def open_weights(
             in the cache; its recipe and licence become the checkpoint's, and a classifier that it
             lacks is left out.
         progress: called with the bytes so far and the total while a file is fetched.
+        key: the path or prefix of one of several sets of weights in a file.
+        data_format: the order of a Keras model's maps at fc1, for a file that does not say it.
+        include_top: whether the classifier is wanted; without it, any head is ignored.
 
     Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
     """
     if isinstance(weights, Checkpoint):
-        return weights
+        return _without_top(weights) if not include_top else weights
     if (record := published_record(weights)) is not None:
         path = fetch(record, progress)
-        return _described(read(path, record.file_format), record)
+        return _described(read(path, record.file_format, include_top=include_top), record)
     path = Path(weights)
     if isinstance(weights, str) and _like_a_name(weights) and not path.exists():
         expected = f"a weights file, or one of {', '.join(pretrained.PUBLISHED)}"
         raise BadInput(weights, "no such file, and no published weights of that name", expected)
-    return read(path)
+    return read(path, key=key, data_format=data_format, include_top=include_top)
 
 
 def checkpoint_for(weights: Weights, network: Configuration) -> Checkpoint:
     """The checkpoint for a model of this network, without its classifier where the model has none.
 
+    A network without a classifier takes the convolutions of a file, whatever its head.
+
     Raises ``BadInput`` for the weights of another configuration; for a network with a classifier
     where the weights have none, or one of another number of classes: leaving it out is a choice.
     """
-    checkpoint = open_weights(weights)
+    checkpoint = open_weights(weights, include_top=network.include_top)
     found = checkpoint.configuration
     if found.name != network.name:
         problem = f"holds configuration {found.name}"
         raise BadInput(checkpoint.label, problem, f"configuration {network.name}")
     if not network.include_top:
-        return checkpoint.without_top() if found.include_top else checkpoint
+        return checkpoint
     if not found.include_top:
         problem = "has no classifier"
         raise BadInput(checkpoint.label, problem, "include_top=False for the features alone")
@@ -79,10 +90,14 @@ def checkpoint_for(weights: Weights, network: Configuration) -> Checkpoint:
     return checkpoint
 
 
+def _without_top(checkpoint: Checkpoint) -> Checkpoint:
+    return checkpoint.without_top() if checkpoint.configuration.include_top else checkpoint
+
+
 def _described(checkpoint: Checkpoint, record: Published) -> Checkpoint:
     """The checkpoint with what its publisher says of it."""
-    if record.features_only and checkpoint.configuration.include_top:
-        checkpoint = checkpoint.without_top()
+    if record.features_only:
+        checkpoint = _without_top(checkpoint)
     metadata: Metadata = replace(
         checkpoint.metadata, recipe=record.recipe, source=record.url, licence=record.licence
     )

@@ -1,51 +1,164 @@
-"""torchvision's own weight files: a state dict saved by PyTorch (``.pth``)."""
+"""PyTorch's files (``.pth``, ``.pt``, ``.ckpt``, ``.pth.tar``, ``.bin``): state dicts, by content.
+
+A file is what ``torch.save`` made of any object: since version 1.6 a zip archive of a pickle and
+the values of each storage (``caffe2/serialize/inline_container.cc``), before that several pickles
+and then the values (``_legacy_load`` in ``torch/serialization.py``). The pickle is read as data, so
+that nothing in it runs, whatever a training script put beside the weights; values are mapped.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 import pickle
-import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from vgg16_spec.architecture import Shape
-from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata, Tensor
+from vgg16_spec.blocks import Array
+from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata
+from vgg16_spec.errors import BadInput
 from vgg16_spec.names import torchvision_keys
+from vgg16_weights import not_weights, pickles, state_dicts
 from vgg16_weights.archives import ArchiveWriter, opened, stored
-from vgg16_weights.contents import BlocksOf, Contents
-
-if TYPE_CHECKING:
-    import torch
+from vgg16_weights.contents import BlocksOf, Contents, by_name
+from vgg16_weights.state_dicts import BytesOf
 
 # The folder in the archive that everything lies in; PyTorch takes any.
 _FOLDER: Final = "archive"
 # A name for our manifest that PyTorch does not look for, and more than it ever takes.
 _MANIFEST: Final = "vgg16.json"
 _MANIFEST_LIMIT: Final = 1 << 16
-# How PyTorch names what a pickle would call or make.
-_REFERENCE: Final = re.compile(r"GLOBAL ([\w.]+)")
-# Far more than the keys and shapes of VGG take.
-_MOST_PICKLED: Final = 1 << 20
-# PyTorch reads the older form into memory, as much as it claims to have.
-_MOST_UNMAPPED: Final = 1 << 30
+# Far more than a training run's own objects take beside the keys and shapes.
+_MOST_PICKLED: Final = 1 << 22
+# What torch.save of before 1.6 begins with, and the version of what follows.
+_MAGIC: Final = (0x1950A86A20F9469CFC6C, 1001)
 
 
 def read(path: Path) -> Contents:
-    """A ``.pth`` state dict with torchvision's keys.
+    """The tensors in a file, each under the path of dictionaries and lists that it lies in.
 
-    The file is mapped where it is a zip archive, as PyTorch's own have been since 1.6, and nothing
-    in it is executed (``weights_only``).
+    What is no tensor is passed over, an optimiser's state too.
+
+    Raises ``BadInput`` for TorchScript and for pickled modules, and ``ValueError`` for a file that
+    is damaged.
     """
-    is_archive = zipfile.is_zipfile(path)
-    if not is_archive and path.stat().st_size > _MOST_UNMAPPED:
-        raise ValueError(f"more than {_MOST_UNMAPPED} bytes in the form from before 1.6")
-    kept = _checked(path) if is_archive else None
-    state = _load(path, mapped=is_archive)
-    tensors = {key: _tensor(values) for key, values in state.items()}
+    if zipfile.is_zipfile(path):
+        return _read_archive(path)
+    return _read_older(path)
+
+
+def _read_archive(path: Path) -> Contents:
+    with opened(path) as archive:
+        listed = archive.infolist()
+    members = {member.filename: member for member in listed}
+    if len(members) < len(listed):
+        raise ValueError("two of its members have one name")
+    if refusal := not_weights.archive(path, members):
+        raise refusal
+    pickled = [name for name in members if f"/{name}".endswith("/data.pkl")]
+    if len(pickled) != 1:
+        raise ValueError(f"an archive with {len(pickled)} members named data.pkl")
+    folder = pickled[0].removesuffix("data.pkl")
+    left = path.stat().st_size
+
+    def content(name: str, most: int | None = None) -> Array:
+        nonlocal left
+        member = members.get(folder + name)
+        if member is None:
+            raise ValueError(f"it has no member {name}")
+        left -= member.compress_size
+        if left < 0:
+            raise ValueError("its members overlap")
+        if most is not None and member.file_size > most:
+            raise ValueError(f"{member.filename} has {member.file_size} bytes")
+        return stored(path, member)[1]
+
+    kept = None
+    if f"{folder}{_MANIFEST}" in members:
+        kept = Metadata.from_json(content(_MANIFEST, _MANIFEST_LIMIT).tobytes())
+    is_little = f"{folder}byteorder" not in members or content("byteorder", 8).tobytes() != b"big"
+    stream = io.BytesIO(content("data.pkl", _MOST_PICKLED).tobytes())
+    root = pickles.load(stream, state_dicts.persistent)
+    found: dict[str, Array] = {}
+
+    def bytes_of(key: str) -> Array:
+        if key not in found:
+            found[key] = content(f"data/{key}")
+        return found[key]
+
+    return _contents(path, root, bytes_of, kept, is_little=is_little)
+
+
+def _read_older(path: Path) -> Contents:
+    """What ``torch.save`` wrote before 1.6: five pickles, then each storage's size and values."""
+    with path.open("rb") as file:
+        stream = io.BytesIO(file.read(_MOST_PICKLED))
+    if pickles.load(stream, state_dicts.persistent) != _MAGIC[0]:
+        raise not_weights.a_pickle(path)
+    version, system, root, keys = (pickles.load(stream, state_dicts.persistent) for _ in range(4))
+    if version != _MAGIC[1] or not isinstance(system, dict) or not isinstance(keys, list):
+        raise ValueError("it is no file that PyTorch wrote before 1.6")
+    mapped = np.memmap(path, np.uint8, mode="r")
+    sizes = {
+        storage.key: state_dicts.itemsize(storage.dtype) for storage in state_dicts.storages(root)
+    }
+    places: dict[str, tuple[int, int]] = {}
+    position = stream.tell()
+    for key in keys:
+        if not isinstance(key, str) or key not in sizes:
+            raise ValueError("it has values of no tensor")
+        count = int.from_bytes(mapped[position : position + 8].tobytes(), "little")
+        begin, position = position + 8, position + 8 + count * sizes[key]
+        if position > len(mapped):
+            raise not_weights.is_truncated(path)
+        places[key] = begin, position
+
+    def bytes_of(key: str) -> Array:
+        begin, end = places[key]
+        return mapped[begin:end]
+
+    is_little = system.get("little_endian") is not False
+    return _contents(path, root, bytes_of, None, is_little=is_little)
+
+
+def _contents(
+    path: Path, root: object, bytes_of: BytesOf, kept: Metadata | None, *, is_little: bool
+) -> Contents:
+    """The tensors in what a pickle holds."""
+    if state_dicts.entries(root) is None:
+        raise _refused(path, root)
+    found = list(state_dicts.walk(root))
+    tensors = by_name(
+        (key, tensor)
+        for key, value in found
+        if (tensor := state_dicts.tensor(value, bytes_of, is_little=is_little)) is not None
+    )
+    # Beside a model that only its own program can load, other tensors are not the weights.
+    kernels = any(len(tensor.shape) == 4 for tensor in tensors.values())
+    if not tensors or (not kernels and any(state_dicts.is_module(value) for _, value in found)):
+        raise _refused(path, root)
     return Contents(tensors, kept, is_ordered=True)
+
+
+def _refused(path: Path, root: object) -> BadInput:
+    """What a file is that has no named tensors."""
+    records = list(state_dicts.walk(root))
+    for key, value in records:
+        if state_dicts.is_module(value):
+            return not_weights.a_module(path, key, value.name)
+    if any(record.name.endswith("._reconstruct") for _, record in records):
+        return not_weights.numpy_arrays(path)
+    names = [value.name for _, value in records] or [type(root).__name__]
+    is_tensor = names[0].startswith("torch._utils._rebuild")
+    held = "tensors without names" if is_tensor else f"{names[0][:60]}, not named tensors"
+    problem = f"it holds {held}"
+    expected = "a state dict: torch.save(model.state_dict(), FILE)"
+    return BadInput(path, f"cannot be used ({problem})", expected)
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
@@ -73,7 +186,7 @@ class _Named(NamedTuple):
     shape: Shape
 
 
-class _Storage(NamedTuple):
+class _Stored(NamedTuple):
     """Where a tensor's values are in the archive, and how many."""
 
     number: int
@@ -89,14 +202,14 @@ class _Pickler(pickle.Pickler):
         if not isinstance(obj, _Named):
             return NotImplemented
         strides = tuple(math.prod(obj.shape[axis + 1 :]) for axis in range(len(obj.shape)))
-        storage = _Storage(obj.number, math.prod(obj.shape))
+        storage = _Stored(obj.number, math.prod(obj.shape))
         # Storage, first element, shape, strides, no gradient wanted, no hooks.
         return _rebuild_tensor_v2, (storage, 0, obj.shape, strides, False, OrderedDict())
 
     def persistent_id(self, obj: object) -> tuple[object, ...] | None:
         import torch
 
-        if not isinstance(obj, _Storage):
+        if not isinstance(obj, _Stored):
             return None
         return ("storage", torch.FloatStorage, str(obj.number), "cpu", obj.elements)
 
@@ -107,49 +220,3 @@ def _pickled(shapes: dict[str, Shape]) -> bytes:
     state = {key: _Named(number, shape) for number, (key, shape) in enumerate(shapes.items())}
     _Pickler(stream, protocol=2).dump(state)
     return stream.getvalue()
-
-
-def _load(path: Path, *, mapped: bool) -> dict[str, torch.Tensor]:
-    """The tensors in a file. Raises ``ValueError`` for one that has anything else in it."""
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        # PyTorch's own text tells how to run the code in the file after all.
-        refers = _REFERENCE.search(str(error))
-        reason = f"it refers to {refers[1]}" if refers else "it is no pickle of tensors alone"
-        raise ValueError(f"PyTorch cannot load it: {reason}") from error
-    except Exception as error:  # whatever else it raises on a damaged file, in many lines
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"PyTorch cannot load it: {reason}") from error
-    named = isinstance(state, dict) and all(
-        isinstance(key, str) and isinstance(values, torch.Tensor) and values.layout == torch.strided
-        for key, values in state.items()
-    )
-    if not named:
-        raise ValueError(f"it holds {type(state).__name__}, not named tensors")
-    return dict(state)
-
-
-def _checked(path: Path) -> Metadata | None:
-    """What `write` left in an archive, in whatever folder, after a look at each of its members.
-
-    Raises ``ValueError`` for what PyTorch would inflate to any size, or map without comparing it
-    with its checksum.
-    """
-    kept = None
-    with opened(path) as archive:
-        for member in archive.infolist():
-            name = member.filename.rpartition("/")[2]
-            _, content = stored(path, member)
-            if name == "data.pkl" and member.file_size > _MOST_PICKLED:
-                raise ValueError(f"{member.filename} has {member.file_size} bytes")
-            if name == _MANIFEST and member.file_size < _MANIFEST_LIMIT:
-                kept = kept or Metadata.from_json(content.tobytes())
-    return kept
-
-
-def _tensor(values: torch.Tensor) -> Tensor:
-    dtype = str(values.dtype).removeprefix("torch.")
-    return Tensor(tuple(values.shape), dtype, lambda: values.detach().numpy())

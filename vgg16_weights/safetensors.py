@@ -8,20 +8,38 @@ of timm's own weights too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from vgg16_spec.architecture import Configuration, Shape
-from vgg16_spec.checkpoint import MANIFEST, Checkpoint, open_checkpoint, write_checkpoint
-from vgg16_spec.checkpoint.header import float32_header, read_header
+from vgg16_spec.checkpoint import (
+    FLOATS,
+    FORMAT,
+    MANIFEST,
+    Checkpoint,
+    Metadata,
+    Tensor,
+    open_checkpoint,
+    write_checkpoint,
+)
+from vgg16_spec.checkpoint.header import Entry, float32_header, read_header
+from vgg16_spec.checkpoint.tensors import mapped_view
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.names import recognise, timm_keys, torchvision_keys
-from vgg16_weights.formats import Format
+from vgg16_weights.contents import Choices, Contents, checkpoint_of
+from vgg16_weights.formats import Format, format_named
 
 CANONICAL: Final = "safetensors"
 # Format -> what gives canonical tensor name -> key.
 _KEYS: Final = {"torchvision-safetensors": torchvision_keys, "timm": timm_keys}
+
+# What the format calls the types that become float32.
+_DTYPES: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
 def format_of(path: Path) -> str:
@@ -36,12 +54,39 @@ def format_of(path: Path) -> str:
         return CANONICAL
 
 
-def read(path: Path, file_format: Format) -> Checkpoint:
-    """The file as a checkpoint; its tensors are views into the mapped file."""
-    if file_format.name != CANONICAL and _recognised(path, file_format.title) != file_format.name:
+def read(path: Path, file_format: Format, choices: Choices) -> Checkpoint:
+    """The file as a checkpoint; its tensors are views into the mapped file.
+
+    One that is canonical, or has just torchvision's or timm's tensors, can be pointed into. Any
+    other is read by what its tensors are called, as other files are.
+    """
+    stored, entries = read_header(path, file_format.title)
+    found = recognise({key: entry.shape for key, entry in entries.items()})
+    known = CANONICAL if stored.get("format") == FORMAT else found[2] if found else ""
+    if file_format.name not in (CANONICAL, known):
         problem = "its tensors are not those of a VGG in this format"
         raise BadInput(path, problem, file_format.title)
-    return open_checkpoint(path)
+    is_plain = known == CANONICAL or all(entry.dtype == "F32" for entry in entries.values())
+    if known and is_plain and choices.key is None:
+        checkpoint = open_checkpoint(path, check_values=False)
+        checkpoint = checkpoint if choices.include_top else checkpoint.without_top()
+    else:
+        like = format_named(known or "torchvision-safetensors")
+        checkpoint = checkpoint_of(_contents(path, stored, entries), path, like, choices)
+    checkpoint.check_values()
+    return checkpoint
+
+
+def _contents(path: Path, stored: Mapping[str, str], entries: Mapping[str, Entry]) -> Contents:
+    """The tensors under their own keys, whose order is the library's and not the network's."""
+    mapped = np.memmap(path, np.uint8, mode="r")
+    tensors = {}
+    for key, entry in entries.items():
+        dtype = _DTYPES.get(entry.dtype, entry.dtype)
+        kind = FLOATS.get(dtype, np.dtype(np.uint8))
+        view = partial(mapped_view, mapped, entry.start, entry.shape, kind)
+        tensors[key] = Tensor(entry.shape, dtype, view)
+    return Contents(tensors, Metadata.from_json(stored.get(MANIFEST, "")))
 
 
 def write(checkpoint: Checkpoint, path: Path, file_format: Format) -> None:

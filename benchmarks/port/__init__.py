@@ -16,6 +16,9 @@ Every measurement is a process of its own; those of one direction take turns, re
   Peak above imports  The peak of memory while the clock ran, above that at its start, without pages
                       of mapped files; sampled every 5 ms. The JSON also has it with them
                       (resident_above_bytes).
+  Whole process       The same peak with what the process took before: Python and its imports.
+  With mapped files   The whole process's resident memory, as the system's tools report it. It holds
+                      the pages of the mapped source, which the kernel may drop at any time.
   Naive               The usual way, through the other framework's model: torch.load, set_weights,
                       save_weights; or load_weights, load_state_dict, torch.save. Keras runs on
                       PyTorch (KERAS_BACKEND=torch). Its file is not flushed to the disk, and its

@@ -90,6 +90,16 @@ def anonymous(outcomes: Sequence[Outcome]) -> float | None:
     return summary(outcomes, "port", max, lambda span: span.above.anonymous)
 
 
+def process(outcomes: Sequence[Outcome]) -> float | None:
+    """The largest peak of a port's whole process in bytes, imports included, mapped files not."""
+    return summary(outcomes, "port", max, lambda span: span.peak.anonymous)
+
+
+def resident(outcomes: Sequence[Outcome]) -> float | None:
+    """The same with the pages of mapped files, as tools of the system report it."""
+    return summary(outcomes, "port", max, lambda span: span.peak.resident)
+
+
 def targets(costs: Sequence[PortCost]) -> list[Target]:
     """Two targets for each direction."""
     found = []
@@ -157,13 +167,15 @@ def _figures(prefix: str, outcomes: Sequence[Outcome]) -> dict[str, float | None
         f"{prefix}resident_above_bytes": summary(
             outcomes, "port", max, lambda span: span.above.resident
         ),
+        f"{prefix}anonymous_peak_bytes": process(outcomes),
+        f"{prefix}resident_peak_bytes": resident(outcomes),
     }
 
 
 def _ports(costs: Sequence[PortCost]) -> str:
     header = (
         *("direction", "source, MB", "port, s", "copy, s", "permutation, s", "ratio"),
-        "peak above imports, GB",
+        *("peak above imports, GB", "whole process, GB", "with mapped files, GB"),
     )
     lines = (
         (
@@ -174,6 +186,8 @@ def _ports(costs: Sequence[PortCost]) -> str:
             number(cost.permutation),
             number(cost.ratio),
             number(anonymous(cost.ports), 3, GB),
+            number(process(cost.ports), 3, GB),
+            number(resident(cost.ports), 3, GB),
         )
         for cost in costs
     )

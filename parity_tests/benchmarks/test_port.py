@@ -30,6 +30,8 @@ def test_it_reports_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[s
         units = row["copy_seconds"] + row["permutation_seconds"]
         assert row["ratio"] == pytest.approx(row["port_seconds"] / units)
         assert row["anonymous_above_bytes"] >= 0
+        assert row["anonymous_peak_bytes"] > row["anonymous_above_bytes"]
+        assert row["resident_peak_bytes"] > row["resident_above_bytes"]
         assert row["errors"] == []
     assert len(document["targets"]) == 2 * len(DIRECTIONS)
     text = report.read_text("utf-8")

@@ -12,7 +12,8 @@ import pytest
 
 import vgg16_weights
 from parity_tests.support import killing
-from parity_tests.support.helpers import same
+from parity_tests.support.helpers import full_disk, same
+from parity_tests.support.weights.tiny_files import TINY_FILES
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, write_checkpoint
 from vgg16_spec.checkpoint.seeded import generate
@@ -82,4 +83,20 @@ def test_a_port_onto_its_own_source_keeps_it_until_it_is_whole(
         assert same(vgg16_weights.read(path), tiny)
         with pytest.raises(BadInput, match="is unknown"):
             vgg16_weights.write(vgg16_weights.read(path), path, "gif")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("form", ["torchvision, among others", "torchvision, older, among others"])
+def test_a_port_onto_a_file_with_more_in_it_keeps_it_until_it_is_whole(
+    tiny: Checkpoint, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / "weights"
+    TINY_FILES[form][1](tiny, path)
+    whole = path.read_bytes()
+    checkpoint = vgg16_weights.read(path)
+    with full_disk(), pytest.raises(BadInput, match="cannot be written"):
+        vgg16_weights.write(checkpoint, path, "torchvision")
+    assert path.read_bytes() == whole
+    vgg16_weights.write(checkpoint, path, "torchvision")
+    assert same(vgg16_weights.read(path), tiny)
     assert list(tmp_path.iterdir()) == [path]

@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # What they say of a picture's size or metadata, or of their own future, is no result. Not where
+    # the packages are imported: there, who imports them decides.
+    warnings.filterwarnings("ignore", module=r"(PIL|torch)\b")
     # Exit through ``finally`` blocks: they remove temporary files and stop worker processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from vgg16_parity.cli.console import receiving, working
+from vgg16_parity.cli.console import receiving, say, working
 from vgg16_spec.errors import BadInput, require_file
 
 if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
+    from vgg16_weights.contents import DataFormat
 
 WeightsOption = Annotated[
     str | None,
@@ -47,7 +49,7 @@ def described(values: str | None, text: str, *names: str, default: str | bool = 
 
 
 def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint:
-    """Open the checkpoint that ``--weights`` and ``--configuration`` name.
+    """Open the checkpoint that ``--weights`` and ``--configuration`` name, and say how it was read.
 
     Args:
         weights: a file of any format, a published set's name, or ``seeded[:N]``, the seeded
@@ -62,6 +64,38 @@ def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint
 
     if configuration is not None:
         architecture.configuration(configuration)  # refuses an unknown name
+    checkpoint = open_source(weights, configuration)
+    if checkpoint.steps:
+        say(f"{Path(checkpoint.label).name}: {', '.join(checkpoint.steps)}")
+    if configuration not in (None, checkpoint.configuration.name):
+        problem = f"holds configuration {checkpoint.configuration.name}"
+        raise BadInput(weights or "seeded", problem, f"configuration {configuration}")
+    return checkpoint
+
+
+def open_source(
+    weights: str | None,
+    configuration: str | None = None,
+    *,
+    key: str | None = None,
+    data_format: DataFormat | None = None,
+    include_top: bool = True,
+) -> Checkpoint:
+    """The same without a word about how it was read, and with what a file leaves open decided.
+
+    Args:
+        weights: as `resolve` takes it.
+        configuration: of seeded weights.
+        key: one of several sets of weights in a file.
+        data_format: the order of a Keras model's maps at fc1, where the file does not say it.
+        include_top: whether the classifier is wanted; without it, any head is ignored.
+
+    Raises:
+        BadInput: the file is unusable, or the name unknown.
+    """
+    from vgg16_weights.open import open_weights, published_record
+
+    opened = partial(open_weights, key=key, data_format=data_format, include_top=include_top)
     name, _, seed = (weights or "seeded").partition(":")
     if weights is None or (name == "seeded" and not Path(weights).exists()):
         seed = seed or "0"
@@ -70,19 +104,12 @@ def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint
         from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 
         with working(f"seeded checkpoint {configuration or 'D'}"):
-            return seeded_checkpoint(configuration or "D", int(seed))
-    from vgg16_weights.open import open_weights, published_record
-
+            return opened(seeded_checkpoint(configuration or "D", int(seed)))
     if published_record(weights) is None:
         with working(f"read {Path(weights).name}"):
-            checkpoint = open_weights(weights)
-    else:
-        with receiving(f"read {weights}") as progress:
-            checkpoint = open_weights(weights, progress)
-    if configuration not in (None, checkpoint.configuration.name):
-        problem = f"holds configuration {checkpoint.configuration.name}"
-        raise BadInput(weights, problem, f"configuration {configuration}")
-    return checkpoint
+            return opened(weights)
+    with receiving(f"read {weights}") as progress:
+        return opened(weights, progress)
 
 
 def named_pictures(images: Sequence[Path] | None) -> list[Path]:

@@ -9,4 +9,5 @@ from vgg16_spec.checkpoint.checkpoint import open_checkpoint as open_checkpoint
 from vgg16_spec.checkpoint.checkpoint import write_checkpoint as write_checkpoint
 from vgg16_spec.checkpoint.metadata import Metadata as Metadata
 from vgg16_spec.checkpoint.tensors import FLOAT32 as FLOAT32
+from vgg16_spec.checkpoint.tensors import FLOATS as FLOATS
 from vgg16_spec.checkpoint.tensors import Tensor as Tensor

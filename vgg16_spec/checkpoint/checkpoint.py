@@ -24,7 +24,7 @@ from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
 from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint.header import float32_header, read_header
 from vgg16_spec.checkpoint.metadata import Metadata
-from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor, is_finite, mapped_view
+from vgg16_spec.checkpoint.tensors import Tensor, float32_parts, is_finite, mapped_view
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.names import recognise
@@ -52,6 +52,8 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         is_whole_file: whether that file is a canonical checkpoint of just these tensors.
         label: what errors call the checkpoint; its file or its source unless given.
         steps: what reading the file decided, for the user: ``prefix module. dropped``.
+        is_recipe_assumed: whether the recipe is the format's best known weights', since the file
+            states none.
 
     Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
     """
@@ -67,9 +69,11 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         is_whole_file: bool = False,
         label: str = "",
         steps: Sequence[str] = (),
+        is_recipe_assumed: bool = False,
     ) -> None:
         self.configuration = configuration
         self.steps = tuple(steps)
+        self.is_recipe_assumed = is_recipe_assumed
         self.metadata = metadata
         self.path = path
         self.offsets = dict(offsets or {})
@@ -120,7 +124,9 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
             kept,
             path=self.path,
             offsets=self.offsets,
+            label=self.label,
             steps=self.steps,
+            is_recipe_assumed=self.is_recipe_assumed,
         )
 
     def with_recipe(self, recipe: str) -> Checkpoint:
@@ -157,9 +163,10 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
 
         def blocks_of(name: str) -> Iterator[Array]:
             for block in blocks(arranged(name, self._tensors[name].view())):
-                if name not in not_finite and not is_finite(block):
-                    not_finite.append(name)
-                yield block.astype(FLOAT32, copy=False)
+                for values in float32_parts(block):
+                    if name not in not_finite and not is_finite(values):
+                        not_finite.append(name)
+                    yield values
 
         yield blocks_of
         if not_finite:
@@ -216,6 +223,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
     """
     path = Path(path)
     stored, entries = read_header(path, _EXPECTED)
+    is_recipe_assumed = False
     if stored.get("format") == FORMAT:
         configuration, metadata = _stated(path, stored)
     elif (recognised := recognise({name: e.shape for name, e in entries.items()})) is not None:
@@ -225,6 +233,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         entries = {n: entries[key]._replace(shape=shapes[n]) for n, key in renamed.items()}
         kept = Metadata.from_json(stored.get(MANIFEST, ""))
         metadata = kept or Metadata("torchvision", path.name, source_format, digest(path))
+        is_recipe_assumed = kept is None
     else:
         raise BadInput(path, "a safetensors file without a checkpoint's metadata", _EXPECTED)
 
@@ -244,6 +253,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         path=path,
         offsets={name: entry.start for name, entry in entries.items()},
         is_whole_file=stored.get("format") == FORMAT,
+        is_recipe_assumed=is_recipe_assumed,
     )
     if check_values:
         checkpoint.check_values()

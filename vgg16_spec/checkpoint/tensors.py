@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,17 @@ from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array, blocks, contiguous
 
 FLOAT32: Final = np.dtype("<f4")
+# NumPy has no such type: the upper halves of float32 values, under a name that travels with them.
+BFLOAT16: Final = np.dtype([("bfloat16", "<u2")])
+# What `as_float32` takes, by the name that a tensor's dtype has.
+FLOATS: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
+    {
+        "float32": FLOAT32,
+        "float16": np.dtype("<f2"),
+        "bfloat16": BFLOAT16,
+        "float64": np.dtype("<f8"),
+    }
+)
 
 # Values are looked at this many at a time: what NumPy makes of them stays small beside a block.
 _LOOK: Final = 1 << 20
@@ -26,7 +38,8 @@ class Tensor:
 
     Attributes:
         shape: in canonical layout.
-        dtype: by NumPy's name.
+        dtype: by NumPy's name. A checkpoint's is float32, also where the file's is another of
+            ``FLOATS``: a view then has the file's, and its values become float32 block by block.
         view: gives an array that has the tensor's values in canonical order, and its shape up to
             axes that are split or merged: fc1 may be (out, C, H, W) instead of (out, C * H * W). A
             view into a mapped file, whatever its strides, costs no memory; any other array is held
@@ -44,15 +57,31 @@ class Tensor:
 
     def read(self) -> NDArray[np.float32]:
         """The whole tensor, in its canonical shape; a view where it can be one."""
-        values = self.view()
+        values = as_float32(self.view())
         return values if values.shape == self.shape else contiguous(values).reshape(self.shape)
 
     def digest(self) -> str:
         """The sha256 of the values in canonical layout, in hexadecimal."""
         sha256 = hashlib.sha256()
         for block in blocks(self.view()):
-            sha256.update(block.astype(FLOAT32, copy=False).data)
+            for part in float32_parts(block):
+                sha256.update(part.data)
         return sha256.hexdigest()
+
+
+def as_float32(values: Array) -> Array:
+    """The values as float32: the same array where they are; float64 is rounded to nearest, even."""
+    if values.dtype.names:  # bfloat16, in either order of bytes
+        return (values["bfloat16"].astype("<u4") << 16).view(FLOAT32)
+    with np.errstate(over="ignore"):  # infinity is refused by whoever looks at the values
+        return values.astype(FLOAT32, copy=False)
+
+
+def float32_parts(block: Array) -> Iterator[Array]:
+    """A flat block as float32: as it is, or converted a little at a time."""
+    step = block.size if block.dtype == FLOAT32 else _LOOK
+    for start in range(0, block.size, max(step, 1)):
+        yield as_float32(block[start : start + step])
 
 
 def is_finite(values: Array) -> bool:
@@ -61,7 +90,7 @@ def is_finite(values: Array) -> bool:
     return all(np.isfinite(flat[i : i + _LOOK]).all() for i in range(0, flat.size, _LOOK))
 
 
-def mapped_view(mapped: Array, start: int, shape: Shape) -> Array:
-    """The float32 array of a shape that begins at a byte of a mapped file."""
-    end = start + FLOAT32.itemsize * math.prod(shape)
-    return mapped[start:end].view(FLOAT32).reshape(shape)
+def mapped_view(mapped: Array, start: int, shape: Shape, dtype: np.dtype[Any] = FLOAT32) -> Array:
+    """The array of a shape that begins at a byte of a mapped file."""
+    end = start + dtype.itemsize * math.prod(shape)
+    return mapped[start:end].view(dtype).reshape(shape)

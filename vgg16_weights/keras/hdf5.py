@@ -15,7 +15,7 @@ import numpy as np
 
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
-from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata, Tensor
+from vgg16_spec.checkpoint import FLOAT32, FLOATS, Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
 from vgg16_spec.files.atomic import check_space
 from vgg16_spec.layouts import keras_shape
@@ -27,6 +27,7 @@ MANIFEST: Final = "vgg16"
 _MANIFEST_LIMIT: Final = 1 << 16
 # More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
 _MOST_BYTES: Final = 1 << 29
+_FLOATS: Final = tuple(FLOATS.values())
 # More than the groups and attributes of the largest configuration take.
 _OVERHEAD: Final = 1 << 20
 
@@ -145,7 +146,7 @@ def read_through(path: Path, base: int) -> None:
 
     def read(_: str, item: h5py.HLObject) -> None:
         dict(item.attrs)
-        if isinstance(item, h5py.Dataset) and item.chunks and item.dtype == FLOAT32:
+        if isinstance(item, h5py.Dataset) and item.chunks and item.dtype in _FLOATS:
             with suppress(ValueError):  # it is refused if it is one of the weights
                 _check_chunks(item)
                 item[()]
@@ -186,15 +187,15 @@ def _tensor(path: Path, dataset: h5py.Dataset, base: int) -> Tensor:
     if dataset.is_virtual or dataset.external is not None:
         raise ValueError(f"{name} lies in another file")
     view: Callable[[], Array] = partial(_read_by_hdf5, path, base, name)
-    if dataset.dtype == FLOAT32 and dataset.chunks is not None:
+    if dataset.dtype in _FLOATS and dataset.chunks is not None:
         _check_chunks(dataset)
-    elif dataset.dtype == FLOAT32:
+    elif dataset.dtype in _FLOATS:
         mapped, offset = np.memmap(path, np.uint8, mode="r"), dataset.id.get_offset()
         if offset is None:
             raise ValueError(f"{name} has no values")
-        if base + offset + FLOAT32.itemsize * math.prod(shape) > len(mapped):
+        if base + offset + dataset.dtype.itemsize * math.prod(shape) > len(mapped):
             raise ValueError(f"{name} is not all there")
-        view = partial(mapped_view, mapped, base + offset, shape)
+        view = partial(mapped_view, mapped, base + offset, shape, dataset.dtype)
     return Tensor(shape, str(dataset.dtype), view)
 
 

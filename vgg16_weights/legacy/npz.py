@@ -105,11 +105,11 @@ def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Te
         raise ValueError(f"{member.filename} {problem}")
     if member.compress_type == zipfile.ZIP_STORED:
         _, content = stored(path, member)
-        values = partial(mapped_view, content, header.size, (count,))
+        values = partial(mapped_view, content, header.size, (count,), header.dtype)
     elif member.file_size > _MOST_BYTES:
         raise ValueError(f"{member.filename} inflates to more than {_MOST_BYTES} bytes")
     else:
-        values = partial(_inflated, path, member, header.size, count)
+        values = partial(_inflated, path, member, header, count)
 
     def view() -> Array:
         if header.fortran:
@@ -133,13 +133,13 @@ def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
     return _Header(*stated, file.tell())
 
 
-def _inflated(path: Path, member: zipfile.ZipInfo, header: int, count: int) -> Array:
+def _inflated(path: Path, member: zipfile.ZipInfo, header: _Header, count: int) -> Array:
     """The values of a compressed member, no more of them than its header says."""
-    values = np.empty(count, FLOAT32)
+    values = np.empty(count, header.dtype)
     target = values.view(np.uint8)
     try:
         with opened(path) as archive, archive.open(member) as file:
-            file.read(header)
+            file.read(header.size)
             filled = 0
             while piece := file.read(_CHUNK):
                 target[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)

@@ -110,6 +110,56 @@ def storage_that_inflates(path: Path, tiny: Checkpoint) -> None:
     path.with_name("repacked").replace(path)
 
 
+def pickled(content: bytes) -> Hostile:
+    """A .pth with another pickle."""
+
+    def make(path: Path, tiny: Checkpoint) -> None:
+        vgg16_weights.write(tiny, path.with_name("plain"), "torchvision")
+        repacked(
+            path.with_name("plain"),
+            path,
+            lambda name, old: (name, content if name.endswith("data.pkl") else old, STORED),
+        )
+        path.with_name("plain").unlink()
+
+    return make
+
+
+def lists_in_lists(path: Path, tiny: Checkpoint) -> None:
+    """Sixty lists, each twice in the next: more paths than there are atoms in a body."""
+    made: list[Any] = [torch.ones(1)]
+    for _ in range(60):
+        made = [made, made]
+    torch.save({"x": made}, path)
+
+
+def tensors_in_tensors(path: Path, tiny: Checkpoint) -> None:
+    """A parameter of a parameter of a parameter, deeper than Python calls."""
+    call = b"ctorch._utils\n_rebuild_parameter\n"
+    pickled(b"}X\x01\x00\x00\x00x" + call * 9_999 + b"}" + b"\x85R" * 9_999 + b"s.")(path, tiny)
+
+
+def large_pickle(path: Path, tiny: Checkpoint) -> None:
+    pickled(b"]" * (64 << 20) + b".")(path, tiny)
+
+
+def long_key(path: Path, tiny: Checkpoint) -> None:
+    """A name of megabytes, that a hundred thousand others begin with."""
+    torch.save({"x" * 3_000_000: [Calls(os.system, "")] * 100_000}, path)
+
+
+def tensor_of_petabytes(path: Path, tiny: Checkpoint) -> None:
+    """A bias whose strides are zero, so that one value is all of them."""
+    state = torch.load(_written(tiny, path))
+    state["features.0.bias"] = torch.ones(1).expand(1 << 47)
+    torch.save(state, path)
+
+
+def _written(tiny: Checkpoint, path: Path) -> Path:
+    vgg16_weights.write(tiny, path, "torchvision")
+    return path
+
+
 def npz_of_objects(path: Path, tiny: Checkpoint) -> None:
     with path.open("wb") as file:
         np.savez(file, conv1_1_W=np.array([system(path)], object))
@@ -213,17 +263,23 @@ def twice(path: Path, tiny: Checkpoint) -> None:
 DEEP: Final = b'{"a":' + b"[" * 400_000 + b"]" * 400_000 + b"}"
 MANY: Final = b"{" + b",".join(b'"t%d":{}' % number for number in range(4_000_000)) + b"}"
 ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
-    "a call in a .pth": (zipped(system), "cannot load it: it refers to posix.system"),
-    "an evaluation in a .pth": (zipped(evaluated), "PyTorch cannot load it"),
-    "a tensor's class in a .pth": (zipped(subclass), "PyTorch cannot load it"),
-    "a call in an older .pth": (older(system), "PyTorch cannot load it"),
-    "an evaluation in an older .pth": (older(evaluated), "PyTorch cannot load it"),
-    "a tensor's class in an older .pth": (older(subclass), "PyTorch cannot load it"),
-    "a pickle": (bare_pickle, "PyTorch cannot load it"),
-    "a huge storage in an older .pth": (older_with_a_huge_storage, "PyTorch cannot load it"),
+    "a call in a .pth": (zipped(system), "it holds posix.system, not named tensors"),
+    "an evaluation in a .pth": (zipped(evaluated), "it holds __builtin__.eval, not named tensors"),
+    "a tensor's class in a .pth": (zipped(subclass), "it holds posix.system, not named tensors"),
+    "a call in an older .pth": (older(system), "it holds posix.system, not named tensors"),
+    "an evaluation in an older .pth": (older(evaluated), "it holds __builtin__.eval, not named"),
+    "a tensor's class in an older .pth": (older(subclass), "it holds posix.system, not named"),
+    "a pickle": (bare_pickle, "is a plain pickle, which torch.save did not write"),
+    "a huge storage in an older .pth": (older_with_a_huge_storage, "is not all there"),
+    "lists in lists in a .pth": (lists_in_lists, "too many dictionaries and lists"),
+    "tensors in tensors in a .pth": (tensors_in_tensors, "cannot be used"),
+    "a large pickle in a .pth": (large_pickle, "data.pkl has"),
+    "numbers of a large pickle in a .pth": (pickled(b"}" * ((4 << 20) - 1) + b"."), "not named"),
+    "a long key in a .pth": (long_key, "a key of 3000000 characters"),
+    "a tensor of petabytes in a .pth": (tensor_of_petabytes, "wrong shape"),
     "a pickle that inflates": (
         pickle_that_inflates,
-        "is compressed, as in this format it never is",
+        "data.pkl has 536870912 bytes",
     ),
     "a storage that inflates": (
         storage_that_inflates,
@@ -238,7 +294,7 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "a member from the root": (keras_member("/etc/x", b""), "leads out of it"),
     "a layer of code": (keras_with_code, "it has code in it"),
     "tensors that overlap": (header(tensors(a=(0, 64), b=(32, 96)), values=96), "not a readable"),
-    "a tensor out of range": (header(tensors(a=(0, 1 << 40))), "not a readable safetensors"),
+    "a tensor out of range": (header(tensors(a=(0, 1 << 40))), "is truncated"),
     "a tensor that ends first": (
         header(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}'),
         "not a readable safetensors",

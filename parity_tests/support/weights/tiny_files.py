@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h5py
 import numpy as np
@@ -15,9 +16,21 @@ import vgg16_weights
 from parity_tests.support.weights.caffe_files import authors_layer, net
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.layouts import canonical_to_keras
+from vgg16_spec.names import torchvision_keys
+
+if TYPE_CHECKING:
+    import torch
 
 # What makes a file of a checkpoint at a path.
 Make = Callable[[Checkpoint, Path], object]
+
+
+def state_dict(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The tensors under torchvision's keys, in memory of their own."""
+    import torch
+
+    keys = torchvision_keys(checkpoint.configuration)
+    return {key: torch.from_numpy(checkpoint[name].copy()) for name, key in keys.items()}
 
 
 def older_pth(checkpoint: Checkpoint, path: Path) -> None:
@@ -26,6 +39,20 @@ def older_pth(checkpoint: Checkpoint, path: Path) -> None:
 
     vgg16_weights.write(checkpoint, path, "torchvision")
     torch.save(torch.load(path), path, _use_new_zipfile_serialization=False)
+
+
+def wrapped_pth(checkpoint: Checkpoint, path: Path, *, zipped: bool) -> None:
+    """The weights among other things that a training script saves."""
+    import torch
+
+    state = {key: values.requires_grad_() for key, values in state_dict(checkpoint).items()}
+    saved = {
+        "epoch": 3,
+        "args": Namespace(lr=0.1),
+        **state,
+        "optimizer": {"state": {}, "param_groups": []},
+    }
+    torch.save(saved, path, _use_new_zipfile_serialization=zipped)
 
 
 def caffemodel(checkpoint: Checkpoint, path: Path, *, v1: bool) -> None:
@@ -85,6 +112,8 @@ TINY_FILES: Final[dict[str, tuple[str, Make]]] = {
     name: (name, _written(name)) for name in vgg16_weights.writable()
 } | {
     "torchvision, older": ("torchvision", older_pth),
+    "torchvision, among others": ("torchvision", partial(wrapped_pth, zipped=True)),
+    "torchvision, older, among others": ("torchvision", partial(wrapped_pth, zipped=False)),
     "keras-h5, in chunks": ("keras-h5", chunked_h5),
     "npz, compressed": ("npz", compressed_npz),
     "caffemodel, older": ("caffemodel", partial(caffemodel, v1=True)),

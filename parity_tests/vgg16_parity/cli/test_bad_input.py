@@ -58,12 +58,12 @@ def bad(tmp_path: Path, tiny: Checkpoint) -> dict[str, Path]:
 BAD_WEIGHTS = {
     "missing": "no such file; expected a file of one of the formats safetensors, torchvision",
     "text": "not a weights file; expected a file of one of the formats",
-    "truncated": "not a readable safetensors file",
-    "truncated pth": "not a weights file",
+    "truncated": "is truncated",
+    "truncated pth": "is truncated",
     "truncated h5": "cannot be used",
     "zip": "not a weights file",
     "shape": "wrong shape: fc2.bias is (3,) instead of (32,); expected configuration tiny",
-    "folder": "is a folder; expected a file of one of the formats",
+    "folder": "is a folder; expected a file: ",
 }
 
 

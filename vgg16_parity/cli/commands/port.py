@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
 from vgg16_parity.cli.console import print_json, working
-from vgg16_parity.cli.options import JsonOption, resolve
+from vgg16_parity.cli.options import JsonOption, open_source
 from vgg16_spec.errors import require_one_of
 
 
@@ -39,24 +39,43 @@ def port(
         ),
     ] = None,
     no_top: Annotated[
-        bool, typer.Option("--no-top", help="Write the convolutions only, no classifier.")
+        bool,
+        typer.Option("--no-top", help="Take the convolutions only, whatever SOURCE's head is."),
     ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Which set of weights, where SOURCE has several: state_dict_ema."
+        ),
+    ] = None,
+    data_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="channels_last|channels_first",
+            help="Order of a Keras model's maps at Flatten, where SOURCE does not say it. "
+            "Default: channels_last.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Convert weights between the formats of Keras, torchvision, timm and others, bit for bit."""
     import vgg16_weights
     from vgg16_spec.images.preprocessing import RECIPES
+    from vgg16_weights.contents import DataFormat
     from vgg16_weights.detection import format_to_write
 
     if recipe is not None:
         require_one_of("--recipe", recipe, tuple(RECIPES))
     written = format_to_write(destination, to_format)
-    checkpoint = vgg16_weights.read(source, from_format) if from_format else resolve(source)
+    order = data_format and require_one_of("--data-format", data_format, get_args(DataFormat))
+    choices: dict[str, Any] = {"key": key, "data_format": order, "include_top": not no_top}
+    if from_format:
+        checkpoint = vgg16_weights.read(source, from_format, **choices)
+    else:
+        checkpoint = open_source(source, **choices)
     with working(f"write {destination.name}"):
         if recipe is not None:
             checkpoint = checkpoint.with_recipe(recipe)
-        if no_top:
-            checkpoint = checkpoint.without_top()
         vgg16_weights.write(checkpoint, destination, written)
     facts = {
         "file": str(destination),
@@ -65,12 +84,16 @@ def port(
         "tensors": len(checkpoint),
         "parameters": checkpoint.configuration.parameters(),
         "recipe": checkpoint.metadata.recipe,
+        "recipe_assumed": checkpoint.is_recipe_assumed,
+        "steps": list(checkpoint.steps),
     }
     if as_json:
         print_json(facts)
     else:
+        assumed = " (assumed)" if checkpoint.is_recipe_assumed else ""
+        steps = f"; {', '.join(checkpoint.steps)}" if checkpoint.steps else ""
         print(
             f"{destination}: {written}, configuration {facts['configuration']}, "
             f"{facts['tensors']} tensors, {facts['parameters']:,} parameters, "
-            f"recipe {facts['recipe']}"
+            f"recipe {facts['recipe']}{assumed}{steps}"
         )

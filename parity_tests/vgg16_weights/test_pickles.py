@@ -1,0 +1,120 @@
+"""A pickle is read as data: plain values as they are, anything else as what it would have been."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import time
+from argparse import Namespace
+from collections import OrderedDict, defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vgg16_weights.pickles import Record, load
+
+PLAIN = {
+    "text": "é",
+    "bytes": b"\x00\xff",
+    "array": bytearray(b"ab"),
+    "numbers": [0, -1, 255, 65_536, -(1 << 31), 1 << 70, 1.5, True, False, None],
+    "tuples": ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
+    "nested": {"a": {"b": [{}, [], {"c": "d"}]}},
+    7: "a number for a key",
+}
+
+
+def loaded(content: bytes) -> Any:
+    return load(io.BytesIO(content), lambda reference: reference)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_values_are_what_python_makes_of_them(protocol: int) -> None:
+    plain = {key: value for key, value in PLAIN.items() if protocol == 5 or key != "array"}
+    if protocol < 3:  # before there were bytes
+        del plain["bytes"]
+    assert loaded(pickle.dumps(plain, protocol)) == plain
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_what_stands_twice_is_the_same_object(protocol: int) -> None:
+    once = [1]
+    first, second = loaded(pickle.dumps([once, once], protocol))
+    assert first is second
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_dictionaries_of_the_standard_library_are_dictionaries(protocol: int) -> None:
+    assert loaded(pickle.dumps(OrderedDict(a=1, b=2), protocol)).mapping == {"a": 1, "b": 2}
+    assert loaded(pickle.dumps(defaultdict(list, a=1), protocol)).mapping == {"a": 1}
+    # As Python 2 wrote them: with the pairs as an argument.
+    text = b"ccollections\nOrderedDict\n((lp0\n(lp1\nS'a'\naI1\naatR."
+    assert loaded(text).mapping == {"a": 1}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_objects_are_records_of_their_class_and_state(protocol: int) -> None:
+    record = loaded(pickle.dumps(Namespace(lr=0.1), protocol))
+    assert isinstance(record, Record)
+    assert record.state == {"lr": 0.1}
+    assert loaded(pickle.dumps(date(2020, 1, 2), protocol)).name == "datetime.date"
+
+
+class Calls:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_call_is_a_record_and_happens_not(tmp_path: Path, protocol: int) -> None:
+    record = loaded(pickle.dumps(Calls(tmp_path / "called"), protocol))
+    assert record.name.endswith(".system")
+    assert record.args == (f"touch {tmp_path / 'called'}",)
+    assert not (tmp_path / "called").exists()
+
+
+def test_no_class_in_a_pickle_is_imported() -> None:
+    assert loaded(b"cthis.is.no.module\nName\n)\x81.").name == "this.is.no.module.Name"
+
+
+DAMAGED = {
+    "nothing": b"",
+    "no end": b"]",
+    "an empty stack": b"0.",
+    "a call of a number": b"K\x01)R.",
+    "a number that is filled": b"K\x01K\x02a.",
+    "a mark that is missing": b"e.",
+    "what was not remembered": b"h\x07.",
+    "an extension": b"\x82\x01.",
+    "a buffer from outside": b"\x97.",
+    "bytes that are not there": b"\x8e" + struct.pack("<Q", 1 << 62) + b"ab.",
+    "an array that is not there": b"\x96" + struct.pack("<Q", 1 << 40) + b"ab.",
+    "a name of lists": b"]]\x93.",
+    "an unknown opcode": b"\xff.",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_pickle_is_one_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match="its pickle") as error:
+        loaded(content)
+    assert len(str(error.value)) < 200
+
+
+def test_a_pickle_that_means_harm_takes_no_time_and_no_room() -> None:
+    start = time.monotonic()
+    # Remembered under a number that Python's own unpickler makes room for.
+    assert loaded(b"]r\xff\xff\xff\xff.") == []
+    # A key of tuples in tuples, which takes a machine's age to hash, and is dropped.
+    doubled = b")" + b"2\x86" * 60
+    assert loaded(b"}" + doubled + b"K\x01s.") == {}
+    # Deeper than the stack of the processor.
+    assert loaded(b")" + b"\x85" * 300_000 + b".") != ()
+    assert time.monotonic() - start < 10

@@ -1,0 +1,216 @@
+"""What people have in place of weights: called by its name, with the way to the weights."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from vgg16_spec.errors import BadInput
+
+_AGAIN: Final = "the weights file: the download failed, fetch it again"
+_KERAS: Final = "weights; in Keras 2: keras.models.load_model(FOLDER).save_weights('weights.h5')"
+_JIT: Final = "a state dict: m = torch.jit.load(FILE); torch.save(m.state_dict(), 'weights.pth')"
+_EXPORTED: Final = (
+    "a state dict: p = torch.export.load(FILE); torch.save(dict(p.state_dict), 'weights.pth')"
+)
+_STATE: Final = "torch.save(model.state_dict(), 'weights.pth')"
+_UNPACKED: Final = "the weights file in it: unpack it first"
+_SOURCE: Final = "the weights that it was made from"
+# Endings of files that may have weights in them, for folders and archives.
+_ENDINGS: Final = (
+    *(".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".h5", ".keras", ".npz", ".npy"),
+    *(".caffemodel", ".mat", ".onnx", ".tar", ".index"),
+)
+# More than the description of a model in TF.js takes, without the weights.
+_MOST_JSON: Final = 1 << 22
+_END_OF_ZIP: Final = b"PK\x05\x06"
+_MOST_END: Final = (1 << 16) + 22
+_SHARD: Final = re.compile(r"group\d+-shard\d+of\d+(\.bin)?")
+
+
+class _Kind(NamedTuple):
+    """What begins with some bytes at a place."""
+
+    begin: bytes
+    at: int
+    what: str
+    way: str
+
+
+_KINDS: Final = (
+    _Kind(
+        b"version https://git-lfs",
+        0,
+        "a Git LFS pointer, not weights",
+        "the file itself: git lfs pull",
+    ),
+    _Kind(b"TFL3", 4, "a TFLite model", _SOURCE),
+    _Kind(b"ftrt", 0, "a TensorRT engine", _SOURCE),
+    _Kind(b"\x12\x01\0\0\0\0\0\0", 0, "MXNet's parameters", _SOURCE),
+    _Kind(b"\x1f\x8b", 0, "packed with gzip", _UNPACKED),
+    _Kind(b"BZh", 0, "packed with bzip2", _UNPACKED),
+    _Kind(b"\xfd7zXZ\0", 0, "packed with xz", _UNPACKED),
+    _Kind(b"\x28\xb5\x2f\xfd", 0, "packed with zstd", _UNPACKED),
+    _Kind(b"7z\xbc\xaf\x27\x1c", 0, "a 7z archive", _UNPACKED),
+    _Kind(b"Rar!", 0, "a RAR archive", _UNPACKED),
+)
+# Of files whose content does not tell.
+_NAMED: Final = {
+    ".mlmodel": ("a Core ML model", _SOURCE),
+    ".engine": ("a TensorRT engine", _SOURCE),
+    ".plan": ("a TensorRT engine", _SOURCE),
+    ".params": ("MXNet's parameters", _SOURCE),
+    ".onnx": ("an ONNX graph", "a weights file, or the graph with vgg16 port"),
+    ".pb": ("a TensorFlow graph", _KERAS),
+}
+
+
+def check(path: Path, start: bytes) -> None:
+    """Raise ``BadInput`` for a file that begins like something else than weights, by its name."""
+    if not start:
+        raise BadInput(path, "is empty: 0 bytes", _AGAIN)
+    if start[4:9] == b"\0\0\0\0{":
+        return  # safetensors, whose length may begin like anything
+    for kind in _KINDS:
+        if start.startswith(kind.begin, kind.at):
+            raise BadInput(path, f"is {kind.what}", kind.way)
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    lower = text[:512].lower()
+    if lower.startswith((b"<!doctype html", b"<html")) or (text[:1] == b"<" and b"<html" in lower):
+        raise BadInput(path, "is an HTML page, not weights", _AGAIN)
+    if re.match(rb"<(\?xml|[A-Za-z]+[ />])", text):
+        raise BadInput(path, "is an XML text, not weights", _AGAIN)
+    if text.startswith((b"{", b"[")) and b"\0" not in start[:8]:
+        raise _json(path)
+    if start[257:262] == b"ustar":
+        raise _tar(path)
+
+
+def check_name(path: Path) -> None:
+    """The same by a file's name, where its content tells nothing."""
+    if _SHARD.fullmatch(path.name):
+        raise BadInput(path, "is a part of a TF.js model", _way_from_js())
+    if found := _NAMED.get(path.suffix.lower()):
+        raise BadInput(path, f"is {found[0]}", found[1])
+
+
+def check_folder(path: Path) -> None:
+    """Raise ``BadInput`` for a folder that is a model, or has weights in it: it says which."""
+    if not path.is_dir():
+        return
+    names = sorted(entry.name for entry in path.iterdir())
+    if "saved_model.pb" in names:
+        raise BadInput(path, "is a folder: TensorFlow's SavedModel", _KERAS)
+    if {"config.json", "model.weights.h5"} <= set(names):
+        raise BadInput(path, "is a folder, an unpacked .keras", f"its {path / 'model.weights.h5'}")
+    if "model.json" in names:
+        raise BadInput(path, "is a folder with a TF.js model", _way_from_js())
+    if found := [name for name in names if name.endswith(_ENDINGS)]:
+        raise BadInput(path, "is a folder", f"a file: {_listed(found)}")
+
+
+def archive(path: Path, names: Collection[str]) -> BadInput | None:
+    """What a zip archive is that has no weights in it to read; ``None`` where it may have."""
+    last = {name.partition("/")[2] for name in names}
+    if "constants.pkl" in last or any(name.startswith("code/") for name in last):
+        return BadInput(path, "is TorchScript", _JIT)
+    if last & {"archive_format", "models/model.json"} or any(
+        name.rpartition("/")[2] == "serialized_exported_program.json" for name in names
+    ):
+        return BadInput(path, "is a program of torch.export", _EXPORTED)
+    if any("/data.pkl" in f"/{name}" for name in names):
+        return None
+    found = [name for name in names if name.endswith(_ENDINGS) and not name.endswith(".npy")]
+    if found and not {"config.json", "model.weights.h5"} <= set(names):
+        return BadInput(path, f"is a zip archive with {_listed(found)} in it", _UNPACKED)
+    return None
+
+
+def truncated(path: Path, start: bytes) -> BadInput | None:
+    """What a file is that begins as weights do and ends before its end; ``None`` for another."""
+    size = path.stat().st_size
+    refusal = is_truncated(path)
+    if start.startswith(b"PK\x03\x04"):
+        with path.open("rb") as file:
+            file.seek(max(0, size - _MOST_END))
+            return None if _END_OF_ZIP in file.read() else refusal
+    if start[8:9] == b"{":
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MOST_JSON:
+                return None
+            text = file.read(length)
+        try:
+            header = json.loads(text)
+            ends = [one["data_offsets"][1] for one in header.values() if "data_offsets" in one]
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            return refusal if len(text) < length else None
+        is_short = (
+            all(isinstance(end, int) for end in ends) and 8 + length + max(ends, default=0) > size
+        )
+        return refusal if is_short else None
+    return None
+
+
+def is_truncated(path: Path) -> BadInput:
+    """A file that ends too soon."""
+    size = path.stat().st_size
+    return BadInput(path, f"is truncated: {size:,} bytes are not all of it", _AGAIN)
+
+
+def a_module(path: Path, key: str, kind: str) -> BadInput:
+    """A model saved as the object that it is, which only its own program can load."""
+    where = f" under {key!r}" if key else ""
+    name = kind.rpartition(".")[2][:40]
+    way = f"a state dict; where it was made: {_STATE}"
+    return BadInput(path, f"holds a whole pickled module ({name}){where}, which is code", way)
+
+
+def numpy_arrays(path: Path) -> BadInput:
+    """A pickle of arrays."""
+    way = "tensors: torch.save({k: torch.from_numpy(v) for k, v in arrays.items()}, 'weights.pth')"
+    return BadInput(path, "is a pickle of NumPy arrays", way)
+
+
+def a_pickle(path: Path) -> BadInput:
+    """A pickle that PyTorch did not write."""
+    return BadInput(
+        path, "is a plain pickle, which torch.save did not write", f"a state dict: {_STATE}"
+    )
+
+
+def _json(path: Path) -> BadInput:
+    """TF.js's description of a model, or what a server answered instead of a file."""
+    if path.stat().st_size <= _MOST_JSON:
+        try:
+            found = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict) and {"weightsManifest", "modelTopology"} & set(found):
+            return BadInput(path, "is the description of a TF.js model", _way_from_js())
+    return BadInput(path, "is a JSON text, not weights", _AGAIN)
+
+
+def _tar(path: Path) -> BadInput:
+    """A tar archive, which PyTorch 0.1 wrote too."""
+    first = None
+    with suppress(tarfile.TarError), tarfile.open(path, "r:") as archive:
+        first = archive.next()
+    if first is not None and first.name in ("sys_info", "pickle", "tensors", "storages"):
+        problem = "is in the tar form of PyTorch 0.1"
+        return BadInput(path, problem, f"one saved again: {_STATE}")
+    return BadInput(path, "is a tar archive", _UNPACKED)
+
+
+def _way_from_js() -> str:
+    return "an .h5: tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(name[:60] for name in names[:3]) + more
