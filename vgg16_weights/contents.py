@@ -9,6 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
+from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe, recipe_named
 from vgg16_spec.layouts import (
     canonical_view,
@@ -26,6 +27,7 @@ BlocksOf = Callable[[str], Iterator[Array]]
 # A layer's two tensors.
 PARTS: Final = ("weight", "bias")
 FIRST_KERNEL: Final = "block1_conv1.weight"
+FC1: Final = "fc1.weight"
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -96,6 +98,9 @@ def checkpoint_of(
         include_top=choices.include_top,
     )
     configuration, keys = identity.configuration, identity.keys
+    data_format, step = "channels_last", ""
+    if FC1 in keys:
+        data_format, step = _flattened(contents, label, file_format, choices)
     metadata = contents.kept or Metadata(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
@@ -105,6 +110,8 @@ def checkpoint_of(
         values = stored[keys[name]].view()
         if file_format.dense_as_kernels and values.ndim == 4:
             values = hwio_to_oihw(values)
+        elif name == FC1 and data_format == "channels_first":
+            values = values.T
         elif file_format.keras_order:
             values = canonical_view(name, values, configuration.feature_shape)
         return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
@@ -119,8 +126,28 @@ def checkpoint_of(
         ):
             shape = expected
         tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
-    steps = (*contents.steps, *identity.steps)
+    steps = (*contents.steps, *identity.steps, *filter(None, [step]))
     return Checkpoint(configuration, metadata, tensors, label=label, steps=steps)
+
+
+def _flattened(
+    contents: Contents, label: str, file_format: Format, choices: Choices
+) -> tuple[DataFormat, str]:
+    """In what order maps are flattened for fc1, and what to tell the user where that is not sure.
+
+    Raises ``BadInput`` where the user says otherwise than the file.
+    """
+    stated, chosen = contents.data_format, choices.data_format
+    # Our own files have one order, and no other format leaves a choice.
+    if stated is None and (contents.kept is not None or file_format.layout != "keras"):
+        stated = "channels_last" if file_format.keras_order else "channels_first"
+    if stated is None:
+        step = f"fc1's rows read as {chosen or 'channels_last'}"
+        way_out = "" if chosen else " (--data-format channels_first otherwise)"
+        return chosen or "channels_last", step + way_out
+    if chosen not in (None, stated):
+        raise BadInput(label, f"its maps are flattened {stated}", f"no --data-format {chosen}")
+    return stated if file_format.keras_order else "channels_last", ""
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:
