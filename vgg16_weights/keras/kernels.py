@@ -24,7 +24,7 @@ _IN_NAME: Final = re.compile(r"(th|tf)_kernels")
 _SIDES: Final = (1, 3, 5, 7)
 # Keras 1: block1_conv1_W_1:0. Keras 2: block1_conv1/kernel:0. The last number is a repetition's.
 _STORED: Final = re.compile(
-    r"(?:(?P<layer>.*?)_)?(?P<part>kernel|W|weights?|bias(?:es)?|b|gamma|beta|mean|variance|count"
+    r"(?:(?P<layer>.*?)_)?(?P<part>kernel|W|weights?|bias(?:es)?|b|gamma|beta"
     r"|moving_mean|moving_variance|running_mean|running_std)(?:_[0-9]+)?"
 )
 _PARTS: Final = {
@@ -42,7 +42,7 @@ class Stored(NamedTuple):
 
     Attributes:
         layer: the layer, or the path to it, that the name begins with; empty where there is none.
-        part: ``weight``, ``bias``, or what the array is called; empty where nothing is known.
+        part: ``weight``, ``bias``, or what the array is called.
     """
 
     layer: str
@@ -54,7 +54,7 @@ def stored(name: str, rank: int) -> Stored:
     path, _, last = _OUTPUT.sub("", name).rpartition("/")
     match = _STORED.fullmatch(last)
     if match is None:
-        return Stored(path, "")
+        return Stored(path, last)
     part = _PARTS.get(match["part"], match["part"])
     if (part == "weight" and rank < 2) or (part != "weight" and rank > 1):
         part = last

@@ -145,17 +145,10 @@ def _keyed(group: _Group) -> tuple[list[_Item], bool]:
     found = [stored(name, rank) for name, rank in zip(group.arrays, ranks, strict=True)]
     if ranks in ([2], [4], [2, 1], [4, 1]):  # whatever they are called
         found = [Stored("", part) for part in PARTS[: len(ranks)]]
-    elif len({layer for layer, _ in found}) > 1 or _repeats(found):
+    elif len(set(found)) < len(found) or len({layer for layer, _ in found}) > 1:
         return _inner(group, found)
-    last = [name.rpartition("/")[2] for name in group.arrays]
-    parts = [part or name for (_, part), name in zip(found, last, strict=True)]
-    keys = [f"{group.name}.{part}" for part in parts]
+    keys = [f"{group.name}.{part}" for _, part in found]
     return list(zip(keys, arrays, strict=True)), True
-
-
-def _repeats(found: Sequence[Stored]) -> bool:
-    parts = [part for _, part in found if part]
-    return len(set(parts)) < len(parts)
 
 
 def _inner(group: _Group, found: Sequence[Stored]) -> tuple[list[_Item], bool]:
@@ -166,11 +159,10 @@ def _inner(group: _Group, found: Sequence[Stored]) -> tuple[list[_Item], bool]:
     """
     layers: dict[str, list[_Item]] = {}
     number = 0
-    for (layer, part), (name, array) in zip(found, group.arrays.items(), strict=True):
+    for (layer, part), array in zip(found, group.arrays.values(), strict=True):
         number += part == "weight"
         path = layer.removeprefix(f"{group.name}/") or str(number)
-        key = f"{group.name}/{path}.{part or name.rpartition('/')[2]}"
-        layers.setdefault(path, []).append((key, array))
+        layers.setdefault(path, []).append((f"{group.name}/{path}.{part}", array))
     convolutions = [path for path, arrays in layers.items() if any(a.ndim == 4 for _, a in arrays)]
     others = [path for path in layers if path not in convolutions]
     ordered = sorted(convolutions, key=hdf5.natural)
