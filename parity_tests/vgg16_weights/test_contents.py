@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vgg16_weights
-from parity_tests.support.helpers import Command, same
+from parity_tests.support.helpers import same
 from parity_tests.support.weights.older_keras import Layer, keras_2, layers_of
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput

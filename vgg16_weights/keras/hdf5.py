@@ -118,6 +118,8 @@ def groups(file: h5py.File) -> Iterator[tuple[tuple[str, ...], h5py.Group]]:
         path, group = left.pop()
         if len(path) > _MOST_DEPTH:
             raise ValueError(f"its groups are nested more than {_MOST_DEPTH} deep")
+        if len("/".join(path)) > _MOST_TEXT:
+            raise ValueError(f"it has a path of more than {_MOST_TEXT} characters")
         yield path, group
         inner = [(name, child(group, name)) for name in sorted(group, key=natural, reverse=True)]
         left += [((*path, name), found) for name, found in inner if isinstance(found, h5py.Group)]
@@ -221,7 +223,7 @@ def _tensor(path: Path, dataset: h5py.Dataset, base: int) -> Tensor:
             raise ValueError(f"{name} is not all there")
         if dtype.kind == "f" and dtype.isnative:
             view = partial(_mapped, mapped[start:end], dtype, shape)
-    return Tensor(shape, "float32" if dtype == _BFLOAT16 else dtype.name, view)
+    return Tensor(shape, "bfloat16" if dtype == _BFLOAT16 else dtype.name, view)
 
 
 def _holds_numbers(dataset: h5py.Dataset) -> bool:

@@ -37,6 +37,7 @@ _LETTERS: Final = {"weight": "W", "bias": "b"}
 # More than any model has of names, and than they take.
 _MOST_NAMES: Final = 4096
 _MOST_BYTES: Final = 1 << 20
+_LONGEST_NAME: Final = 256
 _KERAS_1: Final = re.compile(r"[^/]*_W(?:_[0-9]+)?(?::[0-9]+)?")
 _NUMBER: Final = re.compile(r"_?[0-9]+")
 
@@ -205,5 +206,8 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
             continue
         if stored.get_storage_size() > _MOST_BYTES:
             raise ValueError(f"the attribute {part!r} of {group.name} is too large")
-        names += [n.decode() if isinstance(n, bytes) else str(n) for n in group.attrs[part]]
+        added = [n.decode() if isinstance(n, bytes) else str(n) for n in group.attrs[part]]
+        if any(len(name) > _LONGEST_NAME for name in added):
+            raise ValueError(f"the attribute {part!r} of {group.name} has names that are too long")
+        names += added
     return names

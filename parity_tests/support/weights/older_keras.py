@@ -123,7 +123,8 @@ def keras_1(
 
     Kernels are (out, in, kH, kW) with the image ordering ``th``.
     """
-    arrays = {"input_1": {}} | {
+    arrays: dict[str, dict[str, Values]] = {"input_1": {}}
+    arrays |= {
         layer: {
             f"{layer}_W{ending}": stored_by_keras_1(kernel, ordering),
             f"{layer}_b{ending}": bias,

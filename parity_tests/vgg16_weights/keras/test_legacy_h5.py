@@ -189,6 +189,7 @@ STRANGE = {
     "a path that leads back": "/block1_conv1/../block1_conv1/block1_conv1_W_1:0 is no array",
     "a number for names": "is no list of names",
     "countless names": "is no list of names",
+    "an endless name": "has names that are too long",
     "no names": "it has no attribute 'layer_names'",
 }
 
@@ -234,6 +235,8 @@ def strange(kind: str, path: Path) -> None:
                 group.attrs["weight_names"] = 5
             case "countless names":
                 group.attrs["weight_names"] = np.array([b"x"] * 5000)
+            case "an endless name":
+                file.attrs["layer_names"] = np.array([b"x" * 5000])
             case "no names":
                 del file.attrs["layer_names"]
 

@@ -11,8 +11,9 @@ import pytest
 
 import vgg16_weights
 from parity_tests.support.helpers import same
-from parity_tests.support.weights.older_keras import AUTHORS, layers_of
+from parity_tests.support.weights.older_keras import layers_of
 from parity_tests.support.weights.refusals import refusal
+from parity_tests.support.weights.tiny_files import caffe_h5
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.names import torchvision_keys
 from vgg16_weights.legacy import other_h5
@@ -20,19 +21,8 @@ from vgg16_weights.legacy import other_h5
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 
 
-def snapshot(checkpoint: Checkpoint, path: Path) -> None:
-    """As Caffe's ``Net::ToHDF5`` writes it, with the gradients; layers without weights too."""
-    with h5py.File(path, "w") as file:
-        for layer in checkpoint.configuration.layers:
-            group = file.create_group(f"data/{AUTHORS.get(layer.name, layer.name)}")
-            for number, part in enumerate(("weight", "bias")):
-                if (name := f"{layer.name}.{part}") in checkpoint:
-                    group[str(number)] = checkpoint[name]
-                    file[f"diff/{AUTHORS[layer.name]}/{number}"] = -checkpoint[name]
-
-
 def test_caffes_snapshot_is_read(tiny: Checkpoint, tmp_path: Path) -> None:
-    snapshot(tiny, tmp_path / "w.caffemodel.h5")
+    caffe_h5(tiny, tmp_path / "w.caffemodel.h5")
     read = vgg16_weights.read(tmp_path / "w.caffemodel.h5")
     assert same(read, tiny)
     assert read.metadata.source_format == "caffe-h5"
@@ -112,7 +102,7 @@ def test_groups_that_lead_astray_are_refused(
     if file_format == "keras-weights-h5":
         vgg16_weights.write(tiny, path, file_format)
     else:
-        snapshot(tiny, path)
+        caffe_h5(tiny, path)
     with h5py.File(path, "r+") as file:
         first = next(iter(file.values()))
         match kind:
