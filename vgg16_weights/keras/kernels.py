@@ -21,6 +21,10 @@ _CORRELATE: Final = frozenset(
     {"tensorflow", "cntk", "jax", "torch", "numpy", "openvino", "mxnet", "plaidml"}
 )
 _IN_NAME: Final = re.compile(r"(th|tf)_kernels")
+_AMBIGUOUS: Final = (
+    "its kernels are (out, in, kH, kW): give it the attribute 'backend', 'theano' if they are"
+    " turned by half a turn, else 'tensorflow'"
+)
 _SIDES: Final = (1, 3, 5, 7)
 # Keras 1: block1_conv1_W_1:0. Keras 2: block1_conv1/kernel:0. The last number is a repetition's.
 _STORED: Final = re.compile(
@@ -84,6 +88,8 @@ def kernels(
         names: the stored names of the arrays; TensorFlow's variables end in ``:0``.
         file_name: the name of the file.
         is_keras_1: whether the arrays are called as Keras 1 calls them.
+
+    Raises ``ValueError`` where the axes are Keras 1's, and nothing else is.
     """
     turned, step = False, ""
     if backend:
@@ -95,7 +101,11 @@ def kernels(
     elif match := _IN_NAME.search(file_name):
         turned = match[1] == "th"
         step = "kernels turned back: its name says Theano's, th_kernels" if turned else ""
-    elif is_keras_1 and not any(_OUTPUT.search(name) for name in names):
+    elif any(_OUTPUT.search(name) for name in names):
+        pass
+    elif are_oihw and not is_keras_1:
+        raise ValueError(_AMBIGUOUS)
+    elif is_keras_1:
         turned = are_oihw
         if turned:
             step = "kernels turned back: taken for Theano's, as no attribute 'backend' says"

@@ -98,9 +98,12 @@ def _found(file: h5py.File, file_name: str) -> hdf5.Found:
     # Keras 1 kept the axes of kernels and of maps in one order; Keras 2 kept those of maps alone.
     is_keras_1 = _LAYER_COUNT in root.attrs or any(_is_keras_1(name) for name in names)
     is_oihw = are_oihw([array.shape for group in groups for array in group.arrays.values()])
+    backend = hdf5.text(root, "backend") or hdf5.text(file, "backend")
+    if hdf5.MANIFEST in file.attrs:  # ours, whatever it is called
+        backend = "tensorflow"
     held = kernels(
         are_oihw=is_oihw,
-        backend=hdf5.text(root, "backend") or hdf5.text(file, "backend"),
+        backend=backend,
         names=names,
         file_name=file_name,
         is_keras_1=is_keras_1,

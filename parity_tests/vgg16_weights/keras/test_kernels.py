@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -16,7 +17,9 @@ from parity_tests.support.weights.older_keras import (
     layers_of,
     listed,
     numbered,
+    stored_by_keras_1,
 )
+from parity_tests.support.weights.refusals import refusal
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_weights.keras import legacy_h5
 from vgg16_weights.keras.kernels import stored
@@ -131,6 +134,29 @@ def test_the_attribute_counts_more_than_the_name(tiny: Checkpoint, tmp_path: Pat
     layers = layers_of(tiny, channels_first=True, turned=True)
     path = keras_1(tmp_path / "vgg16_tf_kernels.h5", layers, ending="_1:0", backend="theano")
     assert same(vgg16_weights.read(path), tiny)
+
+
+def test_our_own_files_are_ours_whatever_they_are_called(tiny: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "vgg16_weights_th_dim_ordering_th_kernels.h5"
+    vgg16_weights.write(tiny, path, "keras-h5")
+    read = vgg16_weights.read(path)
+    assert same(read, tiny)
+    assert read.steps == ()
+
+
+def test_axes_of_keras_1_under_names_of_keras_2_are_not_guessed(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    arrays = {
+        layer: {"kernel": stored_by_keras_1(kernel, "th"), "bias": bias}
+        for layer, (kernel, bias) in layers_of(tiny, channels_first=True).items()
+    }
+    said = refusal("keras-h5", listed(tmp_path / "w.h5", arrays))
+    assert "give it the attribute 'backend', 'theano' if they are" in said
+    # And the way out is one.
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        file.attrs["backend"] = "tensorflow"
+    assert same(vgg16_weights.detection.read(tmp_path / "w.h5", data_format="channels_first"), tiny)
 
 
 def test_numbered_layers_are_read_in_their_order(tiny: Checkpoint, tmp_path: Path) -> None:
