@@ -32,6 +32,7 @@ BlocksOf = Callable[[str], Iterator[Array]]
 FIRST_KERNEL: Final = "block1_conv1.weight"
 # Values that are looked at together.
 _LOOK: Final = 1 << 20
+FC1: Final = "fc1.weight"
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -102,6 +103,9 @@ def checkpoint_of(
         include_top=choices.include_top,
     )
     configuration, keys = identity.configuration, identity.keys
+    data_format, step = "channels_last", ""
+    if FC1 in keys:
+        data_format, step = _flattened(contents, label, file_format, choices)
     metadata = contents.kept or Metadata(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
@@ -111,6 +115,8 @@ def checkpoint_of(
         values = stored[keys[name]].view()
         if file_format.keras_order and values.ndim == 4:
             values = hwio_to_oihw(values)
+        elif name == FC1 and data_format == "channels_first":
+            values = values.T
         elif file_format.keras_order:
             values = canonical_view(name, values, configuration.feature_shape)
         return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
@@ -128,7 +134,7 @@ def checkpoint_of(
         metadata,
         widened,
         label=label,
-        steps=(*contents.steps, *identity.steps, *steps),
+        steps=(*contents.steps, *identity.steps, *filter(None, [step]), *steps),
         is_recipe_assumed=contents.kept is None and contents.recipe is None,
     )
 
@@ -168,6 +174,26 @@ def _is_rounded(name: str, tensor: Tensor, label: str) -> bool:
                 raise BadInput(label, problem, "values that stay finite as float32")
             is_rounded = is_rounded or not np.array_equal(values, narrow, equal_nan=True)
     return is_rounded
+
+
+def _flattened(
+    contents: Contents, label: str, file_format: Format, choices: Choices
+) -> tuple[DataFormat, str]:
+    """In what order maps are flattened for fc1, and what to tell the user where that is not sure.
+
+    Raises ``BadInput`` where the user says otherwise than the file.
+    """
+    stated, chosen = contents.data_format, choices.data_format
+    # Our own files have one order, and no other format leaves a choice.
+    if stated is None and (contents.kept is not None or file_format.layout != "keras"):
+        stated = "channels_last" if file_format.keras_order else "channels_first"
+    if stated is None:
+        step = f"fc1's rows read as {chosen or 'channels_last'}"
+        way_out = "" if chosen else " (--data-format channels_first otherwise)"
+        return chosen or "channels_last", step + way_out
+    if chosen not in (None, stated):
+        raise BadInput(label, f"its maps are flattened {stated}", f"no --data-format {chosen}")
+    return stated if file_format.keras_order else "channels_last", ""
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:

@@ -88,9 +88,9 @@ def _format_of(path: Path, start: bytes) -> str:
         if start.startswith(signatures):
             return name
     if start.startswith(_HDF5):
-        from vgg16_weights.keras.legacy_h5 import lists_layers
+        from vgg16_weights.hdf5_formats import format_of
 
-        return "keras-h5" if lists_layers(path) else "keras-weights-h5"
+        return format_of(path)
     if names := members(path):
         if any(name.endswith("/data.pkl") for name in names):
             return "torchvision"

@@ -94,6 +94,23 @@ _TABLE: Final = (
         "keras-h5", ".h5", "keras.legacy_h5", "keras", "weights or a model of Keras 1 or 2 (.h5)"
     ),
     Format("keras-weights-h5", ".weights.h5", "keras.weights_h5", "keras", "weights of Keras 3"),
+    Format(
+        "caffe-h5",
+        "",
+        "legacy.other_h5",
+        "canonical",
+        "a snapshot of a Caffe VGG in HDF5 (.caffemodel.h5)",
+        writable=False,
+    ),
+    Format(
+        "torch-h5",
+        "",
+        "legacy.other_h5",
+        "canonical",
+        "a state dict of PyTorch's VGG as HDF5 (.h5)",
+        recipe="torchvision",
+        writable=False,
+    ),
     Format("keras", ".keras", "keras.archive", "keras", "a model saved by Keras 3 (.keras)"),
     Format("npz", ".npz", "legacy.npz", "keras RGB", "NumPy arrays conv1_1_W … fc8_b (.npz)"),
     Format(

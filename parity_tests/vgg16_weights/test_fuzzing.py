@@ -38,7 +38,7 @@ def test_mutants_are_refused_or_read_as_what_they_say(
     form: str, tmp_path: Path, mutants: int
 ) -> None:
     file_format, make = TINY_FILES[form]
-    if file_format.startswith(("keras", "matconvnet")):
+    if file_format.startswith(("keras", "caffe-h5", "torch-h5", "matconvnet")):
         mutants //= 10
     path = tmp_path / "weights"
     make(smallest(), path)

@@ -25,7 +25,7 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint
 from vgg16_weights.archives import ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents
-from vgg16_weights.keras import hdf5, weights_h5
+from vgg16_weights.keras import hdf5, hdf5_writing, weights_h5
 from vgg16_weights.keras.config import INPUT, dropout_names, model_config, model_name
 
 _WEIGHTS: Final = "model.weights.h5"
@@ -77,20 +77,22 @@ def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
         archive.add("metadata.json", json.dumps(_ABOUT).encode())
         archive.add(_CONFIG, json.dumps(model_config(configuration)).encode())
         with h5py.File(frame, "w") as weights:
-            offsets = hdf5.allocate(weights, _groups(configuration), configuration.weight_shapes)
+            offsets = hdf5_writing.allocate(
+                weights, _groups(configuration), configuration.weight_shapes
+            )
         pieces = _filled(frame, configuration.weight_shapes, offsets, blocks_of)
         archive.stream(_WEIGHTS, frame.seek(0, 2), pieces)
         archive.comment(checkpoint.metadata.to_json())
 
 
-def _groups(configuration: Configuration) -> Iterator[hdf5.Group]:
+def _groups(configuration: Configuration) -> Iterator[hdf5_writing.Group]:
     """The weights' groups, and those of what has none, which Keras 3.5 does not do without."""
     yield from weights_h5.groups(configuration)
-    yield hdf5.Group("layers/input_layer/vars", {"name": INPUT})
+    yield hdf5_writing.Group("layers/input_layer/vars", {"name": INPUT})
     for number, name in enumerate(dropout_names(configuration)):
         container = f"dropout_{number}" if number else "dropout"
-        yield hdf5.Group(f"layers/{container}/vars", {"name": name})
-    yield hdf5.Group("vars", {"name": model_name(configuration)})
+        yield hdf5_writing.Group(f"layers/{container}/vars", {"name": name})
+    yield hdf5_writing.Group("vars", {"name": model_name(configuration)})
 
 
 def _filled(

@@ -1,13 +1,13 @@
-"""HDF5 files whose datasets hold tensors as they are: mapped when read, filled when written."""
+"""HDF5 files whose datasets hold tensors as they are: mapped when read."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import h5py
@@ -15,11 +15,8 @@ import numpy as np
 
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
-from vgg16_spec.checkpoint import FLOAT32, FLOATS, Checkpoint, Metadata, Tensor
-from vgg16_spec.checkpoint.tensors import mapped_view
-from vgg16_spec.files.atomic import check_space
-from vgg16_spec.layouts import keras_shape
-from vgg16_weights.contents import BlocksOf, Contents, by_name
+from vgg16_spec.checkpoint import FLOAT32, Metadata, Tensor
+from vgg16_weights.contents import Contents, DataFormat, by_name
 from vgg16_weights.first_reading import check_readable
 
 # Our own attribute of the file's root, which no library looks at, and more than it ever takes.
@@ -27,28 +24,36 @@ MANIFEST: Final = "vgg16"
 _MANIFEST_LIMIT: Final = 1 << 16
 # More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
 _MOST_BYTES: Final = 1 << 29
-_FLOATS: Final = tuple(FLOATS.values())
-# More than the groups and attributes of the largest configuration take.
-_OVERHEAD: Final = 1 << 20
+# More than any model has. A group can be inside itself.
+_MOST_GROUPS: Final = 4096
+_MOST_DEPTH: Final = 32
+_MOST_TEXT: Final = 256
+_DIGITS: Final = re.compile(r"(\d+)")
+# What Keras 3 calls by an attribute, since HDF5 has no such type.
+_BFLOAT16: Final = np.dtype("V2")
 
 
-class Group(NamedTuple):
-    """A group to write.
+class Found(NamedTuple):
+    """The tensors in an HDF5 file.
 
     Attributes:
-        path: where it is.
-        attributes: what it says.
-        arrays: name in the group -> canonical name of the tensor; they come after the attributes.
+        arrays: key and dataset of each, as in `Contents`.
+        is_ordered: whether they stand in the order of the network's layers.
+        data_format: in what order maps are flattened for fc1, where the file says so.
+        steps: what reading decided.
+        arrange: makes of a kernel as it is stored a view in the format's order of axes.
     """
 
-    path: str
-    attributes: Mapping[str, Any]
-    arrays: Mapping[str, str] = MappingProxyType({})
+    arrays: Iterable[tuple[str, h5py.Dataset]]
+    is_ordered: bool = False
+    data_format: DataFormat | None = None
+    steps: tuple[str, ...] = ()
+    arrange: Callable[[Array], Array] | None = None
 
 
 def read(
     path: Path,
-    find: Callable[[h5py.File], Iterable[tuple[str, h5py.Dataset]]],
+    find: Callable[[h5py.File], Found],
     base: int = 0,
     kept: Metadata | None = None,
 ) -> Contents:
@@ -56,53 +61,25 @@ def read(
 
     Args:
         path: the file that it is in.
-        find: gives the canonical name and the dataset of each tensor of an open file.
+        find: gives the tensors of an open file.
         base: the byte of the file at which it begins.
         kept: metadata found elsewhere; those of the HDF5 file unless given.
     """
     with opened(path, base) as file:
-        tensors = by_name((name, _tensor(path, array, base)) for name, array in find(file))
-        return Contents(tensors, kept or _manifest(file))
+        found = find(file)
+        tensors = by_name((name, _tensor(path, array, base)) for name, array in found.arrays)
+        if arrange := found.arrange:
+            tensors = {name: _arranged(tensor, arrange) for name, tensor in tensors.items()}
+        kept = kept or _manifest(file)
+        return Contents(tensors, kept, found.is_ordered, found.data_format, steps=found.steps)
 
 
-def write(path: Path, groups: Iterable[Group], checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
-    """Fill a file that exists with groups and the values of their arrays."""
-    # HDF5 crashes the process when a disk turns out to be full.
-    check_space(path, FLOAT32.itemsize * checkpoint.configuration.parameters() + _OVERHEAD)
-    with h5py.File(path, "w") as file:
-        offsets = allocate(file, groups, checkpoint.configuration.weight_shapes)
-    with path.open("r+b") as values:
-        for name, offset in offsets.items():
-            values.seek(offset)
-            for block in blocks_of(name):
-                values.write(block.data)
-
-
-def allocate(
-    file: h5py.File, groups: Iterable[Group], shapes: Mapping[str, Shape]
-) -> dict[str, int]:
-    """Write everything but the values.
-
-    Returns canonical tensor name -> the byte of the file at which its values belong.
-    """
-    rooms: dict[str, h5py.Dataset] = {}
-    for path, attributes, arrays in groups:
-        group = file.require_group(path)
-        group.attrs.update(attributes)
-        for name, tensor in arrays.items():
-            rooms[tensor] = _allocate_dataset(group, name, keras_shape(shapes[tensor]))
-    return {name: room.id.get_offset() for name, room in rooms.items()}
-
-
-def _allocate_dataset(group: h5py.Group, name: str, shape: Shape) -> h5py.Dataset:
-    """A contiguous float32 dataset that has its place in the file, and no values yet."""
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_layout(h5py.h5d.CONTIGUOUS)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    properties.set_obj_track_times(False)  # so that the same values give the same bytes
-    space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(FLOAT32)
-    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, dcpl=properties))
+def _arranged(tensor: Tensor, arrange: Callable[[Array], Array]) -> Tensor:
+    """A kernel whose view is arranged; any other tensor as it is."""
+    if len(tensor.shape) != 4:
+        return tensor
+    shape = arrange(np.broadcast_to(np.float32(0), tensor.shape)).shape
+    return Tensor(shape, tensor.dtype, lambda: arrange(tensor.view()))
 
 
 def child(group: h5py.Group, path: str) -> Any:
@@ -129,6 +106,52 @@ def array(group: h5py.Group, path: str) -> h5py.Dataset:
     return found
 
 
+def groups(file: h5py.File) -> Iterator[tuple[tuple[str, ...], h5py.Group]]:
+    """Every group of a file with its path, those of a group in the order of their numbers.
+
+    Raises ``ValueError`` for a link that leads elsewhere, and for more groups than a model has.
+    """
+    left: list[tuple[tuple[str, ...], h5py.Group]] = [((), file)]
+    for _ in range(_MOST_GROUPS):
+        if not left:
+            return
+        path, group = left.pop()
+        if len(path) > _MOST_DEPTH:
+            raise ValueError(f"its groups are nested more than {_MOST_DEPTH} deep")
+        if len("/".join(path)) > _MOST_TEXT:
+            raise ValueError(f"it has a path of more than {_MOST_TEXT} characters")
+        yield path, group
+        inner = [(name, child(group, name)) for name in sorted(group, key=natural, reverse=True)]
+        left += [((*path, name), found) for name, found in inner if isinstance(found, h5py.Group)]
+    raise ValueError(f"it has more than {_MOST_GROUPS} groups")
+
+
+def kind(file: h5py.File) -> str:
+    """What another program's HDF5 file is, as far as its own marks say."""
+    if "_NCProperties" in file.attrs or "_nc3_strict" in file.attrs:
+        return "a NetCDF file"
+    if any("MATLAB_class" in child(file, name).attrs for name in file):
+        return "a MATLAB 7.3 file"
+    return "an HDF5 file"
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers as numbers: conv2d, conv2d_2, conv2d_10."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in _DIGITS.split(name)]
+
+
+def text(group: h5py.Group, attribute: str) -> str:
+    """A short text in an attribute; empty where there is none."""
+    if attribute not in group.attrs:
+        return ""
+    stored = h5py.h5a.open(group.id, attribute.encode())
+    if stored.shape or stored.get_storage_size() > _MOST_TEXT:
+        return ""
+    value = group.attrs[attribute]
+    value = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return value if isinstance(value, str) and len(value) <= _MOST_TEXT else ""
+
+
 @contextmanager
 def opened(path: Path, base: int = 0) -> Iterator[h5py.File]:
     """Open the HDF5 file that begins at a byte of a file, after another process has read it.
@@ -146,7 +169,7 @@ def read_through(path: Path, base: int) -> None:
 
     def read(_: str, item: h5py.HLObject) -> None:
         dict(item.attrs)
-        if isinstance(item, h5py.Dataset) and item.chunks and item.dtype in _FLOATS:
+        if isinstance(item, h5py.Dataset) and item.chunks and _holds_numbers(item):
             with suppress(ValueError):  # it is refused if it is one of the weights
                 _check_chunks(item)
                 item[()]
@@ -183,26 +206,41 @@ def _tensor(path: Path, dataset: h5py.Dataset, base: int) -> Tensor:
     It may be closed before. Raises ``ValueError`` for values that are missing, in another file, or
     too many.
     """
-    name, shape = str(dataset.name), dataset.shape
+    name, shape, dtype = str(dataset.name), dataset.shape, dataset.dtype
     if dataset.is_virtual or dataset.external is not None:
         raise ValueError(f"{name} lies in another file")
     view: Callable[[], Array] = partial(_read_by_hdf5, path, base, name)
-    if dataset.dtype in _FLOATS and dataset.chunks is not None:
+    if not _holds_numbers(dataset):
+        return Tensor(shape, str(dtype), view)
+    if dataset.chunks is not None:
         _check_chunks(dataset)
-    elif dataset.dtype in _FLOATS:
+    else:
         mapped, offset = np.memmap(path, np.uint8, mode="r"), dataset.id.get_offset()
         if offset is None:
             raise ValueError(f"{name} has no values")
-        if base + offset + dataset.dtype.itemsize * math.prod(shape) > len(mapped):
+        start, end = base + offset, base + offset + dtype.itemsize * math.prod(shape)
+        if end > len(mapped):
             raise ValueError(f"{name} is not all there")
-        view = partial(mapped_view, mapped, base + offset, shape, dataset.dtype)
-    return Tensor(shape, str(dataset.dtype), view)
+        if dtype.kind == "f" and dtype.isnative:
+            view = partial(_mapped, mapped[start:end], dtype, shape)
+    return Tensor(shape, "bfloat16" if dtype == _BFLOAT16 else dtype.name, view)
+
+
+def _holds_numbers(dataset: h5py.Dataset) -> bool:
+    """Whether values are floating point, of a type of HDF5 or Keras's bfloat16."""
+    if dataset.dtype == _BFLOAT16:
+        return text(dataset, "dtype") == "bfloat16"
+    return bool(dataset.dtype.kind == "f")
+
+
+def _mapped(values: Array, dtype: np.dtype[Any], shape: Shape) -> Array:
+    return values.view(dtype).reshape(shape)
 
 
 def _check_chunks(dataset: h5py.Dataset) -> None:
     """Raise ``ValueError`` for chunks that are too large, missing (read as zeros) or unreadable."""
     for count in (math.prod(dataset.shape), math.prod(dataset.chunks)):
-        if FLOAT32.itemsize * count > _MOST_BYTES:
+        if dataset.dtype.itemsize * count > _MOST_BYTES:
             raise ValueError(f"{dataset.name} has more than {_MOST_BYTES} bytes")
     steps = zip(dataset.shape, dataset.chunks, strict=True)
     if dataset.id.get_num_chunks() != math.prod(-(-length // step) for length, step in steps):
@@ -218,7 +256,9 @@ def _check_chunks(dataset: h5py.Dataset) -> None:
 def _read_by_hdf5(path: Path, base: int, name: str) -> Array:
     with opened(path, base) as file:
         values: Array = file[name][()]
-        return values
+    if values.dtype == _BFLOAT16:  # the upper half of a float32
+        return (values.view("<u2").astype("<u4") << 16).view(FLOAT32)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _manifest(file: h5py.File) -> Metadata | None:

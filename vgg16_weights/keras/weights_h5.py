@@ -1,14 +1,15 @@
 """Keras 3's own weight files (``.weights.h5``), read and written without building a model.
 
 Neither needs Keras, only h5py. A layer lies in a group named after its class and its number within
-the class (``layers/conv2d_3``); the layer's own name is an attribute of the group ``vars`` inside,
-and that is what is gone by.
+the class (``layers/conv2d_3``), and a model inside the model in one with ``layers`` of its own. The
+layer's name is an attribute of the group ``vars`` inside; before Keras 3.5 it is said nowhere, and
+Keras 2.12 to 2.15 called the list ``_layer_checkpoint_dependencies``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +18,16 @@ import h5py
 from vgg16_spec.architecture import Configuration, Convolution, Dense, Flatten, Layer, MaxPooling
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_weights.contents import PARTS, BlocksOf, Contents
-from vgg16_weights.keras import hdf5
+from vgg16_weights.keras import hdf5, hdf5_writing
 
 _PARTS: Final = {str(number): part for number, part in enumerate(PARTS)}
+_BATCH_NORMALIZATION: Final = ("gamma", "beta", "moving_mean", "moving_variance")
+_NORMALIZATION: Final = ("mean", "variance", "count")
+# What Keras has called the list of a model's layers, and what is in a model beside them.
+_LISTS: Final = ("layers", "_layer_checkpoint_dependencies")
+_NO_LAYERS: Final = frozenset({"optimizer", "metrics", "seed_generator"})
+# More than any layer of a VGG has.
+_MOST_VARIABLES: Final = 64
 _CONTAINERS: Final[dict[type[Layer], str]] = {
     Convolution: "conv2d",
     MaxPooling: "max_pooling2d",
@@ -33,13 +41,18 @@ def read(path: Path) -> Contents:
     return hdf5.read(path, arrays)
 
 
+def has_variables(file: h5py.File) -> bool:
+    """Whether an HDF5 file has layers' variables in it, as Keras 3 keeps them."""
+    return any(path[-1] == "vars" for path, _ in _walk(file))
+
+
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
     """Fill a file with the ``.weights.h5`` that both forms of the Keras model load."""
-    stated = hdf5.Group("/", {hdf5.MANIFEST: checkpoint.metadata.to_json()})
-    hdf5.write(path, [stated, *groups(checkpoint.configuration)], checkpoint, blocks_of)
+    stated = hdf5_writing.Group("/", {hdf5.MANIFEST: checkpoint.metadata.to_json()})
+    hdf5_writing.write(path, [stated, *groups(checkpoint.configuration)], checkpoint, blocks_of)
 
 
-def groups(configuration: Configuration) -> Iterator[hdf5.Group]:
+def groups(configuration: Configuration) -> Iterator[hdf5_writing.Group]:
     """What Keras's saving library writes for the layers of such a model."""
     numbers: Counter[str] = Counter()
     for layer in configuration.layers:
@@ -48,20 +61,67 @@ def groups(configuration: Configuration) -> Iterator[hdf5.Group]:
         numbers[kind] += 1
         parts = _PARTS if isinstance(layer, Convolution | Dense) else {}
         tensors = {number: f"{layer.name}.{part}" for number, part in parts.items()}
-        yield hdf5.Group(f"layers/{container}/vars", {"name": layer.name}, tensors)
+        yield hdf5_writing.Group(f"layers/{container}/vars", {"name": layer.name}, tensors)
 
 
-def arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Canonical tensor name and array, of every layer's variables."""
-    layers = hdf5.child(file, "layers")
-    if not isinstance(layers, h5py.Group):
-        raise ValueError("an HDF5 file without the group 'layers'")
-    for container in layers:
-        variables = hdf5.child(layers, f"{container}/vars")
-        if not isinstance(variables, h5py.Group) or not len(variables):
-            continue
-        if "name" not in variables.attrs:
-            raise ValueError(f"layers/{container} does not say its layer's name")
-        for number in variables:
-            name = f"{variables.attrs['name']}.{_PARTS.get(number, number)}"
-            yield name, hdf5.array(variables, number)
+def arrays(file: h5py.File) -> hdf5.Found:
+    """The variables of every layer of a model, and of the models inside it.
+
+    Raises ``ValueError`` where there are none.
+    """
+    held = {path[:-1] or path: group for path, group in _walk(file) if path[-1] == "vars"}
+    if not held:
+        raise ValueError(f"{hdf5.kind(file)}, without weights of Keras's")
+    layers = {path: _parts(path, group) for path, group in held.items()}
+    kernels = {path: parts["weight"].ndim for path, parts in layers.items() if "weight" in parts}
+    convolutions = [path for path, rank in kernels.items() if rank == 4]
+    others = [path for path in layers if path not in convolutions]
+    found = [
+        (f"{_name(path, held)}.{part}", array)
+        for path in convolutions + others
+        for part, array in layers[path].items()
+    ]
+    dense = [path for path in others if layers[path]]
+    is_ordered = _are_numbered(convolutions) and _are_numbered(dense)
+    return hdf5.Found(found, is_ordered and all(path in kernels for path in dense))
+
+
+def _walk(file: h5py.File) -> Iterator[tuple[tuple[str, ...], h5py.Group]]:
+    """The groups of a model; on Windows, Keras 2.12 put a path of several into one name."""
+    for names, group in hdf5.groups(file):
+        path = tuple("/".join(names).replace("\\", "/").split("/"))
+        if not _NO_LAYERS.intersection(path):
+            yield path, group
+
+
+def _parts(path: tuple[str, ...], group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """A layer's variables by what they are, as far as its class and their ranks tell."""
+    if len(group) > _MOST_VARIABLES:
+        raise ValueError(f"{group.name} has more than {_MOST_VARIABLES} variables")
+    found = {number: hdf5.array(group, number) for number in sorted(group, key=hdf5.natural)}
+    names: Sequence[str] = ()
+    if [array.ndim for array in found.values()] in ([2], [4], [2, 1], [4, 1]):
+        names = PARTS
+    elif len(found) == len(_BATCH_NORMALIZATION) and path[-1].startswith("batch_normalization"):
+        names = _BATCH_NORMALIZATION
+    elif len(found) == len(_NORMALIZATION) and path[-1].startswith("normalization"):
+        names = _NORMALIZATION
+    numbered = [str(number) for number in range(len(found))]
+    if list(found) != numbered or not names:
+        return found
+    return dict(zip(names, found.values(), strict=False))
+
+
+def _name(path: tuple[str, ...], held: Mapping[tuple[str, ...], h5py.Group]) -> str:
+    """``layers/functional/layers/conv2d_3`` -> ``vgg16/block2_conv2``, where the names are said."""
+    names = []
+    for end, container in enumerate(path, 1):
+        group = held.get(path[:end])
+        if group is not None or container not in _LISTS:
+            names.append((group and hdf5.text(group, "name")) or container)
+    return "/".join(names)
+
+
+def _are_numbered(paths: list[tuple[str, ...]]) -> bool:
+    """Whether layers of one class are in one list, so that their numbers are their order."""
+    return len({(*path[:-1], path[-1].rstrip("_0123456789")) for path in paths}) <= 1

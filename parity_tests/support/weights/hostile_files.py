@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -76,6 +77,47 @@ def endless(file: h5py.File, key: str, path: Path) -> None:
 
 def one_huge_chunk(file: h5py.File, key: str, path: Path) -> None:
     file.create_dataset(key, (1, 64), np.float32, chunks=(1 << 23, 64), maxshape=(None, 64))
+
+
+def inside_itself(path: Path, tiny: Checkpoint) -> None:
+    vgg16_weights.write(tiny, path, "keras-weights-h5")
+    with h5py.File(path, "r+") as file:
+        file["layers/dense/layers"] = file["layers"]
+
+
+def everything_inside(path: Path, tiny: Checkpoint) -> None:
+    """A hundred groups, and 10**20 paths through them."""
+    with h5py.File(path, "w") as file:
+        levels = [[file.create_group(f"layers/{n}/{m}") for m in range(10)] for n in range(10)]
+        for outer, inner in pairwise([*levels, *levels[:1]]):
+            for group in outer:
+                for number, below in enumerate(inner):
+                    group[f"inner_{number}"] = below
+
+
+def same_layer(path: Path, tiny: Checkpoint) -> None:
+    """Many layers that are one group, whose arrays are one array."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("0")
+        group["0"] = np.ones((3, 3, 3, 4), np.float32)
+        names = [str(number) for number in range(3000)]
+        for name in names[1:]:
+            group[name] = group["0"]
+            file[name] = group
+        group.attrs["weight_names"] = file.attrs["layer_names"] = np.array(names, "S4")
+
+
+def long_attributes(path: Path, tiny: Checkpoint) -> None:
+    """A backend and layers with names that are too long for anything."""
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["backend"] = np.bytes_(b"theano" * (1 << 20))
+        file.attrs["layer_names"] = np.array([b"x" * (1 << 20)] * 8)
+
+
+def leading_out(path: Path, tiny: Checkpoint) -> None:
+    vgg16_weights.write(tiny, path, "keras-h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["layer_names"] = np.array(["../../etc/passwd", "/block1_conv1"], "S")
 
 
 def looped_heap(path: Path, tiny: Checkpoint) -> None:
@@ -197,11 +239,15 @@ FILES: Final[dict[str, tuple[Hostile, str]]] = {
     **both(("a gigabyte in a megabyte", bomb, "has more than 536870912 bytes")),
     **both(("an array of exabytes", endless, "has more than 536870912 bytes")),
     **both(("one huge chunk", one_huge_chunk, "has more than 536870912 bytes")),
+    "a layer inside itself": (inside_itself, "nested more than 32 deep"),
+    "a model in which every layer is every other": (everything_inside, "cannot be used"),
+    "ten million names for one layer": (same_layer, "lists more than 4096 arrays"),
+    "attributes of megabytes": (long_attributes, "cannot be used"),
+    "a layer that leads out of the group": (leading_out, "has no layer"),
     "a heap that HDF5 never leaves": (looped_heap, "reading it does not end"),
     **{
         f"two terabytes after {name}": (sparse(name), "bytes at most")
-        for name in vgg16_weights.FORMATS
-        if name not in ("caffemodel", "matconvnet")
+        for name in vgg16_weights.writable()
     },
     **{
         f"two terabytes before {name}": (sparse_before(name), "bytes at most")

@@ -48,6 +48,11 @@ def _keras_rgb(name: str, values: Array, checkpoint: Checkpoint) -> Array:
     return _keras(name, swap_rgb_bgr(values), checkpoint)
 
 
+def _theano(name: str, values: Array, checkpoint: Checkpoint) -> Array:
+    """What Keras holds on Theano: kernels turned by half a turn."""
+    return _keras(name, values[..., ::-1, ::-1] if values.ndim == 4 else values, checkpoint)
+
+
 def _matlab(name: str, values: Array, checkpoint: Checkpoint) -> Array:
     """(out, in, height, width) -> (out, in, width, height), which MATLAB stores backwards."""
     if name == "fc1.weight":
@@ -57,7 +62,7 @@ def _matlab(name: str, values: Array, checkpoint: Checkpoint) -> Array:
     return swap_rgb_bgr(values) if name == FIRST_KERNEL else values
 
 
-_ARRANGEMENTS: Final = (_canonical, _keras, _keras_rgb, _matlab)
+_ARRANGEMENTS: Final = (_canonical, _keras, _theano, _keras_rgb, _matlab)
 
 
 def stored(values: Array) -> bytes:
@@ -165,7 +170,7 @@ def unlike(
             content = stored(place.arrange(name, values, read))
             if content == damaged[place.start : place.end]:
                 continue
-        yield name, [stored(arrange(name, values, read)) for arrange in _ARRANGEMENTS[:2]]
+        yield name, [stored(arrange(name, values, read)) for arrange in _ARRANGEMENTS[:3]]
 
 
 def by_library(path: Path, name: str) -> set[bytes]:
@@ -175,7 +180,7 @@ def by_library(path: Path, name: str) -> set[bytes]:
     nobody can tell that it did not always.
     """
     found: set[bytes] = set()
-    if name.startswith("keras"):
+    if name.startswith("keras") or name.endswith("-h5"):
         start = path.read_bytes().find(b"\x89HDF")
         with path.open("rb") as file, h5py.File(io.BytesIO(file.read()[start:])) as content:
 

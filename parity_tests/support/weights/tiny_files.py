@@ -14,6 +14,7 @@ import numpy as np
 
 import vgg16_weights
 from parity_tests.support.weights.caffe_files import authors_layer, net
+from parity_tests.support.weights.older_keras import AUTHORS, keras_2, layers_of
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.layouts import canonical_to_keras
 from vgg16_spec.names import torchvision_keys
@@ -103,6 +104,29 @@ def chunked_h5(checkpoint: Checkpoint, path: Path) -> None:
                 )
 
 
+def theanos_h5(checkpoint: Checkpoint, path: Path) -> None:
+    """Keras 2's weights as it saves them on Theano."""
+    keras_2(path, layers_of(checkpoint, turned=True), backend="theano")
+
+
+def caffe_h5(checkpoint: Checkpoint, path: Path) -> None:
+    """As Caffe's ``Net::ToHDF5`` writes it, with the gradients; layers without weights too."""
+    with h5py.File(path, "w") as file:
+        for layer in checkpoint.configuration.layers:
+            group = file.create_group(f"data/{AUTHORS.get(layer.name, layer.name)}")
+            for number, part in enumerate(("weight", "bias")):
+                if (name := f"{layer.name}.{part}") in checkpoint:
+                    group[str(number)] = checkpoint[name]
+                    file[f"diff/{AUTHORS[layer.name]}/{number}"] = -checkpoint[name]
+
+
+def torch_h5(checkpoint: Checkpoint, path: Path) -> None:
+    """A state dict written by hand: an array a key."""
+    with h5py.File(path, "w") as file:
+        for name, key in torchvision_keys(checkpoint.configuration).items():
+            file[key] = checkpoint[name]
+
+
 def _written(name: str) -> Make:
     return lambda checkpoint, path: vgg16_weights.write(checkpoint, path, name)
 
@@ -115,6 +139,9 @@ TINY_FILES: Final[dict[str, tuple[str, Make]]] = {
     "torchvision, among others": ("torchvision", partial(wrapped_pth, zipped=True)),
     "torchvision, older, among others": ("torchvision", partial(wrapped_pth, zipped=False)),
     "keras-h5, in chunks": ("keras-h5", chunked_h5),
+    "keras-h5, of Theano": ("keras-h5", theanos_h5),
+    "caffe-h5": ("caffe-h5", caffe_h5),
+    "torch-h5": ("torch-h5", torch_h5),
     "npz, compressed": ("npz", compressed_npz),
     "caffemodel, older": ("caffemodel", partial(caffemodel, v1=True)),
     "caffemodel": ("caffemodel", partial(caffemodel, v1=False)),

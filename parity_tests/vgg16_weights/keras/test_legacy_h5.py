@@ -185,10 +185,11 @@ STRANGE = {
     "an array that is not there": "/block1_conv1/gone is no array",
     "an array that is a group": "/block1_conv1/group is no array",
     "an empty array": "/block1_conv1/empty is no array",
-    "two kernels": "it holds block1_conv1.weight twice",
+    "two kernels": "/block1_conv1 lists a name twice",
     "a path that leads back": "/block1_conv1/../block1_conv1/block1_conv1_W_1:0 is no array",
     "a number for names": "is no list of names",
     "countless names": "is no list of names",
+    "an endless name": "has names that are too long",
     "no names": "it has no attribute 'layer_names'",
 }
 
@@ -234,6 +235,8 @@ def strange(kind: str, path: Path) -> None:
                 group.attrs["weight_names"] = 5
             case "countless names":
                 group.attrs["weight_names"] = np.array([b"x"] * 5000)
+            case "an endless name":
+                file.attrs["layer_names"] = np.array([b"x" * 5000])
             case "no names":
                 del file.attrs["layer_names"]
 

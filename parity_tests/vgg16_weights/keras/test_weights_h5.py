@@ -45,12 +45,12 @@ def strange(kind: str, file: h5py.File) -> None:
 
 
 STRANGE_FILES = {
-    "layers is an array": "without the group 'layers'",
-    "a layer is an array": "its 0 convolutions",
+    "layers is an array": "an HDF5 file, without weights of Keras's",
+    "a layer is an array": "an HDF5 file, without weights of Keras's",
     "a variable is a group": "layers/conv2d/vars/0 is no array",
     "a variable has no shape": "layers/conv2d/vars/0 is no array",
     "two layers of one name": "holds block1_conv1.weight twice",
-    "a number for our metadata": "its 0 convolutions",
+    "a number for our metadata": "an HDF5 file, without weights of Keras's",
     "a text variable": "its 0 convolutions",
 }
 

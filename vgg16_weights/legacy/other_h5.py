@@ -1,0 +1,67 @@
+"""HDF5 files that are not Keras's: a snapshot of Caffe's, and a state dict of PyTorch's.
+
+Caffe's snapshot in HDF5 (``snapshot_format: HDF5``, ``src/caffe/net.cpp``, ``ToHDF5``) has a group
+``data`` with a group a layer, whose arrays ``0`` and ``1`` are the weights and the bias. A state
+dict has no file of this kind, but people write theirs by hand: one array a key, or a group a name
+of the key. Both keep convolutions as (out, in, kH, kW) and dense layers as (out, in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import h5py
+
+from vgg16_weights.contents import PARTS, Contents
+from vgg16_weights.keras import hdf5
+from vgg16_weights.keras.kernels import are_oihw
+
+_CAFFE: Final = "data"
+
+
+def format_of(file: h5py.File) -> str:
+    """The format that an HDF5 file of another program is in; empty for one of none."""
+    arrays = [path for path, _ in _arrays(file)]
+    if any(len(path) == 3 and path[0] == _CAFFE and path[2] == "0" for path in arrays):
+        return "caffe-h5"
+    return "torch-h5" if any(".".join(path).endswith(".weight") for path in arrays) else ""
+
+
+def read(path: Path) -> Contents:
+    """The arrays of an HDF5 file in PyTorch's order of axes."""
+    return hdf5.read(path, _found)
+
+
+def _found(file: h5py.File) -> hdf5.Found:
+    if not are_oihw([array.shape for _, array in _arrays(file)]):
+        problem = "without kernels of shape (out, in, kH, kW)"
+        raise ValueError(f"{hdf5.kind(file)} that is not Keras's, {problem}")
+    if format_of(file) == "caffe-h5":
+        return hdf5.Found(_blobs(file))
+    return hdf5.Found((_key(path), array) for path, array in _arrays(file))
+
+
+def _blobs(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Those of a snapshot; the gradients beside them, in ``diff``, are left."""
+    for path, array in _arrays(file):
+        if path[0] == _CAFFE:
+            *layer, blob = path[1:]
+            part = PARTS[int(blob)] if blob in ("0", "1") else blob
+            yield f"{'/'.join(layer)}.{part}", array
+
+
+def _key(path: tuple[str, ...]) -> str:
+    """``state_dict``, ``features.0.weight`` -> ``state_dict/features.0.weight``.
+
+    Without a point in the name of the array, the groups are the names of the key.
+    """
+    return ("/" if "." in path[-1] else ".").join(path)
+
+
+def _arrays(file: h5py.File) -> Iterator[tuple[tuple[str, ...], h5py.Dataset]]:
+    for path, group in hdf5.groups(file):
+        for name in sorted(group, key=hdf5.natural):
+            if isinstance(hdf5.child(group, name), h5py.Dataset):
+                yield (*path, name), hdf5.array(group, name)
