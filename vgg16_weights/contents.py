@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
-from vgg16_spec.images.recipes import Recipe, recipe_named
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_named
 from vgg16_spec.layouts import (
     canonical_view,
     hwio_to_oihw,
@@ -26,6 +29,7 @@ BlocksOf = Callable[[str], Iterator[Array]]
 # A layer's two tensors.
 PARTS: Final = ("weight", "bias")
 FIRST_KERNEL: Final = "block1_conv1.weight"
+_WITHOUT_HEAD: Final = "a VGG's classifier, or --no-top (include_top=False) for what is before it"
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -56,6 +60,7 @@ class Contents(NamedTuple):
         is_ordered: whether the tensors stand in the order of the network's layers.
         data_format: in what order maps are flattened for fc1, where the file says so.
         recipe: the preprocessing that the file states.
+        head_problem: why its model's classifier is not a VGG's, where the file says what it is.
         steps: what reading decided, for the user.
     """
 
@@ -64,6 +69,7 @@ class Contents(NamedTuple):
     is_ordered: bool = False
     data_format: DataFormat | None = None
     recipe: Recipe | None = None
+    head_problem: str = ""
     steps: tuple[str, ...] = ()
 
 
@@ -96,9 +102,13 @@ def checkpoint_of(
         include_top=choices.include_top,
     )
     configuration, keys = identity.configuration, identity.keys
+    if contents.head_problem and choices.include_top:
+        raise BadInput(label, contents.head_problem, _WITHOUT_HEAD)
     metadata = contents.kept or Metadata(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
+    if contents.recipe and not contents.kept:
+        metadata = _with_recipe(metadata, contents.recipe)
     is_reversed = _is_reversed(file_format, metadata.recipe, label)
 
     def view(name: str) -> Array:
@@ -121,6 +131,12 @@ def checkpoint_of(
         tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
     steps = (*contents.steps, *identity.steps)
     return Checkpoint(configuration, metadata, tensors, label=label, steps=steps)
+
+
+def _with_recipe(metadata: Metadata, recipe: Recipe) -> Metadata:
+    """The metadata with a recipe, which they hold themselves unless it is a known one."""
+    text = "" if recipe == RECIPES.get(recipe.name) else json.dumps(asdict(recipe))
+    return replace(metadata, recipe=recipe.name, preprocessing=text)
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:

@@ -10,6 +10,7 @@ old form has the same under the group ``model_weights``. Source:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import count, takewhile
 from pathlib import Path
@@ -23,11 +24,15 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_weights.contents import BlocksOf, Contents
 from vgg16_weights.keras import hdf5
+from vgg16_weights.keras.model_config import described
 
 _WHOLE_MODEL: Final = "model_weights"
+_MODEL_CONFIG: Final = "model_config"
 _LAYERS, _WEIGHTS = "layer_names", "weight_names"
 # What Keras 1 called a layer's arrays, when the published files were written.
 _LETTERS: Final = {"weight": "W", "bias": "b"}
+# What a layer in front has learnt of pixels.
+_STATISTICS: Final = re.compile(r"(?<=/)(mean|variance|count)(?=(:0)?$)")
 # More than any model has of names, and than they take.
 _MOST_NAMES: Final = 4096
 _MOST_BYTES: Final = 1 << 20
@@ -44,7 +49,14 @@ def lists_layers(path: Path) -> bool:
 
 def read(path: Path) -> Contents:
     """The arrays that an ``.h5`` of Keras before version 3 lists, views of the mapped file."""
-    return hdf5.read(path, _arrays)
+    config = b""
+
+    def find(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+        nonlocal config
+        config = _config(file)
+        return _arrays(file)
+
+    return described(hdf5.read(path, find), config, path)
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
@@ -72,6 +84,12 @@ def _text(names: list[str]) -> Array:
     return np.array(names, "S") if names else np.empty(0)
 
 
+def _config(file: h5py.File) -> bytes:
+    """What a whole model's file says of the model; empty where it says nothing."""
+    stated = file.attrs.get(_MODEL_CONFIG, b"")
+    return stated.encode() if isinstance(stated, str) else bytes(stated)
+
+
 def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
     """Canonical tensor name and array, of every array that the layers list."""
     root = file if _listed(file) else hdf5.child(file, _WHOLE_MODEL)
@@ -83,7 +101,11 @@ def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
             raise ValueError(f"it has no layer {layer!r}")
         for name in _names(group, _WEIGHTS):
             array = hdf5.array(group, name)
-            yield f"{layer}.{'bias' if len(array.shape) == 1 else 'weight'}", array
+            own = _STATISTICS.search(name)
+            yield (
+                f"{layer}.{own[0] if own else 'bias' if len(array.shape) == 1 else 'weight'}",
+                array,
+            )
 
 
 def _listed(group: h5py.Group) -> bool:
