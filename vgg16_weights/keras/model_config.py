@@ -28,7 +28,7 @@ from vgg16_weights.keras.whole_model.layers import (
 )
 from vgg16_weights.keras.whole_model.settings import ACTIVATION_LAYERS
 
-_EXPECTED: Final = "a model that computes what a VGG computes"
+_EXPECTED: Final = "a model with the layers of a VGG"
 _NO_LAYERS: Final = "read by its weights alone: its configuration lists no layers"
 # Layers that do nothing, and that do nothing when the network is used.
 _NOTHING: Final = ("InputLayer", "Identity", "ActivityRegularization")

@@ -8,7 +8,7 @@ read as data; nothing of Keras is imported, and nothing that the file names is m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
 Config = Mapping[str, Any]
@@ -96,8 +96,8 @@ def _check_no_code(config: object) -> None:
             if item.get("class_name") in _CODE:
                 settings = item.get("config")
                 name = settings.get("name") if isinstance(settings, dict) else None
-                where = f"the Lambda layer {shortened(str(name))}" if name else "a function"
-                raise ValueError(f"it has code in it (Lambda), in {where}")
+                what = f"Lambda layer {shortened(str(name))}" if name else "a function as code"
+                raise ValueError(f"it has code in it: {what}")
 
 
 def _walk(model: Config, path: str, *, level: int, in_training: bool) -> Iterator[SavedLayer]:
@@ -105,7 +105,7 @@ def _walk(model: Config, path: str, *, level: int, in_training: bool) -> Iterato
         raise ValueError(f"its models are nested more than {_MOST_LEVELS} deep")
     listed = _layers(model) or []
     settings = _settings(model)
-    rows = ((layer, {}) for layer in listed)
+    rows: Iterable[tuple[Config, Config]] = ((layer, {}) for layer in listed)
     for layer, called in _graph(settings, listed) if "input_layers" in settings else rows:
         kind, name = _kind(layer), _name(layer)
         always = in_training or called.get("training") is True

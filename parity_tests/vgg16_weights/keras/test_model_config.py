@@ -1,0 +1,400 @@
+"""A whole model's configuration: what changes nothing is read, what computes otherwise is refused."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import pytest
+
+import vgg16_weights
+from parity_tests.support.helpers import same
+from parity_tests.support.weights.keras_models import (
+    Change,
+    K,
+    activated,
+    at,
+    both,
+    changed,
+    in_front,
+    instead,
+    model_of,
+    pixels,
+    vgg_layers,
+)
+from vgg16_parity.network import reference
+from vgg16_spec.architecture import configuration
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.seeded import generate
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import RECIPES, Recipe
+from vgg16_weights.detection import read
+from vgg16_weights.keras.model_config import ONLY_IN_TRAINING, read_configuration
+from vgg16_weights.keras.whole_model.layers import NotThisNetwork, parsed
+
+pytestmark = pytest.mark.usefixtures("no_first_reading")
+
+
+def nothing(_: str) -> list[Any]:
+    """No layer has arrays that are no weights."""
+    return []
+
+
+def stated(model: Any) -> Any:
+    """What a model's configuration says, as Keras writes it."""
+    config = parsed(model.to_json())
+    assert config is not None
+    return read_configuration(config, nothing)
+
+
+@pytest.fixture(scope="module")
+def ten() -> Checkpoint:
+    return generate(configuration("tiny", classes=10), 3)
+
+
+# A change -> the layer or the words that its refusal names, and what it says of them.
+RELU: Final = partial(K.ReLU, name="own")
+FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
+    "average pooling": (
+        instead("block2_pool", partial(K.AveragePooling2D, 2, name="mean")),
+        "'mean'",
+        "average pooling",
+    ),
+    "elu": (changed("block3_conv2", activation="elu"), "'block3_conv2'", "elu"),
+    "relu6": (changed("block1_conv1", activation="relu6"), "'block1_conv1'", "relu6"),
+    "sigmoid": (changed("block1_conv1", activation="sigmoid"), "'block1_conv1'", "sigmoid"),
+    "softmax in the middle": (
+        changed("block1_conv2", activation="softmax"),
+        "'block1_conv2'",
+        "softmax",
+    ),
+    "no ReLU": (changed("block4_conv1", activation=None), "'block4_conv1'", "no activation"),
+    "no ReLU at the end of the features": (
+        changed("block5_conv3", activation=None),
+        "'block5_conv3'",
+        "no activation",
+    ),
+    "a leaky ReLU": (
+        activated("block1_conv1", lambda: K.LeakyReLU(name="own")),
+        "'own'",
+        "leaky_relu",
+    ),
+    "a ReLU with a slope": (
+        activated("block1_conv1", partial(K.ReLU, negative_slope=0.1, name="own")),
+        "'own'",
+        "negative_slope 0.1",
+    ),
+    "a ReLU with a limit": (
+        activated("block1_conv1", partial(K.ReLU, max_value=0.05, name="own")),
+        "'own'",
+        "max_value 0.05",
+    ),
+    "a ReLU with a threshold": (
+        at("block1_conv1", partial(K.ReLU, threshold=0.5, name="own")),
+        "'own'",
+        "threshold 0.5",
+    ),
+    "a ReLU on the images": (
+        in_front(lambda: K.Rescaling(1 / 127.5, offset=-1.0), RELU),
+        "'own'",
+        "relu",
+    ),
+    "PReLU": (
+        activated("block1_conv1", lambda: K.PReLU(alpha_initializer="ones", name="own")),
+        "'own'",
+        "prelu",
+    ),
+    "strides": (changed("block1_conv1", strides=[2, 2]), "'block1_conv1'", "strides (2, 2)"),
+    "padding": (changed("block1_conv1", padding="valid"), "'block1_conv1'", "padding 'valid'"),
+    "dilation": (
+        changed("block1_conv1", dilation_rate=[2, 2]),
+        "'block1_conv1'",
+        "dilation_rate (2, 2)",
+    ),
+    "groups": (changed("block1_conv2", groups=2), "'block1_conv2'", "2 groups"),
+    "kernel size": (changed("block1_conv1", kernel_size=[5, 5]), "'block1_conv1'", "5x5"),
+    "a kernel that is not square": (
+        changed("block1_conv1", kernel_size=[3, 1]),
+        "'block1_conv1'",
+        "3x1",
+    ),
+    "width": (changed("block1_conv2", filters=5), "'block1_conv2'", "of 5"),
+    "no bias": (changed("block1_conv2", use_bias=False), "'block1_conv2'", "no bias"),
+    "pool size": (
+        changed("block1_pool", pool_size=[3, 3], padding="same"),
+        "'block1_pool'",
+        "pools (3, 3)",
+    ),
+    "pool strides": (
+        changed("block5_pool", strides=[1, 1], padding="same"),
+        "'block5_pool'",
+        "by (1, 1)",
+    ),
+    "padding alone": (
+        at("block1_conv1", partial(K.ZeroPadding2D, 1, name="pad"), before=True),
+        "'block1_conv1'",
+        "padding 'same'",
+    ),
+    "padding of two": (
+        both(
+            changed("block1_conv1", padding="valid"),
+            at("block1_conv1", partial(K.ZeroPadding2D, 2, name="pad"), before=True),
+        ),
+        "'pad'",
+        "adds",
+    ),
+    "padding on one side": (
+        both(
+            changed("block1_conv1", padding="valid"),
+            at("block1_conv1", partial(K.ZeroPadding2D, ((2, 0), (2, 0)), name="pad"), before=True),
+        ),
+        "'pad'",
+        "adds",
+    ),
+    "padding before pooling": (
+        at("block1_pool", partial(K.ZeroPadding2D, 1, name="pad"), before=True),
+        "'pad'",
+        "pads no convolution",
+    ),
+    "batch normalisation": (
+        at("block1_conv1", partial(K.BatchNormalization, epsilon=0.1, name="bn")),
+        "'bn'",
+        "batch normalisation",
+    ),
+    "layer normalisation": (
+        at("block1_conv1", partial(K.LayerNormalization, name="ln")),
+        "'ln'",
+        "which a VGG has not",
+    ),
+    "L2 normalisation": (
+        at("block1_conv1", partial(K.UnitNormalization, name="l2")),
+        "'l2'",
+        "L2 normalisation",
+    ),
+    "a separable convolution": (
+        instead(
+            "block1_conv2",
+            partial(K.SeparableConv2D, 4, 3, padding="same", activation="relu", name="own"),
+        ),
+        "'own'",
+        "separable",
+    ),
+    "an extra convolution": (
+        at(
+            "block2_conv2", partial(K.Conv2D, 6, 3, padding="same", activation="relu", name="extra")
+        ),
+        "'extra'",
+        "a 3x3 convolution of 6",
+    ),
+    "a missing convolution": (instead("block4_conv2"), "'block4_pool'", "max pooling"),
+    "a missing pooling": (instead("block1_pool"), "'block2_conv1'", "a 3x3 convolution of 6"),
+    "pooling elsewhere": (
+        both(instead("block3_pool"), at("block3_conv2", partial(K.MaxPooling2D, name="early"))),
+        "'early'",
+        "max pooling",
+    ),
+    "upsampling": (
+        at("block1_pool", partial(K.UpSampling2D, name="up")),
+        "'up'",
+        "UpSampling2D",
+    ),
+    "scaling in the middle": (
+        at("block1_conv1", partial(K.Rescaling, 2.0, name="twice")),
+        "'twice'",
+        "Rescaling",
+    ),
+    "a negative scale": (
+        in_front(partial(K.Rescaling, -1 / 255, name="negative")),
+        "'negative'",
+        "scale",
+    ),
+    "normalisation that is inverted": (
+        in_front(
+            partial(K.Normalization, mean=[1.0, 2, 3], variance=[4.0, 5, 6], invert=True, name="n")
+        ),
+        "'n'",
+        "inverted",
+    ),
+    "normalisation by column": (
+        in_front(partial(K.Normalization, axis=2, mean=5.0, variance=4.0, name="n")),
+        "'n'",
+        "axis",
+    ),
+    "contrast": (in_front(partial(K.AutoContrast, name="c")), "'c'", "AutoContrast"),
+    "an order of axes": (
+        in_front(partial(K.Permute, (2, 1, 3), name="turned")),
+        "'turned'",
+        "Permute",
+    ),
+    "cropping": (
+        in_front(partial(K.Cropping2D, 1, name="cut")),
+        "'cut'",
+        "Cropping2D",
+    ),
+}
+HEAD: Final[dict[str, tuple[Change, str, str]]] = {
+    "sigmoid at the end": (
+        changed("predictions", activation="sigmoid"),
+        "'predictions'",
+        "sigmoid",
+    ),
+    "ReLU at the end": (changed("predictions", activation="relu"), "'predictions'", "relu"),
+    "softmax twice": (
+        at("predictions", K.Softmax, partial(K.Activation, "softmax", name="own")),
+        "'own'",
+        "softmax",
+    ),
+    "softmax over the images": (
+        activated("predictions", partial(K.Softmax, axis=0, name="own")),
+        "'own'",
+        "softmax along the axis 0",
+    ),
+    "tanh in the classifier": (changed("fc1", activation="tanh"), "'fc1'", "tanh"),
+    "no ReLU in the classifier": (changed("fc2", activation=None), "'fc2'", "no activation"),
+    "softmax in the classifier": (changed("fc2", activation="softmax"), "'fc2'", "softmax"),
+    "no bias in the classifier": (changed("fc2", use_bias=False), "'fc2'", "no bias"),
+    "batch normalisation in the classifier": (
+        at("fc1", partial(K.BatchNormalization, epsilon=0.1, name="bn")),
+        "'bn'",
+        "batch normalisation",
+    ),
+    "scaling in the classifier": (
+        at("fc1", partial(K.Rescaling, 2.0, name="twice")),
+        "'twice'",
+        "Rescaling",
+    ),
+    "global pooling": (
+        instead("flatten", partial(K.GlobalAveragePooling2D, name="gap")),
+        "'gap'",
+        "global average pooling",
+    ),
+    "two dense layers": (instead("fc2"), "2 dense layers", "where a VGG has 3"),
+    "four dense layers": (
+        at("predictions", partial(K.Dense, 10, name="fourth")),
+        "'predictions'",
+        "no activation",
+    ),
+    "an order of values": (
+        at("flatten", partial(K.Permute, (2, 1, 3), name="turned"), before=True),
+        "'turned'",
+        "Permute",
+    ),
+    "no last pooling": (instead("block5_pool"), "the last pooling", "missing"),
+}
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_other_features_are_refused_by_the_layers_name(
+    ten: Checkpoint, logits: Any, name: str
+) -> None:
+    change, layer, says = FEATURES[name]
+    model = model_of(change(vgg_layers(ten)), ten)
+    with pytest.raises(NotThisNetwork) as refused:
+        stated(model)
+    assert layer in str(refused.value)
+    assert says in str(refused.value)
+    assert_differs(model, logits)
+
+
+@pytest.mark.parametrize("name", HEAD)
+def test_another_classifier_is_named_apart(ten: Checkpoint, logits: Any, name: str) -> None:
+    change, layer, says = HEAD[name]
+    model = model_of(change(vgg_layers(ten)), ten)
+    problem = stated(model).head_problem
+    assert layer in problem
+    assert says in problem
+    assert_differs(model, logits)
+
+
+MOST = 20.0
+
+
+@pytest.fixture(scope="module")
+def logits(ten: Checkpoint) -> Any:
+    """What the network itself makes of `pixels`."""
+    return reference.run_with_taps(ten, pixels(MOST).transpose(0, 3, 1, 2))["predictions"]
+
+
+def assert_differs(model: Any, logits: Any) -> None:
+    """The model computes neither the network's logits nor their softmax."""
+    theirs = np.asarray(model(pixels(MOST), training=False))
+    for ours in (logits, softmax(logits)):
+        assert theirs.shape != ours.shape or np.abs(theirs - ours).max() > 1e-3
+
+
+def softmax(logits: Any) -> Any:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+# Additions that compute nothing, or nothing when the network is used.
+HARMLESS: Final[dict[str, Change]] = {
+    "nothing": lambda layers: layers,
+    "softmax in the last layer": changed("predictions", activation="softmax"),
+    "softmax of its own": at("predictions", K.Softmax),
+    "softmax as an activation": at("predictions", partial(K.Activation, "softmax")),
+    "a ReLU of its own": activated("block1_conv1", K.ReLU),
+    "a ReLU as an activation": activated("block2_conv1", partial(K.Activation, "relu")),
+    "a ReLU object": changed("block1_conv1", activation=K.ReLU()),
+    "a ReLU after pooling": both(changed("block1_conv2", activation=None), at("block1_pool", K.ReLU)),
+    "a ReLU after the last pooling": both(
+        changed("block5_conv3", activation=None), at("block5_pool", K.ReLU)
+    ),
+    "a ReLU in the classifier": activated("fc1", K.ReLU),
+    "ReLU twice": at("block1_conv1", K.ReLU),
+    "linear": at("block1_conv1", partial(K.Activation, "linear")),
+    "identity": at("fc2", K.Identity),
+    "dropout": both(at("fc1", partial(K.Dropout, 0.5)), at("block1_pool", partial(K.SpatialDropout2D, 0.1))),
+    "noise": both(
+        in_front(partial(K.GaussianNoise, 1.0)),
+        at("block1_conv1", partial(K.GaussianDropout, 0.5)),
+        at("fc1", partial(K.AlphaDropout, 0.5)),
+    ),
+    "augmentation": in_front(
+        partial(K.RandomFlip, "horizontal"),
+        partial(K.RandomRotation, 0.1),
+        partial(K.RandomZoom, 0.2),
+        partial(K.RandomContrast, 0.2),
+        partial(K.RandomTranslation, 0.1, 0.1),
+        partial(K.RandomBrightness, 0.2),
+    ),
+    "a penalty": both(
+        changed("fc1", kernel_regularizer="l2", kernel_constraint="max_norm"),
+        at("fc1", partial(K.ActivityRegularization, l1=0.1)),
+    ),
+    "padding of its own": both(
+        changed("block1_conv1", padding="valid"),
+        at("block1_conv1", partial(K.ZeroPadding2D, 1), before=True),
+    ),
+    "pooling with padding": changed("block1_pool", padding="same"),
+    "reshaping": instead("flatten", partial(K.Reshape, (-1,))),
+    "resizing to the size of the network": in_front(partial(K.Resizing, 64, 64)),
+}
+
+
+@pytest.mark.parametrize("form", [".keras", ".h5"])
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_computes_nothing_is_left_out(
+    ten: Checkpoint, logits: Any, tmp_path: Path, name: str, form: str
+) -> None:
+    if form == ".h5" and name == "a ReLU object":
+        pytest.skip("Keras does not save one so")
+    path = tmp_path / f"model{form}"
+    model = model_of(HARMLESS[name](vgg_layers(ten)), ten, form=FORMS[form])
+    model.save(path)
+    checkpoint = read(path)
+    assert same(checkpoint, ten)
+    assert checkpoint.metadata.recipe == "caffe"
+    resized = ("Resizing layer 'resizing' (64x64) left to the recipe",)
+    steps = tuple(step for step in checkpoint.steps if "order" not in step)
+    assert [s.rstrip("_0123456789") for s in steps] == [] or "Resizing" in steps[0], resized
+    theirs = np.asarray(model(pixels(MOST), training=False))
+    ours = softmax(logits) if "softmax" in name else logits
+    assert np.abs(theirs - ours).max() < 1e-4 * np.abs(ours).max()
+
+
+FORMS: Final = {".keras": "functional", ".h5": "sequential"}
