@@ -35,8 +35,10 @@ class Affine(NamedTuple):
         if min(factor) <= 0:
             raise ArithmeticError(f"the scale {min(factor):g}")
         if self[1:] == Affine()[1:] and len(set(factor)) == 1:
-            return self._replace(scale=self.scale / factor[0], mean=_each(0.0 - o for o in offset))
-        std = _each(s / f for s, f in zip(self.std, factor, strict=True))
+            return self._replace(
+                scale=self.scale * _inverse(factor[0]), mean=_each(0.0 - o for o in offset)
+            )
+        std = _each(s * _inverse(f) for s, f in zip(self.std, factor, strict=True))
         mean = _each(m - o * s for m, o, s in zip(self.mean, offset, std, strict=True))
         return self._replace(mean=mean, std=std)
 
@@ -104,6 +106,16 @@ def _plain(value: float) -> float:
     """The shortest decimal number that float32 rounds as it does this one."""
     with np.errstate(over="ignore"):
         return float(str(np.float32(value)))
+
+
+def _inverse(factor: float) -> float:
+    """The shortest number whose inverse float32 rounds as it does the factor: 1 / 255 -> 255."""
+    inverse = 1 / factor
+    with np.errstate(all="ignore"):
+        for digits in range(1, 9):
+            if np.float32(1 / (short := float(f"{inverse:.{digits}g}"))) == np.float32(factor):
+                return short
+    return inverse
 
 
 def _each(values: Iterable[float]) -> Channels:

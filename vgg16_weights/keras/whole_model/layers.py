@@ -16,7 +16,7 @@ Config = Mapping[str, Any]
 # Larger and deeper than any model is.
 MOST_BYTES: Final = 1 << 22
 _MOST_LEVELS: Final = 16
-_MOST_LETTERS: Final = 48
+_MOST_LETTERS: Final = 64
 # The packages that Keras's own layers are in.
 _KERAS: Final = ("keras", "tf_keras", "tensorflow")
 # Layers of code, and functions saved as code.
@@ -47,7 +47,7 @@ class SavedLayer(NamedTuple):
     in_training: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind} layer {shortened(self.name)}"
+        return f"{_cut(self.kind)} layer {shortened(self.name)}"
 
 
 def parsed(text: str | bytes) -> Config | None:
@@ -78,7 +78,11 @@ def layers(config: Config) -> Iterator[SavedLayer]:
 
 def shortened(name: str) -> str:
     """A name in quotes, of any length and in any letters, for one line."""
-    return repr(name if len(name) <= _MOST_LETTERS else f"{name[:_MOST_LETTERS]}…")
+    return repr(_cut(name))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
 
 
 def _check_no_code(config: object) -> None:
@@ -170,6 +174,9 @@ def _call(layer: Config, name: str) -> _Call:
         if isinstance(node, dict):  # Keras 3: {"args": [tensor], "kwargs": {}}
             histories += _histories(node.get("args"))
             rows = [node.get("kwargs")]
+            # Keras 3 puts the model's own mode over what is written here.
+            if isinstance(rows[0], dict):
+                rows = [{name: value for name, value in rows[0].items() if name != "training"}]
         else:  # before: [[layer, number of its call, number of the call's output, {}]]
             histories += node if isinstance(node, list) else [node]
             rows = [row[3] for row in histories if isinstance(row, list) and len(row) > 3]
@@ -228,7 +235,7 @@ def _layers(config: object) -> list[Config] | None:
     if not isinstance(listed, list):
         return None
     if not all(isinstance(layer, dict) for layer in listed):
-        raise ValueError("one of its layers is none")
+        raise ValueError("one of its layers is no dictionary")
     return listed
 
 
@@ -265,4 +272,4 @@ def _name(layer: Config) -> str:
 
 def refuse(layer: SavedLayer, says: str, has: str = "") -> NoReturn:
     """Raise `NotThisNetwork` for what a layer says, and what a VGG has in its place."""
-    raise NotThisNetwork(f"{layer} {says}" + (f", where a VGG has {has}" if has else ""))
+    raise NotThisNetwork(f"{layer} {_cut(says)}" + (f", where a VGG has {has}" if has else ""))
