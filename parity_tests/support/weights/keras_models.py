@@ -1,4 +1,4 @@
-"""Keras models as people build them: VGG's layers in a list, with changes, and a checkpoint's values."""
+"""Keras models as people build them: a VGG's layers in a list, changed, and their values."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def keras_1(network: Configuration, order: str = "th") -> Config:
         match layer:
             case Convolution():
                 rows.append(("ZeroPadding2D", f"{layer.name}_pad", {"padding": [1, 1]}))
-                size = {"nb_row": 3, "nb_col": 3, "nb_filter": layer.out_channels}
+                size: Config = {"nb_row": 3, "nb_col": 3, "nb_filter": layer.out_channels}
                 more = {"border_mode": "valid", "subsample": [1, 1], "activation": "relu"}
                 rows.append(("Convolution2D", layer.name, size | more | {"bias": True}))
             case MaxPooling():
@@ -61,13 +61,13 @@ def keras_1(network: Configuration, order: str = "th") -> Config:
                 rows.append(("Dropout", f"{layer.name}_dropout", {"p": 0.5}))
             case _:
                 rows.append(("Flatten", layer.name, {}))
-    listed = [
+    listed: list[Config] = [
         {"class_name": kind, "config": {"name": name, "trainable": True, **settings}}
         for kind, name, settings in rows
     ]
-    for layer in listed:
-        if layer["class_name"] not in ("Dense", "Dropout", "Flatten"):
-            layer["config"]["dim_ordering"] = order
+    for row in listed:
+        if row["class_name"] not in ("Dense", "Dropout", "Flatten"):
+            row["config"]["dim_ordering"] = order
     listed[0]["config"] |= {"batch_input_shape": shape, "input_dtype": "float32"}
     return {"class_name": "Sequential", "config": listed, "keras_version": "1.2.2"}
 
@@ -75,7 +75,7 @@ def keras_1(network: Configuration, order: str = "th") -> Config:
 def keras_2(network: Configuration, **calls: Config) -> Config:
     """What ``to_json`` of Keras 2.2 gives for a functional model; what layers are called with."""
     new = model_config(network)["config"]
-    listed = []
+    listed: list[Config] = []
     for layer in new["layers"]:
         settings = {k: v for k, v in layer["config"].items() if k not in ("dtype", "groups")}
         if "batch_shape" in settings:
@@ -188,10 +188,13 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
     "a cycle": (cycle, "block1_conv1"),
     "a constant": (constant, "'block1_pool' is called with 'a constant'"),
     "int8": (set_to("block1_conv1", dtype=INT8), "'block1_conv1' is quantised"),
-    "a class of one's own": (kind("block1_conv1", **CUSTOM), "'block1_conv1' is of a class"),
+    "a class of one's own": (
+        kind("block1_conv1", **CUSTOM),
+        "'block1_conv1' is of a class that is not Keras's",
+    ),
     "a registered class": (
         kind("block1_conv1", class_name="mine>Conv2D"),
-        "'block1_conv1' is of a class",
+        "'block1_conv1' is of a class that is not Keras's",
     ),
     "an activation of one's own": (
         set_to(

@@ -173,15 +173,14 @@ def _call(layer: Config, name: str) -> _Call:
     for node in nodes:
         if isinstance(node, dict):  # Keras 3: {"args": [tensor], "kwargs": {}}
             histories += _histories(node.get("args"))
-            rows = [node.get("kwargs")]
-            # Keras 3 puts the model's own mode over what is written here.
-            if isinstance(rows[0], dict):
-                rows = [{name: value for name, value in rows[0].items() if name != "training"}]
+            given = [node.get("kwargs")]
         else:  # before: [[layer, number of its call, number of the call's output, {}]]
             histories += node if isinstance(node, list) else [node]
-            rows = [row[3] for row in histories if isinstance(row, list) and len(row) > 3]
-        for row in rows:
+            given = [row[3] for row in histories if isinstance(row, list) and len(row) > 3]
+        for row in given:
             settings |= row if isinstance(row, dict) else {"what is no dictionary": row}
+        if isinstance(node, dict):
+            settings.pop("training", None)  # Keras 3 puts the model's own mode over it
     sources = [_source(history) for history in histories]
     problem = ""
     if len(nodes) > 1:
@@ -242,7 +241,7 @@ def _layers(config: object) -> list[Config] | None:
 def _kind(layer: Config) -> str:
     """A layer's class, without its module.
 
-    Raises `NotThisNetwork` for a class that is not Keras's own, whatever its name.
+    A class of one's own computes anything, whatever its name. Raises `NotThisNetwork` for one.
     """
     kind, registered = layer.get("class_name"), layer.get("registered_name")
     if not isinstance(kind, str):
@@ -250,9 +249,9 @@ def _kind(layer: Config) -> str:
     module, _, plain = kind.rpartition(".")
     module = layer.get("module", module or "keras")
     is_own = not isinstance(module, str) or module.partition(".")[0] not in _KERAS
-    if _layers(layer) is None and (is_own or ">" in kind or ">" in str(registered)):
+    if is_own or ">" in kind or ">" in str(registered):
         name = shortened(_name(layer))
-        raise NotThisNetwork(f"layer {name} is of a class of its own, {shortened(kind)}")
+        raise NotThisNetwork(f"layer {name} is of a class that is not Keras's, {shortened(kind)}")
     return plain
 
 
