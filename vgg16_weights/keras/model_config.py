@@ -17,15 +17,10 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe
 from vgg16_weights.contents import Contents, DataFormat
 from vgg16_weights.keras.whole_model.classifier import Classifier
+from vgg16_weights.keras.whole_model.configuration import Config, NotThisNetwork, SavedLayer
 from vgg16_weights.keras.whole_model.features import Features
 from vgg16_weights.keras.whole_model.front import ArraysOf
-from vgg16_weights.keras.whole_model.layers import (
-    Config,
-    NotThisNetwork,
-    SavedLayer,
-    layers,
-    parsed,
-)
+from vgg16_weights.keras.whole_model.layers import layers, parsed
 from vgg16_weights.keras.whole_model.settings import ACTIVATION_LAYERS
 
 _EXPECTED: Final = "a model with the layers of a VGG"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,7 @@ from parity_tests.support.weights.keras_models import (
     instead,
     model_of,
     pixels,
+    set_values,
     vgg_layers,
 )
 from vgg16_parity.network import reference
@@ -32,7 +35,8 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.recipes import RECIPES, Recipe
 from vgg16_weights.detection import read
 from vgg16_weights.keras.model_config import ONLY_IN_TRAINING, read_configuration
-from vgg16_weights.keras.whole_model.layers import NotThisNetwork, parsed
+from vgg16_weights.keras.whole_model.configuration import NotThisNetwork
+from vgg16_weights.keras.whole_model.layers import parsed
 
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 
@@ -475,6 +479,61 @@ def test_layers_in_front_are_the_recipe(ten: Checkpoint, tmp_path: Path, name: s
     ours = reference.run_with_taps(ten, scaled.transpose(0, 3, 1, 2))["predictions"]
     theirs = np.asarray(model(images, training=False))
     assert np.abs(theirs - ours).max() < 1e-4 * np.abs(ours).max()
+
+
+# Arithmetic in front -> the recipe that it is.
+ARITHMETIC: Final[dict[str, tuple[Callable[[Any], Any], Recipe]]] = {
+    "to one": (lambda x: x / 255.0, recipe("pixels / 255", 255.0, 0.0, 1.0)),
+    "around zero": (lambda x: 2 * (x / 255.0) - 1, recipe("pixels / 127.5 - 1", 127.5, 1.0, 1.0)),
+    "a sum": (lambda x: x * 0.5 + 3.0, recipe("pixels / 2 + 3", 2.0, -3.0, 1.0)),
+    "Keras's for VGG16": (
+        lambda x: keras.applications.vgg16.preprocess_input(x, data_format="channels_last"),
+        RECIPES["caffe"],
+    ),
+    "channels in reverse, of another scale": (
+        lambda x: keras.ops.stack([x[..., 2], x[..., 1], x[..., 0]], axis=-1) / 255.0,
+        replace(recipe("BGR pixels / 255", 255.0, 0.0, 1.0), channels="BGR"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_arithmetic_in_front_is_the_recipe(ten: Checkpoint, name: str) -> None:
+    compute, expected = ARITHMETIC[name]
+    inputs = keras.Input((64, 64, 3))
+    outputs = compute(inputs)
+    for layer in vgg_layers(ten):
+        outputs = layer(outputs)
+    model = keras.Model(inputs, outputs)
+    set_values(model, ten)
+    assert stated(model).recipe == expected
+    images = pixels()
+    ordered = images[..., ::-1] if expected.channels == "BGR" else images
+    scaled = (ordered / expected.scale - expected.mean) / expected.std
+    ours = reference.run_with_taps(ten, scaled.transpose(0, 3, 1, 2))["predictions"]
+    theirs = np.asarray(model(images, training=False))
+    assert np.abs(theirs - ours).max() < 1e-4 * np.abs(ours).max()
+
+
+@pytest.mark.parametrize(
+    ("compute", "says"),
+    [
+        (lambda x: 255.0 - x, "'subtract"),
+        (lambda x: x / -255.0, "scale"),
+        (lambda x: x - x, "2 inputs"),
+        (lambda x: x[..., ::-1], "is called with"),
+        (lambda x: keras.ops.stack([x[..., 1], x[..., 2], x[..., 0]], axis=-1), "it branches"),
+    ],
+)
+def test_arithmetic_that_is_no_recipe_is_refused(
+    ten: Checkpoint, compute: Callable[[Any], Any], says: str
+) -> None:
+    inputs = keras.Input((64, 64, 3))
+    outputs = compute(inputs)
+    for layer in vgg_layers(ten):
+        outputs = layer(outputs)
+    with pytest.raises(NotThisNetwork, match=says):
+        stated(keras.Model(inputs, outputs))
 
 
 @pytest.mark.parametrize("form", [".keras", ".h5"])

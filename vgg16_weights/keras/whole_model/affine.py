@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,11 +21,17 @@ _ROUNDING: Final = 2.0**-21
 
 
 class Affine(NamedTuple):
-    """Pixels in 0..255 divided by ``scale``, minus ``mean``, over ``std``."""
+    """Pixels in 0..255 divided by ``scale``, minus ``mean``, over ``std``, in the order."""
 
     scale: float = 1.0
     mean: Channels = (0.0, 0.0, 0.0)
     std: Channels = (1.0, 1.0, 1.0)
+    order: Literal["RGB", "BGR"] = "RGB"
+
+    def reversed(self) -> Affine:
+        """Followed by the channels in reverse."""
+        order: Literal["RGB", "BGR"] = "BGR" if self.order == "RGB" else "RGB"
+        return Affine(self.scale, _each(self.mean[::-1]), _each(self.std[::-1]), order)
 
     def rescaled(self, factor: Channels, offset: Channels) -> Affine:
         """Followed by ``Rescaling``: times a factor, plus an offset.
@@ -34,7 +40,7 @@ class Affine(NamedTuple):
         """
         if min(factor) <= 0:
             raise ArithmeticError(f"the scale {min(factor):g}")
-        if self[1:] == Affine()[1:] and len(set(factor)) == 1:
+        if (self.mean, self.std) == (Affine().mean, Affine().std) and len(set(factor)) == 1:
             return self._replace(
                 scale=self.scale * _inverse(factor[0]), mean=_each(0.0 - o for o in offset)
             )
@@ -65,15 +71,15 @@ class Affine(NamedTuple):
         )
         if not all(map(math.isfinite, (scale, *mean, *std))) or min(scale, *std) <= 0:
             raise ArithmeticError("a scale, a mean or a variance beyond float32")
-        affine = Affine(scale, mean, std)
+        affine = Affine(scale, mean, std, self.order)
         if affine == Affine():
             return None
         for known in RECIPES.values():
-            if known.channels == "RGB" and affine._is_as(
-                Affine(known.scale, known.mean, known.std)
-            ):
+            its = Affine(known.scale, known.mean, known.std, known.channels)
+            if its.order == self.order and affine._is_as(its):
                 return known
-        return Recipe(name=str(affine), scale=scale, mean=mean, std=std)
+        name = str(affine) if self.order == "RGB" else f"BGR {affine}"
+        return Recipe(name=name, channels=self.order, scale=scale, mean=mean, std=std)
 
     def _is_as(self, other: Affine) -> bool:
         """Whether both make the same of pixels, rounding aside."""
@@ -150,7 +156,7 @@ def channels(value: object) -> Channels | None:
 def _bare(value: object) -> object:
     """A list or a number, out of what Keras 3 and 2 write around a tuple or an array."""
     match value:
-        case {"class_name": "__numpy__", "config": {"value": inner}}:
+        case {"class_name": "__numpy__" | "__tensor__", "config": {"value": inner}}:
             return inner
         case {"class_name": "__tuple__", "items": inner}:
             return inner

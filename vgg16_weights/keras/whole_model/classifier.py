@@ -6,8 +6,8 @@ from typing import Final
 
 from vgg16_spec.architecture import Configuration
 from vgg16_weights.contents import DataFormat
+from vgg16_weights.keras.whole_model.configuration import NotThisNetwork, SavedLayer, refuse
 from vgg16_weights.keras.whole_model.features import Features, refuse_foreign
-from vgg16_weights.keras.whole_model.layers import NotThisNetwork, SavedLayer, refuse
 from vgg16_weights.keras.whole_model.settings import (
     ACTIVATION_LAYERS,
     activation,

@@ -14,8 +14,13 @@ from vgg16_spec.architecture import (
     MaxPooling,
 )
 from vgg16_weights.contents import DataFormat
+from vgg16_weights.keras.whole_model.configuration import (
+    NotThisNetwork,
+    SavedLayer,
+    refuse,
+    shortened,
+)
 from vgg16_weights.keras.whole_model.front import FRONT_LAYERS, ArraysOf, Front
-from vgg16_weights.keras.whole_model.layers import NotThisNetwork, SavedLayer, refuse, shortened
 from vgg16_weights.keras.whole_model.settings import (
     ACTIVATION_LAYERS,
     activation,

@@ -8,13 +8,22 @@ from typing import Any, Final
 from vgg16_spec.images.recipes import Recipe
 from vgg16_weights.contents import DataFormat
 from vgg16_weights.keras.whole_model.affine import Affine, Channels, channels
-from vgg16_weights.keras.whole_model.layers import NotThisNetwork, SavedLayer, refuse, shortened
+from vgg16_weights.keras.whole_model.configuration import (
+    NotThisNetwork,
+    SavedLayer,
+    refuse,
+    shortened,
+)
+from vgg16_weights.keras.whole_model.graph import ARITHMETIC, REVERSAL
 from vgg16_weights.keras.whole_model.settings import setting, whole
 
 # Gives the arrays that a file has for the layer at a path, in its order.
 ArraysOf = Callable[[str], Sequence[Any]]
 
-FRONT_LAYERS: Final = ("Rescaling", "Normalization", "Resizing", "CenterCrop")
+FRONT_LAYERS: Final = (
+    *("Rescaling", "Normalization", "Resizing", "CenterCrop"),
+    *(REVERSAL, *ARITHMETIC),
+)
 # The axis of the channels, from either end of (N, H, W, C) or (N, C, H, W).
 _AXES: Final[dict[object, DataFormat]] = {
     -1: "channels_last",
@@ -51,10 +60,18 @@ class Front:
             self.steps.append(f"{layer} ({height}x{width}) left to the recipe")
             return
         self._names.append(layer.name)
+        if layer.kind == REVERSAL:
+            self._affine = self._affine.reversed()
+            self._by_channel.append((layer, "channels_last"))
+            return
         try:
-            self._affine = (
-                self._rescaled(layer) if layer.kind == "Rescaling" else self._normalised(layer)
-            )
+            match layer.kind:
+                case "Rescaling":
+                    self._affine = self._rescaled(layer)
+                case "Normalization":
+                    self._affine = self._normalised(layer)
+                case _:
+                    self._affine = self._computed(layer)
         except ArithmeticError as error:
             refuse(layer, f"has {error}, which no recipe has")
 
@@ -81,6 +98,22 @@ class Front:
         values = setting(layer, "scale"), setting(layer, "offset", 0.0)
         factor, offset = self._numbers(layer, values, "channels_last")
         return self._affine.rescaled(factor, offset)
+
+    def _computed(self, layer: SavedLayer) -> Affine:
+        """By an operator with a constant: ``images / 255``."""
+        operand, _ = self._numbers(layer, (setting(layer, "operand"), 0.0), "channels_last")
+        if setting(layer, "operand_is_first") and layer.kind in ("Subtract", "TrueDivide"):
+            refuse(layer, "takes images from a constant, or divides one by them")
+        red, green, blue = operand
+        zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        match layer.kind:
+            case "Add":
+                return self._affine.rescaled(one, operand)
+            case "Subtract":
+                return self._affine.rescaled(one, (-red, -green, -blue))
+            case "Multiply":
+                return self._affine.rescaled(operand, zero)
+        return self._affine.rescaled((1 / red, 1 / green, 1 / blue), zero)
 
     def _normalised(self, layer: SavedLayer) -> Affine:
         """By the mean and the variance that it was given, or that it learnt: those in the file."""

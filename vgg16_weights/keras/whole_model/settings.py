@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vgg16_weights.contents import DataFormat
-from vgg16_weights.keras.whole_model.layers import SavedLayer, refuse, shortened
+from vgg16_weights.keras.whole_model.configuration import SavedLayer, refuse, shortened
 
 # What Keras 1 called a setting.
 _KERAS_1: Final = {
