@@ -34,6 +34,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.recipes import RECIPES, Recipe
 from vgg16_weights.detection import read
+from vgg16_weights.keras import archive, legacy_h5, weights_h5
 from vgg16_weights.keras.model_config import ONLY_IN_TRAINING, read_configuration
 from vgg16_weights.keras.whole_model.configuration import NotThisNetwork
 from vgg16_weights.keras.whole_model.layers import parsed
@@ -607,14 +608,36 @@ def test_models_in_models_are_one_chain(ten: Checkpoint, levels: int) -> None:
 
 
 def test_the_order_is_that_of_the_data(ten: Checkpoint, tmp_path: Path) -> None:
-    """Not that of the file, nor of the names."""
+    """Not that of the file, which is the alphabet's, nor of the configuration's list."""
     layers = vgg_layers(ten)
-    model = model_of(layers, ten, form="functional")
-    model.save(tmp_path / "m.h5")
+    names = [f"x{number}" for number in range(len(ten.configuration.weighted_layers))]
+    unnamed = iter(names)
+    renamed = [
+        type(layer).from_config(layer.get_config() | {"name": next(unnamed)})
+        if isinstance(layer, K.Conv2D | K.Dense)
+        else layer
+        for layer in layers
+    ]
+    model = model_of(in_front(K.Normalization)(renamed), ten, form="functional")
     config = json.loads(model.to_json())
     config["config"]["layers"].reverse()
-    said = read_configuration(config, nothing)
-    assert said.layers == tuple(layer.name for layer in ten.configuration.weighted_layers)
+    assert read_configuration(config, two_numbers).layers == tuple(names)
+    for form, reader in ((".keras", archive), (".h5", legacy_h5)):
+        model.save(tmp_path / f"m{form}")
+        contents = reader.read(tmp_path / f"m{form}")
+        assert contents.is_ordered
+        assert [key.rpartition(".")[0] for key in contents.tensors][::2] == names
+    bare = weights_h5.read(saved_weights(model, tmp_path))
+    assert not bare.is_ordered
+
+
+def two_numbers(_: str) -> list[Any]:
+    return [np.float32(0), np.float32(1)]
+
+
+def saved_weights(model: Any, folder: Path) -> Path:
+    model.save_weights(folder / "m.weights.h5")
+    return folder / "m.weights.h5"
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,26 @@ def test_dropout_that_keras_2_calls_in_training_is_random() -> None:
     assert stated(keras_2(TINY, fc1={"training": True})).head_problem == ""
 
 
+def test_operators_of_keras_2_in_front_are_the_recipe() -> None:
+    config = keras_2(TINY)
+    listed = config["config"]["layers"]
+    below = "input_layer"
+    for function, number in (("math.truediv", 127.5), ("math.subtract", 1.0)):
+        name = f"tf.{function}"
+        settings = {"name": name, "trainable": True, "dtype": "float32", "function": function}
+        calls = [[below, 0, 0, {"y": number, "name": None}]]
+        row = {"name": name, "class_name": "TFOpLambda", "config": settings}
+        listed.append(row | {"inbound_nodes": calls})
+        below = name
+    layer(config, "block1_conv1")["inbound_nodes"] = [[[below, 0, 0, {}]]]
+    recipe = stated(config).recipe
+    assert recipe is not None
+    assert (recipe.name, recipe.scale, recipe.mean) == ("pixels / 127.5 - 1", 127.5, (1, 1, 1))
+    layer(config, "tf.math.truediv")["config"]["function"] = "math.pow"
+    with pytest.raises(NotThisNetwork, match="TFOpLambda layer"):
+        stated(config)
+
+
 def layer(config: Config, name: str) -> Config:
     found: Config = next(row for row in config["config"]["layers"] if row["config"]["name"] == name)
     return found

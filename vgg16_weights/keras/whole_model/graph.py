@@ -83,7 +83,8 @@ def _call(layer: Config, name: str) -> _Call:
             histories += _histories(arguments)
             given = [node.get("kwargs"), constant]
         else:  # before: [[layer, number of its call, number of the call's output, {}]]
-            histories += node if isinstance(node, list) else [node]
+            is_row = isinstance(node, list) and node and isinstance(node[0], str)  # an operator's
+            histories += node if isinstance(node, list) and not is_row else [node]
             given = [row[3] for row in histories if isinstance(row, list) and len(row) > 3]
         for row in given:
             settings |= row if isinstance(row, dict) else {"what is no dictionary": row}
