@@ -668,3 +668,22 @@ def test_the_order_of_fc1s_inputs_is_told(
 def test_a_flatten_that_turns_maps_of_the_other_order_is_refused(ten: Checkpoint) -> None:
     layers = changed("flatten", data_format="channels_first")(vgg_layers(ten))
     assert "'flatten'" in stated(model_of(layers, ten)).head_problem
+
+
+@pytest.mark.parametrize(("axis", "is_right"), [(1, True), (-1, False)])
+def test_numbers_are_those_of_the_channels(ten: Checkpoint, axis: int, is_right: bool) -> None:
+    """In maps that are (N, C, H, W), the last axis is a column."""
+    front = partial(K.Normalization, axis=axis, mean=5.0, variance=4.0, name="n")
+    config = json.loads(
+        model_of(
+            in_front(front)(vgg_layers(ten, data_format="channels_first")), ten, (3, 64, 64)
+        ).to_json()
+    )
+    listed = config["config"]["layers"]
+    normalization = next(layer for layer in listed if layer["config"]["name"] == "n")
+    normalization["config"]["mean"] = [1.0, 2.0, 3.0]
+    if is_right:
+        assert read_configuration(config, nothing).recipe is not None
+        return
+    with pytest.raises(NotThisNetwork, match="'n' has numbers along"):
+        read_configuration(config, nothing)
