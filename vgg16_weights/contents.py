@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -14,7 +15,7 @@ from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.checkpoint.tensors import as_float32
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.recipes import Recipe, recipe_named
+from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_named
 from vgg16_spec.layouts import (
     canonical_view,
     hwio_to_oihw,
@@ -33,6 +34,7 @@ FIRST_KERNEL: Final = "block1_conv1.weight"
 # Values that are looked at together.
 _LOOK: Final = 1 << 20
 FC1: Final = "fc1.weight"
+_WITHOUT_HEAD: Final = "a VGG's classifier, or --no-top (include_top=False) for what is before it"
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -63,6 +65,7 @@ class Contents(NamedTuple):
         is_ordered: whether the tensors stand in the order of the network's layers.
         data_format: in what order maps are flattened for fc1, where the file says so.
         recipe: the preprocessing that the file states.
+        head_problem: why its model's classifier is not a VGG's, where the file says what it is.
         steps: what reading decided, for the user.
     """
 
@@ -71,6 +74,7 @@ class Contents(NamedTuple):
     is_ordered: bool = False
     data_format: DataFormat | None = None
     recipe: Recipe | None = None
+    head_problem: str = ""
     steps: tuple[str, ...] = ()
 
 
@@ -103,12 +107,16 @@ def checkpoint_of(
         include_top=choices.include_top,
     )
     configuration, keys = identity.configuration, identity.keys
+    if contents.head_problem and choices.include_top:
+        raise BadInput(label, contents.head_problem, _WITHOUT_HEAD)
     data_format, step = "channels_last", ""
     if FC1 in keys:
         data_format, step = _flattened(contents, label, file_format, choices)
     metadata = contents.kept or Metadata(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
+    if contents.recipe and not contents.kept:
+        metadata = _with_recipe(metadata, contents.recipe)
     is_reversed = _is_reversed(file_format, metadata.recipe, label)
 
     def view(name: str) -> Array:
@@ -194,6 +202,12 @@ def _flattened(
     if chosen not in (None, stated):
         raise BadInput(label, f"its maps are flattened {stated}", f"no --data-format {chosen}")
     return stated if file_format.keras_order else "channels_last", ""
+
+
+def _with_recipe(metadata: Metadata, recipe: Recipe) -> Metadata:
+    """The metadata with a recipe, which they hold themselves unless it is a known one."""
+    text = "" if recipe == RECIPES.get(recipe.name) else json.dumps(asdict(recipe))
+    return replace(metadata, recipe=recipe.name, preprocessing=text)
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:

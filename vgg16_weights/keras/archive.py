@@ -1,17 +1,16 @@
 """Keras 3's whole models (``.keras``): a zip archive of three members, none of them compressed.
 
 ``metadata.json``, ``config.json`` and ``model.weights.h5``, as ``keras/src/saving/saving_lib.py``
-writes them. Reading goes by the last alone; the configuration is only searched for code, and
-weights that are not a VGG's are refused. Writing needs no Keras: the configuration is that of the
-functional model ``keras_impl.functional``, so that ``keras.saving.load_model`` opens the file
-without this project. The metadata stand in the archive's comment, where Keras does not look.
+writes them. Reading takes the last, and judges it by what the configuration says of the model.
+Writing needs no Keras: the configuration is that of the functional model ``keras_impl.functional``,
+so that ``keras.saving.load_model`` opens the file without this project. The metadata stand in the
+archive's comment, where Keras does not look.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -26,13 +25,12 @@ from vgg16_spec.checkpoint import FLOAT32, Checkpoint
 from vgg16_weights.archives import ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents
 from vgg16_weights.keras import hdf5, hdf5_writing, weights_h5
-from vgg16_weights.keras.config import INPUT, dropout_names, model_config, model_name
+from vgg16_weights.keras.model_config import described
+from vgg16_weights.keras.whole_model.layers import MOST_BYTES
+from vgg16_weights.keras.written_config import INPUT, dropout_names, model_config, model_name
 
 _WEIGHTS: Final = "model.weights.h5"
 _CONFIG: Final = "config.json"
-_MOST_CONFIG: Final = 1 << 22
-# What Keras calls a layer of code, and a function's code.
-_CODE: Final = re.compile(r'"class_name": "(Lambda|__lambda__)"')
 # The version whose configuration this is. The time is none: the same values give the same bytes.
 _ABOUT: Final = {"keras_version": "3.15.1", "date_saved": "1980-01-01@00:00:00"}
 
@@ -40,30 +38,34 @@ _ABOUT: Final = {"keras_version": "3.15.1", "date_saved": "1980-01-01@00:00:00"}
 def read(path: Path) -> Contents:
     """The weights in a ``.keras`` file, views of the mapped file."""
     with opened(path) as archive:
-        _check_harmless(archive)
+        _check_members(archive)
         found = [member for member in archive.infolist() if member.filename == _WEIGHTS]
         if len(found) != 1:
             raise ValueError(f"it has {len(found)} members named {_WEIGHTS}")
         start, _ = stored(path, found[0])
-    return hdf5.read(path, weights_h5.arrays, start, comment(path))
+        config = _config(archive)
+    contents = hdf5.read(path, weights_h5.arrays, start, comment(path))
+    return described(contents, config, path)
 
 
-def _check_harmless(archive: zipfile.ZipFile) -> None:
-    """Raise ``ValueError`` for what would harm who opens the file with Keras, or unpacks it.
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """Raise ``ValueError`` for members that would harm whoever unpacks the file.
 
-    Nothing of either is looked at here; whom the file is handed on to is better off with a refusal.
+    Nothing is unpacked here; whom the file is handed on to is better off with a refusal.
     """
     for name in archive.namelist():
         parts = name.replace("\\", "/").split("/")
         if ".." in parts or not parts[0] or ":" in parts[0]:
             raise ValueError(f"its member {name!r} leads out of it")
-    if _CONFIG in archive.namelist():
-        if archive.getinfo(_CONFIG).file_size > _MOST_CONFIG:
-            raise ValueError(f"its {_CONFIG} has more than {_MOST_CONFIG} bytes")
-        # Written anew, no character hides behind an escape.
-        text = json.dumps(json.loads(archive.read(_CONFIG)))
-        if _CODE.search(text):
-            raise ValueError("it has code in it, a Lambda layer")
+
+
+def _config(archive: zipfile.ZipFile) -> bytes:
+    """What the archive says of the model; empty where it says nothing."""
+    if _CONFIG not in archive.namelist():
+        return b""
+    if archive.getinfo(_CONFIG).file_size > MOST_BYTES:
+        raise ValueError(f"its {_CONFIG} has more than {MOST_BYTES} bytes")
+    return archive.read(_CONFIG)
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -28,8 +27,10 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_weights.contents import PARTS, BlocksOf, Contents, DataFormat
 from vgg16_weights.keras import hdf5, hdf5_writing
 from vgg16_weights.keras.kernels import Stored, are_oihw, kernels, stored
+from vgg16_weights.keras.model_config import described
 
 _WHOLE_MODEL: Final = "model_weights"
+_MODEL_CONFIG: Final = "model_config"
 _LAYERS, _WEIGHTS = "layer_names", "weight_names"
 _LAYER_COUNT, _ARRAY_COUNT = "nb_layers", "nb_params"
 # What Keras 1 called a layer's arrays, when the published files were written.
@@ -60,7 +61,14 @@ def lists_layers(file: h5py.File) -> bool:
 
 def read(path: Path) -> Contents:
     """The arrays that an ``.h5`` of Keras before version 3 lists, views of the mapped file."""
-    return hdf5.read(path, partial(_found, file_name=path.name))
+    config = b""
+
+    def find(file: h5py.File) -> hdf5.Found:
+        nonlocal config
+        config = _config(file)
+        return _found(file, path.name)
+
+    return described(hdf5.read(path, find), config, path)
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
@@ -119,6 +127,12 @@ def _found(file: h5py.File, file_name: str) -> hdf5.Found:
 
 def _is_keras_1(name: str) -> bool:
     return _KERAS_1.fullmatch(name) is not None
+
+
+def _config(file: h5py.File) -> bytes:
+    """What a whole model's file says of the model; empty where it says nothing."""
+    stated = file.attrs.get(_MODEL_CONFIG, b"")
+    return stated.encode() if isinstance(stated, str) else bytes(stated)
 
 
 def _listed(group: h5py.Group) -> bool:

@@ -218,16 +218,27 @@ def keras_member(member: str, content: bytes) -> Hostile:
     return make
 
 
-def keras_with_code(path: Path, tiny: Checkpoint) -> None:
-    vgg16_weights.write(tiny, path.with_name("plain"), "keras")
-    code = {"class_name": "Lambda", "config": {"function": {"class_name": "__lambda__"}}}
-    config = json.dumps({"config": {"layers": [code]}}).encode()
+def keras_configured(config: bytes) -> Hostile:
+    """A whole model with a configuration of another."""
 
-    def change(name: str, content: bytes) -> tuple[str, bytes, int]:
-        return name, config if name == "config.json" else content, STORED
+    def make(path: Path, tiny: Checkpoint) -> None:
+        vgg16_weights.write(tiny, path.with_name("plain"), "keras")
 
-    repacked(path.with_name("plain"), path, change)
-    path.with_name("plain").unlink()
+        def change(name: str, content: bytes) -> tuple[str, bytes, int]:
+            return name, config if name == "config.json" else content, STORED
+
+        repacked(path.with_name("plain"), path, change)
+        path.with_name("plain").unlink()
+
+    return make
+
+
+def listing(*layers: object) -> bytes:
+    """The configuration of a model that lists layers."""
+    return json.dumps({"class_name": "Sequential", "config": {"layers": layers}}).encode()
+
+
+CODE: Final = {"class_name": "Lambda", "config": {"function": {"class_name": "__lambda__"}}}
 
 
 def header(text: bytes, length: int | None = None, values: int = 1 << 16) -> Hostile:
@@ -292,7 +303,12 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "an archive of two million members": (endless_list, "not a weights file"),
     "a member that climbs": (keras_member("../up", b""), "leads out of it"),
     "a member from the root": (keras_member("/etc/x", b""), "leads out of it"),
-    "a layer of code": (keras_with_code, "it has code in it"),
+    "a layer of code": (keras_configured(listing(CODE)), "it has code in it"),
+    "a deep model": (keras_configured(b'{"config":{"layers":' + DEEP + b"}}"), "too deeply"),
+    "a model of many layers": (
+        keras_configured(listing(*[{"class_name": "Identity", "config": {"name": "x"}}] * 50_000)),
+        "there are 0 convolutions",
+    ),
     "tensors that overlap": (header(tensors(a=(0, 64), b=(32, 96)), values=96), "not a readable"),
     "a tensor out of range": (header(tensors(a=(0, 1 << 40))), "is truncated"),
     "a tensor that ends first": (

@@ -173,7 +173,7 @@ def test_code_in_the_configuration_is_refused(tiny: Checkpoint, tmp_path: Path) 
     outputs = keras.layers.Lambda(lambda images: images * 2)(inputs)
     lambda_only = tmp_path / "lambda.keras"
     keras.Model(inputs, outputs).save(lambda_only)
-    assert "it has code in it, a Lambda layer" in refusal(FORMAT, lambda_only)
+    assert "it has code in it: Lambda layer 'lambda'" in refusal(FORMAT, lambda_only)
     with zipfile.ZipFile(lambda_only) as zipped:
         config = zipped.read("config.json")
     # With a VGG's weights too, and with its name behind an escape.

@@ -1,0 +1,165 @@
+"""What the configuration of a whole Keras model says of its weights.
+
+A model's weights can have a VGG's shapes, and the model compute something else: with average
+pooling, another activation, images of another scale. So a file's own configuration is judged, and
+then tells the recipe, the order of the layers and that of the maps' axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from vgg16_spec.checkpoint import Tensor
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import Recipe
+from vgg16_weights.contents import Contents, DataFormat
+from vgg16_weights.keras.whole_model.classifier import Classifier
+from vgg16_weights.keras.whole_model.configuration import Config, NotThisNetwork, SavedLayer
+from vgg16_weights.keras.whole_model.features import Features
+from vgg16_weights.keras.whole_model.front import ArraysOf
+from vgg16_weights.keras.whole_model.layers import layers, parsed
+from vgg16_weights.keras.whole_model.settings import ACTIVATION_LAYERS
+
+_EXPECTED: Final = "a model with the layers of a VGG"
+_NO_LAYERS: Final = "read by its weights alone: its configuration lists no layers"
+# Layers that do nothing, and that do nothing when the network is used.
+_NOTHING: Final = ("InputLayer", "Identity", "ActivityRegularization")
+ONLY_IN_TRAINING: Final = (
+    *("Dropout", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
+    *("AugMix", "CutMix", "MixUp", "RandAugment", "RandomBrightness", "RandomColorDegeneration"),
+    *("RandomColorJitter", "RandomContrast", "RandomElasticTransform", "RandomErasing"),
+    *("RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHeight", "RandomHue"),
+    *("RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation"),
+    *("RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomWidth"),
+    "RandomZoom",
+)
+# Where the classifier begins, whatever stands before it.
+_BEGIN_A_CLASSIFIER: Final = (
+    *("Flatten", "Reshape", "Dense"),
+    *("GlobalAveragePooling2D", "GlobalMaxPooling2D"),
+)
+# Enough for the statistics of three channels, and for their count.
+_MOST_NUMBERS: Final = 3
+
+
+class ModelConfiguration(NamedTuple):
+    """What a model's configuration says.
+
+    Attributes:
+        layers: the paths of the layers that have weights, in the order of the data.
+        set_aside: the paths of those in front whose numbers are the recipe's, not the network's.
+        recipe: what the layers in front make of pixels; ``None`` where there are none.
+        data_format: in what order maps are flattened for fc1; ``None`` without a classifier.
+        head_problem: why what follows the last pooling is not a VGG's classifier, if it is not.
+        steps: what was decided, for the user.
+    """
+
+    layers: tuple[str, ...]
+    set_aside: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    data_format: DataFormat | None = None
+    head_problem: str = ""
+    steps: tuple[str, ...] = ()
+
+
+def read_configuration(config: Config, arrays_of: ArraysOf) -> ModelConfiguration:
+    """Judge a model's configuration.
+
+    Args:
+        config: as `parsed` gives it.
+        arrays_of: gives the arrays that the file has for the layer at a path: the mean and the
+            variance that ``Normalization`` has learnt.
+
+    Raises `NotThisNetwork` for a model that is no VGG's up to the last pooling, that names the
+    layer, and ``ValueError`` for a configuration that makes no sense.
+    """
+    features = Features(arrays_of)
+    classifier: Classifier | None = None
+    problem = ""
+    try:
+        for layer in layers(config):
+            features.note_input(layer)
+            if _does_nothing(layer):
+                continue
+            begins = features.are_complete and layer.kind not in ACTIVATION_LAYERS
+            if classifier is None and (begins or layer.kind in _BEGIN_A_CLASSIFIER):
+                features.finish()
+                classifier = Classifier(features)
+            (classifier or features).take(layer)
+    except NotThisNetwork as error:
+        if classifier is None and not features.are_complete:
+            raise
+        problem = str(error)
+    network = features.finish()
+    if classifier is not None:
+        classifier.finish(network)
+    elif features.lacks_pooling:
+        problem = problem or "it ends before the last pooling"
+    return ModelConfiguration(
+        layers=(*features.weighted, *(classifier.weighted if classifier else ())),
+        set_aside=tuple(features.front.set_aside),
+        recipe=features.front.recipe(),
+        data_format=classifier.data_format if classifier else None,
+        head_problem=problem or (classifier.problem if classifier else ""),
+        steps=tuple(features.front.steps),
+    )
+
+
+def _does_nothing(layer: SavedLayer) -> bool:
+    is_random = layer.in_training and layer.kind in ONLY_IN_TRAINING
+    return layer.kind in (*_NOTHING, *ONLY_IN_TRAINING) and not is_random
+
+
+def described(contents: Contents, text: str | bytes, path: Path) -> Contents:
+    """A file's contents with what its model's configuration, JSON, says of them.
+
+    Raises ``BadInput`` for a model that is no VGG before its classifier, and ``ValueError`` for a
+    configuration that makes no sense or holds code.
+    """
+    if not text:
+        return contents
+    config = parsed(text)
+    if config is None:
+        return contents._replace(steps=(*contents.steps, _NO_LAYERS))
+    by_layer: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in contents.tensors.items():
+        by_layer.setdefault(key.rpartition(".")[0], {})[key] = tensor
+
+    def arrays_of(layer: str) -> list[Any]:
+        tensors = by_layer.get(_found(layer, by_layer) or "", {}).values()
+        return [tensor.view() for tensor in tensors if math.prod(tensor.shape) <= _MOST_NUMBERS]
+
+    try:
+        stated = read_configuration(config, arrays_of)
+    except NotThisNetwork as problem:
+        raise BadInput(path, str(problem), _EXPECTED) from problem
+    for layer in filter(None, (_found(path, by_layer) for path in stated.set_aside)):
+        del by_layer[layer]
+    ordered = [_found(path, by_layer) for path in stated.layers]
+    is_ordered = None not in ordered and len(set(ordered)) == len(ordered)
+    names = [name for name in ordered if name] if is_ordered else []
+    tensors = {
+        key: tensor
+        for name in dict.fromkeys([*names, *by_layer])
+        for key, tensor in by_layer[name].items()
+    }
+    return contents._replace(
+        tensors=tensors,
+        is_ordered=contents.is_ordered or is_ordered,
+        data_format=stated.data_format or contents.data_format,
+        recipe=stated.recipe,
+        head_problem=stated.head_problem,
+        steps=(*contents.steps, *stated.steps),
+    )
+
+
+def _found(path: str, by_layer: Mapping[str, object]) -> str | None:
+    """The layer at a path, or the only one of that name, as a format may not tell all the path."""
+    if path in by_layer:
+        return path
+    name = path.rpartition("/")[2]
+    same = [known for known in by_layer if known.rpartition("/")[2] == name]
+    return same[0] if len(same) == 1 else None

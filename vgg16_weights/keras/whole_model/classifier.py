@@ -1,0 +1,104 @@
+"""What a saved model makes of the last maps, beside a VGG's three dense layers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vgg16_spec.architecture import Configuration
+from vgg16_weights.contents import DataFormat
+from vgg16_weights.keras.whole_model.configuration import NotThisNetwork, SavedLayer, refuse
+from vgg16_weights.keras.whole_model.features import Features, refuse_foreign
+from vgg16_weights.keras.whole_model.settings import (
+    ACTIVATION_LAYERS,
+    activation,
+    check_weights,
+    data_format,
+)
+
+_DENSE: Final = 3
+_WEIGHTED: Final = ("Dense", "Conv2D", "Convolution2D")
+
+
+class Classifier:
+    """What has been seen of a model behind its last pooling.
+
+    Attributes:
+        weighted: the paths of the layers that have weights, whatever they are.
+        data_format: in what order the maps are flattened.
+        problem: why it is not a VGG's classifier, by the first layer that is not.
+    """
+
+    def __init__(self, features: Features) -> None:
+        self.weighted: list[str] = []
+        self.data_format: DataFormat | None = None
+        self.problem = ""
+        self._features = features
+        self._due: SavedLayer | None = None
+        self._has_softmax = False
+
+    def take(self, layer: SavedLayer) -> None:
+        """Follow the data through one more layer."""
+        if layer.kind in _WEIGHTED:
+            self.weighted.append(layer.path)
+        try:
+            self._take(layer)
+        except NotThisNetwork as problem:
+            self.problem = self.problem or str(problem)
+
+    def finish(self, network: Configuration) -> None:
+        """The model's output is reached; its features are those of a network."""
+        side = network.input_size // network.minimum_size
+        height, width = self._features.sides
+        problem = ""
+        if self._features.lacks_pooling:
+            problem = "the last pooling is missing"
+        elif None not in (height, width) and (height, width) != (side, side):
+            problem = f"the last maps are {height}x{width}, where {network.name} has {side}x{side}"
+        elif len(self.weighted) != _DENSE:
+            problem = f"its classifier has {len(self.weighted)} dense layers, where a VGG has 3"
+        self.problem = self.problem or problem
+
+    def _take(self, layer: SavedLayer) -> None:
+        if layer.kind in ACTIVATION_LAYERS:
+            self._activate(layer, f"is {activation(layer)}", activation(layer))
+        elif layer.kind in ("Flatten", "Reshape"):
+            self._flatten(layer)
+        elif layer.kind == "Dense":
+            self._connect(layer)
+        else:
+            refuse_foreign(layer)
+
+    def _flatten(self, layer: SavedLayer) -> None:
+        """Keras's ``Flatten`` makes (N, H, W, C) of maps that are ``channels_first`` for it."""
+        if self.data_format:
+            refuse(layer, "flattens once more")
+        is_turned = layer.kind == "Flatten" and data_format(layer) == "channels_first"
+        if layer.kind == "Reshape":
+            shape = layer.settings.get("target_shape")
+            if not isinstance(shape, list) or len(shape) != 1:
+                refuse(layer, "makes no vector", "Flatten")
+        elif is_turned and self._features.data_format == "channels_last":
+            refuse(layer, "turns maps that are channels_last", "channels_last here too")
+        self.data_format = "channels_last" if is_turned else self._features.data_format
+
+    def _connect(self, layer: SavedLayer) -> None:
+        check_weights(layer)
+        if self.data_format is None:
+            refuse(layer, "reads maps", "Flatten before it")
+        if self._due:
+            refuse(self._due, "has no activation", "relu")
+        if self._has_softmax or len(self.weighted) > _DENSE:
+            refuse(layer, "comes after the third dense layer", "nothing")
+        self._due = layer
+        self._activate(layer, f"has the activation {activation(layer)}", activation(layer))
+
+    def _activate(self, layer: SavedLayer, says: str, name: str) -> None:
+        if name == "linear":
+            return
+        is_last = len(self.weighted) == _DENSE
+        if name == "softmax" and is_last and not self._has_softmax:
+            self._has_softmax = True
+        elif name == "relu" and not is_last:
+            self._due = None
+        else:
+            refuse(layer, says, "softmax or nothing" if is_last else "relu")
