@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
-from vgg16_spec.images.recipes import Recipe, recipe_named
+from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.layouts import (
     canonical_view,
     hwio_to_oihw,
@@ -99,7 +99,9 @@ def checkpoint_of(
     metadata = contents.kept or Metadata(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
-    is_reversed = _is_reversed(file_format, metadata.recipe, label)
+    if contents.kept is None and contents.recipe is not None:
+        metadata = metadata.with_recipe(contents.recipe)
+    is_reversed = _is_reversed(file_format, metadata, label)
 
     def view(name: str) -> Array:
         values = stored[keys[name]].view()
@@ -120,7 +122,14 @@ def checkpoint_of(
             shape = expected
         tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
     steps = (*contents.steps, *identity.steps)
-    return Checkpoint(configuration, metadata, tensors, label=label, steps=steps)
+    return Checkpoint(
+        configuration,
+        metadata,
+        tensors,
+        label=label,
+        steps=steps,
+        recipe_is_assumed=contents.kept is None and contents.recipe is None,
+    )
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:
@@ -128,7 +137,7 @@ def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, A
 
     Raises ``BadInput`` for an unknown recipe where the format's order depends on it.
     """
-    is_reversed = _is_reversed(file_format, checkpoint.metadata.recipe, checkpoint.label)
+    is_reversed = _is_reversed(file_format, checkpoint.metadata, checkpoint.label)
 
     def view(name: str, values: Array) -> Array:
         if is_reversed and name == FIRST_KERNEL:
@@ -145,6 +154,7 @@ def swap_rgb_bgr(kernel: Array) -> Array:
     return kernel[:, ::-1]
 
 
-def _is_reversed(file_format: Format, recipe: str, label: str) -> bool:
-    """Whether a recipe's images are BGR, in a format whose first kernel reads RGB."""
-    return file_format.layout == "keras RGB" and recipe_named(recipe, label).channels == "BGR"
+def _is_reversed(file_format: Format, metadata: Metadata, label: str) -> bool:
+    """Whether the recipe's images are BGR, in a format whose first kernel reads RGB."""
+    of_rgb = file_format.layout == "keras RGB"
+    return of_rgb and metadata.recipe_record(label).channels == "BGR"

@@ -11,7 +11,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
 from vgg16_weights import safetensors
-from vgg16_weights.archives import members
+from vgg16_weights.archives import MANIFEST, members
 from vgg16_weights.contents import (
     BlocksOf,
     Choices,
@@ -84,7 +84,7 @@ def _format_of(path: Path, start: bytes) -> str:
             return "torchvision"
         if names >= {"config.json", "model.weights.h5"}:
             return "keras"
-        return "npz" if all(name.endswith(".npy") for name in names) else ""
+        return "npz" if all(name.endswith(".npy") for name in names - {MANIFEST}) else ""
     if start[8:9] == b"{":
         return safetensors.format_of(path)
     from vgg16_weights.legacy.caffemodel import begins_a_network

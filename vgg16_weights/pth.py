@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from vgg16_spec.architecture import Shape
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata, Tensor
 from vgg16_spec.names import torchvision_keys
-from vgg16_weights.archives import ArchiveWriter, opened, stored
+from vgg16_weights.archives import MANIFEST, MANIFEST_LIMIT, ArchiveWriter, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 # The folder in the archive that everything lies in; PyTorch takes any.
 _FOLDER: Final = "archive"
-# A name for our manifest that PyTorch does not look for, and more than it ever takes.
-_MANIFEST: Final = "vgg16.json"
-_MANIFEST_LIMIT: Final = 1 << 16
 # How PyTorch names what a pickle would call or make.
 _REFERENCE: Final = re.compile(r"GLOBAL ([\w.]+)")
 # Far more than the keys and shapes of VGG take.
@@ -63,7 +60,7 @@ def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
             size = FLOAT32.itemsize * math.prod(shapes[name])
             archive.stream(f"{_FOLDER}/data/{number}", size, blocks_of(name))
         archive.add(f"{_FOLDER}/version", b"3\n")
-        archive.add(f"{_FOLDER}/{_MANIFEST}", checkpoint.metadata.to_json().encode())
+        archive.add(f"{_FOLDER}/{MANIFEST}", checkpoint.metadata.to_json().encode())
 
 
 class _Named(NamedTuple):
@@ -145,7 +142,7 @@ def _checked(path: Path) -> Metadata | None:
             _, content = stored(path, member)
             if name == "data.pkl" and member.file_size > _MOST_PICKLED:
                 raise ValueError(f"{member.filename} has {member.file_size} bytes")
-            if name == _MANIFEST and member.file_size < _MANIFEST_LIMIT:
+            if name == MANIFEST and member.file_size < MANIFEST_LIMIT:
                 kept = kept or Metadata.from_json(content.tobytes())
     return kept
 

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vgg16_spec import labels
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
 from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint.header import float32_header, read_header
@@ -27,6 +28,7 @@ from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor, is_finite, mapped_view
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
+from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.names import recognise
 
 FORMAT: Final = "vgg16-checkpoint/1"
@@ -50,8 +52,10 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         is_whole_file: whether that file is a canonical checkpoint of just these tensors.
         label: what errors call the checkpoint; its file or its source unless given.
         steps: what reading the file decided, for the user: ``prefix module. dropped``.
+        recipe_is_assumed: whether nothing stated the recipe, and it is the format's usual one.
 
-    Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
+    Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor, and for
+    a recipe or labels of its own that cannot be used.
     """
 
     def __init__(
@@ -65,10 +69,13 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         is_whole_file: bool = False,
         label: str = "",
         steps: Sequence[str] = (),
+        recipe_is_assumed: bool = False,
     ) -> None:
         self.configuration = configuration
         self.steps = tuple(steps)
-        self.metadata = metadata
+        # Features have no classes to name.
+        self.metadata = metadata if configuration.include_top else replace(metadata, labels="")
+        self.recipe_is_assumed = recipe_is_assumed
         self.path = path
         self.offsets = dict(offsets or {})
         self.is_whole_file = is_whole_file
@@ -79,6 +86,10 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
             problems.append(f"not float32: {', '.join(wrong)}")
         if problems:
             raise self.refusal(problems)
+        if self.metadata.preprocessing:
+            self.metadata.recipe_record(self.label)
+        if self.metadata.labels:
+            self.metadata.class_names(configuration.classes, self.label)
         self._tensors = {name: tensors[name] for name in configuration.weight_shapes}
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
@@ -108,24 +119,53 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         """One error for all the problems."""
         return BadInput(self.label, "; ".join(problems), f"configuration {self.configuration.name}")
 
+    @property
+    def recipe(self) -> Recipe:
+        """How pictures are prepared for the weights. Raises ``BadInput`` for an unknown name."""
+        return self.metadata.recipe_record(self.label)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Output index -> name: the checkpoint's own, or ImageNet's where there are as many."""
+        return self.metadata.class_names(self.configuration.classes, self.label)
+
     def without_top(self) -> Checkpoint:
-        """The same weights without those of the classifier."""
-        features = self.configuration.with_head(include_top=False)
-        kept = {name: self._tensors[name] for name in features.weight_shapes}
+        """The same weights without those of the classifier, and without its labels."""
+        return self.replaced(configuration=self.configuration.with_head(include_top=False))
+
+    def with_recipe(self, recipe: str | Recipe) -> Checkpoint:
+        """The same weights with another preprocessing recipe, by its name or its values."""
+        metadata = self.metadata.with_recipe(recipe)
+        return self.replaced(metadata=metadata, recipe_is_assumed=False)
+
+    def with_labels(self, names: Sequence[str]) -> Checkpoint:
+        """The same weights with names for their classes, in the order of the outputs.
+
+        Raises ``BadInput`` where there is no classifier, and where there are not as many names.
+        """
+        self.check_top()
+        return self.replaced(metadata=replace(self.metadata, labels=labels.to_json(names)))
+
+    def replaced(
+        self,
+        *,
+        configuration: Configuration | None = None,
+        metadata: Metadata | None = None,
+        label: str | None = None,
+        recipe_is_assumed: bool | None = None,
+    ) -> Checkpoint:
+        """The same tensors, in the same file, with something else said of them."""
+        configuration = configuration or self.configuration
+        assumed = self.recipe_is_assumed if recipe_is_assumed is None else recipe_is_assumed
         return Checkpoint(
-            features,
-            self.metadata,
-            kept,
+            configuration,
+            metadata or self.metadata,
+            {name: self._tensors[name] for name in configuration.weight_shapes},
             path=self.path,
             offsets=self.offsets,
+            label=label or self.label,
             steps=self.steps,
-        )
-
-    def with_recipe(self, recipe: str) -> Checkpoint:
-        """The same weights with another preprocessing recipe, in no file."""
-        metadata = replace(self.metadata, recipe=recipe)
-        return Checkpoint(
-            self.configuration, metadata, self._tensors, label=self.label, steps=self.steps
+            recipe_is_assumed=assumed,
         )
 
     def check_top(self) -> None:
@@ -207,6 +247,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
     """
     path = Path(path)
     stored, entries = read_header(path, _EXPECTED)
+    is_assumed = False
     if stored.get("format") == FORMAT:
         configuration, metadata = _stated(path, stored)
     elif (recognised := recognise({name: e.shape for name, e in entries.items()})) is not None:
@@ -216,6 +257,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         entries = {n: entries[key]._replace(shape=shapes[n]) for n, key in renamed.items()}
         kept = Metadata.from_json(stored.get(MANIFEST, ""))
         metadata = kept or Metadata("torchvision", path.name, source_format, digest(path))
+        is_assumed = kept is None
     else:
         raise BadInput(path, "a safetensors file without a checkpoint's metadata", _EXPECTED)
 
@@ -235,6 +277,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         path=path,
         offsets={name: entry.start for name, entry in entries.items()},
         is_whole_file=stored.get("format") == FORMAT,
+        recipe_is_assumed=is_assumed,
     )
     if check_values:
         checkpoint.check_values()

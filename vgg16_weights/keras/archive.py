@@ -80,7 +80,7 @@ def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
             offsets = hdf5.allocate(weights, _groups(configuration), configuration.weight_shapes)
         pieces = _filled(frame, configuration.weight_shapes, offsets, blocks_of)
         archive.stream(_WEIGHTS, frame.seek(0, 2), pieces)
-        archive.comment(checkpoint.metadata.to_json())
+        archive.comment(checkpoint.metadata)
 
 
 def _groups(configuration: Configuration) -> Iterator[hdf5.Group]:

@@ -24,7 +24,8 @@ from vgg16_weights.first_reading import check_readable
 
 # Our own attribute of the file's root, which no library looks at, and more than it ever takes.
 MANIFEST: Final = "vgg16"
-_MANIFEST_LIMIT: Final = 1 << 16
+_MANIFEST_LIMIT: Final = 1 << 20
+_MOST_IN_HEADER: Final = 60_000
 # More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
 _MOST_BYTES: Final = 1 << 29
 # More than the groups and attributes of the largest configuration take.
@@ -43,6 +44,16 @@ class Group(NamedTuple):
     path: str
     attributes: Mapping[str, Any]
     arrays: Mapping[str, str] = MappingProxyType({})
+
+
+def manifest(checkpoint: Checkpoint, text: type[str] | type[np.bytes_] = str) -> Group:
+    """Our own attribute of the file's root, as a text that is of a type where it is short enough.
+
+    HDF5 keeps texts of ``np.bytes_`` in the header of a group, which has room for 64 KiB.
+    """
+    stated = checkpoint.metadata.to_json()
+    kind = text if len(stated) <= _MOST_IN_HEADER else str
+    return Group("/", {MANIFEST: kind(stated)})
 
 
 def read(
@@ -227,4 +238,5 @@ def _manifest(file: h5py.File) -> Metadata | None:
     if h5py.h5a.open(file.id, MANIFEST.encode()).get_storage_size() > _MANIFEST_LIMIT:
         return None
     kept = file.attrs[MANIFEST]
-    return Metadata.from_json(kept) if isinstance(kept, bytes | str) else None
+    is_text = isinstance(kept, bytes | str) and len(kept) <= _MANIFEST_LIMIT
+    return Metadata.from_json(kept) if is_text else None

@@ -65,7 +65,7 @@ def _groups(checkpoint: Checkpoint) -> Iterator[hdf5.Group]:
         }
         yield hdf5.Group(layer.name, {}, arrays)
         yield hdf5.Group(layer.name, {_WEIGHTS: _text(list(arrays))})
-    yield hdf5.Group("/", {hdf5.MANIFEST: np.bytes_(checkpoint.metadata.to_json())})
+    yield hdf5.manifest(checkpoint, np.bytes_)
 
 
 def _text(names: list[str]) -> Array:

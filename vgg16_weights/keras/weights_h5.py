@@ -35,8 +35,8 @@ def read(path: Path) -> Contents:
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
     """Fill a file with the ``.weights.h5`` that both forms of the Keras model load."""
-    stated = hdf5.Group("/", {hdf5.MANIFEST: checkpoint.metadata.to_json()})
-    hdf5.write(path, [stated, *groups(checkpoint.configuration)], checkpoint, blocks_of)
+    described = [hdf5.manifest(checkpoint), *groups(checkpoint.configuration)]
+    hdf5.write(path, described, checkpoint, blocks_of)
 
 
 def groups(configuration: Configuration) -> Iterator[hdf5.Group]:

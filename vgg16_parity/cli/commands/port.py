@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from vgg16_parity.cli.console import print_json, working
-from vgg16_parity.cli.options import JsonOption, resolve
-from vgg16_spec.errors import require_one_of
+from vgg16_parity.cli.options import JsonOption, LabelsOption, RecipeOption, overrides, resolve
+from vgg16_spec.errors import BadInput
 
 
 def port(
@@ -31,13 +31,8 @@ def port(
             "--to", metavar="FORMAT", help="Format to write. Default: by DESTINATION's ending."
         ),
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="torchvision|torchvision-features|caffe",
-            help="Preprocessing that the weights expect. Default: as SOURCE says.",
-        ),
-    ] = None,
+    recipe: RecipeOption = None,
+    labels: LabelsOption = None,
     no_top: Annotated[
         bool, typer.Option("--no-top", help="Write the convolutions only, no classifier.")
     ] = False,
@@ -45,16 +40,15 @@ def port(
 ) -> None:
     """Convert weights between the formats of Keras, torchvision, timm and others, bit for bit."""
     import vgg16_weights
-    from vgg16_spec.images.preprocessing import RECIPES
     from vgg16_weights.detection import format_to_write
 
-    if recipe is not None:
-        require_one_of("--recipe", recipe, tuple(RECIPES))
+    if no_top and labels is not None:
+        raise BadInput("--labels", "excludes --no-top", "one of the two")
+    described = overrides(recipe, labels)
     written = format_to_write(destination, to_format)
     checkpoint = vgg16_weights.read(source, from_format) if from_format else resolve(source)
     with working(f"write {destination.name}"):
-        if recipe is not None:
-            checkpoint = checkpoint.with_recipe(recipe)
+        checkpoint = described(checkpoint)
         if no_top:
             checkpoint = checkpoint.without_top()
         vgg16_weights.write(checkpoint, destination, written)
@@ -65,6 +59,7 @@ def port(
         "tensors": len(checkpoint),
         "parameters": checkpoint.configuration.parameters(),
         "recipe": checkpoint.metadata.recipe,
+        "recipe_assumed": checkpoint.recipe_is_assumed,
     }
     if as_json:
         print_json(facts)
@@ -72,5 +67,5 @@ def port(
         print(
             f"{destination}: {written}, configuration {facts['configuration']}, "
             f"{facts['tensors']} tensors, {facts['parameters']:,} parameters, "
-            f"recipe {facts['recipe']}"
+            f"recipe {facts['recipe']}{' (assumed)' if facts['recipe_assumed'] else ''}"
         )
