@@ -38,7 +38,8 @@ class Weights:
         sha256: the file's digest; empty if there is no file.
         metadata: the checkpoint's own metadata.
         classes: number of classes.
-        recipe_assumed: whether nothing stated the recipe, and it is the file format's usual one.
+        recipe_assumed: whether nothing stated the recipe, and it is the file format's usual one;
+            absent where it was stated.
     """
 
     configuration: str

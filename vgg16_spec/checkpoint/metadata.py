@@ -27,9 +27,9 @@ class Metadata:
         source_format: that file's format.
         source_sha256: that file's digest in hexadecimal; empty where there is no file.
         licence: under which the values may be used.
-        preprocessing: the recipe itself, as JSON, where it is not one of ``RECIPES``.
-        labels: the classes' names in the order of the outputs, as a JSON list; empty where they are
-            ImageNet's or not known.
+        preprocessing: the recipe itself, as JSON; absent where it is one of ``RECIPES``.
+        labels: the classes' names in the order of the outputs, as a JSON list; absent where they
+            are ImageNet's or not known.
     """
 
     recipe: str
