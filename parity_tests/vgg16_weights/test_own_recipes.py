@@ -11,12 +11,9 @@ from random import Random
 from string import ascii_letters, digits
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import torch
 
-import keras_impl
 import vgg16_weights
 from parity_tests.support.helpers import same
 from vgg16_spec.architecture import configuration
@@ -103,16 +100,22 @@ def _load_by_its_library(path: Path, name: str, checkpoint: Checkpoint) -> None:
     model: Any
     match name:
         case "torchvision":
+            import torch
+
             state = torch.load(path, weights_only=True)
             assert np.array_equal(state["classifier.6.bias"].numpy(), bias)
         case "npz":
             with np.load(path) as arrays:
                 assert np.array_equal(arrays["fc8_b"], bias)
         case "keras":
+            import keras
+
             path = path.rename(path.with_suffix(".keras"))
             model = keras.saving.load_model(path)
             assert np.array_equal(model.get_layer("predictions").bias, bias)
         case "keras-h5" | "keras-weights-h5":
+            import keras_impl
+
             path = path.rename(path.with_suffix(".h5" if name == "keras-h5" else ".weights.h5"))
             model = keras_impl.functional("tiny", classes=2622)
             model.load_weights(path)
