@@ -108,6 +108,24 @@ def test_the_values_of_a_named_recipe_are_that_recipe(recipe: Recipe) -> None:
         settled(replace(other, name=recipe.name), "it")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"order": "BGR"},
+        {"resize": 257},
+        {"crop": 223},
+        {"resample": "BICUBIC"},
+        {"scale": 127.51},
+        {"mean": [1, 1, 1.001]},
+        {"std": [1, 1.001, 1]},
+    ],
+)
+def test_a_recipe_that_differs_in_one_field_is_none_of_the_named(change: dict[str, Any]) -> None:
+    fields = {"scale": 127.5, "mean": 1}
+    assert recipe_from(fields, "it", "mine") is RECIPES["tf"]
+    assert recipe_from(fields | change, "it", "mine").name == "mine"
+
+
 def test_the_two_new_names_are_what_they_are_called_after() -> None:
     ends = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1).repeat(3, -1)
     for name, expected in {"tf": [-1.0, 1.0], "zero-one": [0.0, 1.0]}.items():
