@@ -43,7 +43,7 @@ def sequential(
             for a network of this size take seconds.
         weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
             checkpoint. Its classifier is left out if ``include_top`` is false. Prepare images by
-            its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
+            its own recipe: ``vgg16_weights.open_weights(weights).recipe``.
 
     Returns:
         A model from (N, H, W, 3) to (N, classes), or without the classifier to the last maps,

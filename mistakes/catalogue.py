@@ -19,7 +19,7 @@ from onnx_arbiter.limits import Tolerance
 from vgg16_parity.own_port import Arbiter
 from vgg16_parity.records import Row
 from vgg16_spec.checkpoint import Checkpoint, Tensor
-from vgg16_spec.images.preprocessing import RECIPES, Recipe, preprocess, read_image
+from vgg16_spec.images.preprocessing import Recipe, preprocess, read_image
 
 Values: TypeAlias = NDArray[Any]
 # (tensor's name, its values, (C, H, W) of the last map) -> the values to use instead.
@@ -131,7 +131,7 @@ def prepared(
     checkpoint: Checkpoint, mistake: Mistake, pictures: Sequence[Path]
 ) -> NDArray[np.float32]:
     """The pictures, preprocessed by the checkpoint's recipe or the mistake's."""
-    recipe = RECIPES[checkpoint.metadata.recipe]
+    recipe = checkpoint.recipe
     if mistake.recipe is not None:
         recipe = mistake.recipe(recipe)
     size = checkpoint.configuration.input_size

@@ -28,7 +28,7 @@ class VGG(nn.Module):
         dropout: the probability that training drops an activation of fc1 and fc2.
         weights: a published set's name (``vgg16 weights list``), a weights file of any format, or a
             checkpoint. Its classifier is left out if ``include_top`` is false. Prepare images by
-            its own recipe: ``vgg16_weights.open_weights(weights).metadata.recipe``.
+            its own recipe: ``vgg16_weights.open_weights(weights).recipe``.
 
     Raises:
         ValueError: the configuration is unknown.

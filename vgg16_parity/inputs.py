@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.expectations import Case
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.preprocessing import preprocess, read_image, recipe_named
+from vgg16_spec.images.preprocessing import preprocess, read_image
 
 PICTURES: Final = "photographs"
 _NOISE_SEED: Final = 16
@@ -35,7 +35,7 @@ def pictures(checkpoint: Checkpoint, files: Sequence[Path]) -> Case:
         BadInput: the checkpoint has no classifier, there is no file, or one cannot be read.
     """
     checkpoint.check_top()
-    recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
+    recipe = checkpoint.recipe
     if not files:
         raise BadInput("images", "none given", "at least one picture")
     size = checkpoint.configuration.input_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -38,6 +38,8 @@ class Weights:
         sha256: the file's digest; empty if there is no file.
         metadata: the checkpoint's own metadata.
         classes: number of classes.
+        recipe_assumed: whether nothing stated the recipe, and it is the file format's usual one;
+            absent where it was stated.
     """
 
     configuration: str
@@ -47,6 +49,7 @@ class Weights:
     sha256: str
     metadata: Metadata
     classes: int = IMAGENET_CLASSES
+    recipe_assumed: bool = field(default=False, metadata={"may be absent": True})
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Weights:
@@ -54,7 +57,8 @@ class Weights:
         network, file = checkpoint.configuration, checkpoint.path
         facts = (network.name, network.parameters(), is_seeded(checkpoint))
         where = (file.name, digest(file)) if file else ("", "")
-        return cls(*facts, *where, checkpoint.metadata, network.classes)
+        assumed = checkpoint.is_recipe_assumed
+        return cls(*facts, *where, checkpoint.metadata, network.classes, assumed)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ needs TensorFlow or Keras; only ``.pth`` needs PyTorch.
 What is written carries its manifest inside: the origin's name, format and sha256, the preprocessing
 recipe and the licence, where the format's own libraries do not look. That is in safetensors'
 metadata, an attribute of HDF5's root, a member of a ``.pth`` archive, the comment of any other zip
-archive. A manifest that is not one of ours is ignored, as in a file that has none: the file itself
-is then the origin, and the recipe is that of the format's own weights.
+archive, or a member where the comment is too short. A manifest that is not one of ours is ignored,
+as in a file that has none: the file itself is then the origin, and the recipe is that of the
+format's own weights.
 """
 
 from typing import TYPE_CHECKING

@@ -19,6 +19,9 @@ _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 # Members begin at a multiple of this, as PyTorch's do, so that their values can be mapped.
 _ALIGNMENT: Final = 64
+# The member that metadata are where a comment has no room for them, and more than they ever take.
+MANIFEST: Final = "vgg16.json"
+MANIFEST_LIMIT: Final = 1 << 20
 # The archive's end with the longest comment, and with what large archives have before it.
 _LONGEST_END: Final = (1 << 16) + 22 + 20 + 56
 _MOST_LISTED: Final = 1 << 20
@@ -58,9 +61,13 @@ class ArchiveWriter:
             for piece in pieces:
                 target.write(piece.data.cast("B") if isinstance(piece, np.ndarray) else piece)
 
-    def comment(self, text: str) -> None:
-        """Store a text as the archive's comment."""
-        self._archive.comment = text.encode()
+    def comment(self, metadata: Metadata) -> None:
+        """Store metadata as the archive's comment, or as a last member where that is too short."""
+        text = metadata.to_json().encode()
+        if len(text) <= zipfile.ZIP_MAX_COMMENT:
+            self._archive.comment = text
+        else:
+            self.add(MANIFEST, text)
 
 
 @contextmanager
@@ -120,7 +127,7 @@ def stored(path: Path, member: zipfile.ZipInfo) -> tuple[int, Array]:
 
 
 def comment(path: Path) -> Metadata | None:
-    """What the text at an archive's end says; ``None`` where there is none.
+    """What `ArchiveWriter.comment` stored; ``None`` where an archive has nothing of it.
 
     Raises ``ValueError`` for one that is not ours: it has no checksum, and a file whose metadata
     are lost would be taken for one that has another recipe.
@@ -128,7 +135,14 @@ def comment(path: Path) -> Metadata | None:
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - _LONGEST_END))
         text = file.read().rpartition(b"PK\x05\x06")[2][18:]
-    kept = Metadata.from_json(text)
-    if text and kept is None:
-        raise ValueError("what it says of itself at its end is damaged or not ours")
+    if not text:
+        with opened(path) as archive:
+            if MANIFEST not in archive.namelist():
+                return None
+            member = archive.getinfo(MANIFEST)
+        if member.file_size > MANIFEST_LIMIT:
+            raise ValueError(f"{MANIFEST} has {member.file_size} bytes")
+        text = stored(path, member)[1].tobytes()
+    if (kept := Metadata.from_json(text)) is None:
+        raise ValueError("what it says of itself is damaged or not ours")
     return kept

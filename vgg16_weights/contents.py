@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -15,7 +14,7 @@ from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.checkpoint.tensors import as_float32
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_named
+from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.layouts import (
     canonical_view,
     hwio_to_oihw,
@@ -115,9 +114,9 @@ def checkpoint_of(
     metadata = contents.kept or Metadata(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
-    if contents.recipe and not contents.kept:
-        metadata = _with_recipe(metadata, contents.recipe)
-    is_reversed = _is_reversed(file_format, metadata.recipe, label)
+    if contents.kept is None and contents.recipe is not None:
+        metadata = metadata.with_recipe(contents.recipe)
+    is_reversed = _is_reversed(file_format, metadata, label)
 
     def view(name: str) -> Array:
         values = stored[keys[name]].view()
@@ -204,18 +203,12 @@ def _flattened(
     return stated if file_format.keras_order else "channels_last", ""
 
 
-def _with_recipe(metadata: Metadata, recipe: Recipe) -> Metadata:
-    """The metadata with a recipe, which they hold themselves unless it is a known one."""
-    text = "" if recipe == RECIPES.get(recipe.name) else json.dumps(asdict(recipe))
-    return replace(metadata, recipe=recipe.name, preprocessing=text)
-
-
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:
     """What makes of a canonical tensor's name and values a view in the format's order.
 
     Raises ``BadInput`` for an unknown recipe where the format's order depends on it.
     """
-    is_reversed = _is_reversed(file_format, checkpoint.metadata.recipe, checkpoint.label)
+    is_reversed = _is_reversed(file_format, checkpoint.metadata, checkpoint.label)
 
     def view(name: str, values: Array) -> Array:
         if is_reversed and name == FIRST_KERNEL:
@@ -232,6 +225,7 @@ def swap_rgb_bgr(kernel: Array) -> Array:
     return kernel[:, ::-1]
 
 
-def _is_reversed(file_format: Format, recipe: str, label: str) -> bool:
-    """Whether a recipe's images are BGR, in a format whose first kernel reads RGB."""
-    return file_format.layout == "keras RGB" and recipe_named(recipe, label).channels == "BGR"
+def _is_reversed(file_format: Format, metadata: Metadata, label: str) -> bool:
+    """Whether the recipe's images are BGR, in a format whose first kernel reads RGB."""
+    of_rgb = file_format.layout == "keras RGB"
+    return of_rgb and metadata.recipe_record(label).channels == "BGR"

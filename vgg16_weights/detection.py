@@ -11,7 +11,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
 from vgg16_weights import not_weights, safetensors
-from vgg16_weights.archives import members
+from vgg16_weights.archives import MANIFEST, members
 from vgg16_weights.contents import (
     BlocksOf,
     Choices,
@@ -98,7 +98,7 @@ def _format_of(path: Path, start: bytes) -> str:
             return "keras"
         if refusal := not_weights.archive(path, names):
             raise refusal
-        return "npz" if all(name.endswith(".npy") for name in names) else ""
+        return "npz" if all(name.endswith(".npy") for name in names - {MANIFEST}) else ""
     if start[8:9] == b"{":
         return safetensors.format_of(path)
     from vgg16_weights.legacy.caffemodel import begins_a_network

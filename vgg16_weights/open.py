@@ -99,18 +99,10 @@ def _described(checkpoint: Checkpoint, record: Published) -> Checkpoint:
     if record.features_only:
         checkpoint = _without_top(checkpoint)
     metadata: Metadata = replace(
-        checkpoint.metadata, recipe=record.recipe, source=record.url, licence=record.licence
+        checkpoint.metadata.with_recipe(record.recipe), source=record.url, licence=record.licence
     )
     label = record.name + (f" ({record.features_only})" if record.features_only else "")
-    return Checkpoint(
-        checkpoint.configuration,
-        metadata,
-        {name: checkpoint.tensor(name) for name in checkpoint},
-        path=checkpoint.path,
-        offsets=checkpoint.offsets,
-        label=label,
-        steps=checkpoint.steps,
-    )
+    return checkpoint.replaced(metadata=metadata, label=label, is_recipe_assumed=False)
 
 
 def _like_a_name(weights: str) -> bool:

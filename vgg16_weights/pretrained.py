@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from vgg16_spec.errors import require_one_of
+from vgg16_spec.images.recipes import RECIPES, Recipe
 
 _DIGITS: Final = MappingProxyType({"md5": 32, "sha256": 64})
 # torchvision states the sizes of its files in MiB.
@@ -183,6 +184,12 @@ PUBLISHED: Final = MappingProxyType(
         )
     }
 )
+
+
+def published_recipes() -> dict[str, Recipe]:
+    """Name -> recipe, of those that published weights expect."""
+    expected = {record.recipe for record in PUBLISHED.values()}
+    return {name: recipe for name, recipe in RECIPES.items() if name in expected}
 
 
 def published(name: str) -> Published:

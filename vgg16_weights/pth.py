@@ -24,15 +24,12 @@ from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata
 from vgg16_spec.errors import BadInput
 from vgg16_spec.names import torchvision_keys
 from vgg16_weights import not_weights, pickles, state_dicts
-from vgg16_weights.archives import ArchiveWriter, opened, stored
+from vgg16_weights.archives import MANIFEST, MANIFEST_LIMIT, ArchiveWriter, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
 from vgg16_weights.state_dicts import BytesOf
 
 # The folder in the archive that everything lies in; PyTorch takes any.
 _FOLDER: Final = "archive"
-# A name for our manifest that PyTorch does not look for, and more than it ever takes.
-_MANIFEST: Final = "vgg16.json"
-_MANIFEST_LIMIT: Final = 1 << 16
 # Far more than a training run's own objects take beside the keys and shapes.
 _MOST_PICKLED: Final = 1 << 22
 # What torch.save of before 1.6 begins with, and the version of what follows.
@@ -79,8 +76,8 @@ def _read_archive(path: Path) -> Contents:
         return stored(path, member)[1]
 
     kept = None
-    if f"{folder}{_MANIFEST}" in members:
-        kept = Metadata.from_json(content(_MANIFEST, _MANIFEST_LIMIT).tobytes())
+    if f"{folder}{MANIFEST}" in members:
+        kept = Metadata.from_json(content(MANIFEST, MANIFEST_LIMIT).tobytes())
     is_little = f"{folder}byteorder" not in members or content("byteorder", 8).tobytes() != b"big"
     stream = io.BytesIO(content("data.pkl", _MOST_PICKLED).tobytes())
     root = pickles.load(stream, state_dicts.persistent)
@@ -176,7 +173,7 @@ def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
             size = FLOAT32.itemsize * math.prod(shapes[name])
             archive.stream(f"{_FOLDER}/data/{number}", size, blocks_of(name))
         archive.add(f"{_FOLDER}/version", b"3\n")
-        archive.add(f"{_FOLDER}/{_MANIFEST}", checkpoint.metadata.to_json().encode())
+        archive.add(f"{_FOLDER}/{MANIFEST}", checkpoint.metadata.to_json().encode())
 
 
 class _Named(NamedTuple):

@@ -13,7 +13,8 @@ from benchmarks.harness.tables import page, provenance, table
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import is_seeded, seeded_checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
+from vgg16_spec.images.preprocessing import preprocess, read_image
+from vgg16_weights.pretrained import published_recipes
 
 _PACKAGE: Final = "benchmarks.recipes"
 _PACKAGES: Final = ("torch", "numpy", "pillow")
@@ -60,9 +61,9 @@ def _checkpoint(weights: str | None, configuration: str) -> Checkpoint:
 def _changes(checkpoint: Checkpoint) -> Iterator[Change]:
     """Every other recipe than the expected one; seeded weights may expect any."""
     logits = _logits(checkpoint)
-    for expected in RECIPES if is_seeded(checkpoint) else (checkpoint.metadata.recipe,):
+    for expected in published_recipes() if is_seeded(checkpoint) else (checkpoint.metadata.recipe,):
         right = logits[expected]
-        for given in RECIPES:
+        for given in logits:
             if given != expected:
                 yield _change(expected, given, right, logits[given])
 
@@ -74,6 +75,7 @@ def _logits(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     from torch_impl import VGG
 
     network = checkpoint.configuration
+    own = checkpoint.recipe
     model = VGG(network.name, classes=network.classes, weights=checkpoint).eval()
     pictures = [read_image(photograph.path) for photograph in PHOTOGRAPHS]
     with torch.inference_mode():
@@ -85,7 +87,7 @@ def _logits(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
                     )
                 )
             ).numpy()
-            for name, recipe in RECIPES.items()
+            for name, recipe in (published_recipes() | {own.name: own}).items()
         }
 
 

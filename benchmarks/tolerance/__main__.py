@@ -27,7 +27,7 @@ from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_spec.images.preprocessing import preprocess, read_image, recipe_named
+from vgg16_spec.images.preprocessing import preprocess, read_image
 
 _PACKAGE: Final = "benchmarks.tolerance"
 _PACKAGES: Final = ("keras", "tensorflow", "jax", "torch", "onnx", "onnxruntime", "numpy")
@@ -120,7 +120,7 @@ def image(checkpoint: Checkpoint, seed: int) -> NDArray[np.float32]:
     if seed >= len(PHOTOGRAPHS) * _SYMMETRIES:
         noise = np.random.Generator(np.random.Philox(seed))
         return noise.standard_normal((1, 3, size, size), np.float32)
-    recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
+    recipe = checkpoint.recipe
     photograph = PHOTOGRAPHS[seed % len(PHOTOGRAPHS)]
     prepared = preprocess(read_image(photograph.path), recipe, size=size)
     turns, mirrored = divmod(seed // len(PHOTOGRAPHS), 2)

@@ -16,7 +16,7 @@ from vgg16_parity.network.prediction import predict_logits
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
+from vgg16_spec.images.preprocessing import preprocess, read_image
 from vgg16_spec.layouts import contiguous, nchw_to_nhwc
 
 # A correct port's largest error, in predicted standard deviations.
@@ -34,7 +34,7 @@ def checkpoint() -> Checkpoint:
 @cache
 def images() -> NDArray[np.float32]:
     """The project's photographs, preprocessed: (N, 3, 64, 64)."""
-    recipe, size = RECIPES[checkpoint().metadata.recipe], checkpoint().configuration.input_size
+    recipe, size = checkpoint().recipe, checkpoint().configuration.input_size
     pictures = [read_image(photograph.path) for photograph in PHOTOGRAPHS]
     return np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
 

@@ -12,6 +12,7 @@ from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
+from vgg16_weights.pretrained import published_recipes
 
 TITLE: Final = "Preprocessing conventions"
 RULE: Final = (
@@ -33,14 +34,14 @@ def run() -> Finding:
     size = tiny.checkpoint().configuration.input_size
     inputs = {
         name: np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
-        for name, recipe in RECIPES.items()
+        for name, recipe in published_recipes().items()
     }
     rgb = inputs["caffe"][:, ::-1].copy()
     means_apart = float(np.abs(rgb - inputs["torchvision-features"]).max())
     logits = {name: tiny.logits(images) for name, images in inputs.items()}
     changes = {
         f"weights expect {expected}, given {given}": numbers.change(logits[expected], logits[given])
-        for expected, given in permutations(RECIPES, 2)
+        for expected, given in permutations(published_recipes(), 2)
     }
     changes["weights expect caffe, given RGB instead of BGR"] = numbers.change(
         logits["caffe"], tiny.logits(rgb)

@@ -12,7 +12,7 @@ from differences.harness import tiny
 from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
+from vgg16_spec.images.preprocessing import preprocess, read_image
 from vgg16_spec.layouts import contiguous, nchw_to_nhwc, nhwc_to_nchw
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _Adaptive:
 
 def _photograph(torch: Any, size: int) -> Any:
     """The first photograph as a square of another size, (1, 3, size, size)."""
-    recipe = RECIPES[tiny.checkpoint().metadata.recipe]
+    recipe = tiny.checkpoint().recipe
     return torch.from_numpy(preprocess(_read(), recipe, size=size))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from differences.harness import tiny
 from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
-from vgg16_spec.images.preprocessing import RECIPES, preprocess
+from vgg16_spec.images.preprocessing import preprocess
 
 TITLE = "Gradients at kinks"
 RULE = (
@@ -67,7 +67,7 @@ def _points() -> Finding:
 def _network() -> Finding:
     """The poolings of ``tiny`` on photographs and on a grey picture."""
     photographs = tiny.images().astype(np.float64)
-    recipe = RECIPES[tiny.checkpoint().metadata.recipe]
+    recipe = tiny.checkpoint().recipe
     grey = preprocess(np.full((64, 64, 3), 128, np.uint8), recipe, size=64).astype(np.float64)
     at_zero, above = _ties(photographs)
     _, grey_above = _ties(grey)

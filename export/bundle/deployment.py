@@ -20,8 +20,7 @@ from export.options import Options
 from export.session import open_session
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS, Photograph
-from vgg16_spec.images.preprocessing import RECIPES, pixels, preprocess, read_image, resized_side
-from vgg16_spec.labels import class_name
+from vgg16_spec.images.preprocessing import pixels, preprocess, read_image, resized_side
 
 _LARGEST_BATCH: Final = 32
 _ANY_SIDE: Final = {BATCH: 1, HEIGHT: 224, WIDTH: 224}
@@ -37,8 +36,7 @@ def write(folder: Path, document: dict[str, Any], checkpoint: Checkpoint, option
         BadInput: where test data are wanted and ONNX Runtime is not installed.
     """
     if checkpoint.configuration.include_top:
-        classes = checkpoint.configuration.classes
-        write_json(folder / "labels.json", [class_name(i, classes) for i in range(classes)])
+        write_json(folder / "labels.json", checkpoint.class_names)
     write_json(folder / "metadata.json", document)
     if options.test_data:
         _write_test_data(folder, example(checkpoint, options))
@@ -59,7 +57,7 @@ def example(
     checkpoint: Checkpoint, options: Options, photograph: Photograph = PHOTOGRAPHS[0]
 ) -> NDArray[Any]:
     """One of the project's photographs as the exported graph's images, repeated to its batch."""
-    recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
+    recipe, size = checkpoint.recipe, checkpoint.configuration.input_size
     picture = read_image(photograph.path)
     images: NDArray[Any]
     if options.resize:
@@ -95,7 +93,7 @@ def _write_test_data(folder: Path, images: NDArray[Any]) -> None:
 
 def _facts(document: dict[str, Any], checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
     """What the templates say."""
-    recipe, (images,) = RECIPES[checkpoint.metadata.recipe], document["inputs"]
+    recipe, (images,) = checkpoint.recipe, document["inputs"]
     return {
         "configuration": checkpoint.configuration,
         "metadata": checkpoint.metadata,

@@ -16,7 +16,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from export.options import Options
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.preprocessing import RECIPES, resized_side
+from vgg16_spec.images.preprocessing import resized_side
 
 PRODUCER: Final = "vgg16-parity"
 # The packages that determine the bytes of a graph, whichever framework it is from.
@@ -38,7 +38,7 @@ def set_metadata(
             versions[package] = version(package)
     model.graph.name = f"VGG configuration {configuration.name}"
     model.producer_name, model.producer_version = PRODUCER, versions.get(PRODUCER)
-    facts = asdict(checkpoint.metadata) | {
+    facts: dict[str, Any] = checkpoint.metadata.stated() | {
         "configuration": configuration.name,
         "opset": model.opset_imports[""],
         "precision": options.precision,
@@ -47,6 +47,8 @@ def set_metadata(
     }
     if configuration.include_top:
         facts["classes"] = configuration.classes
+    if checkpoint.metadata.labels:
+        facts["labels"] = checkpoint.class_names
     if weights_sha256 is not None:
         facts["weights_sha256"] = weights_sha256
     document: dict[str, Any] = dict(sorted(facts.items()))
@@ -66,7 +68,7 @@ def _edge(value: ir.Value) -> dict[str, Any]:
 
 def _preprocessing(checkpoint: Checkpoint, options: Options) -> dict[str, Any]:
     """The recipe at the network's size, and the part of it that the graph does itself."""
-    recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
+    recipe, size = checkpoint.recipe, checkpoint.configuration.input_size
     inside = {"float32": "nothing", "uint8": "arithmetic"}[options.input]
     return asdict(recipe) | {
         "resize": resized_side(recipe, size),

@@ -21,7 +21,6 @@ from export.weights import embed, link
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file, whole_folder
-from vgg16_spec.images.preprocessing import recipe_named
 
 
 def export_onnx(
@@ -51,7 +50,10 @@ def export_onnx(
             is needed, and an ``out`` that cannot be written or is not an earlier export.
     """
     out, chosen = Path(out), Options(**options)
-    recipe_named(checkpoint.metadata.recipe, checkpoint.label)
+    recipe = checkpoint.recipe
+    if chosen.resize and recipe.resample != "BILINEAR":
+        problem = f"is bilinear, and the recipe {recipe.name} resamples by {recipe.resample}"
+        raise BadInput("--resize", problem, "--input uint8 alone, and pictures resized before")
     check_opset(chosen.opset)
     if chosen.features:
         checkpoint = checkpoint.without_top()

@@ -13,7 +13,7 @@ from export.constants import HEIGHT, INPUT, WIDTH
 from export.graph import canonical, naming
 from export.options import Options
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.preprocessing import RECIPES, Recipe, resized_side
+from vgg16_spec.images.preprocessing import Recipe, resized_side
 
 PROBABILITIES: Final = "probabilities"
 
@@ -73,7 +73,7 @@ def _add_preprocessing(
     graph: ir.Graph, shape: ir.Shape, checkpoint: Checkpoint, options: Options
 ) -> ir.Value:
     """What the network reads instead of its images, of the same shape (batch, 3, H, W)."""
-    recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
+    recipe, size = checkpoint.recipe, checkpoint.configuration.input_size
     batch, channels, *sides = shape
     spatial = (HEIGHT, WIDTH) if options.resize else sides
     raw = options.input == "uint8"
@@ -100,8 +100,9 @@ def _normalise(make: NamedTape, pixels: ir.Value, recipe: Recipe) -> ir.Value:
     if recipe.scale != 1:
         scale = make.constant("pixel_scale", recipe.scale, np.float32)
         value = make.node("pixels_scaled", "Div", value, scale)
-    mean = make.constant("pixel_mean", recipe.mean, np.float32)
-    value = make.node("pixels_centred", "Sub", value, mean)
+    if set(recipe.mean) != {0.0}:
+        mean = make.constant("pixel_mean", recipe.mean, np.float32)
+        value = make.node("pixels_centred", "Sub", value, mean)
     if set(recipe.std) != {1.0}:
         std = make.constant("pixel_std", recipe.std, np.float32)
         value = make.node("pixels_normalised", "Div", value, std)

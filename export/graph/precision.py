@@ -22,7 +22,7 @@ from export.options import Options
 from export.weights.link import weight_tensor
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
+from vgg16_spec.images.preprocessing import preprocess, read_image
 
 _LARGEST_FLOAT16: Final = float(np.finfo(np.float16).max)
 _SUFFIX: Final = "_fp16"
@@ -63,7 +63,7 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
 
 def _batches(checkpoint: Checkpoint, options: Options) -> Iterator[dict[str, NDArray[np.float32]]]:
     """The calibration pictures, one after the other, as the graph's input."""
-    recipe, size = RECIPES[checkpoint.metadata.recipe], checkpoint.configuration.input_size
+    recipe, size = checkpoint.recipe, checkpoint.configuration.input_size
     for path in options.calibrate:
         images = preprocess(read_image(path), recipe, size=size)
         yield {INPUT: np.repeat(images, options.batch or 1, axis=0)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +35,21 @@ NetworkOption = Annotated[
 ImagesOption = Annotated[
     list[Path] | None,
     Option(metavar="PATH", help="Picture; repeat for more. Default: two photographs."),
+]
+RecipeOption = Annotated[
+    str | None,
+    Option(
+        metavar="NAME|FILE",
+        help="Preprocessing that the weights expect: torchvision, torchvision-features, caffe, tf, "
+        "zero-one, or a .json or .toml file. Default: as the weights' file says.",
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="Names of the classes, one a line or as JSON. Default: as the weights' file says.",
+    ),
 ]
 DeviceOption = Annotated[str, Option(metavar="cpu|cuda", help="Where to run.")]
 JsonOption = Annotated[bool, Option("--json", help="Print one JSON document.")]
@@ -110,6 +125,50 @@ def open_source(
             return opened(weights)
     with receiving(f"read {weights}") as progress:
         return opened(weights, progress)
+
+
+def overrides(recipe: str | None, labels: Path | None = None) -> Callable[[Checkpoint], Checkpoint]:
+    """What gives a checkpoint the recipe and the labels that the options name, in place of its own.
+
+    Raises:
+        BadInput: an option cannot be used. Found here, before weights are read, but for a number of
+            names that is not the checkpoint's number of classes.
+    """
+    from vgg16_spec.images.recipes import recipe_of
+    from vgg16_spec.labels import read_labels
+
+    chosen = None if recipe is None else recipe_of(recipe)
+    names = None if labels is None else read_labels(labels)
+
+    def described(checkpoint: Checkpoint) -> Checkpoint:
+        if chosen is not None:
+            checkpoint = checkpoint.with_recipe(chosen)
+        if names is not None:
+            checkpoint.check_top()
+            if len(names) != (classes := checkpoint.configuration.classes):
+                expected = f"{classes}, one for each class of {checkpoint.label}"
+                raise BadInput(str(labels), f"has {len(names)} names", expected)
+            checkpoint = checkpoint.with_labels(names)
+        return checkpoint
+
+    return described
+
+
+def resolve_to_run(
+    weights: str | None,
+    configuration: str | None,
+    recipe: str | None,
+    labels: Path | None = None,
+) -> Checkpoint:
+    """`resolve` for a command that prepares pictures: with ``--recipe`` and ``--labels``.
+
+    Says on stderr what the recipe is where it is neither given nor read from the file.
+    """
+    described = overrides(recipe, labels)
+    checkpoint = described(resolve(weights, configuration))
+    if checkpoint.is_recipe_assumed:
+        say(f"recipe {checkpoint.metadata.recipe} (assumed: {weights} names none; see --recipe)")
+    return checkpoint
 
 
 def named_pictures(images: Sequence[Path] | None) -> list[Path]:

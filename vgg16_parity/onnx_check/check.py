@@ -36,7 +36,6 @@ from vgg16_spec.images.preprocessing import (
     pixels,
     preprocess,
     read_image,
-    recipe_named,
 )
 from vgg16_spec.logits import softmax
 
@@ -123,7 +122,7 @@ def check_model(
             checkpoint without its classifier, and where ONNX Runtime is not installed.
     """
     checkpoint.check_top()
-    recipe = recipe_named(checkpoint.metadata.recipe, checkpoint.label)
+    recipe = checkpoint.recipe
     if not images:
         raise BadInput("images", "none given", "at least one picture")
     pictures = [read_image(image) for image in images]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -113,6 +114,8 @@ def _outcomes(row: Row) -> dict[str, str]:
 def _flat(weights: Weights) -> dict[str, Any]:
     values = asdict(weights)
     metadata: dict[str, Any] = values.pop("metadata")
+    if labels := metadata.pop("labels"):
+        metadata["sha256 of labels"] = hashlib.sha256(labels.encode()).hexdigest()
     return values | metadata
 
 

@@ -20,7 +20,6 @@ from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import read_image
-from vgg16_spec.labels import class_name
 
 _THUMBNAIL: Final = 160
 _QUALITY: Final = 80
@@ -65,8 +64,10 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    weights = report.weights
+    names = weights.metadata.class_names(weights.classes, weights.path)
     environment.filters |= {
-        "class_name": lambda index: class_name(index, report.weights.classes),
+        "class_name": names.__getitem__,
         "facts": asdict,
         "heat": charts.heat,
         "lead": _lead,

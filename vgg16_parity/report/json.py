@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from onnx_arbiter.compare import HISTOGRAM_EXPONENTS
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
+from vgg16_spec.checkpoint.metadata import Metadata
 
 SCHEMA: Final = "vgg16-parity-report/3"
 
@@ -126,4 +127,18 @@ def text(report: Report, moved: Sequence[Change] | None = None) -> str:
 
 def encode(record: Any) -> Any:
     """A record as JSON values; a figure that JSON cannot hold, infinity, is null."""
-    return json.loads(json.dumps(dataclasses.asdict(record)), parse_constant=lambda _: None)
+    values = dataclasses.asdict(record, dict_factory=_said)
+    return json.loads(json.dumps(values), parse_constant=lambda _: None)
+
+
+# Fields that the first documents of this schema lack: there where they say something.
+_ADDED: Final = {
+    each.name
+    for record in (Metadata, Weights)
+    for each in dataclasses.fields(record)
+    if each.metadata.get("may be absent")
+}
+
+
+def _said(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in fields if value or name not in _ADDED}

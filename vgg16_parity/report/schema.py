@@ -82,7 +82,7 @@ def _object(record: Any) -> Any:
         # Only these records hold figures that may be infinite.
         value = _value(hints[each.name], nullable=record in (Verdict, Decision))
         if each.metadata.get("may be absent"):
-            value = NotRequired[typing.get_args(value)[0]]
+            value = NotRequired[next(iter(typing.get_args(value)), value)]
         members[each.name] = Annotated[value, Field(description=descriptions.get(each.name))]
     create: Any = TypedDict
     kind = create(record.__name__, members)

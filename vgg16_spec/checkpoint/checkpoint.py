@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vgg16_spec import labels
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
 from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint.header import float32_header, read_header
@@ -27,6 +28,7 @@ from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.checkpoint.tensors import Tensor, float32_parts, is_finite, mapped_view
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.atomic import whole_file
+from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.names import recognise
 
 FORMAT: Final = "vgg16-checkpoint/1"
@@ -55,7 +57,8 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         is_recipe_assumed: whether the recipe is the format's best known weights', since the file
             states none.
 
-    Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor.
+    Raises ``BadInput`` that lists every missing, unexpected, misshapen and mistyped tensor, and for
+    a recipe or labels of its own that cannot be used.
     """
 
     def __init__(
@@ -73,8 +76,9 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
     ) -> None:
         self.configuration = configuration
         self.steps = tuple(steps)
+        # Features have no classes to name.
+        self.metadata = metadata if configuration.include_top else replace(metadata, labels="")
         self.is_recipe_assumed = is_recipe_assumed
-        self.metadata = metadata
         self.path = path
         self.offsets = dict(offsets or {})
         self.is_whole_file = is_whole_file
@@ -85,6 +89,10 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
             problems.append(f"not float32: {few(wrong)}")
         if problems:
             raise self.refusal(problems)
+        if self.metadata.preprocessing:
+            self.metadata.recipe_record(self.label)
+        if self.metadata.labels:
+            self.metadata.class_names(configuration.classes, self.label)
         self._tensors = {name: tensors[name] for name in configuration.weight_shapes}
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
@@ -114,26 +122,53 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         """One error for all the problems."""
         return BadInput(self.label, "; ".join(problems), f"configuration {self.configuration.name}")
 
+    @property
+    def recipe(self) -> Recipe:
+        """How pictures are prepared for the weights. Raises ``BadInput`` for an unknown name."""
+        return self.metadata.recipe_record(self.label)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Output index -> name: the checkpoint's own, or ImageNet's where there are as many."""
+        return self.metadata.class_names(self.configuration.classes, self.label)
+
     def without_top(self) -> Checkpoint:
-        """The same weights without those of the classifier."""
-        features = self.configuration.with_head(include_top=False)
-        kept = {name: self._tensors[name] for name in features.weight_shapes}
+        """The same weights without those of the classifier, and without its labels."""
+        return self.replaced(configuration=self.configuration.with_head(include_top=False))
+
+    def with_recipe(self, recipe: str | Recipe) -> Checkpoint:
+        """The same weights with another preprocessing recipe, by its name or its values."""
+        metadata = self.metadata.with_recipe(recipe)
+        return self.replaced(metadata=metadata, is_recipe_assumed=False)
+
+    def with_labels(self, names: Sequence[str]) -> Checkpoint:
+        """The same weights with names for their classes, in the order of the outputs.
+
+        Raises ``BadInput`` where there is no classifier, and where there are not as many names.
+        """
+        self.check_top()
+        return self.replaced(metadata=replace(self.metadata, labels=labels.to_json(names)))
+
+    def replaced(
+        self,
+        *,
+        configuration: Configuration | None = None,
+        metadata: Metadata | None = None,
+        label: str | None = None,
+        is_recipe_assumed: bool | None = None,
+    ) -> Checkpoint:
+        """The same tensors, in the same file, with something else said of them."""
+        configuration = configuration or self.configuration
+        assumed = self.is_recipe_assumed if is_recipe_assumed is None else is_recipe_assumed
         return Checkpoint(
-            features,
-            self.metadata,
-            kept,
+            configuration,
+            metadata or self.metadata,
+            {name: self._tensors[name] for name in configuration.weight_shapes},
             path=self.path,
             offsets=self.offsets,
-            label=self.label,
+            label=label or self.label,
             steps=self.steps,
-            is_recipe_assumed=self.is_recipe_assumed,
-        )
-
-    def with_recipe(self, recipe: str) -> Checkpoint:
-        """The same weights with another preprocessing recipe, in no file."""
-        metadata = replace(self.metadata, recipe=recipe)
-        return Checkpoint(
-            self.configuration, metadata, self._tensors, label=self.label, steps=self.steps
+            is_recipe_assumed=assumed,
         )
 
     def check_top(self) -> None:

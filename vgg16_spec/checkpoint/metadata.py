@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Final
+
+from vgg16_spec import labels
+from vgg16_spec.errors import BadInput
+from vgg16_spec.files.text import read_json
+from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_from, recipe_named, settled
+
+# Of a field that is not written where it is empty.
+_MAY_BE_ABSENT: Final = MappingProxyType({"may be absent": True})
 
 
 @dataclass(frozen=True)
@@ -11,15 +21,15 @@ class Metadata:
     """What travels with the values.
 
     Attributes:
-        recipe: the preprocessing recipe that the weights were trained with
-            (``vgg16_spec.images.recipes.RECIPES``).
+        recipe: the name of the preprocessing recipe that the weights were trained with, one of
+            ``vgg16_spec.images.recipes.RECIPES`` or one's own.
         source: the file or the procedure that the values came from.
         source_format: that file's format.
         source_sha256: that file's digest in hexadecimal; empty where there is no file.
         licence: under which the values may be used.
-        preprocessing: the recipe itself, as JSON, where it is not one of ``RECIPES``.
-        labels: the classes' names in the order of the outputs, as a JSON list; empty where they are
-            ImageNet's or not known.
+        preprocessing: the recipe itself, as JSON; absent where it is one of ``RECIPES``.
+        labels: the classes' names in the order of the outputs, as a JSON list; absent where they
+            are ImageNet's or not known.
     """
 
     recipe: str
@@ -27,12 +37,51 @@ class Metadata:
     source_format: str = "not stated"
     source_sha256: str = ""
     licence: str = "not stated"
-    preprocessing: str = ""
-    labels: str = ""
+    preprocessing: str = field(default="", metadata=_MAY_BE_ABSENT)
+    labels: str = field(default="", metadata=_MAY_BE_ABSENT)
 
     def stated(self) -> dict[str, str]:
         """The fields to write: the first five always, the others where they are not empty."""
         return {name: text for name, text in asdict(self).items() if text or name not in _OPTIONAL}
+
+    def recipe_record(self, label: str) -> Recipe:
+        """The recipe, which is that of ``label``.
+
+        Raises ``BadInput`` for a name that is unknown, and for values that no recipe has.
+        """
+        if not self.preprocessing:
+            return recipe_named(self.recipe, label)
+        label = f"{label}: its recipe"
+        try:
+            stated = read_json(self.preprocessing)
+        except ValueError as error:
+            raise BadInput(label, f"cannot be read ({error!s:.100})") from error
+        return recipe_from(stated, label, self.recipe)
+
+    def with_recipe(self, recipe: str | Recipe) -> Metadata:
+        """The same with another recipe, by a name or its values."""
+        if isinstance(recipe, str):
+            return replace(self, recipe=recipe, preprocessing="")
+        recipe = settled(recipe, "recipe")
+        own = "" if recipe.name in RECIPES else recipe.to_json()
+        return replace(self, recipe=recipe.name, preprocessing=own)
+
+    def class_names(self, classes: int, label: str) -> tuple[str, ...]:
+        """Output index -> name: those stated, or ImageNet's where there are as many.
+
+        Raises ``BadInput`` where those that ``label`` states cannot be used for so many classes.
+        """
+        if not self.labels:
+            return labels.class_names(classes)
+        expected = f"{classes} names, one for each class"
+        try:
+            names = labels.from_json(self.labels)
+        except ValueError as error:
+            problem = f"its labels cannot be used ({error!s:.100})"
+            raise BadInput(label, problem, expected) from error
+        if len(names) != classes:
+            raise BadInput(label, f"its labels are {len(names)} names", expected)
+        return names
 
     def to_json(self) -> str:
         """As text, for formats that have room for it."""
@@ -51,4 +100,4 @@ class Metadata:
         return cls(**stored) if all(isinstance(v, str) for v in stored.values()) else None
 
 
-_OPTIONAL = {"preprocessing", "labels"}
+_OPTIONAL: Final = {f.name for f in fields(Metadata) if f.metadata == _MAY_BE_ABSENT}

@@ -84,7 +84,7 @@ def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
             )
         pieces = _filled(frame, configuration.weight_shapes, offsets, blocks_of)
         archive.stream(_WEIGHTS, frame.seek(0, 2), pieces)
-        archive.comment(checkpoint.metadata.to_json())
+        archive.comment(checkpoint.metadata)
 
 
 def _groups(configuration: Configuration) -> Iterator[hdf5_writing.Group]:

@@ -21,7 +21,7 @@ from vgg16_weights.first_reading import check_readable
 
 # Our own attribute of the file's root, which no library looks at, and more than it ever takes.
 MANIFEST: Final = "vgg16"
-_MANIFEST_LIMIT: Final = 1 << 16
+_MANIFEST_LIMIT: Final = 1 << 20
 # More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
 _MOST_BYTES: Final = 1 << 29
 # More than any model has. A group can be inside itself.
@@ -268,4 +268,5 @@ def _manifest(file: h5py.File) -> Metadata | None:
     if h5py.h5a.open(file.id, MANIFEST.encode()).get_storage_size() > _MANIFEST_LIMIT:
         return None
     kept = file.attrs[MANIFEST]
-    return Metadata.from_json(kept) if isinstance(kept, bytes | str) else None
+    is_text = isinstance(kept, bytes | str) and len(kept) <= _MANIFEST_LIMIT
+    return Metadata.from_json(kept) if is_text else None

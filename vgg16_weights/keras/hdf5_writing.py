@@ -8,15 +8,19 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import h5py
+import numpy as np
 
 from vgg16_spec.architecture import Shape
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint
 from vgg16_spec.files.atomic import check_space
 from vgg16_spec.layouts import keras_shape
 from vgg16_weights.contents import BlocksOf
+from vgg16_weights.keras.hdf5 import MANIFEST
 
 # More than the groups and attributes of the largest configuration take.
 _OVERHEAD: Final = 1 << 20
+# The header of a group has room for 64 KiB.
+_MOST_IN_HEADER: Final = 60_000
 
 
 class Group(NamedTuple):
@@ -31,6 +35,16 @@ class Group(NamedTuple):
     path: str
     attributes: Mapping[str, Any]
     arrays: Mapping[str, str] = MappingProxyType({})
+
+
+def manifest(checkpoint: Checkpoint, text: type[str] | type[np.bytes_] = str) -> Group:
+    """Our own attribute of the file's root, as a text that is of a type where it is short enough.
+
+    HDF5 keeps texts of ``np.bytes_`` in the header of a group.
+    """
+    stated = checkpoint.metadata.to_json()
+    kind = text if len(stated) <= _MOST_IN_HEADER else str
+    return Group("/", {MANIFEST: kind(stated)})
 
 
 def write(path: Path, groups: Iterable[Group], checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:

@@ -89,7 +89,7 @@ def _groups(checkpoint: Checkpoint) -> Iterator[hdf5_writing.Group]:
         }
         yield hdf5_writing.Group(layer.name, {}, arrays)
         yield hdf5_writing.Group(layer.name, {_WEIGHTS: _text(list(arrays))})
-    yield hdf5_writing.Group("/", {hdf5.MANIFEST: np.bytes_(checkpoint.metadata.to_json())})
+    yield hdf5_writing.manifest(checkpoint, np.bytes_)
 
 
 def _text(names: list[str]) -> Array:

@@ -48,8 +48,8 @@ def has_variables(file: h5py.File) -> bool:
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
     """Fill a file with the ``.weights.h5`` that both forms of the Keras model load."""
-    stated = hdf5_writing.Group("/", {hdf5.MANIFEST: checkpoint.metadata.to_json()})
-    hdf5_writing.write(path, [stated, *groups(checkpoint.configuration)], checkpoint, blocks_of)
+    described = [hdf5_writing.manifest(checkpoint), *groups(checkpoint.configuration)]
+    hdf5_writing.write(path, described, checkpoint, blocks_of)
 
 
 def groups(configuration: Configuration) -> Iterator[hdf5_writing.Group]:

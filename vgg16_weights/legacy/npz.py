@@ -7,7 +7,8 @@ the recipe's order of channels, which for these weights, the authors' own, is BG
 is reversed again, a pure move of values. In every file of this form it reads RGB, whatever the
 recipe. Source: https://www.cs.toronto.edu/~frossard/post/vgg16/.
 
-The metadata stand in the archive's comment: his program assigns every member to a variable.
+The metadata stand in the archive's comment: his program assigns every member to a variable. Only
+with labels that a comment has no room for are they a member.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
 from vgg16_spec.errors import BadInput
 from vgg16_spec.layouts import keras_shape
-from vgg16_weights.archives import ArchiveWriter, comment, opened, stored
+from vgg16_weights.archives import MANIFEST, ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
 from vgg16_weights.layer_names import authors_name
 
@@ -61,7 +62,7 @@ def read(path: Path) -> Contents:
     Raises ``ValueError`` for arrays of Python objects, among others.
     """
     with opened(path) as archive:
-        listed = archive.infolist()
+        listed = [member for member in archive.infolist() if member.filename != MANIFEST]
         if len(listed) > _MOST_MEMBERS:
             raise ValueError(f"more than {_MOST_MEMBERS} members")
         tensors = by_name((_name(one.filename), _tensor(path, archive, one)) for one in listed)
@@ -77,7 +78,7 @@ def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
             size = len(header) + FLOAT32.itemsize * math.prod(shape)
             member = f"{authors_name(layer)}_{_LETTERS[part]}{_ENDING}"
             archive.stream(member, size, chain([header], blocks_of(name)))
-        archive.comment(checkpoint.metadata.to_json())
+        archive.comment(checkpoint.metadata)
 
 
 def _header(shape: Shape) -> bytes:

@@ -22,7 +22,13 @@ def test_export_writes_the_folder_and_says_what_is_in_it(vgg16: Command, tmp_pat
     assert done.status == 0, done.err
     document = json.loads(done.out)
     found = {str(path): path.stat().st_size for path in out.rglob("*") if path.is_file()}
-    assert document == {"model": str(out / "model.onnx"), "files": found, "accuracy": None}
+    assert document == {
+        "model": str(out / "model.onnx"),
+        "files": found,
+        "accuracy": None,
+        "recipe": "torchvision",
+        "recipe_assumed": False,
+    }
 
 
 @pytest.mark.full

@@ -19,9 +19,10 @@ from pydantic import ValidationError
 
 from parity_tests.support import report_page
 from parity_tests.support.helpers import Command
-from parity_tests.support.reports import decision, everything, report, row, verdict
+from parity_tests.support.reports import METADATA, decision, everything, report, row, verdict
 from vgg16_parity.records import BesideCpu, GradientVerdict, LayerVerdict, Report
 from vgg16_parity.report import schema
+from vgg16_parity.report.diff import diff_reports
 from vgg16_parity.report.json import Change, Document, encode, to_json
 from vgg16_parity.report.table import COLUMNS, remarks, table
 from vgg16_spec.errors import BadInput
@@ -61,9 +62,18 @@ def constraints(node: Any, definitions: dict[str, Any]) -> Any:
     }
 
 
+# Fields that the released schema lacks; a document has them where they say something.
+ADDED = {"Metadata": ("preprocessing", "labels"), "Weights": ("recipe_assumed",)}
+
+
 def test_the_schema_requires_what_the_released_one_does() -> None:
     derived = schema.schema()
     Draft202012Validator.check_schema(derived)
+    for record, names in ADDED.items():
+        found = derived["$defs"][record]
+        assert not {*names} & {*found["required"]}
+        for name in names:
+            del found["properties"][name]
     assert constraints(derived, derived["$defs"]) == constraints(RELEASED, RELEASED["$defs"])
 
 
@@ -210,6 +220,27 @@ def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     file.write_text(json.dumps(to_json(made)), encoding="utf-8")
     assert schema.read(file) == Document.of(made)
     assert encode(schema.read(file)) == {**to_json(made), "moved": None}
+
+
+def test_a_recipe_and_labels_of_ones_own_are_in_the_document_and_read_back(tmp_path: Path) -> None:
+    plain = report()
+    labels = json.dumps([f"class {index}" for index in range(plain.weights.classes)])
+    stated = replace(METADATA, recipe="own", preprocessing='{"scale": 2}', labels=labels)
+    weights = replace(plain.weights, metadata=stated, recipe_assumed=True)
+    made = replace(plain, weights=weights)
+    document = to_json(made)
+    assert document["weights"]["recipe_assumed"] is True
+    assert document["weights"]["metadata"]["preprocessing"] == '{"scale": 2}'
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert schema.read(file) == Document.of(made)
+    assert not {*ADDED["Metadata"]} & {*to_json(plain)["weights"]["metadata"]}
+    (moved,) = (
+        change
+        for change in diff_reports(Document.of(plain), Document.of(made))
+        if "labels" in change.what
+    )
+    assert len(moved.after) == 64
 
 
 @pytest.mark.parametrize(

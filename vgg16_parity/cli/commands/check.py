@@ -12,9 +12,10 @@ from vgg16_parity.cli.options import (
     ConfigurationOption,
     ImagesOption,
     JsonOption,
+    RecipeOption,
     WeightsOption,
     named_pictures,
-    resolve,
+    resolve_to_run,
 )
 from vgg16_spec.errors import BadInput, require_file
 
@@ -26,6 +27,7 @@ def check(
     *,
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
+    recipe: RecipeOption = None,
     images: ImagesOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -44,7 +46,7 @@ def check(
     from vgg16_parity.onnx_check.check import check_model, lines, to_json
 
     pictures = named_pictures(images)
-    checkpoint = resolve(weights, configuration)
+    checkpoint = resolve_to_run(weights, configuration, recipe)
     report = check_model(model, checkpoint, pictures, progress=working)
     if as_json:
         print_json(to_json(report))

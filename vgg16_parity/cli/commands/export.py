@@ -11,9 +11,11 @@ from vgg16_parity.cli.console import print_json, working
 from vgg16_parity.cli.options import (
     ConfigurationOption,
     JsonOption,
+    LabelsOption,
+    RecipeOption,
     WeightsOption,
     described,
-    resolve,
+    resolve_to_run,
 )
 from vgg16_parity.shadowing import require_own_export
 from vgg16_spec.errors import BadInput, require_one_of
@@ -29,6 +31,8 @@ def export(
     out: Annotated[Path, described("DIR|FILE.onnx", "A bundle for deployment, or one file.")],
     configuration: ConfigurationOption = None,
     weights: WeightsOption = None,
+    recipe: RecipeOption = None,
+    labels: LabelsOption = None,
     weights_file: Annotated[
         str,
         described(
@@ -93,8 +97,10 @@ def export(
         "calibrate": _pictures(calibrate),
         "test_data": test_data,
     }
+    if features and labels is not None:
+        raise BadInput("--labels", "excludes --features", "one of the two")
     tracer = _checked_tracer(framework, backend, out, Options(**keywords))
-    checkpoint = resolve(weights, configuration)
+    checkpoint = resolve_to_run(weights, configuration, recipe, labels)
     from export import export_onnx
 
     with working(f"export from {tracer}"):
@@ -105,7 +111,12 @@ def export(
     record = out / "accuracy.json"
     accuracy = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
     if as_json:
-        print_json({"model": str(model), "files": sizes, "accuracy": accuracy})
+        facts = {"model": str(model), "files": sizes, "accuracy": accuracy}
+        said = {
+            "recipe": checkpoint.metadata.recipe,
+            "recipe_assumed": checkpoint.is_recipe_assumed,
+        }
+        print_json(facts | said)
         return
     for name, size in sizes.items():
         print(f"{name}  {size:,} bytes")

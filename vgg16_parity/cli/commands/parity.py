@@ -21,6 +21,7 @@ def parity(
     *,
     configuration: options.ConfigurationOption = None,
     weights: options.WeightsOption = None,
+    recipe: options.RecipeOption = None,
     images: options.ImagesOption = None,
     runtimes: Annotated[
         str | None, Option(metavar="a,b,…", help="Default: all; a missing one is only reported.")
@@ -85,11 +86,11 @@ def parity(
     chosen_lanes = [lane(name) for name in _split(lanes, "strict" if quick else "strict,default")]
     wanted = {"--report": report, "--html": html, "--junit": junit}
     files = {option: path for option, path in wanted.items() if path is not None}
-    given = [weights, port and port.rpartition(":")[0]]
+    given = [weights, recipe, port and port.rpartition(":")[0]]
     inputs = [*pictures, *(Path(name) for name in given if name)]
     older = check_files(files, inputs, against)
     result = run_parity(
-        options.resolve(weights, configuration),
+        options.resolve_to_run(weights, configuration, recipe),
         pictures,
         chosen,
         lanes=chosen_lanes,

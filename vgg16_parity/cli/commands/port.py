@@ -8,8 +8,8 @@ from typing import Annotated, Any, get_args
 import typer
 
 from vgg16_parity.cli.console import print_json, working
-from vgg16_parity.cli.options import JsonOption, open_source
-from vgg16_spec.errors import require_one_of
+from vgg16_parity.cli.options import JsonOption, LabelsOption, RecipeOption, open_source, overrides
+from vgg16_spec.errors import BadInput, require_one_of
 
 
 def port(
@@ -31,13 +31,8 @@ def port(
             "--to", metavar="FORMAT", help="Format to write. Default: by DESTINATION's ending."
         ),
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="torchvision|torchvision-features|caffe",
-            help="Preprocessing that the weights expect. Default: as SOURCE says.",
-        ),
-    ] = None,
+    recipe: RecipeOption = None,
+    labels: LabelsOption = None,
     no_top: Annotated[
         bool,
         typer.Option("--no-top", help="Take the convolutions only, whatever SOURCE's head is."),
@@ -60,12 +55,12 @@ def port(
 ) -> None:
     """Convert weights between the formats of Keras, torchvision, timm and others, bit for bit."""
     import vgg16_weights
-    from vgg16_spec.images.preprocessing import RECIPES
     from vgg16_weights.contents import DataFormat
     from vgg16_weights.detection import format_to_write
 
-    if recipe is not None:
-        require_one_of("--recipe", recipe, tuple(RECIPES))
+    if no_top and labels is not None:
+        raise BadInput("--labels", "excludes --no-top", "one of the two")
+    described = overrides(recipe, labels)
     written = format_to_write(destination, to_format)
     order = data_format and require_one_of("--data-format", data_format, get_args(DataFormat))
     choices: dict[str, Any] = {"key": key, "data_format": order, "include_top": not no_top}
@@ -74,8 +69,7 @@ def port(
     else:
         checkpoint = open_source(source, **choices)
     with working(f"write {destination.name}"):
-        if recipe is not None:
-            checkpoint = checkpoint.with_recipe(recipe)
+        checkpoint = described(checkpoint)
         vgg16_weights.write(checkpoint, destination, written)
     facts = {
         "file": str(destination),

@@ -22,6 +22,8 @@ def predict(
     *,
     configuration: options.ConfigurationOption = None,
     weights: options.WeightsOption = None,
+    recipe: options.RecipeOption = None,
+    labels: options.LabelsOption = None,
     runtime: Annotated[
         str | None, Option(metavar="NAME", help="Default: the first that is installed.")
     ] = None,
@@ -32,24 +34,30 @@ def predict(
     from vgg16_parity.run import run_logits
     from vgg16_parity.runtimes.lanes import Device
     from vgg16_spec.checkpoint.seeded import is_seeded
-    from vgg16_spec.labels import class_name
     from vgg16_spec.logits import softmax, top
 
     place = require_one_of("--device", device, get_args(Device))
     chosen = _runtime(runtime)
     pictures = options.named_pictures(images)
-    checkpoint = options.resolve(weights, configuration)
+    checkpoint = options.resolve_to_run(weights, configuration, recipe, labels)
     logits = run_logits(checkpoint, pictures, chosen, device=place, progress=working)
+    names = checkpoint.class_names
     results: list[dict[str, Any]] = []
     for path, row, order in zip(pictures, softmax(logits), top(logits, _TOP), strict=True):
         top5 = [
-            {"class": index, "name": class_name(index, len(row)), "probability": float(row[index])}
+            {"class": index, "name": names[index], "probability": float(row[index])}
             for index in map(int, order)
         ]
         results.append({"file": str(path), "top5": top5})
     seeded = is_seeded(checkpoint)
     if as_json:
-        print_json({"runtime": chosen.name, "seeded": seeded, "images": results})
+        facts = {
+            "runtime": chosen.name,
+            "seeded": seeded,
+            "recipe": checkpoint.metadata.recipe,
+            "recipe_assumed": checkpoint.is_recipe_assumed,
+        }
+        print_json(facts | {"images": results})
         return
     for result in results:
         print(result["file"])

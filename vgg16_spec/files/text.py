@@ -1,0 +1,46 @@
+"""Small text files that people write: recipes, lists of classes."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from vgg16_spec.errors import BadInput, require_file
+
+
+def read_text(path: str | os.PathLike[str], expected: str, most_bytes: int) -> str:
+    """A text file in UTF-8, with or without a byte order mark.
+
+    Raises ``BadInput`` that says what was ``expected`` for a file that is missing, larger than
+    ``most_bytes``, or in another encoding.
+    """
+    path = require_file(path, expected)
+    try:
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except OSError as error:
+        raise BadInput(path, f"cannot be read ({error.strerror})", expected) from error
+    if len(content) > most_bytes:
+        raise BadInput(path, f"has more than {most_bytes:,} bytes", expected)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(path, "is no text in UTF-8", expected) from error
+
+
+def read_json(text: str) -> Any:
+    """A JSON document. Raises ``ValueError`` where one key is there twice, or it nests deep."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"it has the key {key[:40]!r} twice")
+        found[key] = value
+    return found
