@@ -21,6 +21,8 @@ from vgg16_weights.contents import (
     checkpoint_of,
 )
 from vgg16_weights.formats import FORMATS, Format, format_named
+from vgg16_weights.onnx_files import begins_a_model
+from vgg16_weights.tf import checkpoints, npy
 
 # Three times the largest configuration, as a model saved with its optimizer's state takes. A sparse
 # file may claim terabytes, and looking at each byte once would take a day.
@@ -33,6 +35,7 @@ _SIGNATURES: Final = {
     "torchvision": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
     # Of any version since 5.
     "matconvnet": (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"),
+    "npy": (npy.SIGNATURE,),
 }
 
 
@@ -54,7 +57,7 @@ def detect(path: str | os.PathLike[str]) -> str:
 
     Raises ``BadInput`` for a file that is missing, cannot be read, or is in no format of ours.
     """
-    path = Path(path)
+    path = checkpoints.file_named(Path(path))
     expected = f"a file of one of the formats {', '.join(FORMATS)}"
     _check_size(require_file(path, expected))
     try:
@@ -87,6 +90,11 @@ def _format_of(path: Path, start: bytes) -> str:
         return "npz" if all(name.endswith(".npy") for name in names) else ""
     if start[8:9] == b"{":
         return safetensors.format_of(path)
+    if name := checkpoints.format_of(path):
+        return name
+    if begins_a_model(start):
+        expected = "`vgg16 port`, or vgg16_parity.own_port.checkpoint_of, which read its weights"
+        raise BadInput(path, "is an ONNX graph, no file of weights alone", expected)
     from vgg16_weights.legacy.caffemodel import begins_a_network
 
     return "caffemodel" if begins_a_network(start) else ""
@@ -117,7 +125,7 @@ def read(
     Raises ``BadInput`` for a file that is missing, damaged or of another kind, or that needs a
     library that is not installed, and one that lists every tensor that does not fit.
     """
-    path = Path(path)
+    path = checkpoints.file_named(Path(path))
     chosen = format_named(file_format or detect(path))
     _check_size(require_file(path, chosen.title))
     chosen.require_library(path)

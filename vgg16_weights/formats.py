@@ -57,6 +57,7 @@ class Format:
             raise BadInput(path, problem, f'pip install "vgg16-parity[{self.library.extra}]"')
 
 
+_TENSORFLOW: Final = Library("TensorFlow", "tensorflow", "keras")
 _TABLE: Final = (
     Format("safetensors", ".safetensors", "", "canonical", "a canonical checkpoint (.safetensors)"),
     Format(
@@ -94,6 +95,34 @@ _TABLE: Final = (
         writable=False,
         library=Library("SciPy", "scipy", "formats"),
         dense_as_kernels=True,
+    ),
+    Format(
+        "npy",
+        ".npy",
+        "tf.npy",
+        "keras",
+        "a NumPy dictionary of arrays, as vgg16.npy (.npy)",
+        writable=False,
+        dense_as_kernels=True,
+    ),
+    Format(
+        "tf-slim",
+        "",
+        "tf.checkpoints",
+        "keras RGB",
+        "a checkpoint of TensorFlow's with named variables, as TF-Slim's vgg_16.ckpt",
+        writable=False,
+        library=_TENSORFLOW,
+        dense_as_kernels=True,
+    ),
+    Format(
+        "keras-tf",
+        "",
+        "tf.checkpoints",
+        "keras",
+        "weights saved by Keras 2 as a checkpoint of TensorFlow's",
+        writable=False,
+        library=_TENSORFLOW,
     ),
 )
 FORMATS: Final = MappingProxyType({row.name: row for row in _TABLE})

@@ -71,9 +71,13 @@ def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint
 
         with working(f"seeded checkpoint {configuration or 'D'}"):
             return seeded_checkpoint(configuration or "D", int(seed))
+    from vgg16_parity.weights import is_onnx, onnx_weights
     from vgg16_weights.open import open_weights, published_record
 
-    if published_record(weights) is None:
+    if is_onnx(Path(weights)):
+        with working(f"read {Path(weights).name}"):
+            checkpoint = onnx_weights(Path(weights))
+    elif published_record(weights) is None:
         with working(f"read {Path(weights).name}"):
             checkpoint = open_weights(weights)
     else:
