@@ -11,10 +11,10 @@ gives an array of arrays in the network's order. Source: ``vgg16.py`` of machris
 from __future__ import annotations
 
 import io
-import math
 import mmap
 import re
 from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,8 +30,11 @@ SIGNATURE: Final = b"\x93NUMPY"
 _MOST_HEADER: Final = 10_000
 # A group of layers in a dictionary of networks, and a layer's own dictionary in that.
 _DEEPEST: Final = 4
-# A flat dictionary: conv1_1_W, conv1_1/weights, conv1_1/weights:0.
-_FLAT: Final = re.compile(r"(.+)[_/](weights?|kernel|W|biases|bias|b)(?::0)?")
+# A dictionary without layers: conv1_1_W.
+_FLAT: Final = re.compile(r"(.+)_(weights?|kernel|W|biases|bias|b)")
+_MOST_ENTRIES: Final = 1 << 12
+# Of a name in an error.
+_LONGEST: Final = 100
 
 
 def read(path: Path) -> Contents:
@@ -74,36 +77,39 @@ def _in_order(arrays: list[Any]) -> Iterator[tuple[str, Tensor]]:
 
 def _named(tree: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """``<group>/…/<layer>.<part>`` and tensor, of every array in nested dictionaries."""
-    seen: set[int] = set()
-
-    def walk(name: str, value: Any, depth: int) -> Iterator[tuple[str, Tensor]]:
-        if isinstance(value, PickledArray):
-            layer, _, part = name.rpartition("/")
-            flat = _FLAT.fullmatch(name)
-            if not layer and flat:
-                layer, part = flat[1], flat[2]
-            yield _tensor(f"{layer or 'array'}.{part_of(part)}", value)
+    waiting: list[tuple[str, Any, int]] = [("", tree, 0)]
+    for _ in range(_MOST_ENTRIES):
+        if not waiting:
             return
+        name, value, depth = waiting.pop()
+        if isinstance(value, PickledArray):
+            yield _tensor(_key(name), value)
+            continue
         if not isinstance(value, dict | list | tuple):
             raise ValueError(f"{name} is no array")
-        if id(value) in seen or depth > _DEEPEST:
-            raise ValueError(f"{name} is nested too deep, or in itself"[:100])
-        seen.add(id(value))
-        numbered = enumerate(value) if isinstance(value, list | tuple) else ()
-        members = (
-            dict(value)
-            if isinstance(value, dict)
-            else {PARTS[i] if i < len(PARTS) else f"array {i}": member for i, member in numbered}
-        )
-        for key, member in members.items():
-            yield from walk(f"{name}/{key}" if name else key, member, depth + 1)
+        if depth > _DEEPEST:
+            raise ValueError(f"{name} is nested too deep, or in itself"[:_LONGEST])
+        members = value if isinstance(value, dict) else dict(zip(_numbered(), value, strict=False))
+        within = f"{name}/" if name else ""
+        waiting += [(f"{within}{key}", member, depth + 1) for key, member in members.items()][::-1]
+    raise ValueError(f"it has more than {_MOST_ENTRIES} entries")
 
-    yield from walk("", tree, 0)
+
+def _numbered() -> Iterator[str]:
+    """What the arrays of a layer without names are."""
+    return chain(PARTS, (f"array {number}" for number in count(len(PARTS))))
+
+
+def _key(name: str) -> str:
+    """``conv1_1/weights``, ``conv1_1/weights:0`` or ``conv1_1_W`` -> ``conv1_1.weight``"""
+    name = name.removesuffix(":0")
+    flat = None if "/" in name else _FLAT.fullmatch(name)
+    layer, part = flat.groups() if flat else name.rpartition("/")[::2]
+    return f"{layer or 'array'}.{part_of(part)}"
 
 
 def _tensor(key: str, array: PickledArray) -> tuple[str, Tensor]:
     if array.objects is not None:
-        raise ValueError(f"{key} has Python objects in it"[:100])
+        raise ValueError(f"{key} has Python objects in it"[:_LONGEST])
     shape = stored_shape(key, array.shape)
-    assert math.prod(shape) == math.prod(array.shape)
     return key, Tensor(shape, str(array.dtype), lambda: array.values().reshape(shape))

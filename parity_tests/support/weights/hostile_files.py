@@ -200,8 +200,7 @@ FILES: Final[dict[str, tuple[Hostile, str]]] = {
     "a heap that HDF5 never leaves": (looped_heap, "reading it does not end"),
     **{
         f"two terabytes after {name}": (sparse(name), "bytes at most")
-        for name in vgg16_weights.FORMATS
-        if name not in ("caffemodel", "matconvnet")
+        for name in vgg16_weights.writable()
     },
     **{
         f"two terabytes before {name}": (sparse_before(name), "bytes at most")
