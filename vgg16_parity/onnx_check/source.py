@@ -84,14 +84,16 @@ def _followed(
 
     Raises ``BadInput`` for a graph of another one.
     """
-    network = CONFIGURATIONS["D"]
-    found = follow(model, network, _FIRST_TRIED)
-    actual = _configuration(found, include_top=include_top)
-    if actual is None:
+    # Sizes that the file leaves open are a network's: those of VGG16, unless it shows another.
+    by_size = {known.input_size: known for known in CONFIGURATIONS.values()}
+    for network in (CONFIGURATIONS["D"], *by_size.values()):
+        found = follow(model, network, _FIRST_TRIED)
+        if (actual := _configuration(found, include_top=include_top)) is not None:
+            break
+    else:
         count = sum(step.kind == "convolution" for step in found.steps)
         raise _refusal(path, found.problem or f"its {count} convolutions are those of no VGG")
     if (actual.name, actual.classes) != (network.name, network.classes):
-        # Sizes that the file leaves open are the network's.
         found = follow(model, actual, _FIRST_TRIED)
     steps = [_with_bias(step) for step in found.steps if step.kind != "Cast"]
     problem = found.problem

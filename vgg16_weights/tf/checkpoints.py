@@ -46,6 +46,8 @@ _MOST_MEMORY: Final = 6 << 30
 # The weights of VGG19 in float64.
 _MOST_BYTES: Final = 1_200_000_000
 _MOST_VARIABLES: Final = 1 << 12
+# Of TensorFlow's text in an error.
+_LONGEST: Final = 120
 
 # Type of a variable -> of its values here. NumPy has no bfloat16; float32 holds the same values.
 _FLOATS: Final[Mapping[str, str]] = MappingProxyType(
@@ -95,7 +97,10 @@ def read(path: Path) -> Contents:
     if not format_of(path):
         raise ValueError("it does not end as TensorFlow's checkpoints do")
     with tempfile.TemporaryFile() as output:
-        read_apart(write_variables, path, output, seconds=_SECONDS, memory=_MOST_MEMORY)
+        try:
+            read_apart(write_variables, path, output, seconds=_SECONDS, memory=_MOST_MEMORY)
+        except ValueError as error:  # TensorFlow's own text has the folder in it, more than once
+            raise ValueError(str(error).replace(f"{path.parent}/", "")[:_LONGEST]) from error
         output.seek(0)
         listed = json.loads(output.readline())
         content = np.memmap(output, np.uint8, mode="r", offset=output.tell())
