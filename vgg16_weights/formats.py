@@ -103,7 +103,6 @@ _TABLE: Final = (
         "keras",
         "a NumPy dictionary of arrays, as vgg16.npy (.npy)",
         writable=False,
-        dense_as_kernels=True,
     ),
     Format(
         "tf-slim",
@@ -113,7 +112,6 @@ _TABLE: Final = (
         "a checkpoint of TensorFlow's with named variables, as TF-Slim's vgg_16.ckpt",
         writable=False,
         library=_TENSORFLOW,
-        dense_as_kernels=True,
     ),
     Format(
         "keras-tf",

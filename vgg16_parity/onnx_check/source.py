@@ -57,7 +57,7 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
         raise BadInput(path, problem, "the graph before it was quantised")
     stated = _stated(model)
     found, configuration = _followed(model, path, include_top=include_top)
-    recipe, how = _recipe(model, found, configuration, stated)
+    recipe, is_known, how = _recipe(model, found, configuration, stated)
     # What the graph does with its images is known; what remains is whether it is the network.
     found.front.problem = ""
     for problem in graph.problems(found, configuration):
@@ -67,14 +67,18 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
     for name, constant, order in _weights(found, configuration):
         view = partial(_canonical, constant.array, name, order, configuration)
         tensors[name] = Tensor(constant.array.shape, str(constant.array.dtype), view)
-    kept = stated if stated and stated.recipe == recipe else None
+    metadata = Metadata(recipe, path.name, FORMAT.name, digest(path))
+    if stated and stated.recipe == recipe:
+        metadata = stated
     contents = Contents(
         tensors,
-        kept or Metadata(recipe, path.name, FORMAT.name, digest(path)),
+        metadata if is_known else None,
         is_ordered=True,
         steps=("read from an ONNX graph, names by graph", f"recipe {recipe} {how}"),
     )
-    return checkpoint_of(contents, path, FORMAT, Choices(include_top=include_top))
+    # A recipe that is not known is the format's, as for any other file.
+    file_format = replace(FORMAT, recipe=recipe)
+    return checkpoint_of(contents, path, file_format, Choices(include_top=include_top))
 
 
 def _followed(
@@ -121,23 +125,23 @@ def _configuration(found: TracedGraph, *, include_top: bool) -> Configuration | 
 
 def _recipe(
     model: ir.Model, found: TracedGraph, configuration: Configuration, stated: Metadata | None
-) -> tuple[str, str]:
-    """The recipe of the weights, and how it is known."""
+) -> tuple[str, bool, str]:
+    """The recipe of the weights, whether the file tells it, and how that is known."""
     applied = found.front.kind != "float32" or found.front.problem
     if applied:
         for name, recipe in RECIPES.items():
             front = found.front if recipe is _FIRST_TRIED else None
             front = front or follow(model, configuration, recipe).front
             if front.kind != "float32" and not front.problem:
-                return name, "as the graph applies it"
+                return name, True, "as the graph applies it"
     if stated:
-        return stated.recipe, "as the file states"
+        return stated.recipe, True, "as the file states"
     images = (
         "the graph's preprocessing is no recipe of ours"
         if applied
         else (f"{found.front.layout.upper()} images")
     )
-    return _ASSUMED[found.front.layout], f"assumed: {images}"
+    return _ASSUMED[found.front.layout], False, f"assumed: {images}"
 
 
 def _with_bias(step: Step) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from vgg16_spec.architecture import Shape
@@ -19,11 +20,11 @@ def part_of(name: str) -> str:
 
 
 def stored_shape(key: str, shape: Shape) -> Shape:
-    """The shape of ``<layer>.<part>`` without the axes of a dense layer that is a 1x1 convolution.
+    """The shape of ``<layer>.<part>``, dense layers that are convolutions as matrices.
 
-    (1, 1, in, out) -> (in, out): over a flattened map, its inputs have the order H, W, C, as those
-    of any dense layer of TensorFlow's.
+    (H, W, in, out) -> (H * W * in, out): the values in the same order, in which TensorFlow flattens
+    the map that such a kernel covers.
     """
     layer = key.rpartition(".")[0].rpartition("/")[2]
-    is_pointwise = len(shape) == 4 and shape[:2] == (1, 1)
-    return shape[2:] if is_pointwise and layer.startswith("fc") else shape
+    is_dense = len(shape) == 4 and layer.startswith("fc")
+    return (math.prod(shape[:3]), shape[3]) if is_dense else shape

@@ -35,9 +35,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in this process, which has TensorFlow already; another one takes seconds to start."""
 
     def read_here(read: Callable[[Path], None], path: Path, output: IO[bytes], **_: Any) -> None:
-        written = io.BytesIO()
+        stdout = io.TextIOWrapper(written := io.BytesIO())
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", io.TextIOWrapper(written))
+            patch.setattr(sys, "stdout", stdout)
             try:
                 read(path)
             except Exception as error:
@@ -80,8 +80,8 @@ def test_slims_scopes_and_what_training_leaves(
     expected = layers(tiny, slim=True)
     for name, (kernel, bias) in expected.items():
         found = contents.tensors[f"vgg_16/{name}.weight"]
-        # A dense layer of 1x1 is one over a flattened map.
-        assert np.array_equal(found.view(), kernel[0, 0] if kernel.shape[:2] == (1, 1) else kernel)
+        matrix = kernel.reshape(-1, kernel.shape[-1])  # a dense layer over a flattened map
+        assert np.array_equal(found.view(), matrix if name.startswith("fc") else kernel)
         assert np.array_equal(contents.tensors[f"vgg_16/{name}.bias"].view(), bias)
     assert len(contents.tensors) == 2 * len(expected)
     assert contents.data_format == "channels_last"

@@ -68,8 +68,12 @@ FORMS: dict[str, Callable[[Layers], Any]] = {
     "Fortran's order": lambda found: {
         name: [np.asfortranarray(kernel), bias] for name, (kernel, bias) in found.items()
     },
-    "convolutions for dense layers": lambda found: {
+    "1x1 convolutions": lambda found: {
         name: [kernel[None, None] if name.startswith("fc") else kernel, bias]
+        for name, (kernel, bias) in found.items()
+    },
+    "a convolution over the map": lambda found: {
+        name: [kernel.reshape(2, 2, 12, -1) if name == "fc6" else kernel, bias]
         for name, (kernel, bias) in found.items()
     },
 }
