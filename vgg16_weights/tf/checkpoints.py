@@ -5,8 +5,8 @@ convolution over the whole map, (7, 7, 512, 4096), fc7 and fc8 are of 1x1. Its n
 subtracts the means 123.68, 116.779 and 103.939: the first kernel is the authors' with its input
 channels reversed, and is reversed again here, a pure move of values. Keras's ``save_weights`` of
 TensorFlow 2 names variables by the objects that hold them, ``layer_with_weights-0/kernel``, in the
-order of the layers. Source: ``research/slim`` of tensorflow/models, ``nets/vgg.py`` and
-``preprocessing/vgg_preprocessing.py``.
+order of the layers. What another checkpoint's network reads nothing tells. Source:
+``research/slim`` of tensorflow/models, ``nets/vgg.py`` and ``preprocessing/vgg_preprocessing.py``.
 
 A checkpoint is one file (version 1), or an ``.index`` beside its ``.data-00000-of-00001``; the name
 that TensorFlow takes for the two is no file.
@@ -35,6 +35,7 @@ from vgg16_weights.tf.names import part_of, stored_shape
 # The last bytes of a table, be it a whole checkpoint or an index.
 _MAGIC: Final = bytes.fromhex("57fb808b247547db")
 _GRAPH: Final = b"_CHECKPOINTABLE_OBJECT_GRAPH"
+_SLIM: Final = b"conv1_1/"
 INDEX: Final = ".index"
 _BESIDE_AN_INDEX: Final = re.compile(r"\.(?:meta|index|data-\d{5}-of-\d{5})")
 # Of the text file `checkpoint`, which names the newest one; its folder is that of the file.
@@ -87,9 +88,10 @@ def format_of(path: Path) -> str:
         if file.read() != _MAGIC:
             return ""
         file.seek(0)
-        # The first of the names, so that no other's beginning stands for its own.
-        is_object = path.suffix == INDEX and _GRAPH in file.read(_MOST_TEXT)
-    return "keras-tf" if is_object else "tf-slim"
+        start = file.read(_MOST_TEXT)
+    # Names share their beginnings, but each of these is the first of its kind.
+    is_slim = _SLIM in start and not (path.suffix == INDEX and _GRAPH in start)
+    return "tf-slim" if is_slim else "tf-checkpoint"
 
 
 def read(path: Path) -> Contents:

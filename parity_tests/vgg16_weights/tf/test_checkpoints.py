@@ -92,7 +92,7 @@ def test_slims_scopes_and_what_training_leaves(
 def test_keras_layers_are_read_in_their_order(tiny: Checkpoint, tmp_path: Path) -> None:
     save_keras(tmp_path / "weights", tiny)
     path = checkpoints.file_named(tmp_path / "weights")
-    assert vgg16_weights.detect(path) == "keras-tf"
+    assert vgg16_weights.detect(path) == "tf-checkpoint"
     contents = checkpoints.read(path)
     assert contents.is_ordered
     expected = layers(tiny).values()
@@ -101,7 +101,30 @@ def test_keras_layers_are_read_in_their_order(tiny: Checkpoint, tmp_path: Path) 
     arrays = [array for pair in expected for array in pair]
     for tensor, array in zip(contents.tensors.values(), arrays, strict=True):
         assert np.array_equal(tensor.view(), array)
-    assert not vgg16_weights.FORMATS["keras-tf"].layout.endswith("RGB")
+    assert not vgg16_weights.FORMATS["tf-checkpoint"].layout.endswith("RGB")
+
+
+@pytest.mark.usefixtures("here")
+@VERSIONS
+def test_other_variables_are_read_in_the_order_of_their_numbers(
+    tiny: Checkpoint, tmp_path: Path, version: int
+) -> None:
+    """As ``tf.layers`` names them; whose images are not known to be RGB."""
+    variables: dict[str, Any] = {}
+    expected: list[tuple[str, Any]] = []
+    for number, (name, (kernel, bias)) in enumerate(layers(tiny).items()):
+        kind, count = ("dense", number - 13) if name.startswith("fc") else ("conv2d", number)
+        layer = f"{kind}_{count}" if count else kind
+        variables |= {f"net/{layer}/kernel": kernel, f"net/{layer}/bias": bias}
+        expected += [(f"net/{layer}.weight", kernel), (f"net/{layer}.bias", bias)]
+    save_slim(tmp_path / "model", variables, version=version)
+    path = checkpoints.file_named(tmp_path / "model")
+    assert vgg16_weights.detect(path) == "tf-checkpoint"
+    contents = checkpoints.read(path)
+    assert list(contents.tensors) == [key for key, _ in expected]
+    assert not contents.is_ordered
+    for key, array in expected:
+        assert np.array_equal(contents.tensors[key].view(), array)
 
 
 def test_a_checkpoint_is_found_by_each_of_its_names(tmp_path: Path) -> None:
