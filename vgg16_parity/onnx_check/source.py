@@ -25,7 +25,7 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import RECIPES
-from vgg16_weights.contents import Choices, Contents, checkpoint_of
+from vgg16_weights.contents import FIRST_KERNEL, Choices, Contents, checkpoint_of, swap_rgb_bgr
 from vgg16_weights.formats import Format
 
 FORMAT: Final = Format(
@@ -37,6 +37,10 @@ _ASSUMED: Final = {"nhwc": "caffe", "nchw": "torchvision"}
 # Of half precision: its values are float32's too.
 _ALLOWED: Final = "the images are FLOAT16"
 _FIRST_TRIED: Final = RECIPES["torchvision"]
+# What `Front` says of images in another order, and what is said here.
+_CHANNELS: Final = "the channels are reversed"
+_EXCHANGED: Final = "height and width are exchanged"
+_REVERSED: Final = ", the first kernel's channels reversed"
 # The metadata of this project's own exports.
 _OURS: Final = ("recipe", "source", "source_format", "source_sha256", "licence", "labels")
 
@@ -58,6 +62,8 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
     stated = _stated(model)
     found, configuration = _followed(model, path, include_top=include_top)
     recipe, is_known, how = _recipe(model, found, configuration, stated)
+    if found.front.problem.startswith(_EXCHANGED):
+        raise _refusal(path, f"preprocessing: {found.front.problem}")
     # What the graph does with its images is known; what remains is whether it is the network.
     found.front.problem = ""
     for problem in graph.problems(found, configuration):
@@ -65,8 +71,11 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
             raise _refusal(path, problem)
     tensors: dict[str, Tensor] = {}
     for name, constant, order in _weights(found, configuration):
-        view = partial(_canonical, constant.array, name, order, configuration)
-        tensors[name] = Tensor(constant.array.shape, str(constant.array.dtype), view)
+        array = constant.array
+        if name == FIRST_KERNEL and how.endswith(_REVERSED):
+            array = swap_rgb_bgr(array)
+        view = partial(_canonical, array, name, order, configuration)
+        tensors[name] = Tensor(array.shape, str(array.dtype), view)
     metadata = Metadata(recipe, path.name, FORMAT.name, digest(path))
     if stated and stated.recipe == recipe:
         metadata = stated
@@ -126,22 +135,26 @@ def _configuration(found: TracedGraph, *, include_top: bool) -> Configuration | 
 def _recipe(
     model: ir.Model, found: TracedGraph, configuration: Configuration, stated: Metadata | None
 ) -> tuple[str, bool, str]:
-    """The recipe of the weights, whether the file tells it, and how that is known."""
-    applied = found.front.kind != "float32" or found.front.problem
-    if applied:
+    """The recipe of the weights, whether the file tells it, and how that is known.
+
+    A graph that reverses the channels of its images, or does not where the recipe does, has the
+    recipe's first kernel with its input channels reversed.
+    """
+    own, reverses = found.front, ""
+    if own.kind != "float32" or own.problem:
         for name, recipe in RECIPES.items():
-            front = found.front if recipe is _FIRST_TRIED else None
-            front = front or follow(model, configuration, recipe).front
-            if front.kind != "float32" and not front.problem:
-                return name, True, "as the graph applies it"
+            front = own if recipe is _FIRST_TRIED else follow(model, configuration, recipe).front
+            reverses = _REVERSED if front.problem.startswith(_CHANNELS) else ""
+            if front.kind != "float32" and (reverses or not front.problem):
+                return name, True, f"as the graph applies it{reverses}"
+            if reverses:
+                break
     if stated:
-        return stated.recipe, True, "as the file states"
-    images = (
-        "the graph's preprocessing is no recipe of ours"
-        if applied
-        else (f"{found.front.layout.upper()} images")
-    )
-    return _ASSUMED[found.front.layout], False, f"assumed: {images}"
+        return stated.recipe, True, f"as the file states{reverses}"
+    images = f"{own.layout.upper()} images"
+    if own.problem and not reverses:
+        images = "the graph's preprocessing is no recipe of ours"
+    return _ASSUMED[own.layout], False, f"assumed: {images}{reverses}"
 
 
 def _with_bias(step: Step) -> Step:

@@ -41,7 +41,7 @@ _BESIDE_AN_INDEX: Final = re.compile(r"\.(?:meta|index|data-\d{5}-of-\d{5})")
 # Of the text file `checkpoint`, which names the newest one; its folder is that of the file.
 _NEWEST: Final = re.compile(rb'^model_checkpoint_path: "([^"\n]+)"', re.MULTILINE)
 _MOST_TEXT: Final = 1 << 16
-# Importing TensorFlow takes 5 s, or 30 on a busy machine, and addresses for each core: 2 GB for two.
+# Importing TensorFlow takes 5 s, or 30 on a busy machine, and 2 GB of addresses on two cores.
 _SECONDS: Final = 300
 _MOST_MEMORY: Final = 32 << 30
 # The weights of VGG19 in float64.

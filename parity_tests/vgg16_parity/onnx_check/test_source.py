@@ -143,6 +143,36 @@ def test_preprocessing_in_front_is_the_recipe(edited: Edited, tiny: Checkpoint) 
     assert read.steps[1] == "recipe torchvision as the graph applies it"
 
 
+def test_the_authors_means_for_rgb_turn_the_first_kernel(edited: Edited, tiny: Checkpoint) -> None:
+    """As in TF-Slim: RGB images minus the means, where the recipe's are BGR."""
+    read = checkpoint_of_onnx(edited(preprocessing([123.68, 116.779, 103.939], [1, 1, 1])))
+    assert read.metadata.recipe == "caffe"
+    how = "as the graph applies it, the first kernel's channels reversed"
+    assert read.steps[1] == f"recipe caffe {how}"
+    kernel = tiny["block1_conv1.weight"]
+    assert np.array_equal(
+        read["block1_conv1.weight"], np.stack([kernel[:, 2], kernel[:, 1], kernel[:, 0]], axis=1)
+    )
+    assert np.array_equal(read["fc1.weight"], tiny["fc1.weight"])
+
+
+def test_a_graph_that_reverses_its_channels_has_the_kernel_for_what_it_takes(
+    edited: Edited, tiny: Checkpoint
+) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        images, first = model.graph.input[0].name, model.graph.node[0]
+        order = numpy_helper.from_array(np.array([2, 1, 0]), "order")
+        model.graph.initializer.append(order)
+        first.input[0] = "reversed"
+        flip = helper.make_node("Gather", [images, "order"], ["reversed"], "flip", axis=1)
+        model.graph.node.insert(0, flip)
+
+    read = checkpoint_of_onnx(edited(change))
+    assert np.array_equal(read["block1_conv1.weight"], tiny["block1_conv1.weight"][:, ::-1])
+    how = "assumed: NCHW images, the first kernel's channels reversed"
+    assert read.steps[1] == f"recipe torchvision {how}"
+
+
 def test_unknown_preprocessing_is_said(edited: Edited, tiny: Checkpoint) -> None:
     read = checkpoint_of_onnx(edited(preprocessing([100, 90, 80], [2, 3, 4])))
     assert same(read, tiny)
