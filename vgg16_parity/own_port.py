@@ -32,11 +32,13 @@ from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
 from vgg16_parity.runtimes.adapters.own_port import port_taps
 from vgg16_parity.runtimes.process import peak_memory
+from vgg16_parity.weights import is_onnx, onnx_weights
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.errors import BadInput, require_file, require_one_of
 from vgg16_spec.images.photographs import PHOTOGRAPHS
+from vgg16_weights.tf.checkpoints import file_named
 
 Values = NDArray[Any]
 
@@ -47,8 +49,8 @@ def checkpoint_of(
     """The checkpoint that a port computed with.
 
     Args:
-        weights: a checkpoint; a file in any format of ``vgg16_weights``; ``seeded`` or ``seeded:N``
-            for the seeded checkpoint of seed 0 or N.
+        weights: a checkpoint; a file in any format of ``vgg16_weights``, or an ONNX graph;
+            ``seeded`` or ``seeded:N`` for the seeded checkpoint of seed 0 or N.
         configuration: ``A`` to ``E`` or ``tiny``. For seeded weights the default is ``D``; other
             weights must have it.
 
@@ -60,8 +62,9 @@ def checkpoint_of(
         if name == "seeded" and (seed.isdecimal() or not separator):
             return seeded_checkpoint(configuration or "D", int(seed or 0))
     if not isinstance(weights, Checkpoint):
-        file = require_file(weights, "weights: a file, or seeded or seeded:N")
-        weights = vgg16_weights.read(file)
+        file = file_named(Path(weights))
+        require_file(file, "weights: a file, or seeded or seeded:N")
+        weights = onnx_weights(file) if is_onnx(file) else vgg16_weights.read(file)
     found = weights.configuration.name
     if configuration is not None and architecture.configuration(configuration).name != found:
         problem = f"holds configuration {found}"

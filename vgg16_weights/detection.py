@@ -21,6 +21,8 @@ from vgg16_weights.contents import (
     checkpoint_of,
 )
 from vgg16_weights.formats import FORMATS, Format, format_named
+from vgg16_weights.onnx_files import begins_a_model
+from vgg16_weights.tf import checkpoints, npy
 
 # Three times the largest configuration. A larger file is read if the disk has all of it, as with a
 # training run's state; a sparse one may claim terabytes, and looking at each byte would take a day.
@@ -34,6 +36,7 @@ _SIGNATURES: Final = {
     "torchvision": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
     # Of any version since 5.
     "matconvnet": (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"),
+    "npy": (npy.SIGNATURE,),
 }
 
 
@@ -55,7 +58,7 @@ def detect(path: str | os.PathLike[str]) -> str:
 
     Raises ``BadInput`` for a file that is missing, cannot be read, or is in no format of ours.
     """
-    path = Path(path)
+    path = checkpoints.file_named(Path(path))
     expected = f"a file of one of the formats {', '.join(FORMATS)}"
     start = _start(path, expected)
     if name := _format_of(path, start):
@@ -101,6 +104,11 @@ def _format_of(path: Path, start: bytes) -> str:
         return "npz" if all(name.endswith(".npy") for name in names - {MANIFEST}) else ""
     if start[8:9] == b"{":
         return safetensors.format_of(path)
+    if name := checkpoints.format_of(path):
+        return name
+    if begins_a_model(start):
+        expected = "`vgg16 port`, or vgg16_parity.own_port.checkpoint_of, which read its weights"
+        raise BadInput(path, "is an ONNX graph, no file of weights alone", expected)
     from vgg16_weights.legacy.caffemodel import begins_a_network
 
     return "caffemodel" if begins_a_network(start) else ""
@@ -131,7 +139,7 @@ def read(
     Raises ``BadInput`` for a file that is missing, damaged or of another kind, or that needs a
     library that is not installed, and one that lists every tensor that does not fit.
     """
-    path = Path(path)
+    path = checkpoints.file_named(Path(path))
     chosen = format_named(file_format or detect(path))
     if file_format:
         _start(path, chosen.title)

@@ -1,7 +1,8 @@
-"""A first reading of a file in a process of its own, which may crash, hang or run out of memory.
+"""Reading in a process of its own, which may crash, hang or run out of memory.
 
 libhdf5 and SciPy's reader of MATLAB's files do not survive every damaged file. A file that they
-have read once they read again, so that the caller's process is safe.
+have read once they read again, so that the caller's process is safe. TensorFlow reads there only:
+what it finds is written to a file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 # A damaged file is small or broken early; one of 0.55 GB gets three minutes.
 _SECONDS: Final = 15
@@ -57,23 +58,55 @@ def _problem(
     read: Callable[..., object], path: Path, arguments: tuple[int, ...], identity: tuple[int, ...]
 ) -> str:
     """What is wrong with a file; kept, since a file is recognised before it is read."""
+    return _run(read, path, arguments, seconds=_SECONDS + identity[2] / _BYTES_PER_SECOND)
+
+
+def read_apart(
+    read: Callable[..., object], path: Path, output: IO[bytes], *, seconds: float, memory: int
+) -> None:
+    """Have another process read a file and write what it finds to its standard output.
+
+    Args:
+        read: A function at the top of a module, called with the path in the other process.
+        path: Its argument.
+        output: An open file that becomes the other process's standard output.
+        seconds: How long that may take.
+        memory: How many bytes of addresses it may take.
+
+    Raises ``ValueError`` that says what went wrong there.
+    """
+    if problem := _run(read, path, (), seconds=seconds, memory=memory, output=output):
+        raise ValueError(problem)
+
+
+def _run(
+    read: Callable[..., object],
+    path: Path,
+    arguments: tuple[int, ...],
+    *,
+    seconds: float,
+    memory: int = _MOST_MEMORY,
+    output: IO[bytes] | int = subprocess.DEVNULL,
+) -> str:
+    """What went wrong in a process of its own; empty where nothing did."""
     paths = [entry for entry in sys.path if isinstance(entry, str)]
-    task = (read.__module__, read.__name__, _MOST_MEMORY, str(path), *arguments, paths)
+    task = (read.__module__, read.__name__, memory, str(path), *arguments, paths)
+    # Each thread of OpenBLAS would claim memory; TensorFlow's log would hide the error.
+    quiet = {"OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     try:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[Any] = subprocess.run(
             [sys.executable, "-P", "-c", _CODE.format(task)],
-            # Each thread of OpenBLAS would claim memory.
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | quiet,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
             check=False,
-            timeout=_SECONDS + identity[2] / _BYTES_PER_SECOND,
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired:
         return "reading it does not end"
     if done.returncode < 0 or (done.returncode and not done.stderr.strip()):
         return "reading it ends the process"
-    return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
+    return str(done.stderr.strip().rpartition("\n")[2]) if done.returncode else ""

@@ -62,6 +62,7 @@ class Format:
             raise BadInput(path, problem, f'pip install "vgg16-parity[{self.library.extra}]"')
 
 
+_TENSORFLOW: Final = Library("TensorFlow", "tensorflow", "keras")
 _TABLE: Final = (
     Format("safetensors", ".safetensors", "", "canonical", "a canonical checkpoint (.safetensors)"),
     Format(
@@ -130,6 +131,32 @@ _TABLE: Final = (
         "a SimpleNN of MatConvNet's (.mat of MATLAB's version 5 to 7)",
         writable=False,
         library=Library("SciPy", "scipy", "formats"),
+    ),
+    Format(
+        "npy",
+        ".npy",
+        "tf.npy",
+        "keras",
+        "a NumPy dictionary of arrays, as vgg16.npy (.npy)",
+        writable=False,
+    ),
+    Format(
+        "tf-slim",
+        "",
+        "tf.checkpoints",
+        "keras RGB",
+        "a checkpoint of TF-Slim's VGG, vgg_16.ckpt",
+        writable=False,
+        library=_TENSORFLOW,
+    ),
+    Format(
+        "tf-checkpoint",
+        "",
+        "tf.checkpoints",
+        "keras",
+        "another checkpoint of TensorFlow's, as Keras 2 writes it",
+        writable=False,
+        library=_TENSORFLOW,
     ),
 )
 FORMATS: Final = MappingProxyType({row.name: row for row in _TABLE})

@@ -16,6 +16,7 @@ from vgg16_weights.contents import DataFormat
 from vgg16_weights.detection import read
 from vgg16_weights.fetch import fetch
 from vgg16_weights.pretrained import Published
+from vgg16_weights.tf.checkpoints import file_named
 
 # What a model's `weights` may be: a published set's name, a file, or a checkpoint.
 Weights: TypeAlias = str | os.PathLike[str] | Checkpoint
@@ -55,7 +56,7 @@ def open_weights(
     if (record := published_record(weights)) is not None:
         path = fetch(record, progress)
         return _described(read(path, record.file_format, include_top=include_top), record)
-    path = Path(weights)
+    path = file_named(Path(weights))
     if isinstance(weights, str) and _like_a_name(weights) and not path.exists():
         expected = f"a weights file, or one of {', '.join(pretrained.PUBLISHED)}"
         raise BadInput(weights, "no such file, and no published weights of that name", expected)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vgg16_weights import first_reading
-from vgg16_weights.first_reading import check_readable
+from vgg16_weights.first_reading import check_readable, read_apart
 
 
 def good(path: Path, number: int) -> None:
@@ -65,6 +65,21 @@ def test_what_goes_wrong_there_is_one_line_here(
     with pytest.raises(ValueError, match=problem) as error:
         check_readable(read, file)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+def writing(path: Path) -> None:
+    sys.stdout.buffer.write(path.read_bytes() * 3)
+
+
+def test_what_is_read_there_is_written_to_a_file(file: Path, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as output:
+        read_apart(writing, file, output, seconds=60, memory=1 << 30)
+        for read, problem in ((failing, "f is broken"), (crashing, "ends the process")):
+            with pytest.raises(ValueError, match=problem):
+                read_apart(read, file, output, seconds=60, memory=1 << 30)
+        with pytest.raises(ValueError, match="does not end"):
+            read_apart(hanging, file, output, seconds=1, memory=1 << 30)
+    assert (tmp_path / "out").read_bytes() == b"xxx"
 
 
 def test_a_file_that_changed_is_read_again(file: Path) -> None:

@@ -108,6 +108,7 @@ def open_source(
     Raises:
         BadInput: the file is unusable, or the name unknown.
     """
+    from vgg16_parity.weights import is_onnx, onnx_weights
     from vgg16_weights.open import open_weights, published_record
 
     opened = partial(open_weights, key=key, data_format=data_format, include_top=include_top)
@@ -120,6 +121,9 @@ def open_source(
 
         with working(f"seeded checkpoint {configuration or 'D'}"):
             return opened(seeded_checkpoint(configuration or "D", int(seed)))
+    if is_onnx(Path(weights)):
+        with working(f"read {Path(weights).name}"):
+            return onnx_weights(Path(weights), include_top=include_top)
     if published_record(weights) is None:
         with working(f"read {Path(weights).name}"):
             return opened(weights)

@@ -71,10 +71,10 @@ def _problem(name: str, found: Array, order: str, checkpoint: Checkpoint) -> str
     if name == "fc1.weight" and sorted(order) == sorted("CHW"):
         maps = checkpoint.configuration.feature_shape
         expected = expected.reshape(-1, *maps)
-        readings = {"": _as_maps(found, order, maps)}
+        readings = {"": as_maps(found, order, maps)}
         for wrong in {"CHW", "HWC"} - {order}:
             words = f"fc1's inputs in {wrong} order where the graph flattens {order}"
-            readings[words] = _as_maps(found, wrong, maps)
+            readings[words] = as_maps(found, wrong, maps)
     right = readings[""]
     if found.dtype == np.float16:
         rounded = _equal(right, expected, ir.DataType.FLOAT16)
@@ -98,7 +98,7 @@ def _problem(name: str, found: Array, order: str, checkpoint: Checkpoint) -> str
     return _difference(name, right, expected)
 
 
-def _as_maps(matrix: Array, order: str, maps: Shape) -> Array:
+def as_maps(matrix: Array, order: str, maps: Shape) -> Array:
     """(out, features in this order of C, H and W) -> (out, C, H, W)"""
     sizes = dict(zip("CHW", maps, strict=True))
     unfolded = matrix.reshape(len(matrix), *(sizes[axis] for axis in order))

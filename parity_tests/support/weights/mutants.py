@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import h5py
 import numpy as np
 import torch
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from vgg16_spec.checkpoint import Checkpoint
@@ -195,4 +197,26 @@ def by_library(path: Path, name: str) -> set[bytes]:
             state = torch.load(path, weights_only=True)
         tensors = [values for values in state.values() if isinstance(values, torch.Tensor)]
         found |= {stored(values.numpy(force=True)) for values in tensors}
+    elif name == "npy":
+        with path.open("rb") as file:
+            npy.read_magic(file)
+            npy.read_array_header_1_0(file)
+            _Arrays(file, encoding="latin1").load()
+        found |= {stored(values) for values in _Arrays.made if values.dtype == np.float32}
     return found
+
+
+class _Arrays(pickle._Unpickler):
+    """Has NumPy make the arrays of a pickle, and nothing else, and notes them."""
+
+    made: ClassVar[list[Array]] = []
+
+    def find_class(self, _: str, name: str) -> Any:
+        if name == "_reconstruct":
+            return self._reconstruct
+        return {"ndarray": np.ndarray, "dtype": np.dtype}[name]
+
+    def _reconstruct(self, *_: Any) -> Array:
+        array = np.ndarray.__new__(np.ndarray, (0,), "b")
+        self.made.append(array)
+        return array

@@ -15,6 +15,7 @@ import numpy as np
 import vgg16_weights
 from parity_tests.support.weights.caffe_files import authors_layer, net
 from parity_tests.support.weights.older_keras import AUTHORS, keras_2, layers_of
+from parity_tests.support.weights.tensorflow_files import layers, save, save_as_python_2
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.layouts import canonical_to_keras
 from vgg16_spec.names import torchvision_keys
@@ -145,6 +146,8 @@ TINY_FILES: Final[dict[str, tuple[str, Make]]] = {
     "npz, compressed": ("npz", compressed_npz),
     "caffemodel, older": ("caffemodel", partial(caffemodel, v1=True)),
     "caffemodel": ("caffemodel", partial(caffemodel, v1=False)),
+    "npy": ("npy", lambda checkpoint, path: save(path, layers(checkpoint), 4)),
+    "npy, older": ("npy", lambda checkpoint, path: save_as_python_2(path, layers(checkpoint))),
     "matconvnet": ("matconvnet", partial(matconvnet, compressed=False)),
     "matconvnet, compressed": ("matconvnet", partial(matconvnet, compressed=True)),
 }

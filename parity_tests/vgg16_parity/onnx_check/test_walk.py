@@ -23,7 +23,9 @@ import torch_impl
 from export import export_onnx
 from mistakes.in_onnx import append, change_weight, node_of, remove
 from parity_tests.support.graphs.checked import PICTURES, Planted, check, wrong_weights
+from parity_tests.support.helpers import same
 from vgg16_parity.onnx_check.check import lines
+from vgg16_parity.onnx_check.source import checkpoint_of_onnx
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.names import torchvision_keys
 
@@ -174,6 +176,9 @@ def test_other_exporters_files_match(exporter: str, tiny: Checkpoint, tmp_path: 
     report = check(tmp_path / "model.onnx", tiny)
     assert next(lines(report)) == f"graph: as the checkpoint's network ({words})"
     assert report.matches, list(lines(report))
+    read = checkpoint_of_onnx(tmp_path / "model.onnx")
+    assert same(read, tiny)
+    assert read.metadata.recipe == ("caffe" if words.startswith("NHWC") else "torchvision")
 
 
 def test_keras_on_torch_matches_and_its_fc1_order_is_known(
@@ -185,6 +190,7 @@ def test_keras_on_torch_matches_and_its_fc1_order_is_known(
     report = check(path, tiny)
     assert next(lines(report)) == "graph: as the checkpoint's network (NHWC, probabilities)"
     assert report.matches, list(lines(report))
+    assert same(checkpoint_of_onnx(path), tiny)
     model = onnx.load(path)
     (fc1,) = (entry for entry in model.graph.initializer if list(entry.dims) == [48, 32])
     values = np.ascontiguousarray(tiny["fc1.weight"].T)

@@ -1,0 +1,193 @@
+"""The weights of an ONNX graph that is a VGG, whoever exported it, as a checkpoint.
+
+The graph is followed as ``vgg16 check`` follows it. Only one whose operations are the network's,
+in its order, has weights to give: in any other, a tensor of the right shape may mean another thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from export.load import open_model, printable
+from vgg16_parity.onnx_check import graph
+from vgg16_parity.onnx_check.symbolic import Constant, Step
+from vgg16_parity.onnx_check.walk import TracedGraph, follow
+from vgg16_parity.onnx_check.weights import as_maps
+from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Convolution
+from vgg16_spec.blocks import Array
+from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import RECIPES
+from vgg16_weights.contents import FIRST_KERNEL, Choices, Contents, checkpoint_of, swap_rgb_bgr
+from vgg16_weights.formats import Format
+
+FORMAT: Final = Format(
+    "onnx", ".onnx", "", "canonical", "an ONNX graph of a VGG (.onnx)", "torchvision", False
+)
+_QUANTISED: Final = ("DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
+# Whose images are in this order, whoever exported them.
+_ASSUMED: Final = {"nhwc": "caffe", "nchw": "torchvision"}
+# Of half precision: its values are float32's too.
+_ALLOWED: Final = "the images are FLOAT16"
+_FIRST_TRIED: Final = RECIPES["torchvision"]
+# What `Front` says of images in another order, and what is said here.
+_CHANNELS: Final = "the channels are reversed"
+_EXCHANGED: Final = "height and width are exchanged"
+_REVERSED: Final = ", the first kernel's channels reversed"
+# The metadata of this project's own exports.
+_OURS: Final = ("recipe", "source", "source_format", "source_sha256", "licence", "labels")
+
+
+def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
+    """The weights of a graph, with the recipe that it applies or states itself.
+
+    Args:
+        path: the ONNX file; the files that it keeps weights in are beside it.
+        include_top: whether the classifier is wanted; without it, any head is ignored.
+
+    Raises ``BadInput`` for an invalid model, for a quantised one, and for a graph that is not a
+    VGG's, naming the node at which it differs.
+    """
+    model = open_model(path)
+    if any(node.op_type in _QUANTISED for node in model.graph.all_nodes()):
+        problem = "is quantised: its weights are not the ones that it was made from"
+        raise BadInput(path, problem, "the graph before it was quantised")
+    stated = _stated(model)
+    found, configuration = _followed(model, path, include_top=include_top)
+    recipe, is_known, how = _recipe(model, found, configuration, stated)
+    if found.front.problem.startswith(_EXCHANGED):
+        raise _refusal(path, f"preprocessing: {found.front.problem}")
+    # What the graph does with its images is known; what remains is whether it is the network.
+    found.front.problem = ""
+    for problem in graph.problems(found, configuration):
+        if not problem.startswith(_ALLOWED):
+            raise _refusal(path, problem)
+    tensors: dict[str, Tensor] = {}
+    for name, constant, order in _weights(found, configuration):
+        array = constant.array
+        if name == FIRST_KERNEL and how.endswith(_REVERSED):
+            array = swap_rgb_bgr(array)
+        view = partial(_canonical, array, name, order, configuration)
+        tensors[name] = Tensor(array.shape, str(array.dtype), view)
+    metadata = Metadata(recipe, path.name, FORMAT.name, digest(path))
+    if stated and stated.recipe == recipe:
+        metadata = stated
+    contents = Contents(
+        tensors,
+        metadata if is_known else None,
+        is_ordered=True,
+        steps=("read from an ONNX graph, names by graph", f"recipe {recipe} {how}"),
+    )
+    # A recipe that is not known is the format's, as for any other file.
+    file_format = replace(FORMAT, recipe=recipe)
+    return checkpoint_of(contents, path, file_format, Choices(include_top=include_top))
+
+
+def _followed(
+    model: ir.Model, path: Path, *, include_top: bool
+) -> tuple[TracedGraph, Configuration]:
+    """The graph as steps of a network, and the network.
+
+    Raises ``BadInput`` for a graph of another one.
+    """
+    # Sizes that the file leaves open are a network's: those of VGG16, unless it shows another.
+    by_size = {known.input_size: known for known in CONFIGURATIONS.values()}
+    for network in (CONFIGURATIONS["D"], *by_size.values()):
+        found = follow(model, network, _FIRST_TRIED)
+        if (actual := _configuration(found, include_top=include_top)) is not None:
+            break
+    else:
+        count = sum(step.kind == "convolution" for step in found.steps)
+        raise _refusal(path, found.problem or f"its {count} convolutions are those of no VGG")
+    if (actual.name, actual.classes) != (network.name, network.classes):
+        found = follow(model, actual, _FIRST_TRIED)
+    steps = [_with_bias(step) for step in found.steps if step.kind != "Cast"]
+    problem = found.problem
+    if not include_top:
+        actual = actual.with_head(include_top=False)
+        count = sum(2 if isinstance(layer, Convolution) else 1 for layer in actual.layers)
+        steps, problem = steps[:count], problem if len(steps) < count else ""
+    return replace(found, steps=tuple(steps), problem=problem), actual
+
+
+def _configuration(found: TracedGraph, *, include_top: bool) -> Configuration | None:
+    """The network whose convolutions a graph begins with, with as many classes; ``None`` for none.
+
+    Whatever follows them is the classifier, or a difference that is reported later.
+    """
+    weights = [step.weight.array for step in found.steps if step.weight is not None]
+    kernels = [array.shape for array in weights if array.ndim == 4]
+    for known in CONFIGURATIONS.values():
+        expected = [layer.weight_shape for layer in known.convolutions]
+        if kernels[: len(expected)] == expected:
+            has_head = include_top and len(weights) > len(expected)
+            return known.with_head(classes=len(weights[-1]) if has_head else None)
+    return None
+
+
+def _recipe(
+    model: ir.Model, found: TracedGraph, configuration: Configuration, stated: Metadata | None
+) -> tuple[str, bool, str]:
+    """The recipe of the weights, whether the file tells it, and how that is known.
+
+    A graph that reverses the channels of its images, or does not where the recipe does, has the
+    recipe's first kernel with its input channels reversed.
+    """
+    own, reverses = found.front, ""
+    if own.kind != "float32" or own.problem:
+        for name, recipe in RECIPES.items():
+            front = own if recipe is _FIRST_TRIED else follow(model, configuration, recipe).front
+            reverses = _REVERSED if front.problem.startswith(_CHANNELS) else ""
+            if front.kind != "float32" and (reverses or not front.problem):
+                return name, True, f"as the graph applies it{reverses}"
+            if reverses:
+                break
+    if stated:
+        return stated.recipe, True, f"as the file states{reverses}"
+    images = f"{own.layout.upper()} images"
+    if own.problem and not reverses:
+        images = "the graph's preprocessing is no recipe of ours"
+    return _ASSUMED[own.layout], False, f"assumed: {images}{reverses}"
+
+
+def _with_bias(step: Step) -> Step:
+    """A step that leaves out its bias adds nothing: a bias of zeros."""
+    if step.weight is None or step.bias is not None:
+        return step
+    return replace(step, bias=Constant(np.zeros(len(step.weight.array), np.float32), ""))
+
+
+def _weights(
+    found: TracedGraph, configuration: Configuration
+) -> Iterator[tuple[str, Constant, str]]:
+    """Canonical name, array and order of a dense layer's inputs, of every tensor."""
+    steps = [step for step in found.steps if step.weight is not None]
+    for layer, step in zip(configuration.weighted_layers, steps, strict=True):
+        for part, constant in (("weight", step.weight), ("bias", step.bias)):
+            if constant is not None:
+                yield f"{layer.name}.{part}", constant, step.order
+
+
+def _canonical(array: Array, name: str, order: str, configuration: Configuration) -> Array:
+    if name == "fc1.weight" and sorted(order) == sorted("CHW"):
+        return as_maps(array, order, configuration.feature_shape)
+    return array
+
+
+def _stated(model: ir.Model) -> Metadata | None:
+    """What this project's export wrote of the checkpoint; ``None`` in any other file."""
+    facts = {name: model.metadata_props[name] for name in _OURS if name in model.metadata_props}
+    if facts.get("recipe") not in RECIPES or "source_sha256" not in facts:
+        return None
+    return Metadata(**facts)
+
+
+def _refusal(path: Path, problem: str) -> BadInput:
+    return BadInput(path, printable(problem), "the graph of a VGG, as `vgg16 check` accepts it")

@@ -1,0 +1,1 @@
+"""What people keep of TensorFlow's networks: NumPy dictionaries and checkpoints."""

@@ -1,0 +1,115 @@
+"""A NumPy file (``.npy``) of a pickled dictionary, as ``vgg16.npy`` is one.
+
+Name -> [kernel, biases], with the authors' names ``conv1_1`` … ``fc8``; kernels as HWIO, dense
+layers as (in, out) with fc6's inputs in H, W, C order. The network reads BGR and subtracts the
+means 103.939, 116.779 and 123.68, as the authors' Caffe model does. caffe-tensorflow's converter
+writes {name: {"weights": …, "biases": …}} instead; ``numpy.save`` of Keras's ``get_weights()``
+gives an array of arrays in the network's order. Source: ``vgg16.py`` of machrisaa/tensorflow-vgg,
+``kaffe/transformers.py`` of ethereon/caffe-tensorflow.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import re
+from collections.abc import Iterator
+from itertools import chain, count
+from pathlib import Path
+from typing import Any, Final
+
+from numpy.lib import format as npy
+
+from vgg16_spec.checkpoint import Tensor
+from vgg16_spec.errors import BadInput
+from vgg16_weights.contents import PARTS, Contents, by_name
+from vgg16_weights.tf.names import part_of, stored_shape
+from vgg16_weights.tf.pickled_arrays import PickledArray, load
+
+SIGNATURE: Final = b"\x93NUMPY"
+_MOST_HEADER: Final = 10_000
+# A group of layers in a dictionary of networks, and a layer's own dictionary in that.
+_DEEPEST: Final = 4
+# A dictionary without layers: conv1_1_W.
+_FLAT: Final = re.compile(r"(.+)_(weights?|kernel|W|biases|bias|b)")
+_MOST_ENTRIES: Final = 1 << 12
+# Of a name in an error.
+_LONGEST: Final = 100
+
+
+def read(path: Path) -> Contents:
+    """The arrays of a pickled dictionary, views of the mapped file; nothing in it is executed.
+
+    Raises ``BadInput`` for an array of numbers, which says nothing of a network.
+    """
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    header = io.BytesIO(mapped[: _MOST_HEADER + len(SIGNATURE) + 8])
+    version = npy.read_magic(header)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"it is in version {version} of NumPy's form")
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(header, _MOST_HEADER)
+    if not dtype.hasobject:
+        problem = f"holds one array of {dtype}, {shape}, not a network's"
+        raise BadInput(path, problem, "a dictionary of arrays, saved by numpy.save")
+    outer = load(memoryview(mapped)[header.tell() :])
+    if not isinstance(outer, PickledArray) or outer.objects is None or outer.shape != shape:
+        raise ValueError("it holds no array of Python objects, as it says")
+    if shape != ():
+        return Contents(by_name(_in_order(outer.objects)), is_ordered=True)
+    (named,) = outer.objects
+    if not isinstance(named, dict):
+        raise ValueError(f"it holds a {type(named).__name__}, not a dictionary of arrays")
+    return Contents(by_name(_named(named)), data_format="channels_last")
+
+
+def _in_order(arrays: list[Any]) -> Iterator[tuple[str, Tensor]]:
+    """Kernel, biases, kernel, biases, …: layers by their number."""
+    layer = 0
+    for array in arrays:
+        if not isinstance(array, PickledArray):
+            raise ValueError("it holds a list of something else than arrays")
+        is_kernel = len(array.shape) > 1
+        layer += is_kernel
+        yield _tensor(f"layer_{layer}.{PARTS[not is_kernel]}", array)
+
+
+def _named(tree: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """``<group>/…/<layer>.<part>`` and tensor, of every array in nested dictionaries."""
+    waiting: list[tuple[str, Any, int]] = [("", tree, 0)]
+    for _ in range(_MOST_ENTRIES):
+        if not waiting:
+            return
+        name, value, depth = waiting.pop()
+        if isinstance(value, PickledArray):
+            yield _tensor(_key(name), value)
+            continue
+        if not isinstance(value, dict | list | tuple):
+            raise ValueError(f"{name} is no array")
+        if depth > _DEEPEST:
+            raise ValueError(f"{name} is nested too deep, or in itself"[:_LONGEST])
+        members = value if isinstance(value, dict) else dict(zip(_numbered(), value, strict=False))
+        within = f"{name}/" if name else ""
+        waiting += [(f"{within}{key}", member, depth + 1) for key, member in members.items()][::-1]
+    raise ValueError(f"it has more than {_MOST_ENTRIES} entries")
+
+
+def _numbered() -> Iterator[str]:
+    """What the arrays of a layer without names are."""
+    return chain(PARTS, (f"array {number}" for number in count(len(PARTS))))
+
+
+def _key(name: str) -> str:
+    """``conv1_1/weights``, ``conv1_1/weights:0`` or ``conv1_1_W`` -> ``conv1_1.weight``"""
+    name = name.removesuffix(":0")
+    flat = None if "/" in name else _FLAT.fullmatch(name)
+    layer, part = flat.groups() if flat else name.rpartition("/")[::2]
+    return f"{layer or 'array'}.{part_of(part)}"
+
+
+def _tensor(key: str, array: PickledArray) -> tuple[str, Tensor]:
+    if array.objects is not None:
+        raise ValueError(f"{key} has Python objects in it"[:_LONGEST])
+    shape = stored_shape(key, array.shape)
+    return key, Tensor(shape, str(array.dtype), lambda: array.values().reshape(shape))
