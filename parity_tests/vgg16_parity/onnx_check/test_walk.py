@@ -23,7 +23,7 @@ import torch_impl
 from export import export_onnx
 from mistakes.in_onnx import append, change_weight, node_of, remove
 from parity_tests.support.graphs.checked import PICTURES, Planted, check, wrong_weights
-from vgg16_parity.onnx_check.check import lines
+from vgg16_parity.onnx_check.text import lines
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.names import torchvision_keys
 

@@ -10,7 +10,7 @@ import pytest
 
 from mistakes.in_onnx import change_weight, node_of
 from parity_tests.support.graphs.checked import Planted, wrong_weights
-from vgg16_parity.onnx_check.check import lines
+from vgg16_parity.onnx_check.text import lines
 from vgg16_spec import layouts
 
 
