@@ -126,6 +126,23 @@ def _multiply(at: NodeContext) -> SymbolicTensor:
     return x.then(step, (images, len(matrix), 1, 1), ("N", "C"))
 
 
+def _einsum(at: NodeContext) -> SymbolicTensor:
+    """A dense layer, as in ``bi,oi->bo``."""
+    given, _, result = (
+        at.node.attributes.get_string("equation", "").replace(" ", "").partition("->")
+    )
+    names = dict(zip(("x", "weight"), given.split(","), strict=True))
+    x, weight = at.x, at.required(1 if at.inputs[0] is at.x else 0)
+    if at.inputs[0] is not at.x:
+        names = {"x": names["weight"], "weight": names["x"]}
+    (images, features), (rows, columns) = tuple(names["x"]), tuple(names["weight"])
+    if result == f"{images}{rows}" and columns == features:
+        weight = replace(weight, array=weight.array.T)
+    elif result != f"{images}{columns}" or rows != features:
+        raise Untraceable(f"computes {printable(given)}->{printable(result)}")
+    return _multiply(replace(at, inputs=[x, weight]))
+
+
 def _add(at: NodeContext) -> SymbolicTensor:
     """A layer's bias."""
     x, constant = at.x, at.required(0 if at.inputs[1] is at.x else 1)
@@ -176,6 +193,10 @@ def _largest(at: NodeContext) -> SymbolicTensor:
     constants = [value.array for value in at.inputs if isinstance(value, Constant)]
     zero = len(constants) == 1 == len(at.inputs) - 1 and not constants[0].any()
     return _rectify(at) if zero and constants[0].size == 1 else at.step()
+
+
+def _leak(at: NodeContext) -> SymbolicTensor:
+    return at.step() if at.node.attributes.get_float("alpha", 0.01) else _rectify(at)
 
 
 def _pad(at: NodeContext) -> SymbolicTensor:
@@ -288,6 +309,8 @@ LAYERS: Final[Mapping[str, Callable[[NodeContext], SymbolicTensor]]] = MappingPr
         "Clip": _clip,
         "Conv": _convolve,
         "Dropout": _drop_out,
+        "Einsum": _einsum,
+        "LeakyRelu": _leak,
         "Max": _largest,
         "Pad": _pad,
         "Relu": _rectify,

@@ -44,7 +44,20 @@ _IMAGES: Final = (1, 2)
 _MOST_INDICES: Final = 16
 # How exporters compute shapes. Operands are so small that two, broadcast, stay small.
 _ARITHMETIC: Final = (
-    *("Add", "Ceil", "Concat", "Constant", "Div", "Equal", "Floor", "Max", "Min", "Mod", "Mul"),
+    *(
+        "Add",
+        "Ceil",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Div",
+        "Equal",
+        "Floor",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+    ),
     *("ReduceMin", "ReduceProd", "Round", "Sqrt", "Sub", "Where", *PICKS),
 )
 _LARGEST_OPERAND: Final = 4096
@@ -155,10 +168,13 @@ class _Walk:
             self.values[self.front.images] = Untraceable(f"the images: {error}")
         for node in self.model.graph:
             self._visit(node)
-        ends = [(str(v.name), self.values.get(v)) for v in self.model.graph.outputs]
-        name, end = ends[-1]
-        for other, value in ends:
-            if isinstance(value, SymbolicTensor) and value.array.shape[1:] == (network.classes,):
+        outputs = self.model.graph.outputs
+        ends = [(str(v.name), self.values.get(v), len(v.shape or "NC")) for v in outputs]
+        name, end, _ = ends[-1]
+        for other, value, rank in ends:
+            # A node that takes an axis away, as ArgMax does, is followed as if it did not.
+            shape = value.array.shape if isinstance(value, SymbolicTensor) else ()
+            if rank == 2 and shape[1:] == (network.classes,):
                 name, end = other, value
         if isinstance(end, SymbolicTensor | Untraceable):
             return name, end
@@ -235,6 +251,8 @@ def _constant(at: NodeContext) -> Constant:
         rounded = np.zeros((), quantized_type(at))
         return replace(whole, array=np.broadcast_to(rounded, whole.array.shape))
     small = all(value.array.size <= _LARGEST_OPERAND for value in constants)
+    if at.operator == "ConstantOfShape":
+        small = bool(np.prod(at.required(0).array, dtype=np.float64) <= _LARGEST_OPERAND)
     if at.operator not in (*MOVES, "Cast") and not (small and at.operator in _ARITHMETIC):
         raise Untraceable("computes with constants in a way that is not followed")
     names = [value.name for value in constants if value.array.dtype.kind == "f"]
