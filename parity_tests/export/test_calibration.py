@@ -56,7 +56,8 @@ def test_a_large_set_gives_a_like_number_of_every_class(tmp_path: Path, classes:
     assert max(counts) - min(counts) <= 1
     # Spread over all classes and names, not the first of them.
     assert max(used) >= f"{int(0.95 * classes) - 1:03}"
-    assert max(path.name for path in found.pictures) >= "550.png"
+    if classes < MOST:
+        assert max(path.name for path in found.pictures) >= "550.png"
 
 
 def test_what_is_no_picture_is_named_in_one_line(tmp_path: Path) -> None:
