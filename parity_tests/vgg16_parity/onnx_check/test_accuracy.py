@@ -139,6 +139,7 @@ def test_fewer_bits_are_told_with_their_cost(
         assert any(re.fullmatch(line, found) for found in said), said
     assert all(len(line) <= 300 for line in said)
     assert not report.matches
+    assert len(report.graph.problems) == 1  # the layers are the network's
     cost = report.accuracy
     assert cost is not None
     images = batch(tiny)
