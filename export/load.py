@@ -18,6 +18,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
+from export.foreign import not_onnx
 from vgg16_spec.errors import BadInput, require_file
 
 _EXPECTED: Final = "an ONNX model (.onnx)"
@@ -74,10 +75,10 @@ def _parse(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
     except Exception as error:  # protobuf's parsers differ in what they raise
-        raise BadInput(path, "not an ONNX model, or a damaged one", _EXPECTED) from error
+        raise not_onnx(path) from error
     if not model.graph.input or not model.graph.output:
         # Protobuf skips unknown fields: a file of another kind may parse as an empty model.
-        raise BadInput(path, "holds no graph with an input and an output", _EXPECTED)
+        raise not_onnx(path, "holds no graph with an input and an output")
     return model
 
 

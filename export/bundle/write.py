@@ -58,7 +58,7 @@ def export_onnx(
     if chosen.features:
         checkpoint = checkpoint.without_top()
     else:
-        checkpoint.check_top()
+        checkpoint.check_top("--features")
     write = _write_file if check_out(out, chosen) else _write_bundle
     sources = [*chosen.calibrate, *([] if checkpoint.path is None else [checkpoint.path])]
     if inside := [path for path in sources if path.resolve().is_relative_to(out.resolve())]:

@@ -102,8 +102,18 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "other": (write(b"\x08\x08"), "holds no graph with an input and an output"),
     "truncated": (
         lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-        "not an ONNX model, or a damaged one",
+        "begins as an ONNX model does, but is truncated or damaged; expected an ONNX model",
     ),
+    "HTML": (
+        write(b"\n<!DOCTYPE html><html>"),
+        "is an HTML page; expected the ONNX model: the dow",
+    ),
+    "LFS": (write(b"version https://git-lfs.github.com/spec/v1\n"), "is a Git LFS pointer; expect"),
+    "TFLite": (write(b"\x1c\0\0\0TFL3" + bytes(64)), "is a TFLite model; expected the ONNX model"),
+    "zip": (write(b"PK\3\4" + bytes(64)), "is a zip archive, as .pth, .pt, .keras and .npz are"),
+    "HDF5": (write(b"\x89HDF\r\n\x1a\n"), "is an HDF5 file, as .h5 is; expected an ONNX model"),
+    "safetensors": (write(b'\x40\0\0\0\0\0\0\0{"a":{}}'), "is a .safetensors file; expected an O"),
+    "gzip": (write(b"\x1f\x8b\x08" + bytes(64)), "is packed with gzip; expected an ONNX model"),
 }
 
 

@@ -7,24 +7,24 @@ mistake; the third measures its effect.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 from PIL.Image import Image
 
 from export.load import open_model, printable
 from export.session import open_session
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
-from onnx_arbiter.limits import LIMITS
 from vgg16_parity.network import prediction
-from vgg16_parity.onnx_check import graph, weights
+from vgg16_parity.onnx_check import accuracy, graph, weights
+from vgg16_parity.onnx_check.accuracy import Accuracy
 from vgg16_parity.onnx_check.preprocessing import Front
 from vgg16_parity.onnx_check.walk import TracedGraph, follow
 from vgg16_parity.onnx_check.weights import Weight
@@ -40,6 +40,7 @@ from vgg16_spec.images.preprocessing import (
 from vgg16_spec.logits import softmax
 
 SCHEMA: Final = "vgg16-check/2"
+DOES_NOT_RUN: Final = "ONNX Runtime does not run it"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class CheckReport:
         graph: the first stage.
         weights: the second, for each of the checkpoint's tensors in its order.
         numbers: the third.
+        accuracy: of a file whose weights have fewer bits; ``None`` for float32, and where it does
+            not run.
     """
 
     matches: bool
@@ -100,6 +103,7 @@ class CheckReport:
     graph: Graph
     weights: tuple[Weight, ...]
     numbers: Numbers
+    accuracy: Accuracy | None = None
 
 
 def check_model(
@@ -129,7 +133,8 @@ def check_model(
     configuration = checkpoint.configuration
     size = configuration.input_size
     with progress("graph"):
-        found = follow(open_model(path), configuration, recipe)
+        model = open_model(path)
+        found = follow(model, configuration, recipe)
         problems = tuple(graph.problems(found, configuration))
     with progress("weights"):
         compared = tuple(weights.compare(found, checkpoint))
@@ -140,14 +145,18 @@ def check_model(
         logits, expected = expected, softmax(expected)
         deviation = prediction.through_softmax(logits, deviation, expected).astype(np.float32)
     taken = [_as_taken(found.front, picture, recipe, size) for picture in pictures]
+    cost = None
     with progress("ONNX Runtime"):
         try:
-            verdict = compare_with_arbiter(_run(Path(path), found, taken), expected, deviation)
+            outputs = _run(Path(path), found, taken)
+            verdict = compare_with_arbiter(outputs, expected, deviation)
             numbers = Numbers(verdict, verdict.reason, verdict.passed)
+            if (precision := accuracy.precision_of(model)) and outputs.shape == expected.shape:
+                cost = accuracy.measure(precision, outputs, expected)
         except BadInput:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            reason = f"ONNX Runtime does not run it ({printable(str(error))})"
+            reason = f"{DOES_NOT_RUN} ({printable(str(error))})"
             numbers = Numbers(None, reason, passed=False)
     equal = not any(weight.problem for weight in compared)
     return CheckReport(
@@ -159,6 +168,7 @@ def check_model(
         graph=Graph(found.front.layout, found.front.kind, found.kind, problems, not problems),
         weights=compared,
         numbers=numbers,
+        accuracy=cost,
     )
 
 
@@ -167,42 +177,16 @@ def to_json(report: CheckReport) -> dict[str, Any]:
     return {"schema": SCHEMA, **encode(report)}
 
 
-def lines(report: CheckReport) -> Iterator[str]:
-    """The report as text: a line for each stage that passed or each problem, and the verdict."""
-    for problem in report.graph.problems:
-        yield f"graph: {problem}"
-    if report.graph.passed:
-        inside = {"pixels": ", preprocessing inside", "pictures": ", preprocessing, resize inside"}
-        kinds = f"{report.graph.layout.upper()}, {report.graph.output}"
-        yield f"graph: as the checkpoint's network ({kinds}{inside.get(report.graph.input, '')})"
-    wrong = [weight for weight in report.weights if weight.problem]
-    yield f"weights: {len(report.weights) - len(wrong)} of {len(report.weights)} equal"
-    reached = [weight for weight in wrong if weight.problem != weights.NOT_REACHED]
-    if unseen := len(wrong) - len(reached):
-        yield f"weights: {unseen} not compared, behind what the graph has there"
-    for weight in reached:
-        called = f" ({weight.initializer})" if weight.initializer else ""
-        yield f"weights: {weight.tensor}{called}: {weight.problem}"
-    verdict = report.numbers.verdict
-    if verdict is None or not math.isfinite(verdict.ratio):
-        yield f"numbers: {report.numbers.reason}"
-    else:
-        yield (
-            f"numbers: errors are {verdict.ratio:.2g} times the predicted size, the largest "
-            f"{verdict.deviations:.2g} standard deviations "
-            f"(limits {LIMITS.ratio.limit:g} and {LIMITS.deviations.limit:g})"
-        )
-    yield f"{report.file} {'matches' if report.matches else 'does not match'} {report.checkpoint}."
-
-
 def _as_taken(front: Front, picture: Image, recipe: Recipe, size: int) -> NDArray[Any]:
-    """A picture as the graph takes it, a batch of one.
+    """A picture as the graph takes it, a batch of one, in the type that it takes.
 
     A graph that resizes gets pictures that already have the resized size: ONNX's filter is not
     Pillow's, and leaves these as they are.
     """
     if front.kind == "float32":
-        return preprocess(picture, recipe, size=size, layout=front.layout)
+        values = preprocess(picture, recipe, size=size, layout=front.layout)
+        kind = front.images.dtype or ir.DataType.FLOAT
+        return values.astype(kind.numpy(), copy=False) if kind.is_floating_point() else values
     return front.take(pixels(picture, recipe, size=size, crop=front.kind != "pictures"))
 
 

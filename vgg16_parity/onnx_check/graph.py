@@ -47,6 +47,11 @@ def problems(found: TracedGraph, configuration: Configuration) -> Iterator[str]:
     if front.problem:
         yield f"preprocessing: {front.problem}"
     yield from _about_steps(found, list(_expected(configuration)))
+    noted = dict[str, list[str]]()
+    for node, what in found.notes:
+        noted.setdefault(what, []).append(node)
+    for what, (first, *others) in noted.items():
+        yield f"{first}{f' and {len(others)} more' if others else ''}: {what}"
     if found.problem:
         yield found.problem
 
@@ -60,8 +65,6 @@ def _about_steps(found: TracedGraph, expected: list[Step]) -> Iterator[str]:
             if given.get(name, sizes) != sizes:
                 right = f"{_shown(sizes)} ({wanted.node})"
                 yield f"{step.node}: {name} {_shown(given[name])}, expected {right}"
-        if step.weight and not step.bias:
-            yield f"{step.node}: no bias, where {wanted.node} has one"
     missing = f"{expected[same].node}'s {kinds[same]}" if same < len(expected) else ""
     if same < len(steps):
         kind, wanted_here = steps[same].kind, missing or "the end of the graph"

@@ -8,12 +8,16 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
+from export.load import printable
+from vgg16_parity.onnx_check import elementwise
 from vgg16_parity.onnx_check.preprocessing import MOVES, PICKS
 from vgg16_parity.onnx_check.symbolic import (
+    DEQUANTIZE,
     MAPS,
+    PADDING,
+    QUANTIZE,
     WEIGHTED,
     NodeContext,
     Sizes,
@@ -29,12 +33,18 @@ def _convolve(at: NodeContext) -> SymbolicTensor:
     x, weight, bias = at.x, at.required(1), at.constant(2)
     if x.axes != MAPS or weight.array.ndim != 4:
         raise Untraceable(f"works along {words(x.axes)}, expected {words(MAPS)}")
+    if len(at.inputs) > 3:
+        raise Untraceable("joins two paths, where the network has one")
     kernel = weight.array.shape[2:]
     stated = tuple(at.node.attributes.get_ints("kernel_shape") or kernel)
     if stated != kernel:
         raise Untraceable(f"says that its kernels are {stated}, they are {kernel}")
     window, (images, _, *spatial) = _window(at, kernel)
     window["group"] = (at.node.attributes.get_int("group", 1),)
+    if x.steps and x.steps[-1].kind == PADDING:  # zeros around the maps, by a node of their own
+        outside = x.steps[-1].sizes["pads"]
+        window["pads"] = tuple(map(sum, zip(window["pads"], outside, strict=True)))
+        x = replace(x, steps=x.steps[:-1])
     step = Step("convolution", at.label, weight, bias, sizes=window)
     if kernel == x.maps[2:] and not any(window["pads"]):
         # One position that sees all of the maps: a dense layer.
@@ -98,7 +108,7 @@ def _pads(
 def _multiply(at: NodeContext) -> SymbolicTensor:
     x, weight, bias, attributes = at.x, at.required(1), at.constant(2), at.node.attributes
     matrix = weight.array
-    if not (at.operator == "Gemm" and attributes.get_int("transB")):
+    if not attributes.get_int("transB", 0):
         matrix = matrix.T  # (in, out) -> (out, in)
     images, features = x.maps[0], matrix.shape[-1]
     if x.array.ndim != 2 or len(x.array) != images or matrix.ndim != 2:
@@ -106,12 +116,29 @@ def _multiply(at: NodeContext) -> SymbolicTensor:
     if x.array.shape[1] != features:
         raise Untraceable(f"reads {features} features where {x.array.shape[1]} come")
     factors = {name: attributes.get_float(name, 1.0) for name in ("alpha", "beta")}
-    if attributes.get_int("transA") or set(factors.values()) != {1.0}:
+    if attributes.get_int("transA", 0) or set(factors.values()) != {1.0}:
         raise Untraceable(f"transposes the images or multiplies by factors ({factors})")
     if bias is not None:
         bias = replace(bias, array=bias.array.reshape(-1))
     step = Step("dense layer", at.label, replace(weight, array=matrix), bias, x.axes[1])
     return x.then(step, (images, len(matrix), 1, 1), ("N", "C"))
+
+
+def _einsum(at: NodeContext) -> SymbolicTensor:
+    """A dense layer, as in ``bi,oi->bo``."""
+    given, _, result = (
+        at.node.attributes.get_string("equation", "").replace(" ", "").partition("->")
+    )
+    names = dict(zip(("x", "weight"), given.split(","), strict=True))
+    x, weight = at.x, at.required(1 if at.inputs[0] is at.x else 0)
+    if at.inputs[0] is not at.x:
+        names = {"x": names["weight"], "weight": names["x"]}
+    (images, features), (rows, columns) = tuple(names["x"]), tuple(names["weight"])
+    if result == f"{images}{rows}" and columns == features:
+        weight = replace(weight, array=weight.array.T)
+    elif result != f"{images}{columns}" or rows != features:
+        raise Untraceable(f"computes {printable(given)}->{printable(result)}")
+    return _multiply(replace(at, inputs=[x, weight]))
 
 
 def _add(at: NodeContext) -> SymbolicTensor:
@@ -121,10 +148,27 @@ def _add(at: NodeContext) -> SymbolicTensor:
     missing = (1,) * (x.array.ndim - constant.array.ndim)
     if [*missing, *constant.array.shape] == along_channels and x.steps:
         *before, last = x.steps
-        if last.kind in WEIGHTED and last.bias is None:
+        if last.kind in WEIGHTED and (last.bias is None or not last.bias.array.any()):
             bias = replace(constant, array=constant.array.reshape(-1))
             return replace(x, steps=(*before, replace(last, bias=bias)))
-    return at.step()
+    return elementwise.neutral(at)
+
+
+def _fused(layer: Callable[[NodeContext], SymbolicTensor]) -> Callable[..., SymbolicTensor]:
+    """ONNX Runtime's layer with a ReLU in it."""
+
+    def fused(at: NodeContext) -> SymbolicTensor:
+        activation = at.node.attributes.get_string("activation", "")
+        after = layer(at)
+        if activation not in ("", "Relu"):
+            raise Untraceable(f"has the activation {printable(activation)} in it")
+        return elementwise.rectify(replace(at, inputs=[after])) if activation else after
+
+    return fused
+
+
+def _not_followed(at: NodeContext) -> SymbolicTensor:
+    raise Untraceable(_NOT_FOLLOWED[at.operator])
 
 
 def _move(at: NodeContext) -> SymbolicTensor:
@@ -137,29 +181,48 @@ def _pick(at: NodeContext) -> SymbolicTensor:
     return at.x
 
 
-def _softmax(at: NodeContext) -> SymbolicTensor:
-    axis = at.node.attributes.get_int("axis", -1 if at.opset >= 13 else 1)
-    return at.step("softmax" if at.x.array.ndim == 2 and axis in (1, -1) else "")
-
-
-def _drop_out(at: NodeContext) -> SymbolicTensor:
-    training = at.constant(2)
-    return at.step() if training is not None and training.array.any() else at.x
-
-
-def _cast(at: NodeContext) -> SymbolicTensor:
-    return at.x if at.node.attributes.get_int("to") == ir.DataType.FLOAT else at.step()
+# Operators behind which weights are no longer weights as the checkpoint has them.
+_QUANTISED: Final = "computes with quantised weights, which are not the checkpoint's"
+_BLOCKED: Final = (
+    "ONNX Runtime's layout for one kind of processor; check the file that it was made from"
+)
+_NOT_FOLLOWED: Final = MappingProxyType(
+    dict.fromkeys(
+        (
+            *("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv"),
+            *("QLinearMatMul", "com.microsoft.DynamicQuantizeMatMul"),
+            *("com.microsoft.MatMulIntegerToFloat", "com.microsoft.MatMulNBits"),
+            "com.microsoft.QGemm",
+        ),
+        _QUANTISED,
+    )
+    | dict.fromkeys(
+        (f"com.microsoft.nchwc.{name}" for name in ("Conv", "MaxPool", "ReorderInput")), _BLOCKED
+    )
+)
 
 
 LAYERS: Final[Mapping[str, Callable[[NodeContext], SymbolicTensor]]] = MappingProxyType(
     {
         "Add": _add,
-        "Cast": _cast,
+        "Cast": elementwise.cast,
+        "Clip": elementwise.clip,
         "Conv": _convolve,
-        "Dropout": _drop_out,
-        "Relu": lambda at: at.step("ReLU"),
-        "Softmax": _softmax,
+        "Dropout": elementwise.drop_out,
+        "Einsum": _einsum,
+        "LeakyRelu": elementwise.leak,
+        "Max": elementwise.largest,
+        "Pad": elementwise.pad,
+        "Relu": elementwise.rectify,
+        "Softmax": elementwise.softmax,
+        "com.microsoft.FusedConv": _fused(_convolve),
+        "com.microsoft.FusedGemm": _fused(_multiply),
+        "com.microsoft.FusedMatMul": _multiply,
     }
+    | dict.fromkeys(_NOT_FOLLOWED, _not_followed)
+    | dict.fromkeys(("Div", "Mul", "Sub"), elementwise.neutral)
+    | dict.fromkeys(QUANTIZE, elementwise.quantize)
+    | dict.fromkeys(DEQUANTIZE, lambda at: at.x)
     | dict.fromkeys(MOVES, _move)
     | dict.fromkeys(PICKS, _pick)
     | dict.fromkeys(("AveragePool", "GlobalAveragePool", "MaxPool"), _pool)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +24,11 @@ MAPS: Final = ("N", "C", "H", "W")
 Sizes: TypeAlias = dict[str, tuple[int, ...]]
 
 WEIGHTED: Final = ("convolution", "dense layer")
+# Zeros around maps, a step of its own only until a convolution reads them.
+PADDING: Final = "padding"
+# ONNX's operators, and ONNX Runtime's for types that ONNX's did not always have.
+QUANTIZE: Final = ("QuantizeLinear", "com.microsoft.QuantizeLinear")
+DEQUANTIZE: Final = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
 # Ten times as many as two images have in VGG16's largest maps: 256 MB.
 _MOST_POSITIONS: Final = 1 << 26
 
@@ -66,6 +71,13 @@ class Step:
     sizes: Sizes = field(default_factory=dict)
 
 
+def with_bias(step: Step) -> Step:
+    """A layer whose bias is absent, with one of zeros that has no name in the file."""
+    if step.weight is None or step.bias is not None:
+        return step
+    return replace(step, bias=Constant(np.zeros(len(step.weight.array), np.float32), ""))
+
+
 @dataclass(frozen=True)
 class SymbolicTensor:
     """The images on their way through the graph.
@@ -75,11 +87,14 @@ class SymbolicTensor:
             value's index into the flattened maps that the last step made.
         maps: the sizes N, C, H, W of these maps; empty before the first layer.
         steps: the operations so far.
+        notes: what nodes so far do that the network does not, and that is no step: the node, and
+            what it does.
     """
 
     array: NDArray[Any]
     maps: Shape = ()
     steps: tuple[Step, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -99,7 +114,7 @@ class SymbolicTensor:
     def then(self, step: Step, maps: Shape = (), axes: tuple[str, ...] = MAPS) -> SymbolicTensor:
         """The images after one more step, which may make new maps, with these axes."""
         array = arrange(maps, axes) if maps else self.array
-        return SymbolicTensor(array, maps or self.maps, (*self.steps, step))
+        return SymbolicTensor(array, maps or self.maps, (*self.steps, step), self.notes)
 
 
 Value: TypeAlias = SymbolicTensor | Constant | Untraceable
@@ -188,6 +203,21 @@ class NodeContext:
             raise Untraceable(f"cannot be computed ({printable(str(error))})") from error
         return np.asarray(result)
 
+    def note(self, what: str) -> SymbolicTensor:
+        """The images, with a note of what the node does."""
+        return replace(self.x, notes=(*self.x.notes, (self.label, what)))
+
+    def rounded(self, kind: str) -> SymbolicTensor:
+        """The images with a note that their values have fewer bits."""
+        return self.note(f"rounds to {kind}, where the network computes in float32")
+
     def step(self, kind: str = "") -> SymbolicTensor:
         """The images after a step that keeps their axes; by default one that VGG lacks."""
         return self.x.then(Step(kind or self.operator, self.label))
+
+
+def quantized_type(at: NodeContext) -> np.dtype[Any]:
+    """The type that a QuantizeLinear rounds to."""
+    if (zero := at.constant(2)) is not None:
+        return zero.array.dtype
+    return ir.DataType(at.node.attributes.get_int("output_dtype", 0) or ir.DataType.UINT8).numpy()

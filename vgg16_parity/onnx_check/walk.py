@@ -23,12 +23,16 @@ from vgg16_parity.onnx_check.preprocessing import (
     shape_of,
 )
 from vgg16_parity.onnx_check.symbolic import (
+    DEQUANTIZE,
+    QUANTIZE,
     Constant,
     NodeContext,
     Step,
     SymbolicTensor,
     Untraceable,
     Value,
+    quantized_type,
+    with_bias,
 )
 from vgg16_spec.architecture import IMAGE_CHANNELS, Configuration
 from vgg16_spec.images.preprocessing import Recipe
@@ -40,8 +44,21 @@ _IMAGES: Final = (1, 2)
 _MOST_INDICES: Final = 16
 # How exporters compute shapes. Operands are so small that two, broadcast, stay small.
 _ARITHMETIC: Final = (
-    *("Add", "Concat", "Constant", "Div", "Mul", "ReduceMin", "ReduceProd", "Round", "Sub"),
-    *PICKS,
+    *(
+        "Add",
+        "Ceil",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Div",
+        "Equal",
+        "Floor",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+    ),
+    *("ReduceMin", "ReduceProd", "Round", "Sqrt", "Sub", "Where", *PICKS),
 )
 _LARGEST_OPERAND: Final = 4096
 
@@ -56,6 +73,8 @@ class TracedGraph:
         steps: the operations on the way to it.
         problem: why it could not be followed to its end; empty if it could.
         extra_inputs: names of the inputs besides the images.
+        notes: what nodes do that the network does not, and that is no step: the node, and what.
+        ends_in_softmax: whether a softmax gives the output, even where it was not followed so far.
     """
 
     front: Front
@@ -63,11 +82,15 @@ class TracedGraph:
     steps: tuple[Step, ...]
     problem: str
     extra_inputs: tuple[str, ...]
+    notes: tuple[tuple[str, str], ...] = ()
+    ends_in_softmax: bool = False
 
     @property
     def kind(self) -> str:
         """``probabilities`` where the graph ends in a softmax, ``logits`` otherwise."""
-        return "probabilities" if self.steps[-1:] and self.steps[-1].kind == "softmax" else "logits"
+        last = self.steps[-1].kind if self.steps else ""
+        unseen = bool(self.problem) and self.ends_in_softmax
+        return "probabilities" if last == "softmax" or unseen else "logits"
 
 
 def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> TracedGraph:
@@ -99,11 +122,25 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
             front = Front(images, layout, recipe)
             name, end = _Walk(model, constants, front, count, batch).run(configuration)
             problem = str(end) if isinstance(end, Untraceable) else ""
-            traces.append(TracedGraph(front, name, end.steps, problem, extra))
+            steps = tuple(map(with_bias, end.steps))
+            notes = () if isinstance(end, Untraceable) else end.notes
+            softmax = _ends_in_softmax(graph, name)
+            traces.append(TracedGraph(front, name, steps, problem, extra, notes, softmax))
     failed = [trace for trace in traces if trace.problem]
     wrong = {trace.front.layout for trace in failed}
     good = [trace for trace in traces if trace.front.layout not in wrong]
     return (good or failed)[0]
+
+
+def _ends_in_softmax(graph: ir.Graph, output: str) -> bool:
+    value = next((value for value in graph.outputs if str(value.name) == output), None)
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type == "Softmax":
+            return True
+        if node.op_type not in (*MOVES, *QUANTIZE, *DEQUANTIZE, "Cast"):
+            return False
+        value = node.inputs[0]
+    return False
 
 
 class _Walk:
@@ -131,10 +168,13 @@ class _Walk:
             self.values[self.front.images] = Untraceable(f"the images: {error}")
         for node in self.model.graph:
             self._visit(node)
-        ends = [(str(v.name), self.values.get(v)) for v in self.model.graph.outputs]
-        name, end = ends[-1]
-        for other, value in ends:
-            if isinstance(value, SymbolicTensor) and value.array.shape[1:] == (network.classes,):
+        outputs = self.model.graph.outputs
+        ends = [(str(v.name), self.values.get(v), len(v.shape or "NC")) for v in outputs]
+        name, end, _ = ends[-1]
+        for other, value, rank in ends:
+            # A node that takes an axis away, as ArgMax does, is followed as if it did not.
+            shape = value.array.shape if isinstance(value, SymbolicTensor) else ()
+            if rank == 2 and shape[1:] == (network.classes,):
                 name, end = other, value
         if isinstance(end, SymbolicTensor | Untraceable):
             return name, end
@@ -154,6 +194,8 @@ class _Walk:
                 problem = f"has attributes or inputs that do not fit ({error})"
             result = Untraceable(f"{at.label}: {problem}", steps)
         self.values[node.outputs[0]] = result
+        if isinstance(result, Untraceable):
+            self.values |= dict.fromkeys(node.outputs, result)
         if isinstance(result, Constant) and self.constants.keys() >= {*node.inputs} - {None}:
             self.constants[node.outputs[0]] = result
 
@@ -202,9 +244,15 @@ def _constant(at: NodeContext) -> Constant:
     constants = [value for value in at.inputs if isinstance(value, Constant)]
     if at.operator == "Constant" and "value" in at.node.attributes:
         return Constant(at.node.attributes["value"].as_tensor().numpy(), at.label)
-    if at.operator == "DequantizeLinear":
-        raise Untraceable("reads quantised weights, which are not the checkpoint's")
+    if at.operator in DEQUANTIZE:
+        return at.required(0)  # its type tells that it is not float32
+    if at.operator in QUANTIZE:
+        whole = at.required(0)
+        rounded = np.zeros((), quantized_type(at))
+        return replace(whole, array=np.broadcast_to(rounded, whole.array.shape))
     small = all(value.array.size <= _LARGEST_OPERAND for value in constants)
+    if at.operator == "ConstantOfShape":
+        small = bool(np.prod(at.required(0).array, dtype=np.float64) <= _LARGEST_OPERAND)
     if at.operator not in (*MOVES, "Cast") and not (small and at.operator in _ARITHMETIC):
         raise Untraceable("computes with constants in a way that is not followed")
     names = [value.name for value in constants if value.array.dtype.kind == "f"]

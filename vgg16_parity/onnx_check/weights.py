@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vgg16_parity.onnx_check.symbolic import Constant
 from vgg16_parity.onnx_check.walk import TracedGraph
 from vgg16_spec.architecture import Shape
 from vgg16_spec.checkpoint import Checkpoint
@@ -57,12 +58,18 @@ def compare(found: TracedGraph, checkpoint: Checkpoint) -> Iterator[Weight]:
             if constant is None:
                 yield Weight(name, "", NOT_REACHED if found.problem else "is not in the graph")
             else:
-                problem = _problem(name, constant.array, step.order, checkpoint)
+                problem = _problem(name, constant, step.order, checkpoint)
                 yield Weight(name, constant.name, problem)
 
 
-def _problem(name: str, found: Array, order: str, checkpoint: Checkpoint) -> str:
+def _problem(name: str, constant: Constant, order: str, checkpoint: Checkpoint) -> str:
+    found = constant.array
     expected, others = checkpoint[name], checkpoint.configuration.weight_shapes
+    if not constant.name:  # zeros, which no file had to keep
+        count = int(np.count_nonzero(expected))
+        return (
+            f"is absent, as if it were 0: {count:,} of {expected.size:,} are not" if count else ""
+        )
     if found.shape != expected.shape:
         return f"has the shape {found.shape} in canonical layout, expected {expected.shape}"
     if found.dtype not in (np.float32, np.float16):

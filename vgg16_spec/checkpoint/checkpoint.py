@@ -171,10 +171,13 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
             is_recipe_assumed=assumed,
         )
 
-    def check_top(self) -> None:
-        """Raise ``BadInput`` where the classifier's weights are not among them."""
+    def check_top(self, instead: str = "vgg16 export --features") -> None:
+        """Raise ``BadInput`` where the classifier's weights are not among them.
+
+        ``instead`` is what takes such weights.
+        """
         if not self.configuration.include_top:
-            expected = "a checkpoint with fc1 to predictions"
+            expected = f"weights with fc1 to predictions, or {instead} for the features alone"
             raise BadInput(self.label, "has no classifier", expected)
 
     def check_values(self) -> None:

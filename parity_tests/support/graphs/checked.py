@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import onnx
 from onnx import helper
 
 from mistakes.in_onnx import Edit
 from vgg16_parity.onnx_check.check import CheckReport, check_model
-from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
@@ -25,6 +26,15 @@ def check(path: Path, checkpoint: Checkpoint) -> CheckReport:
 
 def wrong_weights(report: CheckReport) -> dict[str, str]:
     return {weight.tensor: weight.problem for weight in report.weights if weight.problem}
+
+
+def without_biases(checkpoint: Checkpoint, first: str = "") -> Checkpoint:
+    """The checkpoint with biases of zero in the layers whose names begin so."""
+    tensors = {name: checkpoint.tensor(name) for name in checkpoint}
+    for name in tensors:
+        if name.startswith(first) and name.endswith(".bias"):
+            tensors[name] = Tensor.of(np.zeros_like(checkpoint[name]))
+    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
 
 
 def use_local_function(model: onnx.ModelProto) -> None:

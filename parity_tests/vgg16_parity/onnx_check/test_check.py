@@ -42,6 +42,14 @@ def test_the_command_says_what_it_found(
     assert "model.onnx does not match" in done.out
 
 
+def test_it_says_what_it_compares_with_before_it_does(vgg16: Command, exported: Path) -> None:
+    done = vgg16("check", exported, "--configuration", "tiny", "--images", PICTURES[0])
+    first = done.err.splitlines()[0]
+    assert first == "compared with the seeded checkpoint tiny: give --weights for yours"
+    done = vgg16("check", exported, "--weights", "seeded:1", "--configuration", "tiny")
+    assert "give --weights" not in done.err
+
+
 def test_the_document_has_every_stage(vgg16: Command, exported: Path, tiny: Checkpoint) -> None:
     done = vgg16("check", exported, "--configuration", "tiny", "--json")
     document = json.loads(done.out)
@@ -121,5 +129,6 @@ def test_another_number_of_classes_is_told(exported: Path) -> None:
 
 
 def test_a_checkpoint_without_its_classifier_is_refused(exported: Path, tiny: Checkpoint) -> None:
-    with pytest.raises(BadInput, match="has no classifier"):
+    way = "has no classifier; expected weights with fc1 to predictions, or vgg16 export --features"
+    with pytest.raises(BadInput, match=way):
         check(exported, tiny.without_top())

@@ -77,11 +77,6 @@ def a_convolution_contradicts_itself(model: onnx.ModelProto) -> None:
     set_numbers(model, "block5_conv1", "kernel_shape", [5, 5])
 
 
-@mistake("Conv block2_conv1: no bias, where block2_conv1 has one")
-def a_bias_is_missing(model: onnx.ModelProto) -> None:
-    del node_of(model, "block2_conv1").input[2]
-
-
 @mistake("Softmax s2: a softmax where the end of the graph was expected")
 def softmax_is_taken_twice(model: onnx.ModelProto) -> None:
     make = onnx.helper.make_node

@@ -22,10 +22,15 @@ import keras_impl
 import torch_impl
 from export import export_onnx
 from mistakes.in_onnx import append, change_weight, node_of, remove
-from parity_tests.support.graphs.checked import PICTURES, Planted, check, wrong_weights
+from parity_tests.support.graphs.checked import (
+    Planted,
+    check,
+    without_biases,
+    wrong_weights,
+)
 from parity_tests.support.helpers import same
-from vgg16_parity.onnx_check.check import lines
 from vgg16_parity.onnx_check.source import checkpoint_of_onnx
+from vgg16_parity.onnx_check.text import lines
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.names import torchvision_keys
 
@@ -181,6 +186,18 @@ def test_other_exporters_files_match(exporter: str, tiny: Checkpoint, tmp_path: 
     assert read.metadata.recipe == ("caffe" if words.startswith("NHWC") else "torchvision")
 
 
+def test_a_fresh_torchvision_network_matches_without_the_biases_that_are_zero(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    fresh = without_biases(tiny)
+    from_torchvision(fresh, tmp_path / "model.onnx")
+    layers = [n for n in onnx.load(tmp_path / "model.onnx").graph.node if n.op_type == "Conv"]
+    assert {len(layer.input) for layer in layers} == {2}  # the exporter leaves them out
+    report = check(tmp_path / "model.onnx", fresh)
+    assert report.matches, list(lines(report))
+    assert not check(tmp_path / "model.onnx", tiny).matches
+
+
 def test_keras_on_torch_matches_and_its_fc1_order_is_known(
     keras_on_torch: tuple[Path, subprocess.Popen[str]], tiny: Checkpoint
 ) -> None:
@@ -201,17 +218,6 @@ def test_keras_on_torch_matches_and_its_fc1_order_is_known(
     assert wrong_weights(report) == {"fc1.weight": problem}
     assert f"weights: fc1.weight ({fc1.name}): {problem}" in list(lines(report))
     assert not report.numbers.passed
-
-
-def test_a_quantised_network_is_called_so_and_its_weights_are_not_called_missing(
-    tiny: Checkpoint, tmp_path: Path
-) -> None:
-    path = export_onnx("keras", tiny, tmp_path / "out", precision="int8", calibrate=PICTURES)
-    report = check(path, tiny)
-    assert not report.matches
-    assert any("reads quantised weights, which are not" in text for text in report.graph.problems)
-    assert "weights: 32 not compared, behind what the graph has there" in list(lines(report))
-    assert not any("is not in the graph" in line for line in list(lines(report)))
 
 
 def test_a_softmax_is_fine_and_the_images_shape_may_stay_open(planted: Planted) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mistakes.in_onnx import change_weight, node_of
 from parity_tests.support.graphs.checked import Planted, wrong_weights
-from vgg16_parity.onnx_check.check import lines
+from vgg16_parity.onnx_check.text import lines
 from vgg16_spec import layouts
 
 
@@ -95,3 +95,33 @@ def test_weights_of_float16_with_a_cast_are_told(planted: Planted) -> None:
     report = planted(edit)
     assert report.graph.passed
     assert wrong_weights(report) == {"fc2.weight": "stored with the precision of float16"}
+
+
+def test_an_absent_bias_is_zero(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        del node_of(model, "block2_conv1").input[2]
+        del node_of(model, "fc2").input[2]
+
+    report = planted(edit)
+    assert report.graph.passed
+    assert wrong_weights(report) == {
+        "block2_conv1.bias": "is absent, as if it were 0: 6 of 6 are not",
+        "fc2.bias": "is absent, as if it were 0: 32 of 32 are not",
+    }
+    assert not report.numbers.passed
+
+
+def test_many_tensors_with_one_problem_are_one_line(planted: Planted) -> None:
+    names = [
+        f"block{i}_conv{j}" for i, count in enumerate((2, 2, 3), 1) for j in range(1, count + 1)
+    ]
+
+    def edit(model: onnx.ModelProto) -> None:
+        for name in names:
+            change_weight(f"{name}.weight", lambda a: a + np.float32(0.5))(model)
+
+    (line,) = [line for line in lines(planted(edit)) if "more" in line]
+    assert line.startswith(
+        "weights: block1_conv1.weight, block1_conv2.weight, block2_conv1.weight and 4 more: other "
+        "values, by up to 5.0e-01"
+    )

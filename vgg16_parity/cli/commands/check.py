@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.console import print_json, say, working
 from vgg16_parity.cli.options import (
     ConfigurationOption,
     ImagesOption,
@@ -43,9 +43,13 @@ def check(
     from vgg16_parity.shadowing import require_own_export
 
     require_own_export()
-    from vgg16_parity.onnx_check.check import check_model, lines, to_json
+    from vgg16_parity.onnx_check.check import check_model, to_json
+    from vgg16_parity.onnx_check.text import lines
 
     pictures = named_pictures(images)
+    if weights is None:
+        seeded = f"the seeded checkpoint {configuration or 'D'}"
+        say(f"compared with {seeded}: give --weights for yours")
     checkpoint = resolve_to_run(weights, configuration, recipe)
     report = check_model(model, checkpoint, pictures, progress=working)
     if as_json:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.console import print_json, say, working
 from vgg16_parity.cli.options import (
     ConfigurationOption,
     JsonOption,
@@ -72,7 +72,11 @@ def export(
         described("fp32|fp16|int8", "Precision of weights and arithmetic; fp16 and int8 need DIR."),
     ] = "fp32",
     calibrate: Annotated[
-        Path | None, described("DIR", "Pictures from which int8 derives its scales.")
+        list[Path] | None,
+        described(
+            "DIR|FILE",
+            "Pictures from which int8 derives its scales, at most 200; or folders of them.",
+        ),
     ] = None,
     test_data: Annotated[
         bool, described(None, "Add test_data_set_0 to the bundle, computed by ONNX Runtime.")
@@ -82,7 +86,9 @@ def export(
     """Export the network to ONNX: the same graph from either framework."""
     require_own_export()
     from export import Options
+    from export.calibration import choose
 
+    calibration = choose(calibrate) if calibrate else None
     keywords: dict[str, Any] = {
         "weights_file": weights_file,
         "opset": opset,
@@ -94,12 +100,15 @@ def export(
         "input": input_type,
         "resize": resize,
         "precision": precision,
-        "calibrate": _pictures(calibrate),
+        "calibrate": calibration.pictures if calibration else (),
         "test_data": test_data,
     }
     if features and labels is not None:
         raise BadInput("--labels", "excludes --features", "one of the two")
     tracer = _checked_tracer(framework, backend, out, Options(**keywords))
+    if calibration:
+        used, found = len(calibration.pictures), calibration.found
+        say(f"calibrate on {used} of {found} pictures (folders: {calibration.folders})")
     checkpoint = resolve_to_run(weights, configuration, recipe, labels)
     from export import export_onnx
 
@@ -111,12 +120,16 @@ def export(
     record = out / "accuracy.json"
     accuracy = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
     if as_json:
-        facts = {"model": str(model), "files": sizes, "accuracy": accuracy}
-        said = {
+        document = {
+            "model": str(model),
+            "files": sizes,
+            "accuracy": accuracy,
             "recipe": checkpoint.metadata.recipe,
             "recipe_assumed": checkpoint.is_recipe_assumed,
         }
-        print_json(facts | said)
+        if calibration:
+            document["calibration"] = [str(path) for path in calibration.pictures]
+        print_json(document)
         return
     for name, size in sizes.items():
         print(f"{name}  {size:,} bytes")
@@ -157,18 +170,6 @@ def _batch(text: str) -> int | None:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise BadInput("--batch", f"is {text[:40]!r}", "dynamic or a whole number")
     return int(text)
-
-
-def _pictures(folder: Path | None) -> tuple[Path, ...]:
-    """A folder's files, sorted: the same pictures give the same scales."""
-    if folder is None:
-        return ()
-    if not folder.is_dir():
-        raise BadInput(folder, "is no folder", "a folder of pictures")
-    found = tuple(sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "."))
-    if not found:
-        raise BadInput(folder, "holds no file", "a folder of pictures")
-    return found
 
 
 def _accuracy_line(accuracy: dict[str, Any]) -> str:
