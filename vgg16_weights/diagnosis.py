@@ -31,7 +31,7 @@ _LOOK: Final = 1 << 20
 _BLOCK_BYTES: Final = 1 << 26
 # Values that are moved in the wrong way are as far apart as other values. The coarsest change of
 # each of them, bfloat16, leaves 0.002 of their size.
-_ALIKE: Final = 0.05
+_ALIKE: Final = 0.1
 
 
 class Difference(NamedTuple):
@@ -130,7 +130,7 @@ def _arrangement(
             factor = float(x @ y / (x @ x)) if x.any() and x.size > 2 else 1.0
             rest = math.sqrt(np.square(y - factor * x).mean() / max(np.square(y).mean(), 1e-300))
             # Of those that leave about as much, the first is the simplest.
-            if rest < 0.9 * best:
+            if rest < best / 2:
                 best, found = rest, (made, of, (words, view), factor)
     return found
 
