@@ -163,15 +163,17 @@ def _significant(values: Array, count: int) -> Array:
     return rounded.astype(np.float32)
 
 
-def order_words(order: NDArray[np.intp], what: str) -> str:
+def order_words(
+    order: NDArray[np.intp], what: str, *, ours: str = "A's", theirs: str = "B's"
+) -> str:
     """``classes 3 and 7 exchanged``, or how many have moved and the first three of them."""
     plural = f"{what}es" if what.endswith("s") else f"{what}s"
     moved = np.flatnonzero(order != np.arange(len(order)))
     if len(moved) == 2:
         return f"{plural} {moved[0]} and {moved[1]} exchanged"
-    ours, theirs = (", ".join(map(str, places[:3])) for places in (order[moved], moved))
-    examples = f"B's {theirs} are A's {ours}"
-    return f"its {plural} in another order ({len(moved)} of {len(order)} moved: {examples})"
+    before, now = (", ".join(map(str, places[:3])) for places in (order[moved], moved))
+    examples = f"{theirs} {now} are {ours} {before}"
+    return f"{plural} in another order ({len(moved)} of {len(order)} moved: {examples})"
 
 
 def output_word(name: str) -> str:

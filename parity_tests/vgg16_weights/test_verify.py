@@ -138,7 +138,7 @@ MISTAKES: Final[Mapping[str, Plant]] = {
     "predictions.weight: B is A with classes 3 and 7 exchanged": in_tensor(
         "predictions.weight", lambda v: exchanged(v, 3, 7)
     ),
-    "predictions: B is A with its classes in another order "
+    "predictions: B is A with classes in another order "
     f"({MOVED} of 1000 moved: B's 0, 1, 2 are A's {ORDERED})": in_tensor(
         "predictions", lambda v: v[ORDER]
     ),

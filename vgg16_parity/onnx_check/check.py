@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,10 @@ from PIL.Image import Image
 from export.load import open_model, printable
 from export.session import open_session
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
+from onnx_arbiter.expectations import ArbiterTap
 from onnx_arbiter.limits import LIMITS
+from vgg16_parity.judge import diagnosis
+from vgg16_parity.judge.known_outputs import LOGITS
 from vgg16_parity.network import prediction
 from vgg16_parity.onnx_check import graph, weights
 from vgg16_parity.onnx_check.preprocessing import Front
@@ -71,11 +74,13 @@ class Numbers:
         verdict: the comparison; ``None`` where the file does not run.
         reason: why it did not pass; empty where it did.
         passed: whether the outputs are within the limits.
+        mistake: the known mistake under which they would be; empty where none is known.
     """
 
     verdict: Verdict | None
     reason: str
     passed: bool
+    mistake: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,8 @@ def check_model(
     taken = [_as_taken(found.front, picture, recipe, size) for picture in pictures]
     with progress("ONNX Runtime"):
         try:
-            verdict = compare_with_arbiter(_run(Path(path), found, taken), expected, deviation)
+            outputs = _run(Path(path), found, taken)
+            verdict = compare_with_arbiter(outputs, expected, deviation)
             numbers = Numbers(verdict, verdict.reason, verdict.passed)
         except BadInput:
             raise
@@ -151,6 +157,13 @@ def check_model(
             reason = f"ONNX Runtime does not run it ({printable(str(error))})"
             numbers = Numbers(None, reason, passed=False)
     equal = not any(weight.problem for weight in compared)
+    if numbers.verdict is not None and not numbers.passed and found.kind == "logits":
+        with progress("known mistakes"):
+            arbiter = ArbiterTap(expected, relu=False, accumulated=deviation, local=deviation)
+            mistake = diagnosis.diagnose(
+                checkpoint, batch, {LOGITS: outputs}, {LOGITS: arbiter}, outputs_only=not equal
+            )
+            numbers = replace(numbers, mistake=mistake)
     return CheckReport(
         matches=not problems and equal and numbers.passed,
         file=Path(path).name,
@@ -193,6 +206,8 @@ def lines(report: CheckReport) -> Iterator[str]:
             f"{verdict.deviations:.2g} standard deviations "
             f"(limits {LIMITS.ratio.limit:g} and {LIMITS.deviations.limit:g})"
         )
+    if report.numbers.mistake:
+        yield f"numbers: {report.numbers.mistake}"
     yield f"{report.file} {'matches' if report.matches else 'does not match'} {report.checkpoint}."
 
 
