@@ -144,8 +144,7 @@ class CaseVerdict:
         layers: one per tap, in the network's order; empty if the inputs are not finite.
         decisions: one per image; empty if the logits were not compared.
         reason: what is wrong apart from the layers; empty if nothing is.
-        notes: what is worth knowing and never fails the run: the known mistake under which a port's
-            values are right, differences that are only reported.
+        notes: what never fails the run: a port's known mistake, and what is only reported.
     """
 
     case: str

@@ -17,7 +17,7 @@ from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.errors import BadInput
 
 _LOGITS: Final = "predictions"
-_EXPECTED: Final = "logits, or taps by name with predictions"
+_EXPECTED: Final = "logits, or taps with predictions"
 
 
 class OwnPort:
