@@ -128,7 +128,7 @@ def test_taps_of_another_layout_are_told_so(bench: Bench) -> None:
 def test_taps_before_the_relu_are_told_so(bench: Bench) -> None:
     import torch
 
-    model, found = bench.port.model, {}
+    model, found = bench.port.model, dict[str, Values]()
     hooks = [
         module.register_forward_hook(
             lambda _, __, output, name=name: found.__setitem__(name, output.numpy().copy())
