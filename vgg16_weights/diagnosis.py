@@ -137,9 +137,10 @@ def _arrangement(
 
 def _sample(values: Array) -> NDArray[np.float64]:
     """The same places of every array of a size, in the order of its axes."""
-    places = np.arange(values.size)
     if values.size > _SAMPLE:
         places = np.random.default_rng(0).integers(0, values.size, _SAMPLE)
+    else:
+        places = np.arange(values.size)
     return values[np.unravel_index(places, values.shape)].astype(np.float64)
 
 
