@@ -13,7 +13,7 @@ from vgg16_spec.errors import BadInput
 
 if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
-    from vgg16_weights.diagnosis import Difference
+    from vgg16_weights.which_mistake import Difference
     from vgg16_weights.verify import Findings
     from vgg16_weights.verify import Row as VerifyRow
 
