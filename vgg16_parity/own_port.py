@@ -24,6 +24,7 @@ from onnx_arbiter import expectations
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
+from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
@@ -156,7 +157,9 @@ class Arbiter:
             problem = f"layers alone and taps are not the same: {', '.join(odd)}"
             raise BadInput(name, problem, "both of every layer that is given")
         alone = port_taps(name, layers) if layers else {}
-        case = judge_case(self._expect(known), known, taps, alone, taps_optional=True)
+        expectation = self._expect(known)
+        case = judge_case(expectation, known, taps, alone, taps_optional=True)
+        case = with_notes(case, expectation, known, taps, self.checkpoint)
         return conclude(Row(name, known.name, known.name, "holds", cases=(case,)))
 
     def report(self, rows: Sequence[Row]) -> Report:
@@ -191,6 +194,7 @@ def explain(row: Row) -> str:
     lines = [f"{row.runtime} ({row.mode}): {row.status}"]
     if row.reason:
         lines.append(row.reason)
+    lines += [f"{case.case}: {note}" for case in row.cases for note in case.notes]
     width = max((len(tap) for tap, _ in row.verdicts("accumulated")), default=0)
     for case in row.cases:
         for layer in case.layers:

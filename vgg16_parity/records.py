@@ -148,7 +148,7 @@ class CaseVerdict:
         layers: one per tap, in the network's order; empty if the inputs are not finite.
         decisions: one per image; empty if the logits were not compared.
         reason: what is wrong apart from the layers; empty if nothing is.
-        notes: differences that are reported but never fail the run.
+        notes: what never fails the run: a port's known mistake, and what is only reported.
     """
 
     case: str

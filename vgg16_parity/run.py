@@ -19,6 +19,7 @@ from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge import layers
+from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
 from vgg16_parity.judge.row import Finding, conclude
@@ -229,6 +230,10 @@ class Workspace:
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
             cases = layers.judge_cases(expectations, mode, job)
+            if runtime.port and depth != "logits":
+                taps = job.result(str(expectations[0].folder), "accumulated")
+                first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)
+                cases = (first, *cases[1:])
             compared = compare_with_cpu(run, cpu[0], expectations) if cpu else ()
         if self.gradients and gradient_run.applies(runtime, mode):
             with self.progress(f"{name}: gradients"):

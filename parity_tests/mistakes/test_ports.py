@@ -66,6 +66,12 @@ BROKEN: Final = {
     "torch, BGR": (TORCH.format(mode="eval", order="[:, ::-1].copy()"), "predictions"),
     "keras, softmax": (KERAS.format(activation="'softmax'"), "predictions"),
 }
+# Name -> the mistake that is named, if its values tell.
+TOLD: Final = {
+    "torch, BGR": "on another input: channels reversed (BGR for RGB, or RGB for BGR)\n",
+    "keras, softmax": "they are probabilities: return the logits, before the softmax\n",
+}
+ADVICE: Final = "mine:port (strict): photographs: only logits were compared: return taps to judge"
 RIGHT: Final = {
     "torch": TORCH.format(mode="eval", order=""),
     "keras": KERAS.format(activation="None"),
@@ -88,6 +94,9 @@ def test_a_mistaken_port_ends_with_status_1_and_the_layer(
     status, out, err = judged(vgg16, tmp_path, source)
     assert status == 1, err
     assert f"mine:port (strict) broken: from {layer} on: photographs: errors are " in out
+    assert TOLD.get(name, "") in out
+    assert ("the values are the arbiter's" in out) == (name in TOLD)
+    assert (ADVICE in out) == (layer == "predictions")
     assert out.endswith("Parity is broken: mine:port (strict).\n")
 
 

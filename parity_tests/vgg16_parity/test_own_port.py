@@ -66,6 +66,9 @@ def test_a_port_that_reads_blue_for_red_is_told_so(vgg16_parity: Judge) -> None:
     tiny = vgg16_parity.checkpoint("seeded", "tiny")
     taps = my_port(vgg16_parity.images(tiny)[:, ::-1].copy(), tiny)
     judge = Judge()  # one of its own, so that the run's report has no mistake that is meant
-    with pytest.raises(AssertionError, match="from block1_conv1 on: photographs: errors are"):
+    with pytest.raises(
+        AssertionError, match="from block1_conv1 on: photographs: errors are"
+    ) as told:
         judge("my port, BGR", taps, tiny)
+    assert "on another input: channels reversed (BGR for RGB, or RGB for BGR)" in str(told.value)
     judge.close()

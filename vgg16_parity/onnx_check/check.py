@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from PIL.Image import Image
 from export.load import open_model, printable
 from export.session import open_session
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
+from vgg16_parity.judge import diagnosis
+from vgg16_parity.judge.known_outputs import LOGITS
 from vgg16_parity.network import prediction
 from vgg16_parity.onnx_check import accuracy, graph, weights
 from vgg16_parity.onnx_check.accuracy import Accuracy
@@ -71,11 +73,13 @@ class Numbers:
         verdict: the comparison; ``None`` where the file does not run.
         reason: why it did not pass; empty where it did.
         passed: whether the outputs are within the limits.
+        mistake: the known mistake under which they would be; empty where none is known.
     """
 
     verdict: Verdict | None
     reason: str
     passed: bool
+    mistake: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,13 @@ def check_model(
             reason = f"{DOES_NOT_RUN} ({printable(str(error))})"
             numbers = Numbers(None, reason, passed=False)
     equal = not any(weight.problem for weight in compared)
+    if numbers.verdict is not None and not numbers.passed and found.kind == "logits":
+        with progress("known mistakes"):
+            arbiter = ArbiterTap(expected, relu=False, accumulated=deviation, local=deviation)
+            mistake = diagnosis.diagnose(
+                checkpoint, batch, {LOGITS: outputs}, {LOGITS: arbiter}, outputs_only=not equal
+            )
+            numbers = replace(numbers, mistake=mistake)
     return CheckReport(
         matches=not problems and equal and numbers.passed,
         file=Path(path).name,

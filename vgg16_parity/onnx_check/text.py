@@ -53,6 +53,8 @@ def _lines(report: CheckReport) -> Iterator[str]:
             f"{verdict.deviations:.2g} standard deviations "
             f"(limits {LIMITS.ratio.limit:g} and {LIMITS.deviations.limit:g})"
         )
+    if report.numbers.mistake:
+        yield f"numbers: {report.numbers.mistake}"
     if report.accuracy is not None:
         yield sentence(report.accuracy)
     verdict_words = "matches" if report.matches else "does not match"

@@ -69,6 +69,40 @@ def test_verify_of_other_weights_finds_nothing_equal(
     assert done.out.splitlines()[-1] == "0 of 32 tensors are equal, bit for bit."
 
 
+def test_verify_names_the_mistake(vgg16: Command, tiny: Checkpoint, tmp_path: Path) -> None:
+    turned = {
+        name: Tensor.of(values[..., ::-1, ::-1].copy() if values.ndim == 4 else values)
+        for name, values in tiny.items()
+    }
+    other = Checkpoint(tiny.configuration, tiny.metadata, turned)
+    vgg16_weights.write(other, tmp_path / "turned.pth")
+    done = vgg16("weights", "verify", tiny.file, tmp_path / "turned.pth")
+    assert done.status == 1
+    said = "B is A with kernels turned by half a turn"
+    assert done.out.splitlines()[-2] == f"all 13 convolutions: {said}."
+    document = json.loads(
+        vgg16("weights", "verify", tiny.file, tmp_path / "turned.pth", "--json").out
+    )
+    named = {entry["tensor"]: entry["mistake"] for entry in document["tensors"]}
+    assert named == {name: said if tiny[name].ndim == 4 else None for name in tiny}
+
+
+def test_verify_warns_of_equal_values_with_other_recipes(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    vgg16_weights.write(tiny.with_recipe("caffe"), tmp_path / "caffe.pth")
+    done = vgg16("weights", "verify", tiny.file, tmp_path / "caffe.pth")
+    assert done.status == 0
+    warning = "The values are equal, the recipes are not: torchvision and caffe."
+    assert done.out.splitlines()[-2] == warning
+    done = vgg16("weights", "verify", tiny.file, tmp_path / "caffe.pth", "--json")
+    document = json.loads(done.out)
+    assert (document["equal"], document["recipes_equal"]) == (True, False)
+    done = vgg16("weights", "verify", tiny.file, tiny.file, "--json")
+    assert json.loads(done.out)["recipes_equal"] is True
+    assert {entry["mistake"] for entry in json.loads(done.out)["tensors"]} == {None}
+
+
 def test_verify_of_what_is_no_weights_file_is_one_line(
     vgg16: Command, tiny: Checkpoint, tmp_path: Path
 ) -> None:

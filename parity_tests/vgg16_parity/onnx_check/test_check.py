@@ -9,13 +9,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 from PIL.Image import Image
 
-from parity_tests.support.graphs.checked import PICTURES, check, use_local_function, wrong_weights
+from mistakes.in_onnx import change_weight
+from parity_tests.support.graphs.checked import (
+    PICTURES,
+    Planted,
+    check,
+    use_local_function,
+    wrong_weights,
+)
 from parity_tests.support.helpers import Command
-from vgg16_parity.onnx_check.check import to_json
+from vgg16_parity.onnx_check.check import lines, to_json
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate, seeded_checkpoint
@@ -119,6 +128,37 @@ def test_another_checkpoint_differs_in_every_tensor(exported: Path) -> None:
     assert len(wrong_weights(report)) == 32
     assert all("values differ, by up to" in problem for problem in wrong_weights(report).values())
     assert not report.numbers.passed
+
+
+def test_outputs_that_are_right_but_for_a_known_mistake_are_told_so(planted: Planted) -> None:
+    def swap(values: np.ndarray) -> np.ndarray:
+        values[[3, 700]] = values[[700, 3]]
+        return values
+
+    def edit(model: onnx.ModelProto) -> None:
+        for part in ("weight", "bias"):
+            change_weight(f"predictions.{part}", swap)(model)
+
+    report = planted(edit)
+    words = "the values are the arbiter's, but with classes 3 and 700 exchanged"
+    assert report.numbers.mistake == words
+    assert to_json(report)["numbers"]["mistake"] == words
+    assert f"numbers: {words}" in lines(report)
+
+
+def test_an_input_that_the_graph_reverses_is_told(planted: Planted) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        name = model.graph.input[0].name
+        reader = next(node for node in model.graph.node if name in node.input)
+        ends = {"starts": [-1], "ends": [-9], "axes": [1], "steps": [-1]}
+        for end, values in ends.items():
+            model.graph.initializer.append(numpy_helper.from_array(np.array(values), end))
+        reader.input[0] = "reversed"
+        model.graph.node.insert(0, helper.make_node("Slice", [name, *ends], ["reversed"]))
+
+    report = planted(edit)
+    assert not report.matches
+    assert report.numbers.mistake.startswith("the values are the arbiter's on another input: chan")
 
 
 def test_another_number_of_classes_is_told(exported: Path) -> None:

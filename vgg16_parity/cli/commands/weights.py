@@ -13,6 +13,9 @@ from vgg16_spec.errors import BadInput
 
 if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
+    from vgg16_weights.verify import Findings
+    from vgg16_weights.verify import Row as VerifyRow
+    from vgg16_weights.which_mistake import Difference
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch published weights; compare files.")
 
@@ -137,24 +140,25 @@ def _print_digests(name: str, checkpoint: Checkpoint, *, as_json: bool) -> None:
 
 def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
     """Print the digests of both files' tensors; 1 if a tensor differs or one side lacks it."""
-    from vgg16_weights.verify import compare
+    from vgg16_weights.verify import compare, known_mistakes, sentences
 
     (ours, left), (theirs, right) = files.values()
     with working(f"compare {ours} with {theirs}"):
         compared = compare(left, right)
     equal = sum(row.verdict == "equal" for row in compared)
+    found: Findings = {}
+    if any(row.verdict == "differs" for row in compared):
+        with working("known mistakes"):
+            found = known_mistakes(compared, left, right)
     if as_json:
-        tensors = [
+        print_json(
             {
-                "tensor": row.tensor,
-                "shape": list(row.shape),
-                "verdict": row.verdict,
-                "sha256": [row.ours or None, row.theirs or None],
+                "files": [_facts(*file) for file in files.values()],
+                "equal": equal == len(compared),
+                "recipes_equal": _recipe(left) == _recipe(right),
+                "tensors": [_compared(row, found.get(row.tensor)) for row in compared],
             }
-            for row in compared
-        ]
-        described = [_facts(*file) for file in files.values()]
-        print_json({"files": described, "equal": equal == len(compared), "tensors": tensors})
+        )
     else:
         rows = [
             (row.tensor, row.verdict, shape_text(row.shape), row.ours[:_SHOWN], row.theirs[:_SHOWN])
@@ -164,8 +168,31 @@ def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
         print_table(columns, rows, text_columns=5)
         for letter, file in files.items():
             print(f"{letter}: {_line(*file)}")
+        for sentence in sentences(found, left.configuration):
+            print(sentence)
+        if equal == len(compared) and _recipe(left) != _recipe(right):
+            print(f"The values are equal, the recipes are not: {_recipes(left, right)}.")
         print(f"{equal} of {len(compared)} tensors are equal, bit for bit.")
     return 0 if equal == len(compared) else 1
+
+
+def _compared(row: VerifyRow, found: str | Difference | None) -> dict[str, Any]:
+    return {
+        "tensor": row.tensor,
+        "shape": list(row.shape),
+        "verdict": row.verdict,
+        "sha256": [row.ours or None, row.theirs or None],
+        "mistake": found if isinstance(found, str) else None,
+    }
+
+
+def _recipe(checkpoint: Checkpoint) -> tuple[str, str]:
+    return checkpoint.metadata.recipe, checkpoint.metadata.preprocessing
+
+
+def _recipes(left: Checkpoint, right: Checkpoint) -> str:
+    ours, theirs = left.metadata.recipe, right.metadata.recipe
+    return f"{ours} and {theirs}" if ours != theirs else f"two different ones are called {ours}"
 
 
 def _facts(name: str, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.errors import BadInput
+
+_LOGITS: Final = "predictions"
+_EXPECTED: Final = "logits, or taps with predictions"
 
 
 class OwnPort:
@@ -58,10 +62,46 @@ class OwnPort:
 def port_taps(port: str, computed: object) -> dict[str, Values]:
     """What a port computed, logits or taps by name, as arrays by name.
 
+    Tensors of any framework are taken, with or without gradients and on any device; so are a tuple
+    or a list of one, and an object or a mapping with ``logits``.
+
     Raises:
-        BadInput: naming the port, if the logits are missing.
+        BadInput: naming the port, if the logits are missing, or what is there is no array.
     """
-    taps = computed if isinstance(computed, Mapping) else {"predictions": computed}
-    if "predictions" not in taps:
-        raise BadInput(port, "gave no predictions", "logits, or taps with predictions")
-    return {str(name): np.asarray(values) for name, values in taps.items()}
+    # What Hugging Face's models return; some are mappings too.
+    if not isinstance(computed, Mapping):
+        computed = {_LOGITS: getattr(computed, "logits", computed)}
+    elif _LOGITS not in computed and "logits" in computed:
+        computed = {_LOGITS if name == "logits" else name: each for name, each in computed.items()}
+    if _LOGITS not in computed:
+        raise BadInput(port, "gave no predictions", _EXPECTED)
+    return {str(name): _array(port, str(name), values) for name, values in computed.items()}
+
+
+def _array(port: str, name: str, values: Any) -> Values:
+    """Any framework's tensor, or the only one of a tuple or a list, as an array."""
+    if isinstance(values, tuple | list) and any(_is_tensor(each) for each in values):
+        if len(values) > 1:
+            problem = f"gave {len(values)} arrays as {name}: which one?"
+            raise BadInput(port, problem, _EXPECTED)
+        (values,) = values
+    try:
+        # PyTorch's tensors: with a gradient, on a GPU, or of a type that NumPy has not.
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            if str(values.dtype) == "torch.bfloat16":
+                values = values.float()
+        array = np.asarray(values)
+    except Exception as error:  # whatever a framework raises for what has no values
+        problem = f"gave a {type(values).__name__} as {name}, which is no array"
+        raise BadInput(port, problem, "arrays of numbers, computed eagerly") from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.dtype.kind in "OUSM":
+        problem = f"gave a {type(values).__name__} as {name}, which is no array of numbers"
+        raise BadInput(port, problem, _EXPECTED)
+    return array
+
+
+def _is_tensor(value: object) -> bool:
+    return len(getattr(value, "shape", ())) > 1

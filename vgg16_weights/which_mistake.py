@@ -1,0 +1,214 @@
+"""Which known mistake makes one tensor of another, told from their values.
+
+Which one it is shows in a sample of the values; then all of them are compared. Tensors may be views
+into mapped files: no more than a block of each is in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgg16_spec.architecture import Shape
+from vgg16_spec.blocks import Array, blocks, contiguous
+from vgg16_weights.known_mistakes import (
+    ROUNDING,
+    UNCHANGED,
+    Arrangement,
+    Change,
+    arrangements,
+    changes_of,
+    order_words,
+    output_word,
+)
+
+_SAMPLE: Final = 4096
+_LOOK: Final = 1 << 20
+_BLOCK_BYTES: Final = 1 << 26
+# Values that are moved in the wrong way are as far apart as other values. The coarsest change of
+# each of them, bfloat16, leaves 0.002 of their size.
+_ALIKE: Final = 0.1
+
+
+class Difference(NamedTuple):
+    """How two tensors differ where one is not the other under a known mistake.
+
+    Attributes:
+        differing: how many values differ.
+        size: of how many.
+        largest: the largest difference.
+        relative: rms of the difference over rms of the values.
+        arrangement: the mistake that moves A's values to where they differ so little; may be empty.
+    """
+
+    differing: int
+    size: int
+    largest: float
+    relative: float
+    arrangement: str = ""
+
+
+def known_mistake(
+    name: str,
+    ours: Array,
+    theirs: Array,
+    maps: Shape,
+    *,
+    order: NDArray[np.intp] | None = None,
+    likely: str = "",
+) -> str | Difference:
+    """What makes B's tensor of A's, or A's of B's, in words: ``B is A rounded to float16``.
+
+    Args:
+        name: the tensor's canonical name.
+        ours: A's values in canonical layout; fc1's weight may be (out, C, H, W).
+        theirs: B's values, likewise.
+        maps: (C, H, W) of fc1's input.
+        order: the order of the outputs that made B's weight of A's, for the bias of that layer.
+        likely: what was found for another tensor, which is named where two mistakes fit.
+
+    Returns:
+        The words, or the size of the difference where no mistake is known that makes it.
+    """
+    if name == "fc1.weight":
+        ours, theirs = (values.reshape(-1, *maps) for values in (ours, theirs))
+    sides = {"A": ours, "B": theirs}
+    if empty := [side for side, values in sides.items() if _is_zero(values)]:
+        return f"{empty[0]} is zero"
+    found = _arrangement(name, ours, theirs)
+    if found is not None:
+        made, of, (words, view), factor = found
+        moved, target = view(sides[of]), sides[made]
+        for change in changes_of(factor, likely):
+            if _same(moved, target, change):
+                parts = [f"with {words}"] * bool(words) + [change.words] * bool(change.words)
+                return f"{made} is {of} {', '.join(parts)}"
+        # The other way round: the values that were moved are those that were rounded.
+        for change in changes_of(1.0, likely)[1:]:
+            if _same(target, moved, change):
+                before = f"{made} is {of} with {words}, before {of} was {change.words}"
+                return before if words else f"{of} is {made} {change.words}"
+    for outputs in (order, output_order(ours, theirs)):
+        if outputs is not None and _same_rows(ours, theirs, outputs):
+            return f"B is A with {order_words(outputs, output_word(name))}"
+    if factors := _channel_factors(ours, theirs):
+        return f"B is A with input channels times {', '.join(factors)}: a normalisation inside"
+    if found is None:
+        return _difference(ours, theirs)
+    return _difference(view(sides[of]), sides[made])._replace(arrangement=words)
+
+
+def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
+    """The outputs of A in the order of B's, for all that their first values tell."""
+    keys = [
+        [row.tobytes() for row in np.ascontiguousarray(values.reshape(len(values), -1)[:, :8])]
+        if values.ndim < 3
+        else [np.ascontiguousarray(row.reshape(-1)[:8]).tobytes() for row in values[:, :8]]
+        for values in (ours, theirs)
+    ]
+    left, right = (sorted(range(len(each)), key=each.__getitem__) for each in keys)
+    if [keys[0][row] for row in left] != [keys[1][row] for row in right]:
+        return None
+    order = np.empty(len(left), np.intp)
+    order[right] = left
+    return order
+
+
+def _arrangement(
+    name: str, ours: Array, theirs: Array
+) -> tuple[str, str, Arrangement, float] | None:
+    """The arrangement that brings a sample of both closest: made, of, which, and the factor."""
+    best, found = _ALIKE, None
+    for made, of, target, source in (("B", "A", theirs, ours), ("A", "B", ours, theirs)):
+        for words, view in arrangements(name, source.shape):
+            x, y = _sample(view(source)), _sample(target)
+            # Of one or two values, any are a factor apart.
+            factor = float(x @ y / (x @ x)) if x.any() and x.size > 2 else 1.0
+            rest = math.sqrt(np.square(y - factor * x).mean() / max(np.square(y).mean(), 1e-300))
+            # Of those that leave about as much, the first is the simplest.
+            if rest < best / 2:
+                best, found = rest, (made, of, (words, view), factor)
+    return found
+
+
+def _sample(values: Array) -> NDArray[np.float64]:
+    """The same places of every array of a size, in the order of its axes."""
+    if values.size > _SAMPLE:
+        places = np.random.default_rng(0).integers(0, values.size, _SAMPLE)
+    else:
+        places = np.arange(values.size)
+    return values[np.unravel_index(places, values.shape)].astype(np.float64)
+
+
+def _same_rows(ours: Array, theirs: Array, order: NDArray[np.intp]) -> bool:
+    """Whether the rows of one array in this order are the other's, bit for bit."""
+    rows = max(1, _BLOCK_BYTES * len(ours) // max(ours.nbytes, 1))
+    return all(
+        _same(ours[order[start : start + rows]], theirs[start : start + rows])
+        for start in range(0, len(ours), rows)
+    )
+
+
+def _channel_factors(ours: Array, theirs: Array) -> list[str]:
+    """What each input channel of the first kernel was multiplied by; empty if by nothing."""
+    if ours.ndim != 4 or ours.shape[1] != 3:
+        return []
+    found = list[float]()
+    for one, other in zip(ours.swapaxes(0, 1), theirs.swapaxes(0, 1), strict=True):
+        x, y = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+        factor = float(x @ y / (x @ x)) if x.any() else 0.0
+        if not (np.abs(y - factor * x) <= 2 * ROUNDING * np.abs(y)).all():
+            return []
+        found.append(factor)
+    changed = any(abs(factor - 1) > 1e-5 for factor in found)
+    return [f"{factor:.6g}" for factor in found] if changed else []
+
+
+def _is_zero(values: Array) -> bool:
+    return not _sample(values).any() and not any(one.any() for one in blocks(values, _BLOCK_BYTES))
+
+
+def _pairs(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
+    """The values of two arrays of a size, in the order of their axes, as flat pieces."""
+    left, right = (blocks(values, _BLOCK_BYTES) for values in (one, other))
+    ours = theirs = np.empty(0, np.float32)
+    remaining = one.size
+    while remaining:
+        ours, theirs = (ours if ours.size else next(left)), (theirs if theirs.size else next(right))
+        count = min(ours.size, theirs.size)
+        yield (
+            ours[:count].astype(np.float32, copy=False),
+            theirs[:count].astype(np.float32, copy=False),
+        )
+        ours, theirs, remaining = ours[count:], theirs[count:], remaining - count
+
+
+def _same(source: Array, target: Array, change: Change = UNCHANGED) -> bool:
+    """Whether the source's values, changed, are the target's: in bits, or but for a rounding."""
+
+    def equal(left: Array, right: Array) -> bool:
+        made = change.make(left)
+        if not change.rounding:
+            return np.array_equal(made.view(np.uint32), right.view(np.uint32))
+        return bool((np.abs(made - right) <= change.rounding * np.abs(made)).all())
+
+    # A sample first: it tells nearly all that differ.
+    samples = (contiguous(_sample(values).astype(np.float32)) for values in (source, target))
+    return equal(*samples) and all(equal(left, right) for left, right in _pairs(source, target))
+
+
+def _difference(ours: Array, theirs: Array) -> Difference:
+    count, squares, size, largest = 0, 0.0, 0.0, 0.0
+    for left, right in _pairs(ours, theirs):
+        for start in range(0, left.size, _LOOK):
+            one, other = (side[start : start + _LOOK].astype(np.float64) for side in (left, right))
+            errors = np.abs(one - other)
+            count += int(np.count_nonzero(errors))
+            squares, size = squares + float(errors @ errors), size + float(one @ one)
+            largest = max(largest, float(errors.max()))
+    relative = math.sqrt(squares / size) if size else math.inf
+    return Difference(count, ours.size, largest, relative)
