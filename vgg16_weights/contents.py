@@ -45,11 +45,13 @@ class Choices(NamedTuple):
         key: the path or prefix of one of several sets of weights in a file.
         data_format: the order of a Keras model's maps when they are flattened for fc1.
         include_top: whether the classifier is wanted; without it, any head is ignored.
+        recipe: the preprocessing of the weights, in place of what the file states.
     """
 
     key: str | None = None
     data_format: DataFormat | None = None
     include_top: bool = True
+    recipe: Recipe | None = None
 
 
 class Contents(NamedTuple):
@@ -114,8 +116,9 @@ def checkpoint_of(
     metadata = contents.kept or Metadata(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
-    if contents.kept is None and contents.recipe is not None:
-        metadata = metadata.with_recipe(contents.recipe)
+    recipe = choices.recipe or (None if contents.kept else contents.recipe)
+    if recipe is not None:
+        metadata = metadata.with_recipe(recipe)
     is_reversed = _is_reversed(file_format, metadata, label)
 
     def view(name: str) -> Array:
@@ -142,7 +145,7 @@ def checkpoint_of(
         widened,
         label=label,
         steps=(*contents.steps, *identity.steps, *filter(None, [step]), *steps),
-        is_recipe_assumed=contents.kept is None and contents.recipe is None,
+        is_recipe_assumed=contents.kept is None and recipe is None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
+from vgg16_spec.images.recipes import Recipe
 from vgg16_weights import not_weights, safetensors
 from vgg16_weights.archives import MANIFEST, members
 from vgg16_weights.contents import (
@@ -121,6 +122,7 @@ def read(
     key: str | None = None,
     data_format: DataFormat | None = None,
     include_top: bool = True,
+    recipe: Recipe | None = None,
 ) -> Checkpoint:
     """A weights file of any format as a checkpoint; each tensor is read when asked for.
 
@@ -135,6 +137,7 @@ def read(
         data_format: in what order a Keras model flattens its maps for fc1, for a file that does not
             say it; ``channels_last`` unless given.
         include_top: whether to read the classifier too; without it, any head is ignored.
+        recipe: the preprocessing of the weights, in place of what the file states.
 
     Raises ``BadInput`` for a file that is missing, damaged or of another kind, or that needs a
     library that is not installed, and one that lists every tensor that does not fit.
@@ -144,7 +147,7 @@ def read(
     if file_format:
         _start(path, chosen.title)
     chosen.require_library(path)
-    choices = Choices(key, data_format, include_top)
+    choices = Choices(key, data_format, include_top, recipe)
     if not chosen.module:
         return safetensors.read(path, chosen, choices)
     try:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata
 from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import Recipe
 from vgg16_weights import pretrained
 from vgg16_weights.contents import DataFormat
 from vgg16_weights.detection import read
@@ -36,6 +37,7 @@ def open_weights(
     key: str | None = None,
     data_format: DataFormat | None = None,
     include_top: bool = True,
+    recipe: Recipe | None = None,
 ) -> Checkpoint:
     """The checkpoint that is meant.
 
@@ -48,6 +50,7 @@ def open_weights(
         key: the path or prefix of one of several sets of weights in a file.
         data_format: the order of a Keras model's maps at fc1, for a file that does not say it.
         include_top: whether the classifier is wanted; without it, any head is ignored.
+        recipe: the preprocessing of a file's weights, in place of what the file states.
 
     Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
     """
@@ -60,7 +63,7 @@ def open_weights(
     if isinstance(weights, str) and _like_a_name(weights) and not path.exists():
         expected = f"a weights file, or one of {', '.join(pretrained.PUBLISHED)}"
         raise BadInput(weights, "no such file, and no published weights of that name", expected)
-    return read(path, key=key, data_format=data_format, include_top=include_top)
+    return read(path, key=key, data_format=data_format, include_top=include_top, recipe=recipe)
 
 
 def checkpoint_for(weights: Weights, network: Configuration) -> Checkpoint:

@@ -70,6 +70,8 @@ def read(path: Path, file_format: Format, choices: Choices) -> Checkpoint:
     if known and is_plain and choices.key is None:
         checkpoint = open_checkpoint(path, check_values=False)
         checkpoint = checkpoint if choices.include_top else checkpoint.without_top()
+        if choices.recipe is not None:
+            checkpoint = checkpoint.with_recipe(choices.recipe)
     else:
         like = format_named(known or "torchvision-safetensors")
         checkpoint = checkpoint_of(_contents(path, stored, entries), path, like, choices)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from typer import Option
 
@@ -14,6 +14,7 @@ from vgg16_spec.errors import BadInput, require_file
 
 if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
+    from vgg16_spec.images.recipes import Recipe
     from vgg16_weights.contents import DataFormat
 
 WeightsOption = Annotated[
@@ -63,7 +64,9 @@ def described(values: str | None, text: str, *names: str, default: str | bool = 
     return Option(*names, metavar=values, help=text, show_default=default)
 
 
-def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint:
+def resolve(
+    weights: str | None, configuration: str | None = None, recipe: Recipe | None = None
+) -> Checkpoint:
     """Open the checkpoint that ``--weights`` and ``--configuration`` name, and say how it was read.
 
     Args:
@@ -71,6 +74,7 @@ def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint
             checkpoint of seed N. ``None`` stands for ``seeded``, which stands for ``seeded:0``.
         configuration: a column of Table 1. ``None`` stands for whatever ``weights`` holds, and for
             D if they are seeded.
+        recipe: the preprocessing of a file's weights, in place of what the file states.
 
     Raises:
         BadInput: the file is unusable, the name unknown, or the configuration another.
@@ -79,7 +83,7 @@ def resolve(weights: str | None, configuration: str | None = None) -> Checkpoint
 
     if configuration is not None:
         architecture.configuration(configuration)  # refuses an unknown name
-    checkpoint = open_source(weights, configuration)
+    checkpoint = open_source(weights, configuration, recipe=recipe)
     if checkpoint.steps:
         say(f"{Path(checkpoint.label).name}: {', '.join(checkpoint.steps)}")
     if configuration not in (None, checkpoint.configuration.name):
@@ -95,6 +99,7 @@ def open_source(
     key: str | None = None,
     data_format: DataFormat | None = None,
     include_top: bool = True,
+    recipe: Recipe | None = None,
 ) -> Checkpoint:
     """The same without a word about how it was read, and with what a file leaves open decided.
 
@@ -104,6 +109,7 @@ def open_source(
         key: one of several sets of weights in a file.
         data_format: the order of a Keras model's maps at fc1, where the file does not say it.
         include_top: whether the classifier is wanted; without it, any head is ignored.
+        recipe: of a file's weights, in place of what the file states.
 
     Raises:
         BadInput: the file is unusable, or the name unknown.
@@ -111,7 +117,8 @@ def open_source(
     from vgg16_parity.weights import is_onnx, onnx_weights
     from vgg16_weights.open import open_weights, published_record
 
-    opened = partial(open_weights, key=key, data_format=data_format, include_top=include_top)
+    choices: dict[str, Any] = {"key": key, "data_format": data_format, "include_top": include_top}
+    opened = partial(open_weights, recipe=recipe, **choices)
     name, _, seed = (weights or "seeded").partition(":")
     if weights is None or (name == "seeded" and not Path(weights).exists()):
         seed = seed or "0"
@@ -131,31 +138,42 @@ def open_source(
         return opened(weights, progress)
 
 
-def overrides(recipe: str | None, labels: Path | None = None) -> Callable[[Checkpoint], Checkpoint]:
-    """What gives a checkpoint the recipe and the labels that the options name, in place of its own.
+class Overrides(NamedTuple):
+    """The recipe and the labels that options name, in place of a checkpoint's own.
 
-    Raises:
-        BadInput: an option cannot be used. Found here, before weights are read, but for a number of
-            names that is not the checkpoint's number of classes.
+    Attributes:
+        recipe: what ``--recipe`` names.
+        names: the names of the classes that ``--labels`` lists.
+        labels: the file that it names.
     """
+
+    recipe: Recipe | None
+    names: tuple[str, ...] | None
+    labels: Path | None
+
+    def applied(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint with them. Raises ``BadInput`` for a wrong number of names."""
+        if self.recipe is not None:
+            checkpoint = checkpoint.with_recipe(self.recipe)
+        if self.names is not None:
+            checkpoint.check_top()
+            if len(self.names) != (classes := checkpoint.configuration.classes):
+                expected = f"{classes}, one for each class of {checkpoint.label}"
+                raise BadInput(str(self.labels), f"has {len(self.names)} names", expected)
+            checkpoint = checkpoint.with_labels(self.names)
+        return checkpoint
+
+
+def overrides(recipe: str | None, labels: Path | None = None) -> Overrides:
+    """Read what the options name, before the weights. Raises ``BadInput`` for unusable ones."""
     from vgg16_spec.images.recipes import recipe_of
     from vgg16_spec.labels import read_labels
 
-    chosen = None if recipe is None else recipe_of(recipe)
-    names = None if labels is None else read_labels(labels)
-
-    def described(checkpoint: Checkpoint) -> Checkpoint:
-        if chosen is not None:
-            checkpoint = checkpoint.with_recipe(chosen)
-        if names is not None:
-            checkpoint.check_top()
-            if len(names) != (classes := checkpoint.configuration.classes):
-                expected = f"{classes}, one for each class of {checkpoint.label}"
-                raise BadInput(str(labels), f"has {len(names)} names", expected)
-            checkpoint = checkpoint.with_labels(names)
-        return checkpoint
-
-    return described
+    return Overrides(
+        None if recipe is None else recipe_of(recipe),
+        None if labels is None else tuple(read_labels(labels)),
+        labels,
+    )
 
 
 def resolve_to_run(
@@ -168,8 +186,8 @@ def resolve_to_run(
 
     Says on stderr what the recipe is where it is neither given nor read from the file.
     """
-    described = overrides(recipe, labels)
-    checkpoint = described(resolve(weights, configuration))
+    chosen = overrides(recipe, labels)
+    checkpoint = chosen.applied(resolve(weights, configuration, chosen.recipe))
     if checkpoint.is_recipe_assumed:
         say(f"recipe {checkpoint.metadata.recipe} (assumed: {weights} names none; see --recipe)")
     return checkpoint

@@ -24,7 +24,8 @@ from parity_tests.support.graphs.checked import (
     wrong_weights,
 )
 from parity_tests.support.helpers import Command
-from vgg16_parity.onnx_check.check import lines, to_json
+from vgg16_parity.onnx_check.check import to_json
+from vgg16_parity.onnx_check.text import lines
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate, seeded_checkpoint

@@ -60,16 +60,21 @@ def port(
 
     if no_top and labels is not None:
         raise BadInput("--labels", "excludes --no-top", "one of the two")
-    described = overrides(recipe, labels)
+    chosen = overrides(recipe, labels)
     written = format_to_write(destination, to_format)
     order = data_format and require_one_of("--data-format", data_format, get_args(DataFormat))
-    choices: dict[str, Any] = {"key": key, "data_format": order, "include_top": not no_top}
+    choices: dict[str, Any] = {
+        "key": key,
+        "data_format": order,
+        "include_top": not no_top,
+        "recipe": chosen.recipe,
+    }
     if from_format:
         checkpoint = vgg16_weights.read(source, from_format, **choices)
     else:
         checkpoint = open_source(source, **choices)
     with working(f"write {destination.name}"):
-        checkpoint = described(checkpoint)
+        checkpoint = chosen.applied(checkpoint)
         vgg16_weights.write(checkpoint, destination, written)
     facts = {
         "file": str(destination),
