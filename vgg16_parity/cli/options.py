@@ -117,8 +117,9 @@ def open_source(
     from vgg16_parity.weights import is_onnx, onnx_weights
     from vgg16_weights.open import open_weights, published_record
 
-    choices: dict[str, Any] = {"key": key, "data_format": data_format, "include_top": include_top}
-    opened = partial(open_weights, recipe=recipe, **choices)
+    opened = partial(
+        open_weights, key=key, data_format=data_format, include_top=include_top, recipe=recipe
+    )
     name, _, seed = (weights or "seeded").partition(":")
     if weights is None or (name == "seeded" and not Path(weights).exists()):
         seed = seed or "0"

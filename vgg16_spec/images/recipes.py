@@ -36,7 +36,8 @@ _SMALLEST, _LARGEST = 1e-6, 1e6
 _MOST_PIXELS: Final = 4096
 # A crop that is far smaller than the resized picture would have it resized to any size.
 _MOST_RESIZED: Final = 4
-_NAME: Final = re.compile(r"\w[\w .()+-]{0,39}")
+# Room for a formula: (pixels / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+_NAME: Final = re.compile(r"[\w(][\w .,()/+-]{0,119}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +231,7 @@ def _side(label: str, value: object) -> int:
 def _name(label: str, value: object) -> str:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
-    raise BadInput(label, _is(value), "up to 40 letters, digits, spaces and .()+-_")
+    raise BadInput(label, _is(value), "up to 120 letters, digits, spaces and .,()/+-_")
 
 
 def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> str:
