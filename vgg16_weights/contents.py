@@ -23,8 +23,8 @@ from vgg16_spec.layouts import (
 )
 from vgg16_spec.names import same_values
 from vgg16_weights.formats import Format
-from vgg16_weights.identify import identify
-from vgg16_weights.layers import PARTS as PARTS
+from vgg16_weights.matching.identify import identify
+from vgg16_weights.matching.layers import PARTS as PARTS
 
 # Gives a tensor's values by its canonical name, as flat blocks in the format's order of axes.
 BlocksOf = Callable[[str], Iterator[Array]]

@@ -68,7 +68,7 @@ _TABLE: Final = (
     Format(
         "torchvision",
         ".pth",
-        "pth",
+        "torch.pth",
         "canonical",
         "a state dict of torchvision's VGG (.pth)",
         recipe="torchvision",

@@ -12,11 +12,11 @@ from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe
-from vgg16_weights import pretrained
 from vgg16_weights.contents import DataFormat
 from vgg16_weights.detection import read
-from vgg16_weights.fetch import fetch
-from vgg16_weights.pretrained import Published
+from vgg16_weights.published import pretrained
+from vgg16_weights.published.fetch import fetch
+from vgg16_weights.published.pretrained import Published
 from vgg16_weights.tf.checkpoints import file_named
 
 # What a model's `weights` may be: a published set's name, a file, or a checkpoint.

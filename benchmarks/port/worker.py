@@ -25,8 +25,8 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.checkpoint.tensors import FLOAT32
 from vgg16_spec.files.atomic import sync
 from vgg16_spec.layouts import canonical_view, keras_shape, keras_view
+from vgg16_weights.comparison.verify import digests
 from vgg16_weights.formats import FORMATS
-from vgg16_weights.verify import digests
 
 _TINY: Final = "tiny"
 

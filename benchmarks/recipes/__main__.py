@@ -14,7 +14,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import is_seeded, seeded_checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import preprocess, read_image
-from vgg16_weights.pretrained import published_recipes
+from vgg16_weights.published.pretrained import published_recipes
 
 _PACKAGE: Final = "benchmarks.recipes"
 _PACKAGES: Final = ("torch", "numpy", "pillow")

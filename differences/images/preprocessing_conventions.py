@@ -12,7 +12,7 @@ from differences.harness.experiment import Finding
 from differences.harness.frameworks import frameworks
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
-from vgg16_weights.pretrained import published_recipes
+from vgg16_weights.published.pretrained import published_recipes
 
 TITLE: Final = "Preprocessing conventions"
 RULE: Final = (

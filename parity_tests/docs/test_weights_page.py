@@ -10,7 +10,7 @@ import pytest
 from benchmarks.recipes import __main__ as bench
 from vgg16_spec.images.preprocessing import RECIPES
 from vgg16_weights import FORMATS
-from vgg16_weights.pretrained import PUBLISHED, published_recipes
+from vgg16_weights.published.pretrained import PUBLISHED, published_recipes
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "weights.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
-from vgg16_weights import verify
+from vgg16_weights.comparison import verify
 from vgg16_weights.detection import _by_ending
 
 pytestmark = pytest.mark.usefixtures("no_first_reading")

@@ -16,7 +16,7 @@ from onnx_arbiter.expectations import ArbiterTap
 from vgg16_parity.network.prediction import through_softmax
 from vgg16_spec.layouts import nhwc_to_nchw
 from vgg16_spec.logits import softmax
-from vgg16_weights.known_mistakes import order_words
+from vgg16_weights.comparison.known_mistakes import order_words
 
 Values = NDArray[Any]
 

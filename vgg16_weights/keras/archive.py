@@ -25,8 +25,8 @@ from vgg16_spec.checkpoint import FLOAT32, Checkpoint
 from vgg16_weights.archives import ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents
 from vgg16_weights.keras import hdf5, hdf5_writing, weights_h5
-from vgg16_weights.keras.model_config import described
 from vgg16_weights.keras.whole_model.layers import MOST_BYTES
+from vgg16_weights.keras.whole_model.model_config import described
 from vgg16_weights.keras.written_config import INPUT, dropout_names, model_config, model_name
 
 _WEIGHTS: Final = "model.weights.h5"

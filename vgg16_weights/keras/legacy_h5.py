@@ -27,7 +27,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_weights.contents import PARTS, BlocksOf, Contents, DataFormat
 from vgg16_weights.keras import hdf5, hdf5_writing
 from vgg16_weights.keras.kernels import Stored, are_oihw, kernels, stored
-from vgg16_weights.keras.model_config import described
+from vgg16_weights.keras.whole_model.model_config import described
 
 _WHOLE_MODEL: Final = "model_weights"
 _MODEL_CONFIG: Final = "model_config"

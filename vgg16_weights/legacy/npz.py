@@ -32,7 +32,7 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.layouts import keras_shape
 from vgg16_weights.archives import MANIFEST, ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
-from vgg16_weights.layer_names import authors_name
+from vgg16_weights.matching.layer_names import authors_name
 
 _LETTERS: Final = {"weight": "W", "bias": "b"}
 _PARTS: Final = {letter: part for part, letter in _LETTERS.items()}

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from vgg16_weights.pretrained import Digest, Published
+from vgg16_weights.published.pretrained import Digest, Published
 
 CONTENT = np.random.default_rng(7).bytes(400_000)
 RECORD = Published(
@@ -28,8 +28,8 @@ RECORD = Published(
 SCRIPT = """
 import json, sys
 from vgg16_spec.errors import BadInput
-from vgg16_weights.fetch import fetch, is_cached
-from vgg16_weights.pretrained import Digest, Published
+from vgg16_weights.published.fetch import fetch, is_cached
+from vgg16_weights.published.pretrained import Digest, Published
 facts = json.loads(sys.argv[1])
 record = Published(**facts | {"digest": Digest(**facts["digest"])})
 try:

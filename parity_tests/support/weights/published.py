@@ -14,7 +14,7 @@ from parity_tests.support.weights.server import WeightServer
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.names import torchvision_keys
 from vgg16_weights import write
-from vgg16_weights.pretrained import PUBLISHED, Digest, Published
+from vgg16_weights.published.pretrained import PUBLISHED, Digest, Published
 
 
 def publish(tiny: Checkpoint, server: WeightServer, folder: Path) -> dict[str, Published]:

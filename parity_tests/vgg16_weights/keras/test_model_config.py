@@ -35,9 +35,9 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.recipes import RECIPES, Recipe
 from vgg16_weights.detection import read
 from vgg16_weights.keras import archive, legacy_h5, weights_h5
-from vgg16_weights.keras.model_config import ONLY_IN_TRAINING, read_configuration
 from vgg16_weights.keras.whole_model.configuration import NotThisNetwork
 from vgg16_weights.keras.whole_model.layers import parsed
+from vgg16_weights.keras.whole_model.model_config import ONLY_IN_TRAINING, read_configuration
 
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 

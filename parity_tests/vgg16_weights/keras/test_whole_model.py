@@ -23,9 +23,9 @@ from vgg16_spec.architecture import Configuration, Convolution, Dense, MaxPoolin
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_weights.detection import read
-from vgg16_weights.keras.model_config import ModelConfiguration, read_configuration
 from vgg16_weights.keras.whole_model.configuration import NotThisNetwork
 from vgg16_weights.keras.whole_model.layers import parsed
+from vgg16_weights.keras.whole_model.model_config import ModelConfiguration, read_configuration
 from vgg16_weights.keras.written_config import model_config
 
 pytestmark = pytest.mark.usefixtures("no_first_reading")

@@ -13,9 +13,9 @@ from vgg16_spec.errors import BadInput
 
 if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
-    from vgg16_weights.verify import Findings
-    from vgg16_weights.verify import Row as VerifyRow
-    from vgg16_weights.which_mistake import Difference
+    from vgg16_weights.comparison.verify import Findings
+    from vgg16_weights.comparison.verify import Row as VerifyRow
+    from vgg16_weights.comparison.which_mistake import Difference
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch published weights; compare files.")
 
@@ -36,8 +36,8 @@ _SHOWN: Final = 16
 @app.command("list")
 def list_weights(*, as_json: JsonOption = False) -> None:
     """List the published weights: network, preprocessing, licence, accuracy, cached or not."""
-    from vgg16_weights.fetch import is_cached, location
-    from vgg16_weights.pretrained import PUBLISHED
+    from vgg16_weights.published.fetch import is_cached, location
+    from vgg16_weights.published.pretrained import PUBLISHED
 
     records = PUBLISHED.values()
     if as_json:
@@ -77,8 +77,8 @@ def fetch(
     as_json: JsonOption = False,
 ) -> None:
     """Fetch published weights into the cache folder and print their paths."""
-    from vgg16_weights.fetch import fetch
-    from vgg16_weights.pretrained import PUBLISHED, published
+    from vgg16_weights.published.fetch import fetch
+    from vgg16_weights.published.pretrained import PUBLISHED, published
 
     if not (names or everything):
         raise BadInput("weights fetch", "no name is given", f"{', '.join(PUBLISHED)}, or --all")
@@ -119,7 +119,7 @@ def verify(
 
 
 def _print_digests(name: str, checkpoint: Checkpoint, *, as_json: bool) -> None:
-    from vgg16_weights.verify import digests
+    from vgg16_weights.comparison.verify import digests
 
     with working(f"digest {name}"):
         found = digests(checkpoint)
@@ -140,7 +140,7 @@ def _print_digests(name: str, checkpoint: Checkpoint, *, as_json: bool) -> None:
 
 def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
     """Print the digests of both files' tensors; 1 if a tensor differs or one side lacks it."""
-    from vgg16_weights.verify import compare, known_mistakes, sentences
+    from vgg16_weights.comparison.verify import compare, known_mistakes, sentences
 
     (ours, left), (theirs, right) = files.values()
     with working(f"compare {ours} with {theirs}"):

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOATS, Tensor
-from vgg16_weights.pickles import Record
+from vgg16_weights.torch.pickles import Record
 
 # Dictionaries and lists in one another, and everything in them.
 _MOST_LEVELS: Final = 32

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from vgg16_spec.architecture import Shape
-from vgg16_weights.layer_names import HEAD_PARTS
+from vgg16_weights.matching.layer_names import HEAD_PARTS
 
 # A layer's two tensors.
 PARTS: Final = ("weight", "bias")

@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from vgg16_spec.architecture import IMAGE_CHANNELS, Configuration, Shape
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.names import HEAD
-from vgg16_weights import diagnosis
-from vgg16_weights.layers import PARTS, Layer, layers_of
-from vgg16_weights.naming import FEATURES, Chain, head_of
-from vgg16_weights.selection import chosen, one_of, scope_of, sets_of
+from vgg16_weights.matching import refusals
+from vgg16_weights.matching.layers import PARTS, Layer, layers_of
+from vgg16_weights.matching.naming import FEATURES, Chain, head_of
+from vgg16_weights.matching.selection import chosen, one_of, scope_of, sets_of
 
 # What is saved beside a network's own layers: losses, metrics, statistics and counters.
 _BESIDE: Final = re.compile(
@@ -69,23 +69,23 @@ def identify(
         layers = chosen(layers, key, label)
     sets = sets_of(layers, is_ordered=is_ordered)
     if not sets:
-        raise diagnosis.no_network(layers, label)
+        raise refusals.no_network(layers, label)
     chain, steps = one_of(sets, label)
     beside, behind, within = _sorted(chain, scope_of(chain, layers, sets), is_ordered=is_ordered)
     if any(layer.normalises for layer in within):
-        raise diagnosis.normalised(within, label)
+        raise refusals.normalised(within, label)
     if chain.problem:
         raise BadInput(label, chain.problem, "names that tell it, as PyTorch or Keras give")
     steps += (*_dropped(chain), *filter(None, [chain.step]))
     configuration, matched = chain.configuration.with_head(include_top=False), dict(chain.layers)
     if include_top and behind:
-        head, step = head_of(behind, chain.configuration, is_ordered=is_ordered) or diagnosis.head(
+        head, step = head_of(behind, chain.configuration, is_ordered=is_ordered) or refusals.head(
             behind, chain.configuration, label
         )
         matched |= head
         left = [layer for layer in behind if layer not in head.values()]
         if left and _is_whole(head):
-            raise diagnosis.foreign(left, label)
+            raise refusals.foreign(left, label)
         within += left
         configuration = _with_head(chain.configuration, head)
         steps += (step,) if step and not chain.step else ()

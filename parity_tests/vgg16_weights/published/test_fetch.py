@@ -18,8 +18,8 @@ from requests.adapters import HTTPAdapter
 from parity_tests.support.weights.fetching import CONTENT, RECORD, start
 from parity_tests.support.weights.server import Answer, WeightServer
 from vgg16_spec.errors import BadInput
-from vgg16_weights.fetch import fetch, is_cached, location
-from vgg16_weights.pretrained import PUBLISHED, Digest
+from vgg16_weights.published.fetch import fetch, is_cached, location
+from vgg16_weights.published.pretrained import PUBLISHED, Digest
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 

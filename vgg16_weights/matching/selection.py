@@ -10,8 +10,8 @@ from typing import Final
 
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.errors import BadInput, few
-from vgg16_weights.layers import Layer
-from vgg16_weights.naming import Chain, chain_of
+from vgg16_weights.matching.layers import Layer
+from vgg16_weights.matching.naming import Chain, chain_of
 
 # Where training scripts keep the weights themselves, whatever they keep beside them.
 _MAIN: Final = frozenset(

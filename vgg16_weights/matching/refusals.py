@@ -13,9 +13,9 @@ from vgg16_spec.architecture import CONFIGURATIONS, IMAGE_CHANNELS, Configuratio
 from vgg16_spec.checkpoint.checkpoint import misfits
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.names import HEAD
-from vgg16_weights.layer_names import AUTHORS, CANONICAL, NUMBERS, convolution_names
-from vgg16_weights.layers import Layer, are_numbered, natural
-from vgg16_weights.naming import head_of, named_head
+from vgg16_weights.matching.layer_names import AUTHORS, CANONICAL, NUMBERS, convolution_names
+from vgg16_weights.matching.layers import Layer, are_numbered, natural
+from vgg16_weights.matching.naming import head_of, named_head
 
 _NO_TOP: Final = "--no-top for the convolutions alone"
 _ONE_OF: Final = f"one of {', '.join(CONFIGURATIONS)}"

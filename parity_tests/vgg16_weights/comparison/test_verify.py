@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_weights.verify import compare, known_mistakes, sentences
+from vgg16_weights.comparison.verify import compare, known_mistakes, sentences
 
 Array = NDArray[Any]
 # A tensor's name and a copy of its values -> those with a mistake.
@@ -194,15 +194,15 @@ def test_the_mistake_may_be_on_either_side(said: str, reversed_words: str) -> No
 def test_tensors_larger_than_a_block_are_read_block_by_block(
     said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vgg16_weights.which_mistake._BLOCK_BYTES", 600)
-    monkeypatch.setattr("vgg16_weights.which_mistake._SAMPLE", 50)
+    monkeypatch.setattr("vgg16_weights.comparison.which_mistake._BLOCK_BYTES", 600)
+    monkeypatch.setattr("vgg16_weights.comparison.which_mistake._SAMPLE", 50)
     assert found(RIGHT, planted(MISTAKES[said])) == [f"{said}."]
 
 
 def test_a_mistake_is_named_only_where_it_explains_every_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("vgg16_weights.which_mistake._SAMPLE", 10)
+    monkeypatch.setattr("vgg16_weights.comparison.which_mistake._SAMPLE", 10)
 
     def turned_but_for_one(values: Array) -> Array:
         turned = values[:, :, ::-1, ::-1].copy()

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from vgg16_spec.architecture import Configuration, Shape
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_weights.which_mistake import Difference, known_mistake, output_order
+from vgg16_weights.comparison.which_mistake import Difference, known_mistake, output_order
 
 Verdict: TypeAlias = Literal["equal", "differs", "missing"]
 # Tensor -> the mistake that makes one side of the other, in words, or the size of the difference.

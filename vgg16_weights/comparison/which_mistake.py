@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array, blocks, contiguous
-from vgg16_weights.known_mistakes import (
+from vgg16_weights.comparison.known_mistakes import (
     ROUNDING,
     UNCHANGED,
     Arrangement,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from vgg16_weights.pickles import Record, load
+from vgg16_weights.torch.pickles import Record, load
 
 PLAIN = {
     "text": "é",

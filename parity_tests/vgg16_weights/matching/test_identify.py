@@ -12,7 +12,7 @@ from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape, config
 from vgg16_spec.checkpoint.checkpoint import misfits
 from vgg16_spec.errors import BadInput
 from vgg16_spec.names import same_values
-from vgg16_weights.identify import Identity, identify
+from vgg16_weights.matching.identify import Identity, identify
 
 # Key in a file -> canonical name and shape.
 File = dict[str, tuple[str, Shape]]

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.files.cache import cache_folder, ensure_folder
-from vgg16_weights.pretrained import Published
+from vgg16_weights.published.pretrained import Published
 
 if TYPE_CHECKING:
     from requests import Response

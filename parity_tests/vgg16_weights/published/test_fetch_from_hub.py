@@ -12,9 +12,9 @@ import pytest
 from parity_tests.support.weights.fetching import CONTENT, RECORD, start
 from parity_tests.support.weights.server import WeightServer
 from vgg16_spec.errors import BadInput
-from vgg16_weights import fetch as fetching
-from vgg16_weights.fetch import fetch
-from vgg16_weights.pretrained import PUBLISHED
+from vgg16_weights.published import fetch as fetching
+from vgg16_weights.published.fetch import fetch
+from vgg16_weights.published.pretrained import PUBLISHED
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
 

@@ -1,7 +1,7 @@
 """Published VGG16 weights, one record each: file, digest, format, preprocessing, accuracy, licence.
 
 Two trainings, not one: Keras's files are the authors' Caffe model, torchvision's were trained anew.
-``vgg16_weights.fetch`` gets the files.
+``vgg16_weights.published.fetch`` gets the files.
 """
 
 from __future__ import annotations

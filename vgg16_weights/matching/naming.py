@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration
 from vgg16_spec.names import HEAD, same_values
-from vgg16_weights.layer_names import AUTHORS, CANONICAL, HEADS, NUMBERS, convolution_names
-from vgg16_weights.layers import Layer, are_numbered, natural
+from vgg16_weights.matching.layer_names import AUTHORS, CANONICAL, HEADS, NUMBERS, convolution_names
+from vgg16_weights.matching.layers import Layer, are_numbered, natural
 
 FEATURES: Final = "features"
 BY_ORDER: Final = "names by order"

@@ -19,9 +19,10 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES
-from vgg16_weights import FORMATS, open_weights, pretrained, read
+from vgg16_weights import FORMATS, open_weights, read
 from vgg16_weights.open import Weights, checkpoint_for
-from vgg16_weights.pretrained import PUBLISHED, Published
+from vgg16_weights.published import pretrained
+from vgg16_weights.published.pretrained import PUBLISHED, Published
 
 CAT = str(PHOTOGRAPHS[0].path)
 WHOLE = ["keras-imagenet", "torchvision-imagenet1k-v1", "timm-tv-in1k"]

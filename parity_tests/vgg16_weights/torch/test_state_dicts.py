@@ -22,8 +22,8 @@ from parity_tests.support.helpers import same
 from parity_tests.support.weights.tiny_files import repacked, state_dict
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_weights import pth
 from vgg16_weights.archives import stored
+from vgg16_weights.torch import pth
 
 
 # What training scripts save: the state dict somewhere, and beside it whatever they had.

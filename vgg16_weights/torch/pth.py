@@ -23,10 +23,11 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata
 from vgg16_spec.errors import BadInput
 from vgg16_spec.names import torchvision_keys
-from vgg16_weights import not_weights, pickles, state_dicts
+from vgg16_weights import not_weights
 from vgg16_weights.archives import MANIFEST, MANIFEST_LIMIT, ArchiveWriter, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
-from vgg16_weights.state_dicts import BytesOf
+from vgg16_weights.torch import pickles, state_dicts
+from vgg16_weights.torch.state_dicts import BytesOf
 
 # The folder in the archive that everything lies in; PyTorch takes any.
 _FOLDER: Final = "archive"

@@ -1,0 +1,1 @@
+"""Two checkpoints compared, and the mistake that makes one of the other."""

@@ -1,0 +1,1 @@
+"""Which of a file's tensors is which of the network's."""

@@ -1,0 +1,1 @@
+"""Published weights: what is on record of each, and their files."""
