@@ -7,6 +7,7 @@ that ``torch_impl`` has no model of, and any activation pattern.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern
 from vgg16_parity.network import reference
 from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 
 
 def float64_gradients(
@@ -51,6 +52,18 @@ def float64_gradients(
     }
 
 
+class _InFloat64(Checkpoint):
+    """A checkpoint with other weights, in float64: in float32, small steps would vanish."""
+
+    def __init__(self, like: Checkpoint, weights: Mapping[str, NDArray[np.float64]]) -> None:
+        tensors = {name: like.tensor(name) for name in like}
+        super().__init__(like.configuration, like.metadata, tensors)
+        self._weights = weights
+
+    def __getitem__(self, name: str) -> Any:
+        return self._weights[name]
+
+
 def float64_loss(
     weights: Mapping[str, NDArray[np.float64]],
     checkpoint: Checkpoint,
@@ -58,9 +71,7 @@ def float64_loss(
     labels: NDArray[np.int64],
 ) -> float:
     """The mean cross-entropy with other weights, by the arbiter's own forward pass."""
-    # The arbiter computes with weights of any NumPy type: in float32, small steps would vanish.
-    tensors = {n: Tensor(v.shape, "float32", lambda v=v: v) for n, v in weights.items()}  # type: ignore[misc]
-    changed = Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+    changed = _InFloat64(checkpoint, weights)
     logits = reference.run_with_taps(changed, images)["predictions"]
     shifted = logits - logits.max(axis=1, keepdims=True)
     chosen = np.take_along_axis(shifted, labels[:, np.newaxis], axis=1)[:, 0]

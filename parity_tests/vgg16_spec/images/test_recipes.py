@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "large crop": ({"crop": 299}, "crop is 299 and resize 256; expected a resize of 1 to 4 times"),
     "endless resize": ({"crop": 1, "resize": 4096}, "crop is 1 and resize 4096; expected a resize"),
     "name": ({"name": "a\nb"}, r"name: is 'a\\nb'; expected up to 120 letters"),
-    "long name": ({"name": "a" * 41}, "name: is 'aaaa"),
+    "long name": ({"name": "a" * 121}, "name: is 'aaaa"),
     "no name": ({"name": None}, "name: is None; expected up to 120 letters"),
     "another's name": ({"name": "caffe"}, "name: caffe is a recipe with other values"),
 }
