@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 WeightsOption = Annotated[
     str | None,
     Option(
-        metavar="FILE|NAME", help="Weights file, published name, or seeded[:N]. Default: seeded."
+        metavar="FILE|NAME",
+        help="Weights or ONNX file, published name, or seeded[:N]. Default: seeded.",
     ),
 ]
 ConfigurationOption = Annotated[
     str | None,
     Option(
         metavar="A|B|C|D|E|tiny",
-        help="Column of the paper's Table 1. Default: D, or what --weights holds.",
+        help="Column of the paper's Table 1. Default: that of --weights, or D.",
     ),
 ]
 NetworkOption = Annotated[
@@ -42,14 +43,15 @@ RecipeOption = Annotated[
     Option(
         metavar="NAME|FILE",
         help="Preprocessing that the weights expect: torchvision, torchvision-features, caffe, tf, "
-        "zero-one, or a .json or .toml file. Default: as the weights' file says.",
+        "zero-one, or a .json or .toml file. Default: what the weights' file says, or else the "
+        "usual one of its format.",
     ),
 ]
 LabelsOption = Annotated[
     Path | None,
     Option(
         metavar="FILE",
-        help="Names of the classes, one a line or as JSON. Default: as the weights' file says.",
+        help="Names of the classes, one per line or as JSON. Default: what the weights' file says.",
     ),
 ]
 DeviceOption = Annotated[str, Option(metavar="cpu|cuda", help="Where to run.")]

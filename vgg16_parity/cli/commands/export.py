@@ -75,7 +75,8 @@ def export(
         list[Path] | None,
         described(
             "DIR|FILE",
-            "Pictures from which int8 derives its scales, at most 200; or folders of them.",
+            "Picture or folder of pictures from which int8 derives its scales; repeat for more. "
+            "At most 200 pictures are used.",
         ),
     ] = None,
     test_data: Annotated[

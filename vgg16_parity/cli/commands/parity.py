@@ -24,13 +24,18 @@ def parity(
     recipe: options.RecipeOption = None,
     images: options.ImagesOption = None,
     runtimes: Annotated[
-        str | None, Option(metavar="a,b,…", help="Default: all; a missing one is only reported.")
+        str | None,
+        Option(
+            metavar="a,b,…",
+            help="Runtimes to compare. Default: all; one that is not installed is only reported.",
+        ),
     ] = None,
     lanes: Annotated[
         str | None,
         Option(
             metavar="a,b,…",
-            help="Any of strict, default, tf32, bfloat16, float16. Default: strict,default.",
+            help="Numeric settings: strict, default, tf32, bfloat16, float16. "
+            "Default: strict,default.",
         ),
     ] = None,
     device: Annotated[
@@ -39,7 +44,8 @@ def parity(
     port: Annotated[
         str | None,
         Option(
-            metavar="FILE.py:FUNCTION", help="Your own port: images and weights in, logits out."
+            metavar="FILE.py:FUNCTION",
+            help="Your own port: images and weights in, taps or logits out.",
         ),
     ] = None,
     hard: Annotated[

@@ -15,7 +15,9 @@ from vgg16_spec.errors import BadInput, require_one_of
 def port(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="Weights file, published name, or seeded[:N]."),
+        typer.Argument(
+            metavar="SOURCE", help="Weights or ONNX file, published name, or seeded[:N]."
+        ),
     ],
     destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="File to write.")],
     *,
@@ -35,25 +37,29 @@ def port(
     labels: LabelsOption = None,
     no_top: Annotated[
         bool,
-        typer.Option("--no-top", help="Take the convolutions only, whatever SOURCE's head is."),
+        typer.Option("--no-top", help="Take only the convolutions, whatever SOURCE's head is."),
     ] = False,
     key: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="Which set of weights, where SOURCE has several: state_dict_ema."
+            metavar="PATH",
+            help="Which of several sets of weights in SOURCE to take, such as state_dict_ema.",
         ),
     ] = None,
     data_format: Annotated[
         str | None,
         typer.Option(
             metavar="channels_last|channels_first",
-            help="Order of a Keras model's maps at Flatten, where SOURCE does not say it. "
+            help="Order in which a Keras model flattens its maps, if SOURCE does not say. "
             "Default: channels_last.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Convert weights between the formats of Keras, torchvision, timm and others, bit for bit."""
+    """Convert weights to another format, for Keras, PyTorch and others.
+
+    Every float32 value keeps its bits. The output line says what was read, and as what.
+    """
     import vgg16_weights
     from vgg16_weights.contents import DataFormat
     from vgg16_weights.detection import format_to_write

@@ -25,12 +25,13 @@ def predict(
     recipe: options.RecipeOption = None,
     labels: options.LabelsOption = None,
     runtime: Annotated[
-        str | None, Option(metavar="NAME", help="Default: the first that is installed.")
+        str | None,
+        Option(metavar="NAME", help="Runtime to use. Default: the first that is installed."),
     ] = None,
     device: options.DeviceOption = "cpu",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Name the five likeliest classes of each picture."""
+    """Name the five most likely classes of each picture."""
     from vgg16_parity.run import run_logits
     from vgg16_parity.runtimes.lanes import Device
     from vgg16_spec.checkpoint.seeded import is_seeded

@@ -99,7 +99,8 @@ def fetch(
 @app.command()
 def verify(
     ours: Annotated[
-        str, typer.Argument(metavar="A", help="Weights file, published name, or seeded[:N].")
+        str,
+        typer.Argument(metavar="A", help="Weights or ONNX file, published name, or seeded[:N]."),
     ],
     theirs: Annotated[
         str | None,
@@ -110,7 +111,10 @@ def verify(
     *,
     as_json: JsonOption = False,
 ) -> int:
-    """Compare two weights files tensor by tensor; the exit status is 1 if they differ."""
+    """Compare two weights files tensor by tensor, and name the mistake that makes A into B.
+
+    The exit status is 1 if they differ.
+    """
     if theirs is None:
         _print_digests(ours, resolve(ours), as_json=as_json)
         return 0
