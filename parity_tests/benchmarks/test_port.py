@@ -12,6 +12,7 @@ from benchmarks.port import __main__ as command
 DIRECTIONS = ("safetensors:keras-weights-h5", "timm:npz")
 
 
+@pytest.mark.slow
 def test_it_reports_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, figures = tmp_path / "report.md", tmp_path / "figures.json"
     work = tmp_path / "work"

@@ -56,11 +56,12 @@ def test_a_command_that_needs_export_names_the_folder(folder: Path, command: str
     assert "shadows" in line
 
 
+@pytest.mark.slow
 def test_other_commands_work_beside_it(folder: Path, tiny: Checkpoint) -> None:
     for arguments in (
         ("port", tiny.file, "ported.pth"),
         ("predict", PHOTOGRAPHS[0].path, "--weights", "ported.pth", "--runtime", "torch"),
-        ("parity", "--configuration", "tiny", "--runtimes", "torch", "--lanes", "default"),
+        ("parity", "--configuration", "tiny", "--runtimes", "torch", "--quick"),
     ):
         done = vgg16_in(folder, *arguments)
         assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -209,13 +209,18 @@ def deep(levels: int) -> bytes:
 def matlab_bomb(path: Path, tiny: Checkpoint, *, variables: int) -> None:
     """Variables that inflate to a gigabyte each, beginning as a variable of that size would."""
     begin = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    packed = packed_gigabyte()
+    path.write_bytes(begin + (struct.pack("<II", 15, len(packed)) + packed) * variables)
+
+
+@cache
+def packed_gigabyte() -> bytes:
     packer = zlib.compressobj(9)
     inner = struct.pack("<II", 14, GIGABYTE) + b"\x06\0\0\0\x08\0\0\0" + bytes(16)
     packed = packer.compress(inner)
     for _ in range(1 << 10):
         packed += packer.compress(bytes(1 << 20))
-    packed += packer.flush()
-    path.write_bytes(begin + (struct.pack("<II", 15, len(packed)) + packed) * variables)
+    return packed + packer.flush()
 
 
 def lying_matlab(path: Path, tiny: Checkpoint, *, size: int) -> None:

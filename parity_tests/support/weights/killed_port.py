@@ -10,6 +10,7 @@ import json
 import random
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import vgg16_weights
@@ -56,6 +57,9 @@ def hidden(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    # Imported once, before the forks: every format's module.
+    # Imported once, before the forks: every format's module, and PyTorch, or most of the moments
+    # would lie within its import.
     vgg16_weights.writable()
+    if "torchvision" in sys.argv:
+        import_module("torch")
     main(*sys.argv[1:])

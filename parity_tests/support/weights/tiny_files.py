@@ -158,4 +158,4 @@ def repacked(source: Path, target: Path, change: Callable[[str, bytes], Any]) ->
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for member in old.infolist():
             name, content, compression = change(member.filename, old.read(member))
-            new.writestr(name, content, compression)
+            new.writestr(name, content, compression, compresslevel=1)

@@ -107,12 +107,14 @@ def test_without_a_terminal_the_table_is_plain_and_progress_goes_to_stderr(
     assert "onnx-from-keras (strict): export" in err
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_nothing_else(vgg16: Command) -> None:
     done = vgg16("parity", "--configuration", "tiny", "--runtimes", "torch", "--json")
     assert done.status == 0
     assert json.loads(done.out)["rows"][0]["runtime"] == "torch"
 
 
+@pytest.mark.slow
 def test_quick_compares_logits_in_the_strict_lane(vgg16: Command) -> None:
     one = ("--configuration", "tiny", "--runtimes", "torch", "--json", "--quick")
     rows = json.loads(vgg16("parity", *one).out)["rows"]

@@ -16,7 +16,7 @@ import scipy.io
 import vgg16_weights
 from parity_tests.support.helpers import same
 from parity_tests.support.weights.caffe_files import authors_layer
-from parity_tests.support.weights.refusals import refusal, survive_damage
+from parity_tests.support.weights.refusals import refusal
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
@@ -235,16 +235,6 @@ def test_truncated_files_are_refused(
     path = saved(tmp_path / "w.mat", layers(tiny), do_compression=compressed)
     path.write_bytes(path.read_bytes()[: math.ceil(kept * path.stat().st_size)])
     assert ("cannot be used (" if kept else "is empty") in refusal(FORMAT, path)
-
-
-@COMPRESSED
-@pytest.mark.usefixtures("first_reading")
-def test_damaged_files_are_refused_or_are_whole_checkpoints(
-    tiny: Checkpoint, tmp_path: Path, compressed: bool
-) -> None:
-    """Such files crash SciPy's reader."""
-    path = saved(tmp_path / "w.mat", layers(tiny), do_compression=compressed)
-    survive_damage(FORMAT, path.read_bytes(), path, seed=4, mutants=10)
 
 
 def test_matlabs_files_are_told_by_how_they_begin(tiny: Checkpoint, tmp_path: Path) -> None:
