@@ -193,6 +193,28 @@ def test_another_input_is_named_by_logits_alone_and_by_probabilities(
     assert bench.notes(softmax(logits)) == [f"{words}, but {PROBABILITIES}"]
 
 
+def test_pictures_of_an_own_recipe_are_followed_back_to_their_pixels() -> None:
+    recipe = replace(OWN, name="own", scale=64.0, mean=(1.0, 1.5, 2.0), std=(2.0, 3.0, 0.5))
+    checkpoint = generate(configuration("tiny"), 5).with_recipe(recipe)
+    port = Port("tiny")
+    port.load(checkpoint)
+    with Arbiter(checkpoint) as arbiter:
+        for words, given in (
+            ("pictures, in BGR order", replace(recipe, channels="BGR")),
+            ("pictures prepared by the recipe caffe", RECIPES["caffe"]),
+        ):
+            taps = port.taps(np.ascontiguousarray(pictures(given)))
+            notes = arbiter.judge("port", taps).cases[0].notes
+            assert f"the values are the arbiter's on another input: {words}" in notes
+
+
+def test_the_image_that_is_furthest_off_is_the_one_that_tells(bench: Bench) -> None:
+    images = bench.arbiter.images.copy()
+    images[1] = images[1, :, ::-1]
+    words = "the values are the arbiter's on another input: pictures upside down"
+    assert bench.notes(bench.computed(images)) == [words]
+
+
 def test_the_seeded_defaults_weights_are_named(bench: Bench) -> None:
     default = generate(configuration("tiny"))
     port = Port("tiny")
@@ -205,6 +227,13 @@ def test_the_seeded_defaults_weights_are_named(bench: Bench) -> None:
 def test_a_port_that_holds_is_only_advised(bench: Bench) -> None:
     assert bench.notes(bench.taps, status="holds") == []
     assert bench.notes(bench.taps["predictions"], status="holds") == []
+
+
+def test_what_cannot_be_right_costs_no_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vgg16_parity.judge.diagnosis.misread", None)  # to call it would fail
+    logits = bench.taps["predictions"]
+    for wrong in (np.float32(np.nan) * logits, logits[:1], logits[:, :5], logits[0, :1]):
+        assert bench.notes(wrong) == []
 
 
 def test_what_no_known_mistake_explains_is_left_alone(bench: Bench) -> None:
