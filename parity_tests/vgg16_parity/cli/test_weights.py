@@ -111,13 +111,13 @@ def test_verify_compares_recipes_by_what_they_do(
     vgg16: Command, tiny: Checkpoint, tmp_path: Path
 ) -> None:
     own = Recipe(name="own", scale=64.0, mean=(1.0, 2.0, 3.0), std=(1.0, 1.0, 2.0))
-    vgg16_weights.write(tiny.with_recipe(own), tmp_path / "own")
+    vgg16_weights.write(tiny.with_recipe(own), tmp_path / "own", "safetensors")
     for name, other, words in (
         ("alike", replace(own, name="alike"), ""),
         ("proportion", replace(own, resize=73, crop=64), ""),
         ("scale", replace(own, scale=65.0), "two different ones are called own"),
     ):
-        vgg16_weights.write(tiny.with_recipe(other), tmp_path / name)
+        vgg16_weights.write(tiny.with_recipe(other), tmp_path / name, "safetensors")
         out = vgg16("weights", "verify", tmp_path / "own", tmp_path / name).out
         assert (f"The values are equal, the recipes are not: {words}." in out) == bool(words), name
     save_file(
