@@ -79,16 +79,16 @@ def diagnose(
     readable = may_be_right(taps[LOGITS], arbiter[LOGITS].preactivation.shape)
     if outputs_only or not readable:
         return ""
-    # One image tells, and each costs a pass of the arbiter.
+    # One image tells what is worth a pass of the arbiter over all of them.
     chosen = _worst(taps, arbiter)
-    taps = {name: _of_image(chosen, values, len(images)) for name, values in taps.items()}
-    images = images[chosen : chosen + 1]
+    of_one = {name: _of_image(chosen, values, len(images)) for name, values in taps.items()}
     computations = chain(
         _on_another_input(checkpoint, images), _with_other_weights(checkpoint, images)
     )
     for words, other, altered in computations:
         known = set(taps) <= set(other.configuration.taps)
-        if not known or explain(taps, _roughly(other, altered, mode)) is None:
+        one = altered[chosen : chosen + 1]
+        if not known or explain(of_one, _roughly(other, one, mode)) is None:
             continue
         said = explain(taps, _exactly(other, altered, mode))
         if said is not None:
