@@ -6,7 +6,7 @@ import keras
 
 from vgg16_spec import layouts
 from vgg16_spec.architecture import Configuration, Shape
-from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, checkpoint
+from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, shapes
 from vgg16_spec.checkpoint.matching import fitting
 
 
@@ -71,7 +71,7 @@ def parameters(model: keras.Model) -> dict[str, keras.Variable]:
 
 def configuration_of(model: keras.Model) -> Configuration:
     """The configuration whose weights a model has. Raises ``BadInput`` if there is none."""
-    return checkpoint.configuration_of(_shapes(model), model.name)
+    return shapes.configuration_of(_shapes(model), model.name)
 
 
 def _shapes(model: keras.Model) -> dict[str, Shape]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -83,10 +84,8 @@ def run_parity(
     devices: tuple[Device, ...] = get_args(Device) if device == "both" else (device,)
     found = (lane.mode(place) for lane in lanes for place in devices)
     modes = {mode.name: mode for mode in found if mode is not None}
-    judged = (gradient_run.applies(one, mode) for one in runtimes for mode in modes.values())
-    if gradients and not any(judged):
-        named = ", ".join(one.name for one in runtimes)
-        raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
+    if gradients:
+        _require_gradients(runtimes, modes.values())
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as temporary:
         folder = Path(temporary)
         stored = in_file(checkpoint, folder, progress)
@@ -114,6 +113,12 @@ def run_parity(
         all_required=all_required,
         rows=tuple(rows),
     )
+
+
+def _require_gradients(runtimes: Sequence[Runtime], modes: Iterable[Mode]) -> None:
+    if not any(gradient_run.applies(*each) for each in product(runtimes, modes)):
+        named = ", ".join(one.name for one in runtimes)
+        raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
 
 
 def run_logits(

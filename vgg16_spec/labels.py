@@ -108,6 +108,8 @@ def _refused(name: str) -> str:
 
 def _of_lines(text: str) -> Sequence[str]:
     """A name a line; empty lines at the end do not count."""
+    if not text.strip():
+        return []
     lines = [line.strip() for line in re.split(r"\r\n|\n|\r", text.rstrip())]
     if "" in lines:
         raise ValueError(f"line {lines.index('') + 1} is empty")

@@ -15,8 +15,8 @@ import onnx_ir as ir
 from safetensors.numpy import save
 
 from vgg16_spec.checkpoint import Checkpoint, digest, write_checkpoint
-from vgg16_spec.checkpoint.checkpoint import misfits
 from vgg16_spec.checkpoint.header import read_header
+from vgg16_spec.checkpoint.shapes import misfits
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import sync
 

@@ -58,7 +58,9 @@ def test_name_to_index_is_put_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "line 1 is empty"),
+        ("", "it names no class"),
+        ("\n\n", "it names no class"),
+        ("\na\n", "line 1 is empty"),
         ("a\n\nb\n", "line 2 is empty"),
         ("a\nb\x1b[2J\n", r"class 1 has the character U\+001B in its name"),
         ("a\tb\nc", r"class 0 has the character U\+0009"),

@@ -21,6 +21,7 @@ from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import RECIPES, Recipe
+from vgg16_weights.archives import MANIFEST
 from vgg16_weights.contents import Choices, Contents, checkpoint_of
 from vgg16_weights.formats import FORMATS
 
@@ -66,6 +67,35 @@ def test_the_first_kernel_reads_rgb_in_an_npz_if_the_own_recipe_is_bgr(
         with np.load(tmp_path / "w.npz") as arrays:
             kernel = arrays["conv1_1_W"].transpose(3, 2, 0, 1)
         assert np.array_equal(kernel[:, ::step], described["block1_conv1.weight"])
+
+
+@pytest.mark.parametrize("chosen", [RECIPES["torchvision"], RECIPES["caffe"], OWN])
+def test_the_first_kernel_of_an_npz_is_for_the_recipe_that_the_user_names(
+    described: Checkpoint, tmp_path: Path, chosen: Recipe
+) -> None:
+    vgg16_weights.write(described, tmp_path / "w.npz")
+    with np.load(tmp_path / "w.npz") as arrays:
+        rgb = {name: array for name, array in arrays.items() if name != MANIFEST}
+    np.savez(tmp_path / "bare.npz", **rgb)
+    kernel = rgb["conv1_1_W"].transpose(3, 2, 0, 1)
+    for path in ("bare.npz", "w.npz"):  # a file that states no recipe, and one that states another
+        read = vgg16_weights.read(tmp_path / path, recipe=chosen)
+        assert (read.recipe, read.is_recipe_assumed) == (chosen, False)
+        wanted = kernel if chosen.channels == "RGB" else kernel[:, ::-1]
+        assert np.array_equal(read["block1_conv1.weight"], wanted)
+        assert np.array_equal(read["fc1.weight"], described["fc1.weight"])
+    assert vgg16_weights.read(tmp_path / "w.npz", recipe=chosen).class_names == NAMES
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_recipe_that_the_user_names_goes_before_the_files(
+    described: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    vgg16_weights.write(described, tmp_path / "w", name)
+    read = vgg16_weights.read(tmp_path / "w", recipe=RECIPES["caffe"])
+    assert read.metadata == described.with_recipe("caffe").metadata
+    assert not read.is_recipe_assumed
+    assert same(read, described)  # both recipes are BGR
 
 
 @pytest.mark.parametrize("name", ["caffe", "tf", "zero-one"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +14,17 @@ from numpy.typing import NDArray
 from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.judge.known_inputs import Images, misread
-from vgg16_parity.judge.known_outputs import LOGITS, explain
-from vgg16_parity.network.prediction import predict
+from vgg16_parity.judge.known_outputs import LOGITS, explain, may_be_right
+from vgg16_parity.network.prediction import compute_roughly, predict
 from vgg16_parity.records import CaseVerdict
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_spec.images.preprocessing import RECIPES
+from vgg16_spec.errors import BadInput
 
 Values = NDArray[Any]
+# What a port may have computed: in words, with which weights, and on which images.
+Computation: TypeAlias = tuple[str, Checkpoint, Images]
 
 ADVICE: Final = "only logits were compared: return taps to judge each layer (docs/your-port.md)"
 # What is let through, to be compared within the limits: in roundoffs of the mode, and the most in
@@ -72,50 +76,58 @@ def diagnose(
         return ""
     if said := explain(taps, arbiter.items()):
         return f"the values are the arbiter's, but {said}"
-    if outputs_only:
+    readable = may_be_right(taps[LOGITS], arbiter[LOGITS].preactivation.shape)
+    if outputs_only or not readable:
         return ""
-    recipe = RECIPES.get(checkpoint.metadata.recipe)
-    for words, altered in misread(images, recipe):
-        said = _computed(checkpoint, altered, taps, mode)
+    # One image tells what is worth a pass of the arbiter over all of them.
+    chosen = _worst(taps, arbiter)
+    of_one = {name: _of_image(chosen, values, len(images)) for name, values in taps.items()}
+    computations = chain(
+        _on_another_input(checkpoint, images), _with_other_weights(checkpoint, images)
+    )
+    for words, other, altered in computations:
+        known = set(taps) <= set(other.configuration.taps)
+        one = altered[chosen : chosen + 1]
+        if not known or explain(of_one, _roughly(other, one, mode)) is None:
+            continue
+        said = explain(taps, _exactly(other, altered, mode))
         if said is not None:
             more = f", but {said}" if said else ""
-            return f"the values are the arbiter's on another input: {words}{more}"
-    return _other_weights(checkpoint, images, taps, mode)
+            return f"the values are the arbiter's {words}{more}"
+    return ""
 
 
-def _other_weights(
-    checkpoint: Checkpoint, images: Images, taps: Mapping[str, Values], mode: Mode
-) -> str:
-    """Whose default weights a port used, if they are not the arbiter's."""
+def _worst(taps: Mapping[str, Values], arbiter: Mapping[str, ArbiterTap]) -> int:
+    """The image whose logits are furthest from the arbiter's; the first where none can be told."""
+    if taps[LOGITS].shape != arbiter[LOGITS].preactivation.shape:
+        return 0
+    errors = np.abs(taps[LOGITS].astype(np.float64) - arbiter[LOGITS].preactivation)
+    return int(errors.max(axis=1).argmax())
+
+
+def _of_image(index: int, values: Values, images: int) -> Values:
+    """An image's part of a tap, whatever its other axes are."""
+    rows = len(values) // images
+    return values[index * rows : (index + 1) * rows]
+
+
+def _on_another_input(checkpoint: Checkpoint, images: Images) -> Iterator[Computation]:
+    recipe = None
+    with suppress(BadInput):  # a prepared batch needs none
+        recipe = checkpoint.recipe
+    for words, altered in misread(images, recipe):
+        yield f"on another input: {words}", checkpoint, altered
+
+
+def _with_other_weights(checkpoint: Checkpoint, images: Images) -> Iterator[Computation]:
+    """Whose default weights a port may have used, if they are not the arbiter's."""
     own = checkpoint.configuration
     for configuration in CONFIGURATIONS.values():
         other = generate(configuration.with_head(classes=own.classes))
         same = (other.configuration, other.metadata) == (own, checkpoint.metadata)
-        if configuration.input_size != own.input_size or same:
-            continue
-        said = _computed(other, images, taps, mode)
-        if said is not None:
-            more = f", but {said}" if said else ""
-            return (
-                "the values are the arbiter's with the seeded default weights of configuration "
-                f"{configuration.name}{more}"
-            )
-    return ""
-
-
-def _computed(
-    checkpoint: Checkpoint, images: Images, taps: Mapping[str, Values], mode: Mode
-) -> str | None:
-    """Under which mistakes of its outputs a port computed this; None if it did not.
-
-    The first image is compared first and roughly, without the cost of predicted errors.
-    """
-    if not set(taps) <= set(checkpoint.configuration.taps):
-        return None
-    first = {name: values[: len(values) // len(images)] for name, values in taps.items()}
-    if explain(first, _roughly(checkpoint, images[:1], mode)) is None:
-        return None
-    return explain(taps, _exactly(checkpoint, images, mode))
+        if configuration.input_size == own.input_size and not same:
+            name = configuration.name
+            yield f"with the seeded default weights of configuration {name}", other, images
 
 
 def _exactly(
@@ -129,8 +141,10 @@ def _exactly(
 def _roughly(
     checkpoint: Checkpoint, images: Images, mode: Mode
 ) -> Iterator[tuple[str, ArbiterTap]]:
+    """The values with an error that lets everything near them through."""
     size = min(_MOST_SCREENED, _SCREENED * max(mode.sums, mode.operands, mode.stored))
-    for tap in predict(checkpoint, images, ()):
-        rms = float(np.sqrt(np.square(tap.preactivation).mean()))
-        deviation = np.full(tap.preactivation.shape, size * rms, np.float32)
-        yield tap.tap, ArbiterTap(tap.preactivation, tap.relu, deviation, deviation)
+    for tap in compute_roughly(checkpoint, images):
+        values = tap.preactivation.astype(np.float64)
+        rms = float(np.sqrt(np.square(values).mean()))
+        deviation = np.full(values.shape, size * rms, np.float32)
+        yield tap.tap, ArbiterTap(values, tap.relu, deviation, deviation)

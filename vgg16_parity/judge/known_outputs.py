@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.compare import compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterTap
+from onnx_arbiter.limits import LIMITS
 from vgg16_parity.network.prediction import through_softmax
 from vgg16_spec.layouts import nhwc_to_nchw
 from vgg16_spec.logits import softmax
@@ -68,6 +69,11 @@ def explain(taps: Mapping[str, Values], arbiter: Iterable[tuple[str, ArbiterTap]
                 return None
             said[words] = None
     return "; ".join(filter(None, said))
+
+
+def may_be_right(logits: Values, shape: tuple[int, ...]) -> bool:
+    """Whether numbers are finite and can be read as (N, classes); others nothing explains."""
+    return bool(np.isfinite(logits).all() and list(_readings(logits, shape)))
 
 
 def _tap(observed: Values, expected: ArbiterTap) -> str | None:
@@ -148,6 +154,10 @@ def _classes_moved(observed: Values, expected: Expected) -> str:
     """How the classes are ordered, if that is all."""
     classes = observed.shape[1]
     if classes > _MOST_CLASSES or expected.relu:
+        return ""
+    # In another order, the values from the smallest to the largest stay what they are.
+    moved = np.abs(np.sort(observed.astype(np.float64)) - np.sort(expected.values)).max()
+    if not moved <= LIMITS.deviations.limit * expected.deviation.max():
         return ""
     apart = np.zeros((classes, classes))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -56,6 +56,13 @@ def predict(
     return reference.walk(checkpoint, images, modes)
 
 
+def compute_roughly(
+    checkpoint: Checkpoint, images: NDArray[np.floating[Any]]
+) -> Iterator[Prediction]:
+    """The taps' values in float32 without any predicted error, for what needs no verdict."""
+    return reference.walk(checkpoint, images, precision=np.float32)
+
+
 def predict_logits(
     checkpoint: Checkpoint, images: NDArray[np.floating[Any]], mode: Mode = MODES["float32"]
 ) -> tuple[Float64, NDArray[np.float32]]:

@@ -150,27 +150,20 @@ def check_model(
         logits, expected = expected, softmax(expected)
         deviation = prediction.through_softmax(logits, deviation, expected).astype(np.float32)
     taken = [_as_taken(found.front, picture, recipe, size) for picture in pictures]
-    cost = None
+    arbiter = ArbiterTap(expected, relu=False, accumulated=deviation, local=deviation)
     with progress("ONNX Runtime"):
-        try:
-            outputs = _run(Path(path), found, taken)
-            verdict = compare_with_arbiter(outputs, expected, deviation)
-            numbers = Numbers(verdict, verdict.reason, verdict.passed)
-            if (precision := accuracy.precision_of(model)) and outputs.shape == expected.shape:
-                cost = accuracy.measure(precision, outputs, expected)
-        except BadInput:
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            reason = f"{DOES_NOT_RUN} ({printable(str(error))})"
-            numbers = Numbers(None, reason, passed=False)
+        outputs, numbers = _numbers(Path(path), found, taken, arbiter)
     equal = not any(weight.problem for weight in compared)
-    if numbers.verdict is not None and not numbers.passed and found.kind == "logits":
-        with progress("known mistakes"):
-            arbiter = ArbiterTap(expected, relu=False, accumulated=deviation, local=deviation)
-            mistake = diagnosis.diagnose(
-                checkpoint, batch, {LOGITS: outputs}, {LOGITS: arbiter}, outputs_only=not equal
-            )
-            numbers = replace(numbers, mistake=mistake)
+    cost = None
+    if outputs is not None:
+        if (precision := accuracy.precision_of(model)) and outputs.shape == expected.shape:
+            cost = accuracy.measure(precision, outputs, expected)
+        if not numbers.passed and found.kind == "logits":
+            with progress("known mistakes"):
+                mistake = diagnosis.diagnose(
+                    checkpoint, batch, {LOGITS: outputs}, {LOGITS: arbiter}, outputs_only=not equal
+                )
+                numbers = replace(numbers, mistake=mistake)
     return CheckReport(
         matches=not problems and equal and numbers.passed,
         file=Path(path).name,
@@ -182,6 +175,21 @@ def check_model(
         numbers=numbers,
         accuracy=cost,
     )
+
+
+def _numbers(
+    path: Path, found: TracedGraph, taken: Sequence[NDArray[Any]], arbiter: ArbiterTap
+) -> tuple[NDArray[Any] | None, Numbers]:
+    """The outputs, if the file runs, and the third stage."""
+    try:
+        outputs = _run(path, found, taken)
+        verdict = compare_with_arbiter(outputs, arbiter.preactivation, arbiter.accumulated)
+    except BadInput:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        reason = f"{DOES_NOT_RUN} ({printable(str(error))})"
+        return None, Numbers(None, reason, passed=False)
+    return outputs, Numbers(verdict, verdict.reason, verdict.passed)
 
 
 def to_json(report: CheckReport) -> dict[str, Any]:

@@ -6,6 +6,7 @@ so that a value in another place shows as well as another value.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from export.load import printable
 from onnx_arbiter.limits import Tolerance
 from vgg16_parity.onnx_check.symbolic import (
     Constant,
@@ -34,6 +36,12 @@ PIXELS: Final = Tolerance(
         "deviation rounded to four digits 1e-4."
     ),
 )
+
+# Pillow's filter -> ONNX's mode, and the coefficient of a cubic one.
+_FILTERS: Final[Mapping[str, tuple[str, float | None]]] = {
+    "BILINEAR": ("linear", None),
+    "BICUBIC": ("cubic", -0.5),
+}
 
 LAYOUTS: Final[tuple[Layout, ...]] = ("nchw", "nhwc")
 
@@ -116,7 +124,7 @@ class Front:
         return SymbolicTensor(arrange(found.shape), found.shape)
 
 
-def preprocess(at: NodeContext) -> SymbolicTensor | None:
+def preprocess(at: NodeContext, recipe: Recipe) -> SymbolicTensor | None:
     """The pictures after a node of the graph's front; ``None`` where it is not of the front.
 
     Raises ``Untraceable`` where the node crops or resizes as the recipe does not.
@@ -124,7 +132,7 @@ def preprocess(at: NodeContext) -> SymbolicTensor | None:
     if at.operator in PICKS:
         return _pick(at)
     if at.operator == "Resize":
-        return _resize(at)
+        return _resize(at, recipe)
     computed = at.operator in MOVES
     if at.operator == "Cast":
         computed = at.node.attributes.get_int("to") == ir.DataType.FLOAT
@@ -149,7 +157,7 @@ def _centre(whole: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return whole[tuple(slice(a, a + kept) for a, kept in zip(starts, shape, strict=True))]
 
 
-def _resize(at: NodeContext) -> SymbolicTensor:
+def _resize(at: NodeContext, recipe: Recipe) -> SymbolicTensor:
     """A resize that keeps the size: the pictures already have the one that the recipe asks for.
 
     The attributes decide how another size would be filtered.
@@ -158,8 +166,12 @@ def _resize(at: NodeContext) -> SymbolicTensor:
     kept = [shape[i] for i in attributes.get_ints("axes") or range(len(shape))]
     if at.required(3).array.tolist() != kept:
         raise Untraceable("resizes to another size than the recipe does")
-    if attributes.get_string("mode", "nearest") != "linear":
-        raise Untraceable("does not resize linearly, as the recipe does")
+    mode = attributes.get_string("mode", "nearest")
+    bend = attributes.get_float("cubic_coeff_a", -0.75) if mode == "cubic" else None
+    if (mode, bend) != _FILTERS.get(recipe.resample):
+        curve = "" if bend is None else f" ({bend:g})"
+        how = f"resizes by {printable(mode)}{curve}"
+        raise Untraceable(f"{how}, the recipe {recipe.name} by {recipe.resample}")
     if not attributes.get_int("antialias", 0):
         raise Untraceable("resizes without antialiasing, unlike the recipe")
     return at.x

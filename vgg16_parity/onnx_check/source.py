@@ -24,7 +24,8 @@ from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Convolution
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.recipes import RECIPES
+from vgg16_spec.files.text import read_json
+from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_from
 from vgg16_weights.contents import FIRST_KERNEL, Choices, Contents, checkpoint_of, swap_rgb_bgr
 from vgg16_weights.formats import Format
 
@@ -59,9 +60,10 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
     if any(node.op_type in _QUANTISED for node in model.graph.all_nodes()):
         problem = "is quantised: its weights are not the ones that it was made from"
         raise BadInput(path, problem, "the graph before it was quantised")
-    stated = _stated(model)
-    found, configuration = _followed(model, path, include_top=include_top)
-    recipe, is_known, how = _recipe(model, found, configuration, stated)
+    stated = _stated(model, path)
+    first = stated.recipe_record(str(path)) if stated else _FIRST_TRIED
+    found, configuration = _followed(model, path, first, include_top=include_top)
+    recipe, is_known, how = _recipe(model, found, configuration, first, is_stated=bool(stated))
     if found.front.problem.startswith(_EXCHANGED):
         raise _refusal(path, f"preprocessing: {found.front.problem}")
     # What the graph does with its images is known; what remains is whether it is the network.
@@ -76,38 +78,38 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
             array = swap_rgb_bgr(array)
         view = partial(_canonical, array, name, order, configuration)
         tensors[name] = Tensor(array.shape, str(array.dtype), view)
-    metadata = Metadata(recipe, path.name, FORMAT.name, digest(path))
-    if stated and stated.recipe == recipe:
+    metadata = Metadata(recipe.name, path.name, FORMAT.name, digest(path))
+    if stated and stated.recipe == recipe.name:
         metadata = stated
     contents = Contents(
         tensors,
         metadata if is_known else None,
         is_ordered=True,
-        steps=("read from an ONNX graph, names by graph", f"recipe {recipe} {how}"),
+        steps=("read from an ONNX graph, names by graph", f"recipe {recipe.name} {how}"),
     )
     # A recipe that is not known is the format's, as for any other file.
-    file_format = replace(FORMAT, recipe=recipe)
+    file_format = replace(FORMAT, recipe=recipe.name)
     return checkpoint_of(contents, path, file_format, Choices(include_top=include_top))
 
 
 def _followed(
-    model: ir.Model, path: Path, *, include_top: bool
+    model: ir.Model, path: Path, recipe: Recipe, *, include_top: bool
 ) -> tuple[TracedGraph, Configuration]:
-    """The graph as steps of a network, and the network.
+    """The graph as steps of a network, behind the recipe's preprocessing, and the network.
 
     Raises ``BadInput`` for a graph of another one.
     """
     # Sizes that the file leaves open are a network's: those of VGG16, unless it shows another.
     by_size = {known.input_size: known for known in CONFIGURATIONS.values()}
     for network in (CONFIGURATIONS["D"], *by_size.values()):
-        found = follow(model, network, _FIRST_TRIED)
+        found = follow(model, network, recipe)
         if (actual := _configuration(found, include_top=include_top)) is not None:
             break
     else:
         count = sum(step.kind == "convolution" for step in found.steps)
         raise _refusal(path, found.problem or f"its {count} convolutions are those of no VGG")
     if (actual.name, actual.classes) != (network.name, network.classes):
-        found = follow(model, actual, _FIRST_TRIED)
+        found = follow(model, actual, recipe)
     steps = [_with_bias(step) for step in found.steps if step.kind != "Cast"]
     problem = found.problem
     if not include_top:
@@ -133,28 +135,35 @@ def _configuration(found: TracedGraph, *, include_top: bool) -> Configuration | 
 
 
 def _recipe(
-    model: ir.Model, found: TracedGraph, configuration: Configuration, stated: Metadata | None
-) -> tuple[str, bool, str]:
+    model: ir.Model,
+    found: TracedGraph,
+    configuration: Configuration,
+    first: Recipe,
+    *,
+    is_stated: bool,
+) -> tuple[Recipe, bool, str]:
     """The recipe of the weights, whether the file tells it, and how that is known.
+
+    ``first`` is the one behind which the graph was followed.
 
     A graph that reverses the channels of its images, or does not where the recipe does, has the
     recipe's first kernel with its input channels reversed.
     """
     own, reverses = found.front, ""
     if own.kind != "float32" or own.problem:
-        for name, recipe in RECIPES.items():
-            front = own if recipe is _FIRST_TRIED else follow(model, configuration, recipe).front
+        for recipe in dict.fromkeys((first, *RECIPES.values())):
+            front = own if recipe is first else follow(model, configuration, recipe).front
             reverses = _REVERSED if front.problem.startswith(_CHANNELS) else ""
             if front.kind != "float32" and (reverses or not front.problem):
-                return name, True, f"as the graph applies it{reverses}"
+                return recipe, True, f"as the graph applies it{reverses}"
             if reverses:
                 break
-    if stated:
-        return stated.recipe, True, f"as the file states{reverses}"
+    if is_stated:
+        return first, True, f"as the file states{reverses}"
     images = f"{own.layout.upper()} images"
     if own.problem and not reverses:
         images = "the graph's preprocessing is no recipe of ours"
-    return _ASSUMED[own.layout], False, f"assumed: {images}{reverses}"
+    return RECIPES[_ASSUMED[own.layout]], False, f"assumed: {images}{reverses}"
 
 
 def _with_bias(step: Step) -> Step:
@@ -181,12 +190,27 @@ def _canonical(array: Array, name: str, order: str, configuration: Configuration
     return array
 
 
-def _stated(model: ir.Model) -> Metadata | None:
-    """What this project's export wrote of the checkpoint; ``None`` in any other file."""
+def _stated(model: ir.Model, path: Path) -> Metadata | None:
+    """What this project's export wrote of the checkpoint; ``None`` in any other file.
+
+    Raises ``BadInput`` for a recipe of its own that cannot be used.
+    """
     facts = {name: model.metadata_props[name] for name in _OURS if name in model.metadata_props}
-    if facts.get("recipe") not in RECIPES or "source_sha256" not in facts:
+    if not {"recipe", "source_sha256"} <= facts.keys():
         return None
-    return Metadata(**facts)
+    metadata = Metadata(**facts)
+    if metadata.recipe in RECIPES:
+        return metadata
+    try:
+        fields = read_json(model.metadata_props.get("preprocessing", ""))
+    except ValueError:
+        return None
+    if not isinstance(fields, dict) or "in_the_graph" not in fields:
+        return None
+    # As the export writes it: the fields of a recipe at the network's size, and one more.
+    fields["order"] = fields.pop("channels", "")
+    del fields["in_the_graph"]
+    return metadata.with_recipe(recipe_from(fields, f"{path}: its recipe", metadata.recipe))
 
 
 def _refusal(path: Path, problem: str) -> BadInput:

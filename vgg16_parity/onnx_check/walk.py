@@ -222,7 +222,7 @@ class _Walk:
         if at.operator in ("Reshape", "Resize"):
             at = replace(at, inputs=[self._followed_batch(value) for value in at.inputs])
         if not at.x.maps:
-            if preprocessed := preprocess(at):
+            if preprocessed := preprocess(at, self.front.recipe):
                 return preprocessed
             entered = self.front.enter(at.x)
             at = replace(at, inputs=[entered if value is at.x else value for value in at.inputs])

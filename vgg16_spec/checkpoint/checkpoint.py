@@ -8,7 +8,6 @@ configuration, the preprocessing recipe, where the values came from, and their l
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,24 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg16_spec import labels
-from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
+from vgg16_spec.architecture import CONFIGURATIONS, Configuration
 from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint.header import float32_header, read_header
 from vgg16_spec.checkpoint.metadata import Metadata
+from vgg16_spec.checkpoint.shapes import misfits, with_shown_head
 from vgg16_spec.checkpoint.tensors import Tensor, float32_parts, is_finite, mapped_view
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.atomic import whole_file
+from vgg16_spec.files.digest import digest
 from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.names import recognise
 
 FORMAT: Final = "vgg16-checkpoint/1"
 # Where a file under another library's keys keeps our metadata.
 MANIFEST: Final = "vgg16"
-# A file is read this many bytes at a time.
-_BLOCK: Final = 1 << 24
-_CLASSIFIER: Final = ("fc1", "fc2", "predictions")
-# An error is one line: beyond these characters, fewer tensors are named.
-_MOST_LISTED: Final = 160
 _EXPECTED: Final = "a canonical checkpoint (.safetensors)"
 
 
@@ -211,43 +207,6 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
             raise self.refusal([f"not finite (NaN or infinity): {few(not_finite)}"])
 
 
-def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
-    """What keeps ``found`` from being ``expected``, in words; empty where nothing does.
-
-    Of each kind of problem it names the first few tensors and how many more there are.
-    """
-    problems = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
-        "wrong shape": [
-            f"{name} is {found[name]} instead of {shape}"
-            for name, shape in expected.items()
-            if name in found and tuple(found[name]) != tuple(shape)
-        ],
-    }
-    for most in (3, 2, 1):
-        listed = [f"{kind}: {few(those, most)}" for kind, those in problems.items() if those]
-        if sum(map(len, listed)) <= _MOST_LISTED:
-            break
-    return listed
-
-
-def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
-    """The configuration that tensors of these canonical names and shapes belong to.
-
-    Convolutions, in the order given, decide which one; the other tensors decide about the
-    classifier and its number of classes. ``label`` says in the error where the tensors are from.
-
-    Raises ``BadInput`` where the convolutions are those of no configuration.
-    """
-    convolutions = [tuple(shape) for shape in shapes.values() if len(shape) == 4]
-    for known in CONFIGURATIONS.values():
-        if [layer.weight_shape for layer in known.convolutions] == convolutions:
-            return _with_head(known, shapes)
-    problem = f"its {len(convolutions)} convolutions are those of no configuration"
-    raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
-
-
 def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:
     """Open a canonical checkpoint; its tensors are views into the mapped file, read-only.
 
@@ -285,7 +244,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         for name, entry in entries.items()
     }
     checkpoint = Checkpoint(
-        _with_head(configuration, {name: entry.shape for name, entry in entries.items()}),
+        with_shown_head(configuration, {name: entry.shape for name, entry in entries.items()}),
         metadata,
         tensors,
         path=path,
@@ -330,21 +289,3 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> Ch
         file.flush()
         open_checkpoint(temporary, check_values=False)  # what cannot be read never appears
     return open_checkpoint(path, check_values=False)
-
-
-def digest(path: str | os.PathLike[str]) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    sha256, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
-    with Path(path).open("rb", buffering=0) as file:
-        # In large blocks: between them a thread beside a busy one waits for its turn.
-        while size := file.readinto(block):
-            sha256.update(block[:size])
-    return sha256.hexdigest()
-
-
-def _with_head(configuration: Configuration, shapes: Mapping[str, Shape]) -> Configuration:
-    """The configuration with the classifier, or the lack of one, that the tensors show."""
-    include_top = any(name.partition(".")[0] in _CLASSIFIER for name in shapes)
-    # Where this says nothing of use (missing, a scalar, empty), it is a misshapen tensor later.
-    classes = next(iter(shapes.get("predictions.bias", ())), 0)
-    return configuration.with_head(include_top=include_top, classes=classes or None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vgg16_spec.architecture import Shape
-from vgg16_spec.checkpoint.checkpoint import Checkpoint, misfits
+from vgg16_spec.checkpoint.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.shapes import misfits
 from vgg16_spec.errors import BadInput
 
 _HEAD = "predictions."

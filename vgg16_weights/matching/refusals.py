@@ -10,7 +10,7 @@ from itertools import pairwise, product
 from typing import Final
 
 from vgg16_spec.architecture import CONFIGURATIONS, IMAGE_CHANNELS, Configuration, Shape
-from vgg16_spec.checkpoint.checkpoint import misfits
+from vgg16_spec.checkpoint.shapes import misfits
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.names import HEAD
 from vgg16_weights.matching.layer_names import AUTHORS, CANONICAL, NUMBERS, convolution_names

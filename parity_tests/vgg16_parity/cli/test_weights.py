@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 import vgg16_weights
 from parity_tests.support.helpers import Command
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.checkpoint.seeded import generate
+from vgg16_spec.images.recipes import Recipe
+from vgg16_spec.names import torchvision_keys
 
 
 def test_verify_shows_each_tensors_digest(vgg16: Command, tiny: Checkpoint) -> None:
@@ -101,6 +105,28 @@ def test_verify_warns_of_equal_values_with_other_recipes(
     done = vgg16("weights", "verify", tiny.file, tiny.file, "--json")
     assert json.loads(done.out)["recipes_equal"] is True
     assert {entry["mistake"] for entry in json.loads(done.out)["tensors"]} == {None}
+
+
+def test_verify_compares_recipes_by_what_they_do(
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    own = Recipe(name="own", scale=64.0, mean=(1.0, 2.0, 3.0), std=(1.0, 1.0, 2.0))
+    vgg16_weights.write(tiny.with_recipe(own), tmp_path / "own", "safetensors")
+    for name, other, words in (
+        ("alike", replace(own, name="alike"), ""),
+        ("proportion", replace(own, resize=73, crop=64), ""),
+        ("scale", replace(own, scale=65.0), "two different ones are called own"),
+    ):
+        vgg16_weights.write(tiny.with_recipe(other), tmp_path / name, "safetensors")
+        out = vgg16("weights", "verify", tmp_path / "own", tmp_path / name).out
+        assert (f"The values are equal, the recipes are not: {words}." in out) == bool(words), name
+    save_file(
+        {key: tiny[name] for name, key in torchvision_keys(tiny.configuration).items()},
+        tmp_path / "bare",
+    )
+    out = vgg16("weights", "verify", tmp_path / "own", tmp_path / "bare").out
+    assert "the recipes are not: own and torchvision (assumed)." in out
+    assert ", recipe torchvision (assumed), " in out
 
 
 def test_verify_of_what_is_no_weights_file_is_one_line(

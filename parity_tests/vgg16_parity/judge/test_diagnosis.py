@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mistakes.catalogue import MISTAKES, judged
 from mistakes.in_torch import Port
 from vgg16_parity.judge.diagnosis import ADVICE
+from vgg16_parity.network.prediction import predict
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint.seeded import generate
@@ -193,6 +194,21 @@ def test_another_input_is_named_by_logits_alone_and_by_probabilities(
     assert bench.notes(softmax(logits)) == [f"{words}, but {PROBABILITIES}"]
 
 
+def test_pictures_of_an_own_recipe_are_followed_back_to_their_pixels() -> None:
+    recipe = replace(OWN, name="own", scale=64.0, mean=(1.0, 1.5, 2.0), std=(2.0, 3.0, 0.5))
+    checkpoint = generate(configuration("tiny"), 5).with_recipe(recipe)
+    port = Port("tiny")
+    port.load(checkpoint)
+    with Arbiter(checkpoint) as arbiter:
+        for words, given in (
+            ("pictures, in BGR order", replace(recipe, channels="BGR")),
+            ("pictures prepared by the recipe caffe", RECIPES["caffe"]),
+        ):
+            taps = port.taps(np.ascontiguousarray(pictures(given)))
+            notes = arbiter.judge("port", taps).cases[0].notes
+            assert f"the values are the arbiter's on another input: {words}" in notes
+
+
 def test_the_seeded_defaults_weights_are_named(bench: Bench) -> None:
     default = generate(configuration("tiny"))
     port = Port("tiny")
@@ -205,6 +221,31 @@ def test_the_seeded_defaults_weights_are_named(bench: Bench) -> None:
 def test_a_port_that_holds_is_only_advised(bench: Bench) -> None:
     assert bench.notes(bench.taps, status="holds") == []
     assert bench.notes(bench.taps["predictions"], status="holds") == []
+
+
+def test_the_arbiter_computes_again_only_what_it_confirms(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = list[Values]()
+
+    def counted(checkpoint: Any, images: Values, modes: Any) -> Any:
+        given.append(images)
+        return predict(checkpoint, images, modes)
+
+    monkeypatch.setattr("vgg16_parity.judge.diagnosis.predict", counted)
+    logits = bench.computed(bench.arbiter.images[..., ::-1, :])["predictions"]
+    assert bench.notes(logits) == [
+        "the values are the arbiter's on another input: pictures upside down"
+    ]
+    assert [len(images) for images in given] == [len(PICTURES)]
+    assert bench.notes(np.sort(logits)) == []  # in another order for each picture
+
+
+def test_what_cannot_be_right_costs_no_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vgg16_parity.judge.diagnosis.misread", None)  # to call it would fail
+    logits = bench.taps["predictions"]
+    for wrong in (np.float32(np.nan) * logits, logits[:1], logits[:, :5], logits[0, :1]):
+        assert bench.notes(wrong) == []
 
 
 def test_what_no_known_mistake_explains_is_left_alone(bench: Bench) -> None:

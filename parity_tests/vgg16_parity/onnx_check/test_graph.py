@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import onnx
@@ -208,7 +209,7 @@ PREPROCESSING: dict[str, tuple[Edit, str]] = {
     ),
     "nearest": (
         attribute("pixels_resized", "mode", "nearest"),
-        "Resize pixels_resized: does not resize linearly, as the recipe does",
+        "Resize pixels_resized: resizes by nearest, the recipe torchvision by BILINEAR",
     ),
     "another size": (
         constant("shorter", np.array([80], np.int64)),
@@ -236,3 +237,28 @@ def test_a_mistake_in_the_preprocessing_is_named(
     report = check(tmp_path / "edited.onnx", tiny)
     assert problem in report.graph.problems
     assert not report.matches
+
+
+CUBIC_MODE: Final = attribute("pixels_resized", "mode", "cubic")
+CUBIC: Final = attribute("pixels_resized", "cubic_coeff_a", -0.5)
+
+
+def test_the_filter_of_the_recipe_is_the_one_expected(
+    pictures: Path, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    for filtered, edits, problem in (
+        ("LANCZOS", [], "resizes by linear, the recipe own by LANCZOS"),
+        ("BICUBIC", [], "resizes by linear, the recipe own by BICUBIC"),
+        ("BICUBIC", [CUBIC_MODE], "resizes by cubic (-0.75), the recipe own by BICUBIC"),
+        ("BICUBIC", [CUBIC_MODE, CUBIC], ""),
+        ("BILINEAR", [CUBIC_MODE, CUBIC], "resizes by cubic (-0.5), the recipe own by BILINEAR"),
+    ):
+        model = onnx.load(pictures)
+        for edit in edits:
+            edit(model)
+        onnx.save(model, tmp_path / "edited.onnx")
+        own = replace(tiny.recipe, name="own", resample=filtered)
+        own = own if filtered != "BILINEAR" else replace(own, mean=(0.0, 0.0, 0.1))
+        found = check(tmp_path / "edited.onnx", tiny.with_recipe(own)).graph.problems
+        resized = [each for each in found if "pixels_resized" in each]
+        assert resized == ([f"Resize pixels_resized: {problem}"] if problem else [])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import onnx
@@ -22,6 +23,7 @@ from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest, open_checkpoint, write_checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import Recipe
 
 READ = "read from an ONNX graph, names by graph"
 # An edit of the exported network, without what its metadata say -> the file.
@@ -71,6 +73,65 @@ def test_our_own_exports_give_the_checkpoint_back(
     assert read.metadata == start.metadata
     how = "as the graph applies it" if "input" in OWN[kind] else "as the file states"
     assert read.steps[:2] == (READ, f"recipe {recipe} {how}")
+
+
+OF_MY_OWN: Final = Recipe(
+    name="mine",
+    resize=96,
+    crop=64,
+    channels="BGR",
+    scale=64.0,
+    mean=(0.5, 1.25, 1 / 3),
+    std=(2.0, 4.0, 0.7),
+)
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_our_own_exports_give_a_recipe_of_ones_own_back(
+    kind: str, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    start = tiny.with_recipe(OF_MY_OWN)
+    read = checkpoint_of_onnx(export_onnx("keras", start, tmp_path / "m.onnx", **OWN[kind]))
+    assert same(read, tiny)
+    assert (read.recipe, read.metadata) == (OF_MY_OWN, start.metadata)
+    assert not read.is_recipe_assumed
+
+
+def test_a_recipe_is_read_back_at_the_networks_size(tiny: Checkpoint, tmp_path: Path) -> None:
+    start = tiny.with_recipe(replace(OF_MY_OWN, resize=256, crop=224))
+    read = checkpoint_of_onnx(export_onnx("keras", start, tmp_path / "m.onnx"))
+    assert read.recipe == replace(OF_MY_OWN, resize=256 * 64 // 224)
+
+
+@pytest.mark.parametrize(
+    ("stated", "problem"),
+    [
+        ('{"in_the_graph": "nothing"}', "its recipe: scale is missing"),
+        ('{"in_the_graph": "", "scale": 1}', "its recipe: order: is ''"),
+        ('{"in_the_graph": "", "channels": "RGB", "scale": 0}', "its recipe: scale: is 0"),
+        ('{"in_the_graph": "", "mine": 1}', "its recipe: 'mine' is no field of a recipe"),
+    ],
+)
+def test_a_stated_recipe_that_cannot_be_used_is_refused(
+    edited: Edited, stated: str, problem: str
+) -> None:
+    def state(model: onnx.ModelProto) -> None:
+        facts = {"recipe": "mine", "source_sha256": "", "preprocessing": stated}
+        helper.set_model_props(model, facts)
+
+    with pytest.raises(BadInput) as error:
+        checkpoint_of_onnx(edited(state))
+    assert problem in str(error.value)
+
+
+@pytest.mark.parametrize("stated", ["", "{", "[" * 20_000, "[]", "{}", '"BGR"'])
+def test_anothers_words_about_a_recipe_are_passed_over(edited: Edited, stated: str) -> None:
+    def state(model: onnx.ModelProto) -> None:
+        facts = {"recipe": "soup", "source_sha256": "", "preprocessing": stated}
+        helper.set_model_props(model, facts)
+
+    read = checkpoint_of_onnx(edited(state))
+    assert (read.recipe.name, read.is_recipe_assumed) == ("torchvision", True)
 
 
 def test_weights_beside_the_graph_are_read(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -287,5 +348,6 @@ def test_a_damaged_graph_is_refused(vgg16: Command, exported: Path, tmp_path: Pa
     path.write_bytes(exported.read_bytes()[:5000])
     done = vgg16("port", path, tmp_path / "w.pth")
     assert done.status == 2
-    assert done.err.splitlines()[-1].startswith(f"vgg16: {path}: not an ONNX model, or a damaged")
+    words = "begins as an ONNX model does, but is truncated or damaged"
+    assert done.err.splitlines()[-1].startswith(f"vgg16: {path}: {words}")
     assert not (tmp_path / "w.pth").exists()

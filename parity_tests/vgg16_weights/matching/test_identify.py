@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape, configuration
-from vgg16_spec.checkpoint.checkpoint import misfits
+from vgg16_spec.checkpoint.shapes import misfits
 from vgg16_spec.errors import BadInput
 from vgg16_spec.names import same_values
 from vgg16_weights.matching.identify import Identity, identify

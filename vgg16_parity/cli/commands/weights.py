@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -159,7 +160,7 @@ def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
             {
                 "files": [_facts(*file) for file in files.values()],
                 "equal": equal == len(compared),
-                "recipes_equal": _recipe(left) == _recipe(right),
+                "recipes_equal": _same_recipe(left, right),
                 "tensors": [_compared(row, found.get(row.tensor)) for row in compared],
             }
         )
@@ -174,7 +175,7 @@ def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
             print(f"{letter}: {_line(*file)}")
         for sentence in sentences(found, left.configuration):
             print(sentence)
-        if equal == len(compared) and _recipe(left) != _recipe(right):
+        if equal == len(compared) and not _same_recipe(left, right):
             print(f"The values are equal, the recipes are not: {_recipes(left, right)}.")
         print(f"{equal} of {len(compared)} tensors are equal, bit for bit.")
     return 0 if equal == len(compared) else 1
@@ -190,13 +191,32 @@ def _compared(row: VerifyRow, found: str | Difference | None) -> dict[str, Any]:
     }
 
 
-def _recipe(checkpoint: Checkpoint) -> tuple[str, str]:
-    return checkpoint.metadata.recipe, checkpoint.metadata.preprocessing
+def _same_recipe(left: Checkpoint, right: Checkpoint) -> bool:
+    """Whether both prepare a picture of the network's size alike, whatever their names are."""
+    from vgg16_spec.images.recipes import resized_side
+
+    stated = {(each.metadata.recipe, each.metadata.preprocessing) for each in (left, right)}
+    if len(stated) == 1:
+        return True
+    with suppress(BadInput):  # of a name that is unknown nothing else can be told
+        size = left.configuration.input_size
+        ours, theirs = (
+            replace(recipe, resize=resized_side(recipe, size), crop=size)
+            for recipe in (left.recipe, right.recipe)
+        )
+        return ours.does_the_same(theirs)
+    return False
 
 
 def _recipes(left: Checkpoint, right: Checkpoint) -> str:
     ours, theirs = left.metadata.recipe, right.metadata.recipe
-    return f"{ours} and {theirs}" if ours != theirs else f"two different ones are called {ours}"
+    if ours == theirs:
+        return f"two different ones are called {ours}"
+    return f"{ours}{_assumed(left)} and {theirs}{_assumed(right)}"
+
+
+def _assumed(checkpoint: Checkpoint) -> str:
+    return " (assumed)" if checkpoint.is_recipe_assumed else ""
 
 
 def _facts(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -204,6 +224,7 @@ def _facts(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
         "name": name,
         "configuration": checkpoint.configuration.name,
         "recipe": checkpoint.metadata.recipe,
+        "recipe_assumed": checkpoint.is_recipe_assumed,
         "source": checkpoint.metadata.source,
         "source_sha256": checkpoint.metadata.source_sha256,
         "licence": checkpoint.metadata.licence,
@@ -212,5 +233,6 @@ def _facts(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _line(name: str, checkpoint: Checkpoint) -> str:
     facts = _facts(name, checkpoint)
+    facts["recipe"] += _assumed(checkpoint)
     shown = ("configuration", "recipe", "source", "licence")
     return ", ".join([name, *(f"{key} {facts[key]}" for key in shown)])
