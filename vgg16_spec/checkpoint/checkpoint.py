@@ -29,7 +29,7 @@ from vgg16_spec.checkpoint.tensors import Tensor, float32_parts, is_finite, mapp
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.images.recipes import Recipe
-from vgg16_spec.names import recognise
+from vgg16_spec.names import HEAD, recognise
 
 FORMAT: Final = "vgg16-checkpoint/1"
 # Where a file under another library's keys keeps our metadata.
@@ -208,7 +208,12 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
 
         yield blocks_of
         if not_finite:
-            raise self.refusal([f"not finite (NaN or infinity): {few(not_finite)}"])
+            problem = f"not finite (NaN or infinity): {few(not_finite)}"
+            # torchvision publishes features with a classifier that says that it is none.
+            if not_finite == [f"{layer}.{part}" for layer in HEAD for part in ("weight", "bias")]:
+                expected = "--no-top (include_top=False) for the convolutions alone"
+                raise BadInput(self.label, problem, expected)
+            raise self.refusal([problem])
 
 
 def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
