@@ -13,16 +13,18 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import RECIPES
 from vgg16_spec.names import torchvision_keys
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PIXELS = tuple(tuple(255 * value for value in row) for row in IMAGENET)
-KNOWN = {
+Values = tuple[float, ...]
+
+IMAGENET: tuple[Values, Values] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PIXELS = tuple(255 * x for x in IMAGENET[0]), tuple(255 * x for x in IMAGENET[1])
+KNOWN: dict[str, tuple[str, Values, Values | None]] = {
     "torchvision, of 0..1": ("torchvision", *IMAGENET),
     "torchvision, of pixels": ("torchvision", *PIXELS),
     "caffe": ("caffe", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
     "caffe, a mean alone": ("caffe", (103.939, 116.779, 123.68), None),
     "tf": ("tf", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-UNKNOWN = {
+UNKNOWN: dict[str, tuple[Values, Values | None]] = {
     "other numbers": ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2)),
     "BGR": (IMAGENET[0][::-1], IMAGENET[1][::-1]),
     "a mean alone": (IMAGENET[0], None),

@@ -17,7 +17,7 @@ Layer = Any
 
 
 def pruned(layer: Layer) -> None:
-    prune.l1_unstructured(layer, "weight", 0.5)
+    prune.l1_unstructured(layer, "weight", 0.5)  # type: ignore[no-untyped-call]
 
 
 def with_adapters(layer: Layer) -> None:
@@ -29,7 +29,7 @@ def with_a_mask(layer: Layer) -> None:
 
 
 def with_fake_quantisation(layer: Layer) -> None:
-    layer.weight_fake_quant = torch.ao.quantization.FakeQuantize()
+    layer.weight_fake_quant = torch.ao.quantization.FakeQuantize()  # type: ignore[no-untyped-call]
 
 
 # What PyTorch itself does to a layer -> what the refusal calls it, and what undoes it.

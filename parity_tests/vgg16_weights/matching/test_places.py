@@ -33,7 +33,7 @@ def norms(name: str, *parts: str, shape: tuple[int, ...] = ()) -> File:
 
 
 # As programs have them that define all of these after the convolutions.
-BETWEEN = {
+BETWEEN: dict[str, File] = {
     "batch normalisation": norms("bns", *STATISTICS),
     "other normalisation": norms("norms", "weight", "bias"),
     "scales": norms("scales", ""),
@@ -42,7 +42,7 @@ BETWEEN = {
     "squeeze and excitation": layer("se.fc1", 2, 8) | layer("se.fc2", 8, 2),
     "squeeze and excitation, 1x1": layer("se.0", 2, 8, 1, 1) | layer("se.2", 8, 2, 1, 1),
 }
-HEADS = {
+HEADS: dict[str, File] = {
     "normalised features": {f"bn.{part}": ("", (12,)) for part in STATISTICS} | layer("fc", 10, 12),
     "normalised units": layer("proj", 8, 48)
     | {f"bn.{part}": ("", (8,)) for part in STATISTICS}

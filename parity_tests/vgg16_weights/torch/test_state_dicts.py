@@ -269,7 +269,7 @@ def test_a_classifier_of_nan_alone_is_left_out_by_an_option(
         for key, value in state_dict(tiny).items()
     }
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(BadInput, match="not finite.*expected --no-top"):
+    with pytest.raises(BadInput, match=r"not finite.*expected --no-top"):
         vgg16_weights.read(tmp_path / "w.pth").check_values()
     features = vgg16_weights.read(tmp_path / "w.pth", include_top=False)
     features.check_values()
