@@ -13,7 +13,7 @@ import numpy as np
 from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.checkpoint.tensors import as_float32
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, few
 from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.layouts import (
     canonical_view,
@@ -25,6 +25,7 @@ from vgg16_spec.names import same_values
 from vgg16_weights.formats import Format
 from vgg16_weights.matching.identify import identify
 from vgg16_weights.matching.layers import PARTS as PARTS
+from vgg16_weights.statistics import recipe_within
 
 # Gives a tensor's values by its canonical name, as flat blocks in the format's order of axes.
 BlocksOf = Callable[[str], Iterator[Array]]
@@ -117,6 +118,10 @@ def checkpoint_of(
         file_format.recipe, path.name, file_format.name, digest(path)
     )
     recipe = choices.recipe or (None if contents.kept else contents.recipe)
+    said: tuple[str, ...] = ()
+    if recipe is None and contents.kept is None and identity.statistics:
+        recipe = recipe_within({key: stored[key] for key in identity.statistics}, label)
+        said = (f"recipe read from {few(f'`{key}`' for key in identity.statistics)}",)
     if recipe is not None:
         metadata = metadata.with_recipe(recipe)
     is_reversed = _is_reversed(file_format, metadata, label)
@@ -144,7 +149,7 @@ def checkpoint_of(
         metadata,
         widened,
         label=label,
-        steps=(*contents.steps, *identity.steps, *filter(None, [step]), *steps),
+        steps=(*contents.steps, *identity.steps, *said, *filter(None, [step]), *steps),
         is_recipe_assumed=contents.kept is None and recipe is None,
     )
 

@@ -18,6 +18,9 @@ _JIT: Final = "a state dict: m = torch.jit.load(FILE); torch.save(m.state_dict()
 _EXPORTED: Final = (
     "a state dict: p = torch.export.load(FILE); torch.save(dict(p.state_dict), 'weights.pth')"
 )
+TO_TENSORS: Final = (
+    "tensors: torch.save({k: torch.from_numpy(v) for k, v in arrays.items()}, 'weights.pth')"
+)
 _STATE: Final = "torch.save(model.state_dict(), 'weights.pth')"
 _UNPACKED: Final = "the weights file in it: unpack it first"
 _SOURCE: Final = "the weights that it was made from"
@@ -30,6 +33,11 @@ _ENDINGS: Final = (
 _MOST_JSON: Final = 1 << 22
 _END_OF_ZIP: Final = b"PK\x05\x06"
 _MOST_END: Final = (1 << 16) + 22
+# Hugging Face's name of one of several files.
+_ONE_OF_SEVERAL: Final = re.compile(r".*-(\d{5})-of-(\d{5})\.\w+")
+_JOINED: Final = (
+    "one file of all of them: load each as a dictionary, join these, and save with torch.save"
+)
 _SHARD: Final = re.compile(r"group\d+-shard\d+of\d+(\.bin)?")
 
 
@@ -74,6 +82,8 @@ def check(path: Path, start: bytes) -> None:
     """Raise ``BadInput`` for a file that begins like something else than weights, by its name."""
     if not start:
         raise BadInput(path, "is empty: 0 bytes", _AGAIN)
+    if (part := _ONE_OF_SEVERAL.fullmatch(path.name)) and int(part[2]) > 1:
+        raise BadInput(path, f"is a shard, {int(part[1])} of {int(part[2])}", _JOINED)
     if start[4:9] == b"\0\0\0\0{":
         return  # safetensors, whose length may begin like anything
     for kind in _KINDS:
@@ -173,8 +183,18 @@ def a_module(path: Path, key: str, kind: str) -> BadInput:
 
 def numpy_arrays(path: Path) -> BadInput:
     """A pickle of arrays."""
-    way = "tensors: torch.save({k: torch.from_numpy(v) for k, v in arrays.items()}, 'weights.pth')"
-    return BadInput(path, "is a pickle of NumPy arrays", way)
+    return BadInput(path, "is a pickle of NumPy arrays", TO_TENSORS)
+
+
+def other_arrays(path: Path, names: list[str]) -> BadInput:
+    """A NumPy archive whose arrays are not called as Frossard's."""
+    way = f"conv1_1_W … fc8_b; of PyTorch's arrays, {TO_TENSORS}"
+    return BadInput(path, f"holds {_listed(names) or 'nothing'}", way)
+
+
+def an_optimizer(path: Path) -> BadInput:
+    """A file that a training script wrote beside the weights."""
+    return BadInput(path, "holds an optimiser's state alone", f"a state dict: {_STATE}")
 
 
 def a_pickle(path: Path) -> BadInput:
@@ -193,6 +213,8 @@ def _json(path: Path) -> BadInput:
             found = None
         if isinstance(found, dict) and {"weightsManifest", "modelTopology"} & set(found):
             return BadInput(path, "is the description of a TF.js model", _way_from_js())
+        if isinstance(found, dict) and "weight_map" in found:
+            return BadInput(path, "is the index of several shards, not weights", _JOINED)
     return BadInput(path, "is a JSON text, not weights", _AGAIN)
 
 

@@ -215,3 +215,26 @@ def test_a_large_file_is_read_if_the_disk_has_it(
         file.truncate(1 << 40)
     with pytest.raises(BadInput, match=r"bytes, of which the disk has .* bytes at most"):
         vgg16_weights.read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model-00001-of-00002.safetensors", "is a shard, 1 of 2"),
+        ("pytorch_model-00002-of-00003.bin", "is a shard, 2 of 3"),
+        ("model.safetensors.index.json", "is the index of several shards"),
+    ],
+)
+def test_one_of_several_files_is_called_so(
+    tiny: Checkpoint, tmp_path: Path, name: str, words: str
+) -> None:
+    """Its features alone would pass for weights without a classifier."""
+    path = tmp_path / name
+    vgg16_weights.write(tiny.without_top(), path, "safetensors")
+    if path.suffix == ".json":
+        path.write_text('{"weight_map": {"features.0.weight": "a"}}')
+    with pytest.raises(BadInput, match=words):
+        vgg16_weights.read(path)
+    if path.suffix == ".safetensors":
+        alone = path.rename(tmp_path / "model-00001-of-00001.safetensors")
+        assert vgg16_weights.read(alone).configuration == tiny.without_top().configuration

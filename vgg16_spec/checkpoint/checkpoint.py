@@ -30,7 +30,7 @@ from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.files.digest import digest
 from vgg16_spec.images.recipes import Recipe
-from vgg16_spec.names import recognise
+from vgg16_spec.names import HEAD, recognise
 
 FORMAT: Final = "vgg16-checkpoint/1"
 # Where a file under another library's keys keeps our metadata.
@@ -204,7 +204,12 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
 
         yield blocks_of
         if not_finite:
-            raise self.refusal([f"not finite (NaN or infinity): {few(not_finite)}"])
+            problem = f"not finite (NaN or infinity): {few(not_finite)}"
+            # torchvision publishes features with a classifier that says that it is none.
+            if not_finite == [f"{layer}.{part}" for layer in HEAD for part in ("weight", "bias")]:
+                expected = "--no-top (include_top=False) for the convolutions alone"
+                raise BadInput(self.label, problem, expected)
+            raise self.refusal([problem])
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:

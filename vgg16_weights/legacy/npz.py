@@ -30,6 +30,7 @@ from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
 from vgg16_spec.errors import BadInput
 from vgg16_spec.layouts import keras_shape
+from vgg16_weights import not_weights
 from vgg16_weights.archives import MANIFEST, ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
 from vgg16_weights.matching.layer_names import authors_name
@@ -66,6 +67,8 @@ def read(path: Path) -> Contents:
         if len(listed) > _MOST_MEMBERS:
             raise ValueError(f"more than {_MOST_MEMBERS} members")
         tensors = by_name((_name(one.filename), _tensor(path, archive, one)) for one in listed)
+    if not any(name.endswith((".weight", ".bias")) for name in tensors):
+        raise not_weights.other_arrays(path, list(tensors))
     return Contents(tensors, comment(path), data_format="channels_last")
 
 

@@ -7,27 +7,18 @@ two ways is refused.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from vgg16_spec.architecture import IMAGE_CHANNELS, Configuration, Shape
-from vgg16_spec.errors import BadInput, few
+from vgg16_spec.architecture import Configuration, Shape
+from vgg16_spec.errors import few
 from vgg16_spec.names import HEAD
 from vgg16_weights.matching import refusals
+from vgg16_weights.matching.changes import changed
 from vgg16_weights.matching.layers import PARTS, Layer, layers_of
-from vgg16_weights.matching.naming import FEATURES, Chain, head_of
+from vgg16_weights.matching.naming import Chain, head_of
+from vgg16_weights.matching.places import are_statistics, sorted_by_place
 from vgg16_weights.matching.selection import chosen, one_of, scope_of, sets_of
-
-# What is saved beside a network's own layers: losses, metrics, statistics and counters.
-_BESIDE: Final = re.compile(
-    r"(.*_)?(criterion|loss|losses|metrics?|confusion|accuracy|acc|optimizer)(_.*)?"
-    r"|(train|val|valid|test)_.+|n_averaged|num_updates|num_batches_tracked|class_weights?"
-    r"|pos_weight|decay|epoch|step|global_step|iteration|version"
-)
-# What images are normalised with, where it is kept as a buffer.
-_STATISTICS: Final = frozenset({"mean", "std", "pixel_mean", "pixel_std"})
 
 
 class Identity(NamedTuple):
@@ -37,11 +28,13 @@ class Identity(NamedTuple):
         configuration: the network, with the head that the tensors show.
         keys: canonical tensor name -> key in the file; a tensor that fits nowhere has its own name.
         steps: how they were matched, for the user.
+        statistics: keys of what images are normalised with inside the network.
     """
 
     configuration: Configuration
     keys: Mapping[str, str]
     steps: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
 
 
 def identify(
@@ -69,13 +62,12 @@ def identify(
         layers = chosen(layers, key, label)
     sets = sets_of(layers, is_ordered=is_ordered)
     if not sets:
-        raise refusals.no_network(layers, label)
+        raise changed(layers, label) or refusals.no_network(layers, label)
     chain, steps = one_of(sets, label)
-    beside, behind, within = _sorted(chain, scope_of(chain, layers, sets), is_ordered=is_ordered)
-    if any(layer.normalises for layer in within):
-        raise refusals.normalised(within, label)
-    if chain.problem:
-        raise BadInput(label, chain.problem, "names that tell it, as PyTorch or Keras give")
+    scope = scope_of(chain, layers, sets)
+    beside, behind, within = sorted_by_place(chain, scope, is_ordered=is_ordered)
+    if refusal := refusals.within(within, behind if include_top else (), chain, label):
+        raise refusal
     steps += (*_dropped(chain), *filter(None, [chain.step]))
     configuration, matched = chain.configuration.with_head(include_top=False), dict(chain.layers)
     if include_top and behind:
@@ -89,9 +81,17 @@ def identify(
         within += left
         configuration = _with_head(chain.configuration, head)
         steps += (step,) if step and not chain.step else ()
-    if beside:
-        steps += (f"ignored {few(f'`{layer.text}`' for layer in beside)}",)
-    return Identity(configuration, _keys(matched, within), steps)
+    steps += _said("ignored", [layer for layer in beside if not are_statistics(layer)])
+    if not include_top:
+        # A number by itself may work anywhere, and its name does not tell.
+        steps += _said("left out", [x for x in behind if not (x.is_dense or x.is_in_head(()))])
+    around = (layer for layer in layers if layer in scope or layer.is_above(chain.first))
+    statistics = tuple(key for x in around if are_statistics(x) for key in x.keys.values())
+    return Identity(configuration, _keys(matched, within), steps, statistics)
+
+
+def _said(what: str, layers: Sequence[Layer]) -> tuple[str, ...]:
+    return (f"{what} {few(f'`{layer.text}`' for layer in layers)}",) if layers else ()
 
 
 def _with_head(configuration: Configuration, head: Mapping[str, Layer]) -> Configuration:
@@ -123,56 +123,6 @@ def _keys(matched: Mapping[str, Layer], unexpected: Sequence[Layer]) -> dict[str
     ]
     # One that is called as a tensor that was found elsewhere is a second of its kind.
     return keys | {f"another {key}" if key in keys else key: key for key in others}
-
-
-def _sorted(
-    chain: Chain, rest: Sequence[Layer], *, is_ordered: bool
-) -> tuple[list[Layer], list[Layer], list[Layer]]:
-    """The other layers: those that compute nothing, those behind the convolutions, the rest."""
-    beside: list[Layer] = []
-    behind: list[Layer] = []
-    within: list[Layer] = []
-    for layer in rest:
-        if _is_beside(layer, chain):
-            beside.append(layer)
-        elif _is_behind(layer, chain, is_ordered=is_ordered):
-            behind.append(layer)
-        else:
-            within.append(layer)
-    return beside, behind, within
-
-
-def _is_beside(layer: Layer, chain: Chain) -> bool:
-    """Whether a layer surely computes nothing in the network."""
-    is_inside = layer.within(chain.node) and chain.node[-1:] == (FEATURES,)
-    if is_inside or layer.normalises or layer.is_dense or layer.keys.keys() >= set(PARTS):
-        return False
-    if layer.keys.keys() <= _STATISTICS:
-        return all(math.prod(shape) == IMAGE_CHANNELS for shape in layer.shapes.values())
-    below = layer.name[len(chain.base) :] if layer.within(chain.base) else layer.name
-    return any(_BESIDE.fullmatch(part.lower()) for part in below or layer.keys)
-
-
-def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
-    """Whether a layer surely stands behind the convolutions."""
-    if layer.is_in_head(chain.node):
-        return True
-    is_inside = layer.within(chain.node)
-    if is_inside and chain.node[-1:] == (FEATURES,):
-        return False
-    outputs = {shape[0] for shape in layer.shapes.values() if shape}
-    positions = [convolution.position for convolution in chain.layers.values()]
-    widths = {convolution.out_channels for convolution in chain.configuration.convolutions}
-    if len(layer.weight) == 2:
-        # One between convolutions excites channels: the second of its two layers widens.
-        if is_ordered:
-            return not min(positions) < layer.position < max(positions)
-        return not is_inside or layer.weight[0] < layer.weight[1] or outputs.isdisjoint(widths)
-    if layer.is_kernel and layer.weight[1] == IMAGE_CHANNELS:
-        return False
-    if is_ordered:
-        return layer.position > max(positions)
-    return outputs.isdisjoint({IMAGE_CHANNELS} | (widths if is_inside else set()))
 
 
 def _dropped(chain: Chain) -> Iterable[str]:

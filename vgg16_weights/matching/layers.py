@@ -22,6 +22,8 @@ _WRAPPERS: Final = frozenset(
         "_fpw_module",
     }
 )
+# Of a name in an error.
+_LONGEST: Final = 40
 _NORMALISES: Final = frozenset(
     {"running_mean", "running_var", "gamma", "beta", "moving_mean", "moving_variance"}
 )
@@ -71,14 +73,23 @@ class Layer(NamedTuple):
         """Whether it looks like batch normalisation."""
         return not _NORMALISES.isdisjoint(self.keys)
 
+    def short(self) -> str:
+        """The end of its name, where that is long, for an error."""
+        text = self.text
+        return text if len(text) <= _LONGEST else f"…{text[-_LONGEST:]}"
+
     def described(self) -> str:
-        """Its name and shape, for the user."""
+        """Its name and shape, for an error."""
         shape = self.weight or next(iter(self.shapes.values()))
-        return f"{self.text} {shape}".replace(",)", ")")
+        return f"{self.short()} {shape}".replace(",)", ")")
 
     def within(self, node: tuple[str, ...]) -> bool:
         """Whether its name begins with these parts."""
         return self.name[: len(node)] == node
+
+    def is_above(self, other: Layer) -> bool:
+        """Whether its container is the other's, or has it in it."""
+        return other.parts[: self.depth] == self.parts[: self.depth]
 
     def is_in_head(self, node: tuple[str, ...]) -> bool:
         """Whether a part of its name, below these, is one of a classifier's."""
@@ -88,7 +99,7 @@ class Layer(NamedTuple):
 
 def layers_of(shapes: Mapping[str, Shape]) -> list[Layer]:
     """The layers of a file's tensors, in the file's order."""
-    found: dict[tuple[tuple[str, ...], int], Layer] = {}
+    found: dict[tuple[tuple[str, ...], int, str], Layer] = {}
     clean = len({_without_wrappers(key) for key in shapes}) == len(shapes)
     for key, shape in shapes.items():
         container, _, dotted = key.rpartition("/")
@@ -96,8 +107,10 @@ def layers_of(shapes: Mapping[str, Shape]) -> list[Layer]:
         above = tuple(filter(None, container.split("/")))
         parts = (*above, *filter(None, name.split(".")))
         short = tuple(p for p in parts if p not in _WRAPPERS) if clean else parts
+        # Without a layer's name, each is one by itself.
+        own = part if not name and part not in PARTS else ""
         layer = found.setdefault(
-            (parts, len(above)), Layer(short, parts, len(above), len(found), {}, {})
+            (parts, len(above), own), Layer(short, parts, len(above), len(found), {}, {})
         )
         layer.keys[part] = key
         layer.shapes[part] = tuple(shape)

@@ -14,6 +14,8 @@ from vgg16_weights.matching.layers import Layer, are_numbered, natural
 
 FEATURES: Final = "features"
 BY_ORDER: Final = "names by order"
+# From a block's last convolution to the next, over the activation and the pooling.
+_TO_NEXT: Final = 3
 
 
 class Chain(NamedTuple):
@@ -48,6 +50,15 @@ class Chain(NamedTuple):
         """How many parts of its names are its container's."""
         return self.first.depth
 
+    def is_followed_by(self, layer: Layer) -> bool:
+        """Whether a layer stands behind the convolutions in the row of modules that they are in."""
+        place = len(self.node)
+        numbers = [each.name[place:] for each in self.layers.values()]
+        if not layer.within(self.node) or not all(map(_is_number, numbers)):
+            return False
+        below = layer.name[place : place + 1]
+        return _is_number(below) and int(below[0]) >= int(numbers[-1][0]) + _TO_NEXT
+
     def around(self) -> tuple[str, str, str]:
         """Its container, what stands before its names, and the wrappers within them."""
         left = list(self.first.name[len(self.base) :])
@@ -78,6 +89,10 @@ def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool
         theirs = {n for n in kernels if scheme.fullmatch(n)}
         for known in CONFIGURATIONS.values():
             table = convolution_names(known, scheme)
+            if scheme is NUMBERS:
+                # Others may follow in the row, as in SSD's.
+                end = max(map(int, table)) + _TO_NEXT
+                theirs = {n for n in kernels if scheme.fullmatch(n) and int(n) < end}
             fits = table.keys() == theirs and all(
                 kernels[n].weight == layer.weight_shape
                 for n, layer in zip(table, known.convolutions, strict=True)
@@ -90,6 +105,10 @@ def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool
     if len({NUMBERS.fullmatch(name) is not None for name in last}) > 1:
         return None
     return _by_order(kernels, node, is_ordered=is_ordered)
+
+
+def _is_number(name: tuple[str, ...]) -> bool:
+    return len(name) == 1 and NUMBERS.fullmatch(name[0]) is not None
 
 
 def _says_where(name: str) -> bool:

@@ -13,17 +13,22 @@ from vgg16_spec.architecture import CONFIGURATIONS, IMAGE_CHANNELS, Configuratio
 from vgg16_spec.checkpoint.shapes import misfits
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.names import HEAD
+from vgg16_weights.matching.changes import changed
 from vgg16_weights.matching.layer_names import AUTHORS, CANONICAL, NUMBERS, convolution_names
 from vgg16_weights.matching.layers import Layer, are_numbered, natural
-from vgg16_weights.matching.naming import head_of, named_head
+from vgg16_weights.matching.naming import Chain, head_of, named_head
+from vgg16_weights.not_weights import TO_TENSORS
 
 _NO_TOP: Final = "--no-top for the convolutions alone"
 _ONE_OF: Final = f"one of {', '.join(CONFIGURATIONS)}"
+_WHOLE: Final = "the state dict of a whole VGG, or --key where it is one of several"
+_TURNED: Final = "kernels transposed to the format's order"
+_TORCH: Final = "(out, in, kH, kW)"
 # The order of the axes as a file's format names them -> where they are in (out, in, kH, kW).
 _ORDERS: Final = {
     "(kH, kW, in, out)": (2, 3, 1, 0),
     "(in, out, kH, kW)": (1, 0, 2, 3),
-    "(out, in, kH, kW)": (3, 2, 0, 1),
+    _TORCH: (3, 2, 0, 1),
 }
 # Beyond any map that a VGG was trained with.
 _LARGEST_MAP: Final = 16
@@ -39,11 +44,30 @@ def no_network(layers: Sequence[Layer], label: str) -> BadInput:
     found = [layer.weight for layer in kernels]
     for known in CONFIGURATIONS.values() if kernels else ():
         shapes = [layer.weight_shape for layer in known.convolutions]
-        if problem := _channels(shapes, found) or _axes(shapes, found) or _width(known, found):
+        if problem := _channels(shapes, found):
+            return BadInput(label, problem, _rgb(shapes[0], found))
+        if order := _axes(shapes, found):
+            problem = f"its kernels' axes are in the order {order}, not in the format's"
+            return BadInput(label, problem, TO_TENSORS if order == _TORCH else _TURNED)
+        if problem := _width(known, found):
             return BadInput(label, problem, f"configuration {known.name}")
-    return _by_name(kernels, label) or BadInput(
-        label, f"its {len(kernels)} convolutions are those of no configuration", _ONE_OF
-    )
+    return _by_name(kernels, label) or _strange(layers, kernels, label)
+
+
+def _strange(layers: Sequence[Layer], kernels: Sequence[Layer], label: str) -> BadInput:
+    """The refusal of layers that are nothing like a VGG's; it shows them."""
+    shown = few((layer.described() for layer in kernels or layers if layer.shapes), 2)
+    if not kernels:
+        return BadInput(label, f"has no convolutions, but {shown or 'nothing'}", _WHOLE)
+    count = "1 convolution is" if len(kernels) == 1 else f"{len(kernels)} convolutions are"
+    return BadInput(label, f"its {count} those of no configuration: {shown}", _ONE_OF)
+
+
+def _rgb(expected: Shape, found: Sequence[Shape]) -> str:
+    """The first kernel that is wanted, and where it can be made, how."""
+    way = f"a first kernel that reads RGB, {expected}"
+    is_gray = any(shape[:2] == (expected[0], 1) for shape in found)
+    return f"{way}: of a grey image's, kernel.repeat(1, 3, 1, 1) / 3" if is_gray else way
 
 
 def _one_container(layers: Sequence[Layer]) -> list[Layer]:
@@ -69,7 +93,7 @@ def _axes(shapes: Sequence[Shape], found: Sequence[Shape]) -> str:
     """In what order the kernels' axes are instead of the format's; empty where they are not."""
     for order, axes in _ORDERS.items():
         if Counter(tuple(shape[axis] for axis in axes) for shape in shapes) == Counter(found):
-            return f"its kernels' axes are in the order {order}, not in the format's"
+            return order
     return ""
 
 
@@ -121,11 +145,30 @@ def _by_name(kernels: Sequence[Layer], label: str) -> BadInput | None:
     return BadInput(label, "; ".join(problems), f"configuration {known.name}")
 
 
+def within(
+    layers: Sequence[Layer], behind: Sequence[Layer], chain: Chain, label: str
+) -> BadInput | None:
+    """The refusal of a network that is another by its layers between a VGG's convolutions.
+
+    Those behind these count where they change what a dense layer computes with.
+    """
+    if any(layer.normalises for layer in layers):
+        return normalised(layers, label)
+    if refusal := changed([*chain.layers.values(), *layers, *behind], label):
+        return refusal
+    if apart := [x for x in layers if chain.depth and not x.is_above(chain.first)]:
+        key, others = "/".join(chain.first.parts[: chain.depth]), few(x.described() for x in apart)
+        return BadInput(label, f"it holds {others} beside `{key}`", f"--key {key} for that alone")
+    if chain.problem:
+        return BadInput(label, chain.problem, "names that tell it, as PyTorch or Keras give")
+    return None
+
+
 def normalised(layers: Sequence[Layer], label: str) -> BadInput:
     """The refusal of batch normalisation between the convolutions."""
-    names = few(layer.text for layer in layers if layer.normalises)
-    problem = f"batch normalisation ({names}), which VGG16 has none of"
-    return BadInput(label, problem, "weights of a VGG without it")
+    names = few(layer.short() for layer in layers if layer.normalises)
+    problem = f"has batch normalisation ({names}), VGG16 does not"
+    return BadInput(label, problem, "the weights of a VGG without it, as vgg16 beside vgg16_bn")
 
 
 def head(
@@ -161,7 +204,7 @@ def _check_size(dense: Sequence[Layer], configuration: Configuration, label: str
             continue
         fc1 = found[0]["fc1"].text
         if other == configuration:
-            names = few(f"{layer.text} {layer.weight}" for layer in dense)
+            names = few(layer.described() for layer in dense)
             problem = f"its dense layers {names} could be matched in more than one way"
         elif size == configuration.input_size:
             problem = (

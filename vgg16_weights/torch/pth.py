@@ -21,7 +21,7 @@ import numpy as np
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, few
 from vgg16_spec.names import torchvision_keys
 from vgg16_weights import not_weights
 from vgg16_weights.archives import MANIFEST, MANIFEST_LIMIT, ArchiveWriter, opened, stored
@@ -128,7 +128,8 @@ def _contents(
     path: Path, root: object, bytes_of: BytesOf, kept: Metadata | None, *, is_little: bool
 ) -> Contents:
     """The tensors in what a pickle holds."""
-    if state_dicts.entries(root) is None:
+    is_row = isinstance(root, list | tuple) and any(map(state_dicts.entries, root))
+    if state_dicts.entries(root) is None and not is_row:
         raise _refused(path, root)
     found = list(state_dicts.walk(root))
     tensors = by_name(
@@ -140,7 +141,9 @@ def _contents(
     kernels = any(len(tensor.shape) == 4 for tensor in tensors.values())
     if not tensors or (not kernels and any(state_dicts.is_module(value) for _, value in found)):
         raise _refused(path, root)
-    return Contents(tensors, kept, is_ordered=True)
+    modules = [key for key, value in found if state_dicts.is_module(value)]
+    steps = (f"passed over {few(f'`{key}`' for key in modules)}, whole modules",)
+    return Contents(tensors, kept, is_ordered=True, steps=steps if modules else ())
 
 
 def _refused(path: Path, root: object) -> BadInput:
@@ -151,6 +154,8 @@ def _refused(path: Path, root: object) -> BadInput:
             return not_weights.a_module(path, key, value.name)
     if any(record.name.endswith("._reconstruct") for _, record in records):
         return not_weights.numpy_arrays(path)
+    if state_dicts.is_optimizer(root):
+        return not_weights.an_optimizer(path)
     names = [value.name for _, value in records] or [type(root).__name__]
     is_tensor = names[0].startswith("torch._utils._rebuild")
     held = "tensors without names" if is_tensor else f"{names[0][:60]}, not named tensors"

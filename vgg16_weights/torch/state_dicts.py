@@ -36,8 +36,9 @@ _DTYPES: Final = {
     "ComplexFloat": "complex64",
     "ComplexDouble": "complex128",
 }
-# What an optimiser's own state dict always has: its tensors have the shapes of the weights.
-_OPTIMIZER: Final = {"state", "param_groups"}
+# What a state dict of an optimiser always has, PyTorch's or fastai's: its tensors have the shapes
+# of the weights.
+_OPTIMIZERS: Final = ({"state", "param_groups"}, {"state", "hypers"})
 # The functions that make a tensor of another, or of a storage, and those that make other kinds.
 _WRAPPERS: Final = (
     "_rebuild_parameter",
@@ -79,6 +80,12 @@ def entries(value: object) -> dict[Any, object] | None:
     return value if isinstance(value, dict) else None
 
 
+def is_optimizer(value: object) -> bool:
+    """Whether a value is the state dict of an optimiser."""
+    found = entries(value)
+    return found is not None and any(found.keys() >= keys for keys in _OPTIMIZERS)
+
+
 def walk(root: object) -> Iterator[tuple[str, Record]]:
     """Path and record of every object in dictionaries and lists, in order."""
     count = 0
@@ -89,7 +96,7 @@ def walk(root: object) -> Iterator[tuple[str, Record]]:
         if inside is None and isinstance(value, Record):
             yield path, value
             return
-        if inside is not None and inside.keys() >= _OPTIMIZER:
+        if is_optimizer(value):
             return
         if inside is None:
             inside = dict(enumerate(value)) if isinstance(value, list | tuple) else {}

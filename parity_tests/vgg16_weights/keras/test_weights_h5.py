@@ -51,7 +51,7 @@ STRANGE_FILES = {
     "a variable has no shape": "layers/conv2d/vars/0 is no array",
     "two layers of one name": "holds block1_conv1.weight twice",
     "a number for our metadata": "an HDF5 file, without weights of Keras's",
-    "a text variable": "its 0 convolutions",
+    "a text variable": "has no convolutions",
 }
 
 

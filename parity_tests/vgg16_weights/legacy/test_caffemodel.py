@@ -135,7 +135,7 @@ STRANGE = {
     "no values": r"the values of conv1_2.bias are not in one piece",
     "the oldest form": r"is in Caffe's form from before V1LayerParameter",
     "a name that is no text": r"cannot be used",
-    "no layers": r"its 0 convolutions are those of no configuration",
+    "no layers": r"has no convolutions, but ",
 }
 
 

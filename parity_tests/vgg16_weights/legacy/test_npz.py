@@ -289,3 +289,10 @@ def test_an_archive_of_arrays_is_recognised(tmp_path: Path) -> None:
     for names in ((), ("conv1_1_W.npy", "x")):
         with pytest.raises(BadInput, match="not a weights file"):
             vgg16_weights.detect(zipped(*names))
+
+
+def test_arrays_of_other_names_are_refused_with_the_way_to_tensors(tmp_path: Path) -> None:
+    for arrays in ({"features.0.weight": np.ones((4, 3, 3, 3))}, {"arr_0": np.ones(3)}, {}):
+        np.savez(tmp_path / "w.npz", **arrays)
+        with pytest.raises(BadInput, match=r"holds .*conv1_1_W .*torch\.from_numpy"):
+            vgg16_weights.read(tmp_path / "w.npz", "npz")

@@ -176,7 +176,7 @@ def test_an_optimisers_state_alone_is_no_weights(
     tiny: Checkpoint, tmp_path: Path, zipped: bool
 ) -> None:
     torch.save(optimized(state_dict(tiny)), tmp_path / "w", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(BadInput, match="not named tensors"):
+    with pytest.raises(BadInput, match="holds an optimiser's state alone"):
         vgg16_weights.read(tmp_path / "w")
 
 
@@ -238,3 +238,39 @@ def test_members_that_share_their_bytes_are_not_read_over_and_over(tmp_path: Pat
             archive.filelist.append(other)
     with pytest.raises(ValueError, match="its members overlap"):
         pth.read(tmp_path / "shared")
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_a_state_dict_in_a_row_of_objects_is_read(
+    kind: type, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    """As ``torch.save((model.state_dict(), optimiser.state_dict()), FILE)`` makes it."""
+    optimiser = {"state": {0: {"exp_avg": torch.rand(4, 3, 3, 3)}}, "param_groups": []}
+    fastai = {"state": [{"mom": torch.rand(4, 3, 3, 3)}], "hypers": []}
+    torch.save(kind([state_dict(tiny), optimiser, fastai]), tmp_path / "w.pth")
+    read = vgg16_weights.read(tmp_path / "w.pth")
+    assert same(read, tiny)
+    assert read.steps == ("read under `0`",)
+
+
+def test_a_module_beside_the_weights_is_said(tiny: Checkpoint, tmp_path: Path) -> None:
+    torch.save({"model": torch.nn.Linear(2, 2), "ema": state_dict(tiny)}, tmp_path / "w.pth")
+    read = vgg16_weights.read(tmp_path / "w.pth")
+    assert same(read, tiny)
+    assert read.steps[0] == "passed over `model`, whole modules"
+
+
+def test_a_classifier_of_nan_alone_is_left_out_by_an_option(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    """So torchvision publishes the features that were trained by others."""
+    state = {
+        key: value * float("nan") if key.startswith("classifier") else value
+        for key, value in state_dict(tiny).items()
+    }
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(BadInput, match=r"not finite.*expected --no-top"):
+        vgg16_weights.read(tmp_path / "w.pth").check_values()
+    features = vgg16_weights.read(tmp_path / "w.pth", include_top=False)
+    features.check_values()
+    assert same(features, tiny.without_top())
