@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ FIRST_KERNEL: Final = "block1_conv1.weight"
 _LOOK: Final = 1 << 20
 FC1: Final = "fc1.weight"
 _WITHOUT_HEAD: Final = "a VGG's classifier, or --no-top (include_top=False) for what is before it"
+_WITH_RECIPE: Final = "--recipe with what it does, or the whole model, model.save('x.keras')"
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -67,6 +68,7 @@ class Contents(NamedTuple):
         data_format: in what order maps are flattened for fc1, where the file says so.
         recipe: the preprocessing that the file states.
         head_problem: why its model's classifier is not a VGG's, where the file says what it is.
+        recipe_problem: why the preprocessing is not known that its model has in it.
         steps: what reading decided, for the user.
     """
 
@@ -76,6 +78,7 @@ class Contents(NamedTuple):
     data_format: DataFormat | None = None
     recipe: Recipe | None = None
     head_problem: str = ""
+    recipe_problem: str = ""
     steps: tuple[str, ...] = ()
 
 
@@ -110,6 +113,11 @@ def checkpoint_of(
     configuration, keys = identity.configuration, identity.keys
     if contents.head_problem and choices.include_top:
         raise BadInput(label, contents.head_problem, _WITHOUT_HEAD)
+    if contents.recipe_problem and choices.recipe is None:
+        raise BadInput(label, contents.recipe_problem, _WITH_RECIPE)
+    if contents.is_ordered and file_format.layout == "keras":
+        weights = [n for n in configuration.weight_shapes if n in keys and n.endswith(".weight")]
+        _check_order([keys[name] for name in weights], contents, label)
     data_format, step = "channels_last", ""
     if FC1 in keys:
         data_format, step = _flattened(contents, label, file_format, choices)
@@ -147,6 +155,26 @@ def checkpoint_of(
         steps=(*contents.steps, *identity.steps, *filter(None, [step]), *steps),
         is_recipe_assumed=contents.kept is None and recipe is None,
     )
+
+
+def _check_order(keys: Sequence[str], contents: Contents, label: str) -> None:
+    """Raise ``BadInput`` where layers are called one way and stand another way, and both fit.
+
+    Args:
+        keys: the keys of weights in the order that their names tell.
+        contents: the file's, in the order of the data.
+        label: what the error calls the file.
+    """
+    stored = contents.tensors
+    positions = {key: position for position, key in enumerate(stored)}
+    by_position = sorted(keys, key=positions.__getitem__)
+    if [stored[key].shape for key in by_position] != [stored[key].shape for key in keys]:
+        return  # no network in this order, so the names alone tell
+    for named, found in zip(keys, by_position, strict=True):
+        if named != found:
+            earlier, later = (key.rpartition(".")[0] for key in (found, named))
+            problem = f"{earlier!r} comes before {later!r}, against their names"
+            raise BadInput(label, problem, "layers named in the order of the data")
 
 
 def _as_float32(

@@ -193,6 +193,9 @@ def _json(path: Path) -> BadInput:
             found = None
         if isinstance(found, dict) and {"weightsManifest", "modelTopology"} & set(found):
             return BadInput(path, "is the description of a TF.js model", _way_from_js())
+        if isinstance(found, dict) and "weight_map" in found:
+            problem = "is the index of weights in several files"
+            return BadInput(path, problem, "them in one: model.save_weights('x.weights.h5')")
     return BadInput(path, "is a JSON text, not weights", _AGAIN)
 
 
