@@ -34,7 +34,6 @@ FIRST_KERNEL: Final = "block1_conv1.weight"
 _LOOK: Final = 1 << 20
 FC1: Final = "fc1.weight"
 _WITHOUT_HEAD: Final = "a VGG's classifier, or --no-top (include_top=False) for what is before it"
-_WITH_RECIPE: Final = "--recipe with what it does, or the whole model, model.save('x.keras')"
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -68,7 +67,6 @@ class Contents(NamedTuple):
         data_format: in what order maps are flattened for fc1, where the file says so.
         recipe: the preprocessing that the file states.
         head_problem: why its model's classifier is not a VGG's, where the file says what it is.
-        recipe_problem: why the preprocessing is not known that its model has in it.
         steps: what reading decided, for the user.
     """
 
@@ -78,7 +76,6 @@ class Contents(NamedTuple):
     data_format: DataFormat | None = None
     recipe: Recipe | None = None
     head_problem: str = ""
-    recipe_problem: str = ""
     steps: tuple[str, ...] = ()
 
 
@@ -113,8 +110,6 @@ def checkpoint_of(
     configuration, keys = identity.configuration, identity.keys
     if contents.head_problem and choices.include_top:
         raise BadInput(label, contents.head_problem, _WITHOUT_HEAD)
-    if contents.recipe_problem and choices.recipe is None:
-        raise BadInput(label, contents.recipe_problem, _WITH_RECIPE)
     if contents.is_ordered and file_format.layout == "keras":
         weights = [n for n in configuration.weight_shapes if n in keys and n.endswith(".weight")]
         _check_order([keys[name] for name in weights], contents, label)

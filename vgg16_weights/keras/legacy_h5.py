@@ -129,7 +129,7 @@ def _found(
     # Keras 1 kept the axes of kernels and of maps in one order; Keras 2 kept those of maps alone.
     is_keras_1 = _LAYER_COUNT in root.attrs or any(_is_keras_1(name) for name in names)
     is_oihw = are_oihw([array.shape for group in groups for array in group.arrays.values()])
-    backend = hdf5.text(root, "backend") or hdf5.text(file, "backend")
+    backend = (hdf5.text(root, "backend") or hdf5.text(file, "backend")).lower()
     if hdf5.MANIFEST in file.attrs:  # ours, whatever it is called
         backend = "tensorflow"
     held = kernels(

@@ -22,8 +22,7 @@ from vgg16_weights.keras.whole_model.listed_layers import ListedLayer, foreign_k
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 
 CHANGE_MAPS = ["LeakyReLU", "ELU", "AveragePooling2D", "Permute", "UnitNormalization", "Add"]
-CHANGE_IMAGES = ["Rescaling", "Normalization"]
-CHANGE_SIZES = ["Resizing", "CenterCrop"]
+CHANGE_IMAGES = ["Rescaling", "Normalization", "Resizing", "CenterCrop"]
 CHANGE_NOTHING = ["Dropout", "SpatialDropout2D", "RandomFlip", "GaussianNoise", "Activation"]
 CHANGE_NOTHING += ["ReLU", "Softmax", "ZeroPadding2D", "InputLayer"]
 FORMS = [".weights.h5", ".h5"]
@@ -34,7 +33,7 @@ def listing(
 ) -> Path:
     """A file that lists one more layer of a class, behind another where it has an order."""
     vgg16_weights.write(checkpoint, path)
-    name = to_snake_case(kind)
+    name = kind if "." in kind else to_snake_case(kind)
     with h5py.File(path, "r+") as file:
         if path.name.endswith(".weights.h5"):
             group = file.create_group(f"{inside}/{name}/vars")
@@ -50,7 +49,7 @@ def listing(
     return path
 
 
-@pytest.mark.parametrize("kind", CHANGE_MAPS + CHANGE_IMAGES + CHANGE_SIZES + ["Lambda"])
+@pytest.mark.parametrize("kind", [*CHANGE_MAPS, *CHANGE_IMAGES, "Lambda"])
 def test_classes_are_known_by_the_names_that_keras_gives(kind: str) -> None:
     assert hasattr(K, kind)
     assert foreign_kind(to_snake_case(kind)) == foreign_kind(f"{to_snake_case(kind)}_12") == kind
@@ -77,26 +76,22 @@ def test_a_layer_among_the_convolutions_is_refused_by_class_and_name(
 
 @pytest.mark.parametrize("kind", CHANGE_IMAGES)
 @pytest.mark.parametrize("form", FORMS)
-def test_a_layer_in_front_asks_for_the_recipe(
+def test_what_prepares_images_is_left_to_the_recipe_in_words(
     tiny: Checkpoint, tmp_path: Path, kind: str, form: str
 ) -> None:
-    path = listing(tiny, tmp_path / f"w{form}", kind)
-    with pytest.raises(BadInput, match=f"'{to_snake_case(kind)}_7' changes images.*--recipe"):
-        read(path)
-    given = read(path, recipe=RECIPES["tf"])
-    assert same(given, tiny)
-    assert given.metadata.recipe == "tf"
-    assert f"'{to_snake_case(kind)}_7' taken as part of the recipe" in given.steps
-
-
-@pytest.mark.parametrize("kind", CHANGE_SIZES)
-@pytest.mark.parametrize("form", FORMS)
-def test_the_size_of_images_is_left_to_the_recipe(
-    tiny: Checkpoint, tmp_path: Path, kind: str, form: str
-) -> None:
-    found = read(listing(tiny, tmp_path / f"w{form}", kind))
+    found = read(listing(tiny, tmp_path / f"w{form}", kind), recipe=RECIPES["tf"])
     assert same(found, tiny)
-    assert any(kind in step and "left to the recipe" in step for step in found.steps)
+    assert found.metadata.recipe == "tf"
+    assert any(f"{to_snake_case(kind)}_7' left to the recipe" in step for step in found.steps)
+
+
+@pytest.mark.parametrize("name", ["lambda", "tf.math.truediv_1", "tf.__operators__.getitem"])
+def test_a_function_in_front_is_left_to_the_recipe(
+    tiny: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    found = read(listing(tiny, tmp_path / "w.h5", name))
+    assert same(found, tiny)
+    assert any(f"{name}_7' left to the recipe" in step for step in found.steps)
 
 
 @pytest.mark.parametrize("kind", ["LeakyReLU", "AveragePooling2D", "Rescaling", "Lambda"])

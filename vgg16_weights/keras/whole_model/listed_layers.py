@@ -14,23 +14,23 @@ from typing import Final, Literal, NamedTuple
 
 from vgg16_spec.errors import BadInput
 from vgg16_weights.contents import Contents
-from vgg16_weights.keras.whole_model.configuration import SavedLayer, shortened
+from vgg16_weights.keras.whole_model.configuration import SavedLayer
 
 # Where a layer stands: before, among or behind the convolutions, among those of their model in an
 # order that is not known, or in another model, before or behind theirs.
 Place = Literal["front", "among", "behind", "anywhere", "outside"]
 
-_SIZES: Final = ("Resizing", "CenterCrop")
-_SCALES: Final = ("Rescaling", "Normalization")
+_PREPARE: Final = ("Resizing", "CenterCrop", "Rescaling", "Normalization")
+_FUNCTIONS: Final = ("Lambda", "TFOpLambda", "SlicingOpLambda")
 _GLOBAL: Final = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
 # Keras's layers that compute what no VGG does, without weights that would show it.
 _FOREIGN: Final = (
-    *(*_SIZES, *_SCALES, *_GLOBAL, "Lambda"),
+    *(*_PREPARE, *_FUNCTIONS, *_GLOBAL),
     *("LeakyReLU", "ELU", "ThresholdedReLU", "UnitNormalization"),
     *("AveragePooling2D", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D"),
     *("Permute", "Cropping2D", "UpSampling2D", "RepeatVector", "Masking", "TimeDistributed"),
     *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"),
-    *("Solarization", "Equalization", "AutoContrast", "TFOpLambda", "SlicingOpLambda"),
+    *("Solarization", "Equalization", "AutoContrast"),
 )
 _WHOLE: Final = "the whole model, model.save('x.keras'), which says where it is and what it does"
 WITHOUT_CODE: Final = (
@@ -67,8 +67,12 @@ class ListedLayer(NamedTuple):
 
 def foreign_kind(*names: str) -> str:
     """The class of a layer that a VGG has none of, by the names that Keras gives; else empty."""
-    stems = (re.sub(r"_[0-9]+$", "", name) for name in names)
-    return next((_CLASSES[stem] for stem in stems if stem in _CLASSES), "")
+    for name in names:
+        if kind := _CLASSES.get(re.sub(r"_[0-9]+$", "", name)):
+            return kind
+        if name.startswith("tf."):  # tf.math.truediv_1, as Keras 2 names operators
+            return "TFOpLambda"
+    return ""
 
 
 def judged(
@@ -84,28 +88,26 @@ def judged(
 
     Raises ``BadInput`` for one that changes what the convolutions compute.
     """
-    images: list[ListedLayer] = []
+    aside: set[str] = set()
     head_problem, steps = contents.head_problem, list(contents.steps)
     for layer in listed:
-        is_before = layer.place in ("front", "outside")
-        if layer.kind in _SIZES and layer.place not in ("among", "behind"):
-            steps.append(f"{layer} left to the recipe")
-        elif (layer.kind in _SCALES and layer.place not in ("among", "behind")) or (
-            layer.kind == "Lambda" and is_before
-        ):
-            images.append(layer)
+        if _changes_images(layer):
+            aside.add(layer.path)
+            steps.append(f"{layer} left to the recipe: the file does not say what it does")
         elif layer.place in ("behind", "outside") or layer.kind in _GLOBAL:
             head_problem = head_problem or f"{layer} is in its model, and in no VGG"
         else:
             way_out = WITHOUT_CODE if layer.kind == "Lambda" else expected
             raise BadInput(path, f"{layer} is in its model, and in no VGG", way_out)
-    if not images:
-        return contents._replace(head_problem=head_problem, steps=tuple(steps))
-    names = ", ".join(shortened(layer.path) for layer in images[:3])
-    aside = {layer.path for layer in images}
     return contents._replace(
         tensors={k: t for k, t in contents.tensors.items() if k.rpartition(".")[0] not in aside},
         head_problem=head_problem,
-        recipe_problem=f"{images[0]} changes images, and the file does not say how",
-        steps=(*steps, f"{names} taken as part of the recipe"),
+        steps=tuple(steps),
     )
+
+
+def _changes_images(layer: ListedLayer) -> bool:
+    """Whether a layer stands in front of the convolutions, or surely belongs there."""
+    if layer.kind in _FUNCTIONS:
+        return layer.place in ("front", "outside")
+    return layer.kind in _PREPARE and layer.place not in ("among", "behind")
