@@ -139,10 +139,7 @@ def described(
     """
     if not text:
         return judged(contents, listed, path)
-    try:
-        config = parsed(text)
-    except HoldsCode as code:
-        raise BadInput(path, str(code), WITHOUT_CODE) from code
+    config = _without_code(text, path)
     if config is None:
         contents = contents._replace(steps=(*contents.steps, _NO_LAYERS))
         # Such a model says in what order its layers were made, not in which it calls them.
@@ -179,6 +176,14 @@ def described(
         head_problem=stated.head_problem,
         steps=(*contents.steps, *stated.steps),
     )
+
+
+def _without_code(text: str | bytes, path: Path) -> Config | None:
+    """A configuration, as `parsed` gives it. Raises ``BadInput`` for one with code in it."""
+    try:
+        return parsed(text)
+    except HoldsCode as code:
+        raise BadInput(path, str(code), WITHOUT_CODE) from code
 
 
 def _found(path: str, by_layer: Mapping[str, object]) -> str | None:
