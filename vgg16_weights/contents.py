@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,6 +111,9 @@ def checkpoint_of(
     configuration, keys = identity.configuration, identity.keys
     if contents.head_problem and choices.include_top:
         raise BadInput(label, contents.head_problem, _WITHOUT_HEAD)
+    if contents.is_ordered and file_format.layout == "keras":
+        weights = [n for n in configuration.weight_shapes if n in keys and n.endswith(".weight")]
+        _check_order([keys[name] for name in weights], contents, label)
     data_format, step = "channels_last", ""
     if FC1 in keys:
         data_format, step = _flattened(contents, label, file_format, choices)
@@ -152,6 +155,26 @@ def checkpoint_of(
         steps=(*contents.steps, *identity.steps, *said, *filter(None, [step]), *steps),
         is_recipe_assumed=contents.kept is None and recipe is None,
     )
+
+
+def _check_order(keys: Sequence[str], contents: Contents, label: str) -> None:
+    """Raise ``BadInput`` where layers are called one way and stand another way, and both fit.
+
+    Args:
+        keys: the keys of weights in the order that their names tell.
+        contents: the file's, in the order of the data.
+        label: what the error calls the file.
+    """
+    stored = contents.tensors
+    positions = {key: position for position, key in enumerate(stored)}
+    by_position = sorted(keys, key=positions.__getitem__)
+    if [stored[key].shape for key in by_position] != [stored[key].shape for key in keys]:
+        return  # no network in this order, so the names alone tell
+    for named, found in zip(keys, by_position, strict=True):
+        if named != found:
+            earlier, later = (key.rpartition(".")[0] for key in (found, named))
+            problem = f"{earlier!r} comes before {later!r}, against their names"
+            raise BadInput(label, problem, "layers named in the order of the data")
 
 
 def _as_float32(

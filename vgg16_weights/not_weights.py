@@ -204,6 +204,9 @@ def a_pickle(path: Path) -> BadInput:
     )
 
 
+_KERAS_INDEX: Final = ".weights.json"
+
+
 def _json(path: Path) -> BadInput:
     """TF.js's description of a model, or what a server answered instead of a file."""
     if path.stat().st_size <= _MOST_JSON:
@@ -214,7 +217,9 @@ def _json(path: Path) -> BadInput:
         if isinstance(found, dict) and {"weightsManifest", "modelTopology"} & set(found):
             return BadInput(path, "is the description of a TF.js model", _way_from_js())
         if isinstance(found, dict) and "weight_map" in found:
-            return BadInput(path, "is the index of several shards, not weights", _JOINED)
+            way = "model.save_weights('x.weights.h5')" if path.name.endswith(_KERAS_INDEX) else ""
+            problem = "is the index of several shards, not weights"
+            return BadInput(path, problem, f"one file: {way}" if way else _JOINED)
     return BadInput(path, "is a JSON text, not weights", _AGAIN)
 
 

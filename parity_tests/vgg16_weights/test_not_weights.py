@@ -29,6 +29,11 @@ TEXTS: dict[str, tuple[str, bytes, str]] = {
     "a page": ("w.pth", b"\n<!DOCTYPE html><html>404</html>", "an HTML page.*fetch it again"),
     "an old page": ("w.h5", b"\xef\xbb\xbf<HTML><BODY>", "an HTML page.*fetch it again"),
     "a server's answer": ("w.npz", b"<?xml version='1.0'?><Error>", "an XML text.*fetch it again"),
+    "Keras's index of shards": (
+        "w.weights.json",
+        b'{"metadata": {"total_size": 9}, "weight_map": {"/layers/conv2d/vars": "w_0.weights.h5"}}',
+        "index of weights in several files.*save_weights",
+    ),
     "an answer in JSON": ("w.pth", b'{"error": "not found"}', "a JSON text.*fetch it again"),
     "a pointer": ("w.safetensors", POINTER, "a Git LFS pointer.*git lfs pull"),
     "TF.js": ("model.json", json.dumps(TFJS).encode(), "a TF.js model.*tensorflowjs_converter"),

@@ -24,7 +24,7 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint
 from vgg16_weights.archives import ArchiveWriter, comment, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents
-from vgg16_weights.keras import hdf5, hdf5_writing, weights_h5
+from vgg16_weights.keras import hdf5_writing, weights_h5
 from vgg16_weights.keras.whole_model.layers import MOST_BYTES
 from vgg16_weights.keras.whole_model.model_config import described
 from vgg16_weights.keras.written_config import INPUT, dropout_names, model_config, model_name
@@ -44,8 +44,8 @@ def read(path: Path) -> Contents:
             raise ValueError(f"it has {len(found)} members named {_WEIGHTS}")
         start, _ = stored(path, found[0])
         config = _config(archive)
-    contents = hdf5.read(path, weights_h5.arrays, start, comment(path))
-    return described(contents, config, path)
+    contents, foreign = weights_h5.variables(path, start, comment(path))
+    return described(contents, config, path, foreign)
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:

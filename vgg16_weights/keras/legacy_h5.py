@@ -27,6 +27,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_weights.contents import PARTS, BlocksOf, Contents, DataFormat
 from vgg16_weights.keras import hdf5, hdf5_writing
 from vgg16_weights.keras.kernels import Stored, are_oihw, kernels, stored
+from vgg16_weights.keras.whole_model.listed_layers import ListedLayer, Place, foreign_kind
 from vgg16_weights.keras.whole_model.model_config import described
 
 _WHOLE_MODEL: Final = "model_weights"
@@ -62,13 +63,17 @@ def lists_layers(file: h5py.File) -> bool:
 def read(path: Path) -> Contents:
     """The arrays that an ``.h5`` of Keras before version 3 lists, views of the mapped file."""
     config = b""
+    foreign: list[ListedLayer] = []
 
     def find(file: h5py.File) -> hdf5.Found:
         nonlocal config
         config = _config(file)
-        return _found(file, path.name)
+        root = _root(file)
+        groups = list(_layers(root))
+        foreign.extend(_foreign(groups))
+        return _found(file, root, groups, path.name)
 
-    return described(hdf5.read(path, find), config, path)
+    return described(hdf5.read(path, find), config, path, foreign)
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
@@ -96,17 +101,35 @@ def _text(names: list[str]) -> Array:
     return np.array(names, "S") if names else np.empty(0)
 
 
-def _found(file: h5py.File, file_name: str) -> hdf5.Found:
-    """Every array that the layers list, and how its kernels are held."""
+def _root(file: h5py.File) -> h5py.Group:
+    """The group that lists the layers. Raises ``ValueError`` where there is none."""
     root = file if _listed(file) else hdf5.child(file, _WHOLE_MODEL)
     if not isinstance(root, h5py.Group) or not _listed(root):
         raise ValueError(f"it has no attribute {_LAYERS!r}")
-    groups = list(_layers(root))
+    return root
+
+
+def _foreign(groups: Sequence[_Group]) -> Iterator[ListedLayer]:
+    """The layers that a VGG has none of, by the names that Keras gives them."""
+    kernels = [
+        at for at, group in enumerate(groups) if any(a.ndim == 4 for a in group.arrays.values())
+    ]
+    first, last = kernels[:1] or [0], kernels[-1:] or [0]
+    for at, group in enumerate(groups):
+        if kind := foreign_kind(group.name):
+            place: Place = "front" if [at] < first else "behind" if [at] > last else "among"
+            yield ListedLayer(kind, group.name, place)
+
+
+def _found(
+    file: h5py.File, root: h5py.Group, groups: Sequence[_Group], file_name: str
+) -> hdf5.Found:
+    """Every array that the layers list, and how its kernels are held."""
     names = [name for group in groups for name in group.arrays]
     # Keras 1 kept the axes of kernels and of maps in one order; Keras 2 kept those of maps alone.
     is_keras_1 = _LAYER_COUNT in root.attrs or any(_is_keras_1(name) for name in names)
     is_oihw = are_oihw([array.shape for group in groups for array in group.arrays.values()])
-    backend = hdf5.text(root, "backend") or hdf5.text(file, "backend")
+    backend = (hdf5.text(root, "backend") or hdf5.text(file, "backend")).lower()
     if hdf5.MANIFEST in file.attrs:  # ours, whatever it is called
         backend = "tensorflow"
     held = kernels(

@@ -8,17 +8,27 @@ Keras 2.12 to 2.15 called the list ``_layer_checkpoint_dependencies``.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import h5py
 
-from vgg16_spec.architecture import Configuration, Convolution, Dense, Flatten, Layer, MaxPooling
-from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.architecture import (
+    CONFIGURATIONS,
+    Configuration,
+    Convolution,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPooling,
+)
+from vgg16_spec.checkpoint import Checkpoint, Metadata
 from vgg16_weights.contents import PARTS, BlocksOf, Contents
 from vgg16_weights.keras import hdf5, hdf5_writing
+from vgg16_weights.keras.whole_model.listed_layers import ListedLayer, Place, foreign_kind, judged
 
 _PARTS: Final = {str(number): part for number, part in enumerate(PARTS)}
 _BATCH_NORMALIZATION: Final = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -26,8 +36,11 @@ _NORMALIZATION: Final = ("mean", "variance", "count")
 # What Keras has called the list of a model's layers, and what is in a model beside them.
 _LISTS: Final = ("layers", "_layer_checkpoint_dependencies")
 _NO_LAYERS: Final = frozenset({"optimizer", "metrics", "seed_generator"})
+_FEWEST: Final = min(len(known.convolutions) for known in CONFIGURATIONS.values())
+_CONVOLUTION: Final = re.compile(r"conv2d(_[0-9]+)?")
 # More than any layer of a VGG has.
 _MOST_VARIABLES: Final = 64
+_Path: TypeAlias = tuple[str, ...]
 _CONTAINERS: Final[dict[type[Layer], str]] = {
     Convolution: "conv2d",
     MaxPooling: "max_pooling2d",
@@ -38,7 +51,28 @@ _CONTAINERS: Final[dict[type[Layer], str]] = {
 
 def read(path: Path) -> Contents:
     """The variables of every layer in a ``.weights.h5`` of Keras 3."""
-    return hdf5.read(path, arrays)
+    contents, foreign = variables(path)
+    return judged(contents, foreign, path)
+
+
+def variables(
+    path: Path, base: int = 0, kept: Metadata | None = None
+) -> tuple[Contents, list[ListedLayer]]:
+    """The variables of every layer, and the layers that a VGG has none of.
+
+    Args:
+        path: the file that they are in.
+        base: the byte of the file at which its HDF5 file begins.
+        kept: metadata found elsewhere; those of the HDF5 file unless given.
+    """
+    foreign: list[ListedLayer] = []
+
+    def find(file: h5py.File) -> hdf5.Found:
+        held = {path[:-1] or path: group for path, group in _walk(file) if path[-1] == "vars"}
+        foreign.extend(_foreign(held))
+        return _arrays(file, held)
+
+    return hdf5.read(path, find, base, kept), foreign
 
 
 def has_variables(file: h5py.File) -> bool:
@@ -64,12 +98,11 @@ def groups(configuration: Configuration) -> Iterator[hdf5_writing.Group]:
         yield hdf5_writing.Group(f"layers/{container}/vars", {"name": layer.name}, tensors)
 
 
-def arrays(file: h5py.File) -> hdf5.Found:
-    """The variables of every layer of a model, and of the models inside it.
+def _arrays(file: h5py.File, held: Mapping[_Path, h5py.Group]) -> hdf5.Found:
+    """The variables of every layer of a model, and of the models inside it, by their groups.
 
     Raises ``ValueError`` where there are none.
     """
-    held = {path[:-1] or path: group for path, group in _walk(file) if path[-1] == "vars"}
     if not held:
         raise ValueError(f"{hdf5.kind(file)}, without weights of Keras's")
     layers = {path: _parts(path, group) for path, group in held.items()}
@@ -86,7 +119,33 @@ def arrays(file: h5py.File) -> hdf5.Found:
     return hdf5.Found(found, is_ordered and all(path in kernels for path in dense))
 
 
-def _walk(file: h5py.File) -> Iterator[tuple[tuple[str, ...], h5py.Group]]:
+def _foreign(held: Mapping[_Path, h5py.Group]) -> Iterator[ListedLayer]:
+    """The layers that a VGG has none of, by the names of their classes."""
+    kernels = {path for path, group in held.items() if _holds_a_kernel(group)}
+    lists = Counter(path[:-1] for path in kernels)
+    # Where a list of layers has all the convolutions, what is elsewhere is not between them.
+    are_whole = all(map(_is_listed, kernels)) and min(lists.values(), default=0) >= _FEWEST
+    for path, group in held.items():
+        kind = foreign_kind(path[-1], hdf5.text(group, "name"))
+        if path in kernels and _is_listed(path) and not _CONVOLUTION.fullmatch(path[-1]):
+            kind = kind or path[-1]
+        if kind:
+            is_outside = are_whole and path[:-1] not in lists
+            place: Place = "outside" if is_outside else "anywhere"
+            yield ListedLayer(kind, _name(path, held), place)
+
+
+def _is_listed(path: _Path) -> bool:
+    """Whether a layer is in a model's list, where its group is named after its class."""
+    return len(path) > 1 and path[-2] in _LISTS
+
+
+def _holds_a_kernel(group: h5py.Group) -> bool:
+    first = hdf5.child(group, "0")
+    return isinstance(first, h5py.Dataset) and first.ndim == 4
+
+
+def _walk(file: h5py.File) -> Iterator[tuple[_Path, h5py.Group]]:
     """The groups of a model; on Windows, Keras 2.12 put a path of several into one name."""
     for names, group in hdf5.groups(file):
         path = tuple("/".join(names).replace("\\", "/").split("/"))
@@ -94,7 +153,7 @@ def _walk(file: h5py.File) -> Iterator[tuple[tuple[str, ...], h5py.Group]]:
             yield path, group
 
 
-def _parts(path: tuple[str, ...], group: h5py.Group) -> dict[str, h5py.Dataset]:
+def _parts(path: _Path, group: h5py.Group) -> dict[str, h5py.Dataset]:
     """A layer's variables by what they are, as far as its class and their ranks tell."""
     if len(group) > _MOST_VARIABLES:
         raise ValueError(f"{group.name} has more than {_MOST_VARIABLES} variables")
@@ -112,7 +171,7 @@ def _parts(path: tuple[str, ...], group: h5py.Group) -> dict[str, h5py.Dataset]:
     return dict(zip(names, found.values(), strict=False))
 
 
-def _name(path: tuple[str, ...], held: Mapping[tuple[str, ...], h5py.Group]) -> str:
+def _name(path: _Path, held: Mapping[_Path, h5py.Group]) -> str:
     """``layers/functional/layers/conv2d_3`` -> ``vgg16/block2_conv2``, where the names are said."""
     names = []
     for end, container in enumerate(path, 1):
@@ -122,6 +181,6 @@ def _name(path: tuple[str, ...], held: Mapping[tuple[str, ...], h5py.Group]) -> 
     return "/".join(names)
 
 
-def _are_numbered(paths: list[tuple[str, ...]]) -> bool:
+def _are_numbered(paths: list[_Path]) -> bool:
     """Whether layers of one class are in one list, so that their numbers are their order."""
     return len({(*path[:-1], path[-1].rstrip("_0123456789")) for path in paths}) <= 1

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from vgg16_spec.architecture import Configuration, Shape, configuration
-from vgg16_spec.checkpoint.checkpoint import misfits
+from vgg16_spec.checkpoint.shapes import misfits
 from vgg16_spec.errors import BadInput
 from vgg16_spec.names import same_values
 from vgg16_weights.matching.identify import Identity, identify

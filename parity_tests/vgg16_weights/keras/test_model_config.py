@@ -171,7 +171,7 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
     "layer normalisation": (
         at("block1_conv1", partial(K.LayerNormalization, name="ln")),
         "'ln'",
-        "which a VGG has not",
+        "where a VGG has none",
     ),
     "L2 normalisation": (
         at("block1_conv1", partial(K.UnitNormalization, name="l2")),

@@ -21,7 +21,15 @@ from vgg16_weights.contents import Contents
 from vgg16_weights.detection import read
 from vgg16_weights.keras import archive, legacy_h5, weights_h5
 
-pytestmark = pytest.mark.usefixtures("no_first_reading")
+pytestmark = pytest.mark.usefixtures("no_first_reading", "no_configuration")
+
+
+@pytest.fixture
+def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read weights alone: the models here are small, and no configuration of a VGG's."""
+    for module in (archive, legacy_h5):
+        monkeypatch.setattr(module, "_config", lambda _: b"")
+
 
 K = keras.layers
 READERS: dict[str, Callable[[Path], Contents]] = {

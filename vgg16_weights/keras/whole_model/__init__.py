@@ -1,1 +1,1 @@
-"""A whole Keras model by its configuration: its layers, and what each computes beside a VGG."""
+"""What a Keras file says of its model: its layers, and what each computes beside a VGG."""

@@ -14,6 +14,14 @@ class NotThisNetwork(ValueError):
     """What a model computes is not what a VGG computes. The message names the layer."""
 
 
+class HoldsCode(ValueError):
+    """A configuration has code in it."""
+
+
+class NoChain(NotThisNetwork):
+    """A model in which data takes more than one way."""
+
+
 class SavedLayer(NamedTuple):
     """A layer that is no model.
 

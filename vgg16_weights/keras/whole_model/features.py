@@ -38,7 +38,7 @@ _ONE: Final = (1, 1)
 _WINDOW: Final = (POOLING_SIZE, POOLING_SIZE)
 _POOLING: Final = "max pooling"
 _BLOCKS: Final = 5
-# What people call what a VGG has not, and what it has there.
+# What layers that a VGG does not have are called, and what it has in their place.
 _FOREIGN: Final = {
     "BatchNormalization": ("batch normalisation", ""),
     "AveragePooling2D": ("average pooling", _POOLING),
@@ -217,12 +217,12 @@ class Features:
 
 
 def refuse_foreign(layer: SavedLayer) -> NoReturn:
-    """Raise `NotThisNetwork` for a layer of a kind that a VGG has not."""
+    """Raise `NotThisNetwork` for a layer of a kind that a VGG does not have."""
     if layer.in_training and layer.kind not in _FOREIGN:
         refuse(layer, "is called as in training, where it is random")
     called, has = _FOREIGN.get(layer.kind, ("", ""))
     what = f"{called} ({layer})" if called else f"{layer}"
-    raise NotThisNetwork(f"{what}, {f'where a VGG has {has}' if has else 'which a VGG has not'}")
+    raise NotThisNetwork(f"{what}, where a VGG has {has or 'none'}")
 
 
 def _stages(network: Configuration) -> list[str]:

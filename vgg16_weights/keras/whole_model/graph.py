@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from vgg16_spec.architecture import IMAGE_CHANNELS
 from vgg16_weights.keras.whole_model.configuration import (
     Config,
+    NoChain,
     NotThisNetwork,
     name_of,
     settings_of,
@@ -41,7 +42,7 @@ def chain(model: Config, listed: list[Config]) -> Iterator[tuple[Config, Config]
             )
         left.remove(current)
         if calls[current].problem:
-            raise NotThisNetwork(f"layer {shortened(current)} {calls[current].problem}")
+            raise NoChain(f"layer {shortened(current)} {calls[current].problem}")
         yield by_name[current], calls[current].settings
         if found := _reversal(current, by_name, readers):
             current, taken = found
@@ -53,11 +54,9 @@ def chain(model: Config, listed: list[Config]) -> Iterator[tuple[Config, Config]
             case [following]:
                 current = following
             case [*several]:
-                raise NotThisNetwork(
-                    f"{len(several)} layers read {shortened(current)}: it branches"
-                )
+                raise NoChain(f"{len(several)} layers read {shortened(current)}: it branches")
     if left:
-        raise NotThisNetwork(f"layer {shortened(min(left))} is not on the way from input to output")
+        raise NoChain(f"layer {shortened(min(left))} is not on the way from input to output")
     output = _end(model, "output_layers")
     if output != current:
         raise NotThisNetwork(f"its output is that of {shortened(output)}, before its last layer")
@@ -164,5 +163,5 @@ def _end(model: Config, key: str) -> str:
         raise ValueError(f"its {key} are no list")
     name = _source(ends[0]) if len(ends) == 1 else None
     if name is None:
-        raise NotThisNetwork(f"it has {len(ends)} {key.partition('_')[0]}s")
+        raise NoChain(f"it has {len(ends)} {key.partition('_')[0]}s")
     return name

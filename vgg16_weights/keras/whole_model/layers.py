@@ -13,6 +13,7 @@ from typing import Final
 
 from vgg16_weights.keras.whole_model.configuration import (
     Config,
+    HoldsCode,
     NotThisNetwork,
     SavedLayer,
     name_of,
@@ -41,7 +42,7 @@ _FUNCTIONS: Final = {
 def parsed(text: str | bytes) -> Config | None:
     """A model's configuration; ``None`` for text that says nothing of layers.
 
-    Raises ``ValueError`` for text that is too long, is no JSON or holds code.
+    Raises ``ValueError`` for text that is too long or is no JSON, and `HoldsCode`.
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"its configuration has more than {MOST_BYTES} bytes")
@@ -65,7 +66,7 @@ def layers(config: Config) -> Iterator[SavedLayer]:
 
 
 def _check_no_code(config: object) -> None:
-    """Raise ``ValueError`` for code, which runs when the file is opened with Keras.
+    """Raise `HoldsCode` for code, which runs when the file is opened with Keras.
 
     Nothing of it runs here; whom the file is handed on to is better off with a refusal.
     """
@@ -80,7 +81,7 @@ def _check_no_code(config: object) -> None:
                 settings = item.get("config")
                 name = settings.get("name") if isinstance(settings, dict) else None
                 what = f"Lambda layer {shortened(str(name))}" if name else "a function as code"
-                raise ValueError(f"it has code in it: {what}")
+                raise HoldsCode(f"it has code in it: {what}")
 
 
 def _walk(model: Config, path: str, *, level: int, in_training: bool) -> Iterator[SavedLayer]:

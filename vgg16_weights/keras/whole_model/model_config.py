@@ -8,7 +8,7 @@ then tells the recipe, the order of the layers and that of the maps' axes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,13 +17,22 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe
 from vgg16_weights.contents import Contents, DataFormat
 from vgg16_weights.keras.whole_model.classifier import Classifier
-from vgg16_weights.keras.whole_model.configuration import Config, NotThisNetwork, SavedLayer
+from vgg16_weights.keras.whole_model.configuration import (
+    Config,
+    HoldsCode,
+    NoChain,
+    NotThisNetwork,
+    SavedLayer,
+)
 from vgg16_weights.keras.whole_model.features import Features
 from vgg16_weights.keras.whole_model.front import ArraysOf
 from vgg16_weights.keras.whole_model.layers import layers, parsed
+from vgg16_weights.keras.whole_model.listed_layers import WITHOUT_CODE, ListedLayer, judged
 from vgg16_weights.keras.whole_model.settings import ACTIVATION_LAYERS
 
 _EXPECTED: Final = "a model with the layers of a VGG"
+_ALONE: Final = "the VGG in it alone: model.get_layer('vgg16').save('vgg16.keras')"
+_LISTING: Final = "a Sequential or functional model, which says what it computes"
 _NO_LAYERS: Final = "read by its weights alone: its configuration lists no layers"
 # Layers that do nothing, and that do nothing when the network is used.
 _NOTHING: Final = ("InputLayer", "Identity", "ActivityRegularization")
@@ -113,17 +122,29 @@ def _does_nothing(layer: SavedLayer) -> bool:
     return layer.kind in (*_NOTHING, *ONLY_IN_TRAINING) and not is_random
 
 
-def described(contents: Contents, text: str | bytes, path: Path) -> Contents:
-    """A file's contents with what its model's configuration, JSON, says of them.
+def described(
+    contents: Contents, text: str | bytes, path: Path, listed: Sequence[ListedLayer]
+) -> Contents:
+    """A file's contents with what its model's configuration says of them.
 
-    Raises ``BadInput`` for a model that is no VGG before its classifier, and ``ValueError`` for a
-    configuration that makes no sense or holds code.
+    Args:
+        contents: what the file has in it.
+        text: the configuration, JSON; empty where there is none.
+        path: the file.
+        listed: the layers that a VGG has none of, by which a file without a configuration is
+            judged.
+
+    Raises ``BadInput`` for a model that is no VGG before its classifier or that has code in it, and
+    ``ValueError`` for a configuration that makes no sense.
     """
     if not text:
-        return contents
-    config = parsed(text)
+        return judged(contents, listed, path)
+    config = _without_code(text, path)
     if config is None:
-        return contents._replace(steps=(*contents.steps, _NO_LAYERS))
+        contents = contents._replace(steps=(*contents.steps, _NO_LAYERS))
+        # Such a model says in what order its layers were made, not in which it calls them.
+        unplaced = [layer._replace(place="anywhere") for layer in listed]
+        return judged(contents, unplaced, path, _LISTING)
     by_layer: dict[str, dict[str, Tensor]] = {}
     for key, tensor in contents.tensors.items():
         by_layer.setdefault(key.rpartition(".")[0], {})[key] = tensor
@@ -135,7 +156,8 @@ def described(contents: Contents, text: str | bytes, path: Path) -> Contents:
     try:
         stated = read_configuration(config, arrays_of)
     except NotThisNetwork as problem:
-        raise BadInput(path, str(problem), _EXPECTED) from problem
+        expected = _ALONE if isinstance(problem, NoChain) else _EXPECTED
+        raise BadInput(path, str(problem), expected) from problem
     for layer in filter(None, (_found(path, by_layer) for path in stated.set_aside)):
         del by_layer[layer]
     ordered = [_found(path, by_layer) for path in stated.layers]
@@ -154,6 +176,14 @@ def described(contents: Contents, text: str | bytes, path: Path) -> Contents:
         head_problem=stated.head_problem,
         steps=(*contents.steps, *stated.steps),
     )
+
+
+def _without_code(text: str | bytes, path: Path) -> Config | None:
+    """A configuration, as `parsed` gives it. Raises ``BadInput`` for one with code in it."""
+    try:
+        return parsed(text)
+    except HoldsCode as code:
+        raise BadInput(path, str(code), WITHOUT_CODE) from code
 
 
 def _found(path: str, by_layer: Mapping[str, object]) -> str | None:
