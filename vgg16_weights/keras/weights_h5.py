@@ -126,9 +126,10 @@ def _foreign(held: Mapping[_Path, h5py.Group]) -> Iterator[ListedLayer]:
     # Where a list of layers has all the convolutions, what is elsewhere is not between them.
     are_whole = all(map(_is_listed, kernels)) and min(lists.values(), default=0) >= _FEWEST
     for path, group in held.items():
-        kind = foreign_kind(path[-1], hdf5.text(group, "name"))
-        if path in kernels and _is_listed(path) and not _CONVOLUTION.fullmatch(path[-1]):
-            kind = kind or path[-1]
+        name = hdf5.text(group, "name")
+        kind = foreign_kind(path[-1], name)
+        if path in kernels and _is_listed(path) and name not in ("", path[-1]):
+            kind = kind or ("" if _CONVOLUTION.fullmatch(path[-1]) else path[-1])
         if kind:
             is_outside = are_whole and path[:-1] not in lists
             place: Place = "outside" if is_outside else "anywhere"

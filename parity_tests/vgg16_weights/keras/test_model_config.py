@@ -418,19 +418,19 @@ IMAGENET: Final = RECIPES["torchvision"]
 FRONTS: Final[dict[str, tuple[list[Any], Recipe]]] = {
     "to one": (
         [partial(K.Rescaling, 1 / 255)],
-        recipe("pixels / 255", 255.0, 0.0, 1.0),
+        RECIPES["zero-one"],
     ),
     "to one, in float32": (
         [partial(K.Rescaling, float(np.float32(1 / 255)))],
-        recipe("pixels / 255", 255.0, 0.0, 1.0),
+        RECIPES["zero-one"],
     ),
     "around zero": (
         [partial(K.Rescaling, 1 / 127.5, offset=-1)],
-        recipe("pixels / 127.5 - 1", 127.5, 1.0, 1.0),
+        RECIPES["tf"],
     ),
     "around zero, in two steps": (
         [partial(K.Rescaling, 1 / 255), partial(K.Rescaling, 2.0, offset=-1.0)],
-        recipe("pixels / 127.5 - 1", 127.5, 1.0, 1.0),
+        RECIPES["tf"],
     ),
     "torchvision's": (
         [
@@ -484,8 +484,8 @@ def test_layers_in_front_are_the_recipe(ten: Checkpoint, tmp_path: Path, name: s
 
 # Arithmetic in front -> the recipe that it is.
 ARITHMETIC: Final[dict[str, tuple[Callable[[Any], Any], Recipe]]] = {
-    "to one": (lambda x: x / 255.0, recipe("pixels / 255", 255.0, 0.0, 1.0)),
-    "around zero": (lambda x: 2 * (x / 255.0) - 1, recipe("pixels / 127.5 - 1", 127.5, 1.0, 1.0)),
+    "to one": (lambda x: x / 255.0, RECIPES["zero-one"]),
+    "around zero": (lambda x: 2 * (x / 255.0) - 1, RECIPES["tf"]),
     "a sum": (lambda x: x * 0.5 + 3.0, recipe("pixels / 2 + 3", 2.0, -3.0, 1.0)),
     "Keras's for VGG16": (
         lambda x: keras.applications.vgg16.preprocess_input(x, data_format="channels_last"),
@@ -543,9 +543,8 @@ def test_the_recipe_travels_with_the_values(ten: Checkpoint, tmp_path: Path, for
     model_of(layers, ten).save(tmp_path / f"model{form}")
     checkpoint = read(tmp_path / f"model{form}")
     assert same(checkpoint, ten)
-    assert checkpoint.metadata.recipe == "pixels / 255"
-    assert json.loads(checkpoint.metadata.preprocessing)["scale"] == 255
-    assert "recipe 'pixels / 255' by 'to_one'" in checkpoint.steps
+    assert checkpoint.metadata.recipe == "zero-one"
+    assert "recipe 'zero-one' by 'to_one'" in checkpoint.steps
 
 
 TINTS: Final = np.array([1, 0.5, 0.25], np.float32)

@@ -147,7 +147,7 @@ def test_operators_of_keras_2_in_front_are_the_recipe() -> None:
     layer(config, "block1_conv1")["inbound_nodes"] = [[[below, 0, 0, {}]]]
     recipe = stated(config).recipe
     assert recipe is not None
-    assert (recipe.name, recipe.scale, recipe.mean) == ("pixels / 127.5 - 1", 127.5, (1, 1, 1))
+    assert (recipe.name, recipe.scale, recipe.mean) == ("tf", 127.5, (1, 1, 1))
     layer(config, "tf.math.truediv")["config"]["function"] = "math.pow"
     with pytest.raises(NotThisNetwork, match="TFOpLambda layer"):
         stated(config)
