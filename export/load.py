@@ -130,7 +130,7 @@ def _data_file(path: Path, what: str, location: str) -> Path:
     if not data.is_relative_to(folder):
         raise BadInput(path, f"its data file {location!r} is a link out of the folder", expected)
     if not data.is_file():
-        raise BadInput(path, f"its data file {location!r} is no regular file", expected)
+        raise BadInput(path, f"its data file {location!r} is not a regular file", expected)
     return data
 
 

@@ -65,5 +65,5 @@ def require_file(path: str | os.PathLike[str], expected: str) -> Path:
         raise BadInput(path, "is a folder", expected)
     # Opening a pipe waits for a writer, and a device may have no end.
     if not stat.S_ISREG(mode):
-        raise BadInput(path, "is no regular file", expected)
+        raise BadInput(path, "is not a regular file", expected)
     return path

@@ -1,8 +1,8 @@
 """VGG's weights in every file format: read, written, told from one another.
 
 ``import vgg16_weights`` alone imports nothing that takes time; using a name of it does. No format
-needs Keras; only ``.pth`` needs PyTorch, and only TensorFlow's own checkpoints need TensorFlow. The
-weights of an ONNX graph are read by ``vgg16_parity.own_port.checkpoint_of``.
+needs Keras; only writing ``.pth`` needs PyTorch, and only TensorFlow's own checkpoints need
+TensorFlow. The weights of an ONNX graph are read by ``vgg16_parity.own_port.checkpoint_of``.
 
 What is written carries its manifest inside: the origin's name, format and sha256, the preprocessing
 recipe and the licence, where the format's own libraries do not look. That is in safetensors'

@@ -60,11 +60,11 @@ def detect(path: str | os.PathLike[str]) -> str:
     Raises ``BadInput`` for a file that is missing, cannot be read, or is in no format of ours.
     """
     path = checkpoints.file_named(Path(path))
-    expected = f"a file of one of the formats {', '.join(FORMATS)}"
-    start = _start(path, expected)
+    start = _start(path, "a weights file")
     if name := _format_of(path, start):
         return name
     not_weights.check_name(path)
+    expected = f"one of the {len(FORMATS)} formats that docs/weights.md lists"
     raise BadInput(path, "not a weights file", expected)
 
 
@@ -109,7 +109,7 @@ def _format_of(path: Path, start: bytes) -> str:
         return name
     if begins_a_model(start):
         expected = "`vgg16 port`, or vgg16_parity.own_port.checkpoint_of, which read its weights"
-        raise BadInput(path, "is an ONNX graph, no file of weights alone", expected)
+        raise BadInput(path, "is an ONNX graph, not a weights file", expected)
     from vgg16_weights.legacy.caffemodel import begins_a_network
 
     return "caffemodel" if begins_a_network(start) else ""
@@ -146,7 +146,8 @@ def read(
     chosen = format_named(file_format or detect(path))
     if file_format:
         _start(path, chosen.title)
-    chosen.require_library(path)
+    if not chosen.writable:
+        chosen.require_library(path)
     choices = Choices(key, data_format, include_top, recipe)
     if not chosen.module:
         return safetensors.read(path, chosen, choices)

@@ -31,7 +31,7 @@ class Format:
         title: one line that says in errors what was expected.
         recipe: of a file that states none: that of the format's best known weights.
         writable: whether it can be written too.
-        library: needed beside those that are always there.
+        library: needed to write a format that is written, and to read any other.
         other_endings: that mean it when writing too.
     """
 

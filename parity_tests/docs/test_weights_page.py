@@ -44,7 +44,8 @@ def test_every_name_is_there_with_its_record() -> None:
 def test_every_format_is_there_with_what_it_needs_and_whether_it_is_written() -> None:
     for name, record in FORMATS.items():
         (row,) = [row for row in rows(PAGE) if f"`{name}`" in row[0] and len(row) == 4]
-        assert row[2] == (record.library.name if record.library else ""), name
+        needs = record.library.name if record.library else ""
+        assert row[2] == (f"{needs}, to write" if needs and record.writable else needs), name
         assert row[3] == ("yes" if record.writable else "no"), name
 
 

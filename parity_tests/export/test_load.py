@@ -132,7 +132,7 @@ BAD_PLACES = {
     "windows upwards": ("location", "..\\weights.bin", "is to be read from"),
     "no name": ("location", "", "names no data file"),
     "missing": ("location", "none.bin", "its data file 'none.bin' is missing"),
-    "the folder": ("location", ".", "its data file '.' is no regular file"),
+    "the folder": ("location", ".", "its data file '.' is not a regular file"),
     "negative offset": ("offset", "-4", "has the offset '-4'"),
     "absurd offset": ("offset", "9" * 5000, "has the offset '99999"),
     "offset past the end": ("offset", "99999999", "of weights.bin, which has"),
@@ -181,7 +181,7 @@ def test_links_out_of_the_folder_and_pipes_are_one_line(
     assert refused(vgg16, external)
     external.unlink()
     os.mkfifo(external)
-    assert refused(vgg16, external).startswith("is no regular file")
+    assert refused(vgg16, external).startswith("is not a regular file")
 
 
 def test_data_of_constants_and_of_functions_are_checked_too(

@@ -173,7 +173,7 @@ def test_its_convolutions_are_read_whatever_its_head(
     assert isinstance(expected, Body)
     path, ported = people(name), tmp_path / "w.safetensors"
     said = refusal(vgg16("port", path, ported), path)
-    assert said.startswith(f"the head {expected.head} is not VGG's; expected --no-top ")
+    assert said.startswith(f"its head is not VGG16's: {expected.head}; expected --no-top ")
     assert list(tmp_path.iterdir()) == []
     assert line_of(vgg16("port", path, ported, "--no-top")).endswith(expected.said)
     convolutions = truth.without_top()

@@ -206,10 +206,10 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         if not_finite:
             problem = f"not finite (NaN or infinity): {few(not_finite)}"
             # torchvision publishes features with a classifier that says that it is none.
+            expected = "finite values"
             if not_finite == [f"{layer}.{part}" for layer in HEAD for part in ("weight", "bias")]:
                 expected = "--no-top (include_top=False) for the convolutions alone"
-                raise BadInput(self.label, problem, expected)
-            raise self.refusal([problem])
+            raise BadInput(self.label, problem, expected)
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) -> Checkpoint:

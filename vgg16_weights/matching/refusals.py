@@ -222,5 +222,5 @@ def _check_size(dense: Sequence[Layer], configuration: Configuration, label: str
 def foreign(rest: Sequence[Layer], label: str) -> BadInput:
     """The refusal of another head, which says what it is."""
     shown = [layer for layer in rest if layer.weight] or rest
-    problem = f"the head {few(layer.described() for layer in shown)} is not VGG's"
-    return BadInput(label, problem, f"{_NO_TOP}, and this head built in the target")
+    problem = f"its head is not VGG16's: {few(layer.described() for layer in shown)}"
+    return BadInput(label, problem, f"{_NO_TOP}, and the head built in the target model")

@@ -258,8 +258,8 @@ FILES: Final[dict[str, tuple[Hostile, str]]] = {
         f"two terabytes before {name}": (sparse_before(name), "bytes at most")
         for name in ("npz", "keras", "torchvision")
     },
-    "a pipe": (pipe, "is no regular file"),
-    "a link to a device": (linked("/dev/zero"), "is no regular file"),
+    "a pipe": (pipe, "is not a regular file"),
+    "a link to a device": (linked("/dev/zero"), "is not a regular file"),
     "a link to nothing": (linked(CANARY), "no such file"),
     "a link to itself": (loop, "no such file"),
     "a length beyond the file": (caffe(field(100, b"", 1 << 40)), ""),

@@ -339,7 +339,7 @@ def test_every_way_to_name_weights_takes_a_graph(
     assert same(open_checkpoint(tmp_path / "w.safetensors"), tiny)
     assert vgg16("weights", "verify", exported, tiny.file).status == 0
     assert same(checkpoint_of(exported), tiny)
-    with pytest.raises(BadInput, match="is an ONNX graph, no file of weights alone"):
+    with pytest.raises(BadInput, match="is an ONNX graph, not a weights file"):
         vgg16_weights.read(exported)
 
 

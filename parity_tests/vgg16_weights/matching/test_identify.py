@@ -285,7 +285,7 @@ def test_another_head_is_ignored_or_named_with_the_way_on(kind: str, scheme: str
         assert found.configuration == TINY.with_head(include_top=False)
         assert_true(found, file)
     message = refusal(file, is_ordered=True)
-    assert "the head " in message
+    assert "its head is not VGG16's: " in message
     assert "--no-top" in message
     shown = [f"{k.removesuffix('.weight')} {s}" for k, (_, s) in FOREIGN[kind].items()]
     assert any(text in message for text in shown)
@@ -294,7 +294,7 @@ def test_another_head_is_ignored_or_named_with_the_way_on(kind: str, scheme: str
 def test_a_head_outside_of_a_nested_model_is_seen() -> None:
     body = under("vgg16/", file_of(TINY, "keras", top=False))
     message = refusal(body | layer("dense", 5, 12))
-    assert "the head dense (5, 12) is not VGG's" in message
+    assert "its head is not VGG16's: dense (5, 12)" in message
     found = read(body | layer("dense", 5, 12), include_top=False)
     assert found.steps == ("read under `vgg16`",)
     own = {
