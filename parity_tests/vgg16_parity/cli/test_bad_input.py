@@ -91,7 +91,7 @@ def test_weights_that_cannot_be_used_are_one_line(
 
 BAD_ARGUMENTS = {
     "unknown runtime": (["parity", "--runtimes", "torch,theano"], "runtime: 'theano' is unknown"),
-    "empty weights": (["parity", "--weights", ""], ".: is a folder; expected a file of one of"),
+    "empty weights": (["parity", "--weights", ""], ".: is a folder; expected a weights file"),
     "empty configuration": (["parity", "--configuration", ""], "configuration: '' is unknown"),
     "no runtime": (["parity", "--runtimes", ""], "runtime: '' is unknown"),
     "unknown configuration": (
