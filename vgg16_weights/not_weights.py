@@ -24,6 +24,10 @@ TO_TENSORS: Final = (
 _STATE: Final = "torch.save(model.state_dict(), 'weights.pth')"
 _UNPACKED: Final = "the weights file in it: unpack it first"
 _SOURCE: Final = "the weights that it was made from"
+_LITE: Final = (
+    f"{_SOURCE}, or arrays: i = tf.lite.Interpreter(FILE); i.allocate_tensors(); i.invoke(); "
+    "i.get_tensor(d['index']) for each d of i.get_tensor_details()"
+)
 # Endings of files that may have weights in them, for folders and archives.
 _ENDINGS: Final = (
     *(".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".h5", ".keras", ".npz", ".npy"),
@@ -57,7 +61,7 @@ _KINDS: Final = (
         "a Git LFS pointer, not weights",
         "the file itself: git lfs pull",
     ),
-    _Kind(b"TFL3", 4, "a TFLite model", _SOURCE),
+    _Kind(b"TFL3", 4, "a TFLite model", _LITE),
     _Kind(b"ftrt", 0, "a TensorRT engine", _SOURCE),
     _Kind(b"\x12\x01\0\0\0\0\0\0", 0, "MXNet's parameters", _SOURCE),
     _Kind(b"\x1f\x8b", 0, "packed with gzip", _UNPACKED),
