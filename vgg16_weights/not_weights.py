@@ -221,9 +221,9 @@ def _json(path: Path) -> BadInput:
         if isinstance(found, dict) and {"weightsManifest", "modelTopology"} & set(found):
             return BadInput(path, "is the description of a TF.js model", _way_from_js())
         if isinstance(found, dict) and "weight_map" in found:
-            way = "model.save_weights('x.weights.h5')" if path.name.endswith(_KERAS_INDEX) else ""
-            problem = "is the index of several shards, not weights"
-            return BadInput(path, problem, f"one file: {way}" if way else _JOINED)
+            is_keras = path.name.endswith(_KERAS_INDEX)
+            way = "one file: model.save_weights('x.weights.h5')" if is_keras else _JOINED
+            return BadInput(path, "is the index of several shards, not weights", way)
     return BadInput(path, "is a JSON text, not weights", _AGAIN)
 
 

@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[str, bytes, str]] = {
     "Keras's index of shards": (
         "w.weights.json",
         b'{"metadata": {"total_size": 9}, "weight_map": {"/layers/conv2d/vars": "w_0.weights.h5"}}',
-        "index of weights in several files.*save_weights",
+        "index of several shards.*save_weights",
     ),
     "an answer in JSON": ("w.pth", b'{"error": "not found"}', "a JSON text.*fetch it again"),
     "a pointer": ("w.safetensors", POINTER, "a Git LFS pointer.*git lfs pull"),
