@@ -57,8 +57,10 @@ def no_network(layers: Sequence[Layer], label: str) -> BadInput:
 def _strange(layers: Sequence[Layer], kernels: Sequence[Layer], label: str) -> BadInput:
     """The refusal of layers that are nothing like a VGG's; it shows them."""
     shown = few((layer.described() for layer in kernels or layers if layer.shapes), 2)
+    if not shown:
+        return BadInput(label, "holds no tensors", _WHOLE)
     if not kernels:
-        return BadInput(label, f"has no convolutions, but {shown or 'nothing'}", _WHOLE)
+        return BadInput(label, f"has no convolutions, but {shown}", _WHOLE)
     count = "1 convolution is" if len(kernels) == 1 else f"{len(kernels)} convolutions are"
     return BadInput(label, f"its {count} those of no configuration: {shown}", _ONE_OF)
 

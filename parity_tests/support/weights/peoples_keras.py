@@ -53,7 +53,7 @@ def rescaled(truth: Checkpoint) -> keras.Model:
 
 
 def normalised(truth: Checkpoint) -> keras.Model:
-    layer = partial(K.Normalization, mean=MEAN, variance=VARIANCE)
+    layer = partial(K.Normalization, mean=MEAN, variance=VARIANCE, name="normalization")
     return model(in_front(layer)(vgg_layers(truth)), truth)
 
 
@@ -70,7 +70,8 @@ def other_activation(truth: Checkpoint) -> keras.Model:
 
 
 def function(truth: Checkpoint) -> keras.Model:
-    halved = partial(K.Lambda, lambda images: images / 2.0, output_shape=(64, 64, 3))
+    shape = (64, 64, 3)
+    halved = partial(K.Lambda, lambda images: images / 2.0, output_shape=shape, name="lambda")
     return model(in_front(halved)(vgg_layers(truth)), truth)
 
 

@@ -66,7 +66,7 @@ def test_a_turned_kernel_convolves_as_the_canonical_one_correlates(
         ("cntk", ()),
         ("jax", ()),
         ("torch", ()),
-        ("Theano 2", ("kernels read as they are: unknown backend 'Theano 2'",)),
+        ("Theano 2", ("kernels read as they are: unknown backend 'theano 2'",)),
     ],
 )
 def test_backends_that_correlate_are_left(
