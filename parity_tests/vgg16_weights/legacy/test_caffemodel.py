@@ -131,7 +131,7 @@ STRANGE = {
     "no values": r"the values of conv1_2.bias are not in one piece",
     "the oldest form": r"is in Caffe's form from before V1LayerParameter",
     "a name that is no text": r"cannot be used",
-    "no layers": r"has no convolutions, but ",
+    "no layers": r"holds no tensors",
 }
 
 
