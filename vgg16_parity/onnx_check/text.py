@@ -10,7 +10,8 @@ from typing import Final
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.onnx_check.accuracy import sentence
 from vgg16_parity.onnx_check.check import DOES_NOT_RUN, CheckReport
-from vgg16_parity.onnx_check.weights import NOT_REACHED, Weight
+from vgg16_parity.onnx_check.weights import NOT_REACHED, OTHER_SHAPE, Weight
+from vgg16_spec.architecture import CONFIGURATIONS
 
 # Names of nodes and tensors come from the file.
 _LONGEST_LINE: Final = 300
@@ -21,13 +22,16 @@ _INSIDE: Final = {"pixels": ", preprocessing inside", "pictures": ", preprocessi
 _VALUES: Final = re.compile(r"[\d,]+ of [\d,]+ values differ, by up to (\S+)")
 
 
-def lines(report: CheckReport) -> Iterator[str]:
-    """A line for each stage that passed or each problem, and the verdict."""
-    for line in _lines(report):
+def lines(report: CheckReport, named: str = "") -> Iterator[str]:
+    """A line for each stage that passed or each problem, and the verdict.
+
+    ``named`` is what the verdict calls the checkpoint; its label unless given.
+    """
+    for line in _lines(report, named or report.checkpoint):
         yield line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 
-def _lines(report: CheckReport) -> Iterator[str]:
+def _lines(report: CheckReport, named: str) -> Iterator[str]:
     problems = report.graph.problems
     shown = problems if len(problems) <= _MOST else problems[:_SHOWN]
     for problem in shown:
@@ -43,6 +47,10 @@ def _lines(report: CheckReport) -> Iterator[str]:
     reached = [weight for weight in wrong if weight.problem != NOT_REACHED]
     if unseen := len(wrong) - len(reached):
         yield f"weights: {unseen} not compared, behind what the graph has there"
+    misshapen = [weight for weight in reached if weight.problem.startswith(OTHER_SHAPE)]
+    if len(misshapen) > _MOST:
+        yield _other_shapes(misshapen, report)
+        reached = [weight for weight in reached if weight not in misshapen]
     yield from _about_weights(reached)
     verdict = report.numbers.verdict
     if verdict is None or not math.isfinite(verdict.ratio):
@@ -60,7 +68,21 @@ def _lines(report: CheckReport) -> Iterator[str]:
     verdict_words = "matches" if report.matches else "does not match"
     if report.graph.passed and not wrong and report.numbers.reason.startswith(DOES_NOT_RUN):
         verdict_words = "has the network and the weights, but does not run: it does not match"
-    yield f"{report.file} {verdict_words} {report.checkpoint}."
+    yield f"{report.file} {verdict_words} {named}."
+
+
+def _other_shapes(misshapen: Sequence[Weight], report: CheckReport) -> str:
+    """All of them in a line, with the configuration whose shapes they are, if they are one's."""
+    words = f"weights: {len(misshapen)} of {len(report.weights)} have other shapes"
+    for known in CONFIGURATIONS.values():
+        # Weights are compared by position; the names are those of the checkpoint's layers.
+        expected = zip(report.weights, known.weight_shapes.values(), strict=False)
+        begun = {weight.tensor: f"{OTHER_SHAPE} {shape} " for weight, shape in expected}
+        if all(w.problem.startswith(begun.get(w.tensor, w.tensor)) for w in misshapen):
+            own = report.configuration
+            return f"{words}: the graph is configuration {known.name}, the checkpoint {own}"
+    first = misshapen[0]
+    return f"{words}, which --json lists; {first.tensor} {first.problem}"
 
 
 def _about_weights(wrong: Sequence[Weight]) -> Iterator[str]:

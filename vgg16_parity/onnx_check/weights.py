@@ -25,6 +25,8 @@ Array: TypeAlias = NDArray[Any]
 
 # The problem of tensors behind a node that could not be followed.
 NOT_REACHED: Final = "not compared"
+# How the problem of a tensor of another shape begins.
+OTHER_SHAPE: Final = "has the shape"
 
 # Values per block.
 _BLOCK: Final = 1 << 22
@@ -71,7 +73,7 @@ def _problem(name: str, constant: Constant, order: str, checkpoint: Checkpoint) 
             f"is absent, as if it were 0: {count:,} of {expected.size:,} are not" if count else ""
         )
     if found.shape != expected.shape:
-        return f"has the shape {found.shape} in canonical layout, expected {expected.shape}"
+        return f"{OTHER_SHAPE} {found.shape} in canonical layout, expected {expected.shape}"
     if found.dtype not in (np.float32, np.float16):
         return f"stored as {found.dtype}, expected float32"
     readings = {"": found}

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,10 @@ def test_it_says_what_it_compares_with_before_it_does(vgg16: Command, exported: 
     done = vgg16("check", exported, "--configuration", "tiny", "--images", PICTURES[0])
     first = done.err.splitlines()[0]
     assert first == "compared with the seeded checkpoint tiny: give --weights for yours"
+    assert done.out.splitlines()[-1] == "model.onnx matches the seeded checkpoint tiny."
     done = vgg16("check", exported, "--weights", "seeded:1", "--configuration", "tiny")
     assert "give --weights" not in done.err
+    assert done.out.splitlines()[-1] == "model.onnx does not match seeded:1."
 
 
 def test_the_document_has_every_stage(vgg16: Command, exported: Path, tiny: Checkpoint) -> None:
@@ -167,6 +170,32 @@ def test_another_number_of_classes_is_told(exported: Path) -> None:
     problem = "Gemm predictions: outputs 1000, expected 10 (predictions)"
     assert report.graph.problems == (problem,)
     assert report.numbers.reason == "its shape is (2, 1000), the arbiter's is (2, 10)"
+
+
+@pytest.mark.parametrize(("name", "counts"), [("A", "22 of 22"), ("D", "31 of 32")])
+def test_the_weights_of_another_configuration_are_one_line(
+    name: str, counts: str, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = np.zeros((len(PICTURES), 1000))
+    monkeypatch.setattr(
+        "vgg16_parity.network.prediction.predict_logits", lambda *_: (logits, logits + 1)
+    )
+    report = check(exported, generate(configuration(name)))
+    _, *said = [line for line in lines(report) if line.startswith("weights: ")]
+    words = f"the graph is configuration tiny, the checkpoint {name}"
+    assert said == [f"weights: {counts} have other shapes: {words}"]
+
+
+def test_shapes_of_no_configuration_are_one_line_with_the_first_of_them(
+    exported: Path, tiny: Checkpoint
+) -> None:
+    report = check(exported, tiny)
+    problem = "has the shape (5,) in canonical layout, expected another"
+    other = [replace(weight, problem=problem) for weight in report.weights]
+    said = list(lines(replace(report, weights=tuple(other))))
+    words = f"32 of 32 have other shapes, which --json lists; block1_conv1.weight {problem}"
+    assert f"weights: {words}" in said
+    assert sum("shape" in line for line in said) == 1
 
 
 def test_a_checkpoint_without_its_classifier_is_refused(exported: Path, tiny: Checkpoint) -> None:

@@ -47,13 +47,13 @@ def check(
     from vgg16_parity.onnx_check.text import lines
 
     pictures = named_pictures(images)
+    named = weights or f"the seeded checkpoint {configuration or 'D'}"
     if weights is None:
-        seeded = f"the seeded checkpoint {configuration or 'D'}"
-        say(f"compared with {seeded}: give --weights for yours")
+        say(f"compared with {named}: give --weights for yours")
     checkpoint = resolve_to_run(weights, configuration, recipe)
     report = check_model(model, checkpoint, pictures, progress=working)
     if as_json:
         print_json(to_json(report))
     else:
-        print("\n".join(lines(report)))
+        print("\n".join(lines(report, named)))
     return 0 if report.matches else 1
