@@ -8,11 +8,18 @@ import tarfile
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from vgg16_spec.errors import BadInput
+from vgg16_weights.signatures import (
+    DOWNLOAD_AGAIN,
+    JSON,
+    MADE_FROM,
+    TAR,
+    UNPACK,
+    kind_of,
+)
 
-_AGAIN: Final = "the weights file: the download failed, fetch it again"
 _KERAS: Final = "weights; in Keras 2: keras.models.load_model(FOLDER).save_weights('weights.h5')"
 _JIT: Final = "a state dict: m = torch.jit.load(FILE); torch.save(m.state_dict(), 'weights.pth')"
 _EXPORTED: Final = (
@@ -22,12 +29,6 @@ TO_TENSORS: Final = (
     "tensors: torch.save({k: torch.from_numpy(v) for k, v in arrays.items()}, 'weights.pth')"
 )
 _STATE: Final = "torch.save(model.state_dict(), 'weights.pth')"
-_UNPACKED: Final = "the weights file in it: unpack it first"
-_SOURCE: Final = "the weights that it was made from"
-_LITE: Final = (
-    f"{_SOURCE}, or arrays: i = tf.lite.Interpreter(FILE); i.allocate_tensors(); i.invoke(); "
-    "i.get_tensor(d['index']) for each d of i.get_tensor_details()"
-)
 # Endings of files that may have weights in them, for folders and archives.
 _ENDINGS: Final = (
     *(".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".h5", ".keras", ".npz", ".npy"),
@@ -43,40 +44,12 @@ _JOINED: Final = (
     "one file of all of them: load each as a dictionary, join these, and save with torch.save"
 )
 _SHARD: Final = re.compile(r"group\d+-shard\d+of\d+(\.bin)?")
-
-
-class _Kind(NamedTuple):
-    """What begins with some bytes at a place."""
-
-    begin: bytes
-    at: int
-    what: str
-    way: str
-
-
-_KINDS: Final = (
-    _Kind(
-        b"version https://git-lfs",
-        0,
-        "a Git LFS pointer, not weights",
-        "the file itself: git lfs pull",
-    ),
-    _Kind(b"TFL3", 4, "a TFLite model", _LITE),
-    _Kind(b"ftrt", 0, "a TensorRT engine", _SOURCE),
-    _Kind(b"\x12\x01\0\0\0\0\0\0", 0, "MXNet's parameters", _SOURCE),
-    _Kind(b"\x1f\x8b", 0, "packed with gzip", _UNPACKED),
-    _Kind(b"BZh", 0, "packed with bzip2", _UNPACKED),
-    _Kind(b"\xfd7zXZ\0", 0, "packed with xz", _UNPACKED),
-    _Kind(b"\x28\xb5\x2f\xfd", 0, "packed with zstd", _UNPACKED),
-    _Kind(b"7z\xbc\xaf\x27\x1c", 0, "a 7z archive", _UNPACKED),
-    _Kind(b"Rar!", 0, "a RAR archive", _UNPACKED),
-)
 # Of files whose content does not tell.
 _NAMED: Final = {
-    ".mlmodel": ("a Core ML model", _SOURCE),
-    ".engine": ("a TensorRT engine", _SOURCE),
-    ".plan": ("a TensorRT engine", _SOURCE),
-    ".params": ("MXNet's parameters", _SOURCE),
+    ".mlmodel": ("a Core ML model", MADE_FROM),
+    ".engine": ("a TensorRT engine", MADE_FROM),
+    ".plan": ("a TensorRT engine", MADE_FROM),
+    ".params": ("MXNet's parameters", MADE_FROM),
     ".onnx": ("an ONNX graph", "a weights file, or the graph with vgg16 port"),
     ".pb": ("a TensorFlow graph", _KERAS),
 }
@@ -85,24 +58,17 @@ _NAMED: Final = {
 def check(path: Path, start: bytes) -> None:
     """Raise ``BadInput`` for a file that begins like something else than weights, by its name."""
     if not start:
-        raise BadInput(path, "is empty: 0 bytes", _AGAIN)
+        raise BadInput(path, "is empty: 0 bytes", DOWNLOAD_AGAIN)
     if (part := _ONE_OF_SEVERAL.fullmatch(path.name)) and int(part[2]) > 1:
         raise BadInput(path, f"is a shard, {int(part[1])} of {int(part[2])}", _JOINED)
-    if start[4:9] == b"\0\0\0\0{":
-        return  # safetensors, whose length may begin like anything
-    for kind in _KINDS:
-        if start.startswith(kind.begin, kind.at):
-            raise BadInput(path, f"is {kind.what}", kind.way)
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    lower = text[:512].lower()
-    if lower.startswith((b"<!doctype html", b"<html")) or (text[:1] == b"<" and b"<html" in lower):
-        raise BadInput(path, "is an HTML page, not weights", _AGAIN)
-    if re.match(rb"<(\?xml|[A-Za-z]+[ />])", text):
-        raise BadInput(path, "is an XML text, not weights", _AGAIN)
-    if text.startswith((b"{", b"[")) and b"\0" not in start[:8]:
+    kind = kind_of(start)
+    if kind is None or not kind.to_weights:
+        return
+    if kind.what == JSON:
         raise _json(path)
-    if start[257:262] == b"ustar":
+    if kind.what == TAR:
         raise _tar(path)
+    raise BadInput(path, f"is {kind.what}", kind.to_weights)
 
 
 def check_name(path: Path) -> None:
@@ -141,7 +107,7 @@ def archive(path: Path, names: Collection[str]) -> BadInput | None:
         return None
     found = [name for name in names if name.endswith(_ENDINGS) and not name.endswith(".npy")]
     if found and not {"config.json", "model.weights.h5"} <= set(names):
-        return BadInput(path, f"is a zip archive with {_listed(found)} in it", _UNPACKED)
+        return BadInput(path, f"is a zip archive with {_listed(found)} in it", UNPACK)
     return None
 
 
@@ -174,7 +140,7 @@ def truncated(path: Path, start: bytes) -> BadInput | None:
 def is_truncated(path: Path) -> BadInput:
     """A file that ends too soon."""
     size = path.stat().st_size
-    return BadInput(path, f"is truncated: {size:,} bytes are not all of it", _AGAIN)
+    return BadInput(path, f"is truncated: {size:,} bytes are not all of it", DOWNLOAD_AGAIN)
 
 
 def a_module(path: Path, key: str, kind: str) -> BadInput:
@@ -224,7 +190,7 @@ def _json(path: Path) -> BadInput:
             is_keras = path.name.endswith(_KERAS_INDEX)
             way = "one file: model.save_weights('x.weights.h5')" if is_keras else _JOINED
             return BadInput(path, "is the index of several shards, not weights", way)
-    return BadInput(path, "is a JSON text, not weights", _AGAIN)
+    return BadInput(path, f"is {JSON}", DOWNLOAD_AGAIN)
 
 
 def _tar(path: Path) -> BadInput:
@@ -235,7 +201,7 @@ def _tar(path: Path) -> BadInput:
     if first is not None and first.name in ("sys_info", "pickle", "tensors", "storages"):
         problem = "is in the tar form of PyTorch 0.1"
         return BadInput(path, problem, f"one saved again: {_STATE}")
-    return BadInput(path, "is a tar archive", _UNPACKED)
+    return BadInput(path, f"is {TAR}", UNPACK)
 
 
 def _way_from_js() -> str:

@@ -39,6 +39,7 @@ TEXTS: dict[str, tuple[str, bytes, str]] = {
     "TF.js": ("model.json", json.dumps(TFJS).encode(), "a TF.js model.*tensorflowjs_converter"),
     "a part of TF.js": ("group1-shard1of3.bin", b"\x01" * 64, "a TF.js model.*tensorflowjs_conv"),
     "TFLite": ("w.tflite", b"\x1c\0\0\0TFL3" + bytes(64), "a TFLite model.*made from"),
+    "ORT": ("w.ort", b"\x1c\0\0\0ORTM" + bytes(64), "in ONNX Runtime's own format.*made from"),
     "TensorRT": ("w.engine", b"ftrt" + bytes(64), "a TensorRT engine.*made from"),
     "MXNet": ("w.params", b"\x12\x01" + bytes(64), "MXNet's parameters.*made from"),
     "Core ML": ("w.mlmodel", b"\x08\x01" + b"\x7f" * 64, "a Core ML model.*made from"),

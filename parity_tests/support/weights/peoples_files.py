@@ -133,7 +133,7 @@ PYTORCHS: Final[dict[str, tuple[Make, Expected]]] = {
     "page.pth": (saved.text("<html><head><title>Sign in"), Refused("is an HTML page")),
     "pointer.pth": (
         saved.text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a1' * 32}\nsize 9\n"),
-        Refused("is a Git LFS pointer, not weights; expected the file itself: git lfs pull"),
+        Refused("is a Git LFS pointer; expected the file itself: git lfs pull"),
     ),
     "half.pth": (saved.cut(saved.pth(dict), 0.6), Refused("is truncated")),
 }
