@@ -112,7 +112,7 @@ def changes_of(factor: float, likely: str) -> list[Change]:
     """What may have happened to each value; the very first is nothing, then what is likely."""
     changes = [
         UNCHANGED,
-        Change("rounded to float16", _float16),
+        TO_FLOAT16,
         Change("rounded to bfloat16", lambda values: _bfloat16(values, nearest=True)),
         Change("cut to bfloat16", lambda values: _bfloat16(values, nearest=False)),
         Change("negated", np.negative),
@@ -142,6 +142,9 @@ def _float16(values: Array) -> Array:
         return values.astype(np.float16).astype(np.float32)
 
 
+TO_FLOAT16: Final = Change("rounded to float16", _float16)
+
+
 def _bfloat16(values: Array, *, nearest: bool) -> Array:
     """float32 with the lower 16 bits rounded to even, or cut."""
     bits = values.view(np.uint32)
@@ -163,10 +166,9 @@ def _significant(values: Array, count: int) -> Array:
     return rounded.astype(np.float32)
 
 
-def order_words(
-    order: NDArray[np.intp], what: str, *, ours: str = "A's", theirs: str = "B's"
-) -> str:
+def order_words(order: NDArray[np.intp], what: str, ours: str, theirs: str) -> str:
     """``classes 3 and 7 exchanged``, or how many have moved and the first three of them."""
+    ours, theirs = (side if side.endswith("'s") else f"{side}'s" for side in (ours, theirs))
     plural = f"{what}es" if what.endswith("s") else f"{what}s"
     moved = np.flatnonzero(order != np.arange(len(order)))
     if len(moved) == 2:

@@ -7,7 +7,7 @@ into mapped files: no more than a block of each is in memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -52,12 +52,14 @@ class Difference(NamedTuple):
     arrangement: str = ""
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def known_mistake(
     name: str,
     ours: Array,
     theirs: Array,
     maps: Shape,
     *,
+    sides: tuple[str, str] = ("A", "B"),
     order: NDArray[np.intp] | None = None,
     likely: str = "",
 ) -> str | Difference:
@@ -68,6 +70,7 @@ def known_mistake(
         ours: A's values in canonical layout; fc1's weight may be (out, C, H, W).
         theirs: B's values, likewise.
         maps: (C, H, W) of fc1's input.
+        sides: what A and B are called in words; these may end in ``'s``.
         order: the order of the outputs that made B's weight of A's, for the bias of that layer.
         likely: what was found for another tensor, which is named where two mistakes fit.
 
@@ -76,30 +79,32 @@ def known_mistake(
     """
     if name == "fc1.weight":
         ours, theirs = (values.reshape(-1, *maps) for values in (ours, theirs))
-    sides = {"A": ours, "B": theirs}
-    if empty := [side for side, values in sides.items() if _is_zero(values)]:
+    values_of = dict(zip(sides, (ours, theirs), strict=True))
+    if empty := [side for side, values in values_of.items() if _is_zero(values)]:
         return f"{empty[0]} is zero"
-    found = _arrangement(name, ours, theirs)
+    found = _arrangement(name, values_of)
     if found is not None:
         made, of, (words, view), factor = found
-        moved, target = view(sides[of]), sides[made]
+        moved, target = view(values_of[of]), values_of[made]
         for change in changes_of(factor, likely):
-            if _same(moved, target, change):
+            if is_same(moved, target, change):
                 parts = [f"with {words}"] * bool(words) + [change.words] * bool(change.words)
                 return f"{made} is {of} {', '.join(parts)}"
         # The other way round: the values that were moved are those that were rounded.
         for change in changes_of(1.0, likely)[1:]:
-            if _same(target, moved, change):
+            if is_same(target, moved, change):
                 before = f"{made} is {of} with {words}, before {of} was {change.words}"
                 return before if words else f"{of} is {made} {change.words}"
+    left, right = sides
     for outputs in (order, output_order(ours, theirs)):
         if outputs is not None and _same_rows(ours, theirs, outputs):
-            return f"B is A with {order_words(outputs, output_word(name))}"
+            return f"{right} is {left} with {order_words(outputs, output_word(name), *sides)}"
     if factors := _channel_factors(ours, theirs):
-        return f"B is A with input channels times {', '.join(factors)}: a normalisation inside"
+        channels = f"input channels times {', '.join(factors)}: a normalisation inside"
+        return f"{right} is {left} with {channels}"
     if found is None:
         return _difference(ours, theirs)
-    return _difference(view(sides[of]), sides[made])._replace(arrangement=words)
+    return _difference(moved, target)._replace(arrangement=words)
 
 
 def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
@@ -119,11 +124,13 @@ def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
 
 
 def _arrangement(
-    name: str, ours: Array, theirs: Array
+    name: str, values_of: Mapping[str, Array]
 ) -> tuple[str, str, Arrangement, float] | None:
     """The arrangement that brings a sample of both closest: made, of, which, and the factor."""
     best, found = _ALIKE, None
-    for made, of, target, source in (("B", "A", theirs, ours), ("A", "B", ours, theirs)):
+    left, right = values_of
+    for made, of in ((right, left), (left, right)):
+        target, source = values_of[made], values_of[of]
         for words, view in arrangements(name, source.shape):
             x, y = _sample(view(source)), _sample(target)
             # Of one or two values, any are a factor apart.
@@ -148,7 +155,7 @@ def _same_rows(ours: Array, theirs: Array, order: NDArray[np.intp]) -> bool:
     """Whether the rows of one array in this order are the other's, bit for bit."""
     rows = max(1, _BLOCK_BYTES * len(ours) // max(ours.nbytes, 1))
     return all(
-        _same(ours[order[start : start + rows]], theirs[start : start + rows])
+        is_same(ours[order[start : start + rows]], theirs[start : start + rows])
         for start in range(0, len(ours), rows)
     )
 
@@ -187,8 +194,12 @@ def _pairs(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
         ours, theirs, remaining = ours[count:], theirs[count:], remaining - count
 
 
-def _same(source: Array, target: Array, change: Change = UNCHANGED) -> bool:
-    """Whether the source's values, changed, are the target's: in bits, or but for a rounding."""
+@np.errstate(over="ignore", invalid="ignore")
+def is_same(source: Array, target: Array, change: Change = UNCHANGED) -> bool:
+    """Whether the source's values, changed, are the target's: in bits, or but for a rounding.
+
+    NaN equals itself, and -0 is not 0. Both have the same size.
+    """
 
     def equal(left: Array, right: Array) -> bool:
         made = change.make(left)
@@ -205,10 +216,13 @@ def _difference(ours: Array, theirs: Array) -> Difference:
     count, squares, size, largest = 0, 0.0, 0.0, 0.0
     for left, right in _pairs(ours, theirs):
         for start in range(0, left.size, _LOOK):
-            one, other = (side[start : start + _LOOK].astype(np.float64) for side in (left, right))
-            errors = np.abs(one - other)
-            count += int(np.count_nonzero(errors))
-            squares, size = squares + float(errors @ errors), size + float(one @ one)
+            one, other = (side[start : start + _LOOK] for side in (left, right))
+            differs = one.view(np.uint32) != other.view(np.uint32)
+            precise = one.astype(np.float64)
+            errors = np.where(differs, np.abs(precise - other), 0.0)
+            errors[np.isnan(errors)] = np.inf  # NaN on a side, or two infinities
+            count += int(np.count_nonzero(differs))
+            squares, size = squares + float(errors @ errors), size + float(precise @ precise)
             largest = max(largest, float(errors.max()))
-    relative = math.sqrt(squares / size) if size else math.inf
+    relative = math.sqrt(squares / size) if size > 0 and math.isfinite(size) else math.inf
     return Difference(count, ours.size, largest, relative)

@@ -13,6 +13,8 @@ from parity_tests.support.graphs.checked import Planted, wrong_weights
 from vgg16_parity.onnx_check.text import lines
 from vgg16_spec import layouts
 
+MADE = "the graph's is the checkpoint's"
+
 
 def swap_classes(values: np.ndarray) -> np.ndarray:
     values[[3, 700]] = values[[700, 3]]
@@ -24,35 +26,52 @@ def off_by_a_thousandth(values: np.ndarray) -> np.ndarray:
     return values
 
 
+def turned_but_for_one(values: np.ndarray) -> np.ndarray:
+    turned = values[:, :, ::-1, ::-1].copy()
+    turned[0, 0, 0, 0] += np.float32(1e-3)
+    return turned
+
+
 def hwc(weight: np.ndarray) -> np.ndarray:
     return layouts.canonical_to_keras("fc1.weight", weight, (12, 2, 2)).T
 
 
 WEIGHTS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
-    "classes": ("predictions.weight", swap_classes, "two output classes swapped: 3 and 700"),
+    "classes": ("predictions.weight", swap_classes, f"{MADE} with classes 3 and 700 exchanged"),
     "height and width": (
         "block3_conv2.weight",
         lambda a: a.swapaxes(2, 3),
-        "kernels transposed in height and width",
+        f"{MADE} with kernels transposed in height and width",
     ),
     "in and out": (
         "block3_conv2.weight",
         lambda a: a.swapaxes(0, 1),
-        "inputs and outputs swapped",
+        f"{MADE} with inputs and outputs swapped",
     ),
     "half a turn": (
         "block3_conv2.weight",
         lambda a: a[:, :, ::-1, ::-1],
-        "kernels rotated by half a turn",
+        f"{MADE} with kernels turned by half a turn",
     ),
-    "dense in and out": ("fc2.weight", lambda a: a.T, "inputs and outputs swapped"),
+    "dense in and out": ("fc2.weight", lambda a: a.T, f"{MADE} with inputs and outputs swapped"),
     "HWC": ("fc1.weight", hwc, "fc1's inputs in HWC order where the graph flattens CHW"),
-    "BGR": ("block1_conv1.weight", lambda a: a[:, ::-1], "input channels reversed (BGR for RGB)"),
+    "BGR": (
+        "block1_conv1.weight",
+        lambda a: a[:, ::-1],
+        f"{MADE} with input channels reversed (BGR for RGB)",
+    ),
     "bias": ("block2_conv1.bias", off_by_a_thousandth, "1 of 6 values differ, by up to 1.0e-03"),
     "float16": (
         "block4_conv1.weight",
         lambda a: a.astype(np.float16).astype(np.float32),
-        "stored with the precision of float16",
+        f"{MADE} rounded to float16",
+    ),
+    "times": ("fc2.weight", lambda a: 2 * a, f"{MADE} times 2"),
+    "zero": ("block2_conv1.bias", np.zeros_like, "the graph's is zero"),
+    "moved but for one": (
+        "block3_conv2.weight",
+        turned_but_for_one,
+        "with kernels turned by half a turn, 1 of 576 values differ, by up to 1.0e-03",
     ),
     "NaN": (
         "block4_conv1.bias",
@@ -94,7 +113,7 @@ def test_weights_of_float16_with_a_cast_are_told(planted: Planted) -> None:
 
     report = planted(edit)
     assert report.graph.passed
-    assert wrong_weights(report) == {"fc2.weight": "stored with the precision of float16"}
+    assert wrong_weights(report) == {"fc2.weight": f"{MADE} rounded to float16"}
 
 
 def test_an_absent_bias_is_zero(planted: Planted) -> None:

@@ -13,6 +13,7 @@ from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_weights.comparison.verify import compare, known_mistakes, sentences
+from vgg16_weights.comparison.which_mistake import Difference, known_mistake
 
 Array = NDArray[Any]
 # A tensor's name and a copy of its values -> those with a mistake.
@@ -249,6 +250,38 @@ def test_a_changed_value_is_counted() -> None:
     (said,) = found(RIGHT, theirs)
     assert said.startswith("block3_conv2.bias: B differs from A in 1 of 8 values, by up to 0.001 (")
     assert said.endswith("): most values are equal.")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_differs_by_infinity(value: float) -> None:
+    one = np.arange(8) == 1
+    broken = planted(in_tensor("block3_conv2.bias", lambda v: np.where(one, value, v)))
+    for sides in ((RIGHT, broken), (broken, RIGHT)):
+        (said,) = found(*sides)
+        assert said.startswith("block3_conv2.bias: B differs from A in 1 of 8 values, by up to inf")
+
+
+def test_a_zero_with_the_other_sign_is_another_value() -> None:
+    zero = planted(in_tensor("block3_conv2.bias", lambda v: np.where(np.arange(8) == 1, 0.0, v)))
+    theirs = planted(in_tensor("block3_conv2.bias", lambda v: np.where(v == 0, -0.0, v)), zero)
+    (said,) = found(zero, theirs)
+    assert said.startswith("block3_conv2.bias: B differs from A in 1 of 8 values, by up to 0 (")
+
+
+def test_the_sides_have_the_names_that_are_given() -> None:
+    name, sides = "predictions.bias", ("the checkpoint's", "the file")
+    ours, maps = np.array(RIGHT[name]), RIGHT.configuration.feature_shape
+
+    def said(theirs: Array, *, swap: bool = False) -> str | Difference:
+        pair = (theirs, ours) if swap else (ours, theirs)
+        return known_mistake(name, *pair, maps, sides=sides)
+
+    assert said(-2 * ours) == "the file is the checkpoint's times -2"
+    assert said(cut(ours)) == "the file is the checkpoint's cut to bfloat16"
+    assert said(cut(ours), swap=True) == "the checkpoint's is the file cut to bfloat16"
+    assert said(np.zeros_like(ours), swap=True) == "the checkpoint's is zero"
+    words = f"1000 moved: the file's 0, 1, 2 are the checkpoint's {ORDERED})"
+    assert str(said(ours[ORDER])).endswith(words)
 
 
 def test_equal_and_missing_tensors_and_other_shapes_are_not_explained() -> None:
