@@ -10,13 +10,12 @@ from typing import Final, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, few
 from vgg16_spec.images.preprocessing import PICTURE
 
 # VGG16 takes about a second for each of them; ranges hardly grow after the first hundred.
 MOST: Final = 200
 _EXPECTED: Final = "a folder of pictures"
-_NAMED: Final = 3
 
 Item = TypeVar("Item")
 
@@ -89,7 +88,6 @@ def _check_pictures(paths: Sequence[Path]) -> None:
             raise BadInput(path, f"cannot be read ({error})", PICTURE) from error
     if not unknown:
         return
-    others = [path.name for path in unknown[1:_NAMED]]
-    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    also = f", nor {', '.join(others)}{more}" if others else ""
+    others = few((path.name for path in unknown[1:]), 2)
+    also = f", nor {others}" if others else ""
     raise BadInput(unknown[0], f"not a picture{also}", PICTURE)

@@ -19,7 +19,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import vgg16_weights
 from onnx_arbiter import expectations
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
@@ -33,12 +32,13 @@ from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
 from vgg16_parity.runtimes.adapters.own_port import port_taps
 from vgg16_parity.runtimes.process import peak_memory
-from vgg16_parity.weights import is_onnx, onnx_weights
+from vgg16_parity.weights import open_file
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.errors import BadInput, require_file, require_one_of
 from vgg16_spec.images.photographs import PHOTOGRAPHS
+from vgg16_weights.contents import Choices
 from vgg16_weights.tf.checkpoints import file_named
 
 Values = NDArray[Any]
@@ -63,9 +63,8 @@ def checkpoint_of(
         if name == "seeded" and (seed.isdecimal() or not separator):
             return seeded_checkpoint(configuration or "D", int(seed or 0))
     if not isinstance(weights, Checkpoint):
-        file = file_named(Path(weights))
-        require_file(file, "weights: a file, or seeded or seeded:N")
-        weights = onnx_weights(file) if is_onnx(file) else vgg16_weights.read(file)
+        file = require_file(file_named(Path(weights)), "weights: a file, or seeded or seeded:N")
+        weights = open_file(file, Choices())
     found = weights.configuration.name
     if configuration is not None and architecture.configuration(configuration).name != found:
         problem = f"holds configuration {found}"

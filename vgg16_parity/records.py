@@ -287,18 +287,3 @@ class Report:
         """Whether a row decides: it ran, or it had to (a row without mode: no such lane)."""
         possible = bool(row.mode) or self.device != "both"
         return row.status != "not run" or (self.all_required and possible)
-
-    @property
-    def summary(self) -> str:
-        """The outcome in one line."""
-        names = {s: [row.name for row in self.rows if row.status == s] for s in get_args(Status)}
-        if self.holds:
-            runs = "1 run" if len(names["holds"]) == 1 else f"{len(names['holds'])} runs"
-            return f"Parity holds: {runs} within the errors predicted of the float64 arbiter."
-        if broken := names["broken"]:
-            return f"Parity is broken: {', '.join(broken)}."
-        if failed := names["failed"]:
-            return f"Parity is not shown: {', '.join(failed)} failed."
-        if names["holds"]:
-            return f"Parity is not shown: {', '.join(names['not run'])} did not run."
-        return "Nothing was compared: no runtime could run."

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array, blocks
 from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.checkpoint.tensors import as_float32
@@ -23,9 +24,9 @@ from vgg16_spec.layouts import (
 )
 from vgg16_spec.names import same_values
 from vgg16_weights.formats import Format
-from vgg16_weights.matching.identify import identify
+from vgg16_weights.matching.identify import Identity, identify
+from vgg16_weights.matching.image_statistics import recipe_within
 from vgg16_weights.matching.layers import PARTS as PARTS
-from vgg16_weights.statistics import recipe_within
 
 # Gives a tensor's values by its canonical name, as flat blocks in the format's order of axes.
 BlocksOf = Callable[[str], Iterator[Array]]
@@ -114,47 +115,66 @@ def checkpoint_of(
     if contents.is_ordered and file_format.layout == "keras":
         weights = [n for n in configuration.weight_shapes if n in keys and n.endswith(".weight")]
         _check_order([keys[name] for name in weights], contents, label)
-    data_format, step = "channels_last", ""
-    if FC1 in keys:
-        data_format, step = _flattened(contents, label, file_format, choices)
-    metadata = contents.kept or Metadata(
-        file_format.recipe, path.name, file_format.name, digest(path)
+    data_format, flattened = (
+        _flattened(contents, label, file_format, choices) if FC1 in keys else (None, "")
     )
-    recipe = choices.recipe or (None if contents.kept else contents.recipe)
-    said: tuple[str, ...] = ()
-    if recipe is None and contents.kept is None and identity.statistics:
-        recipe = recipe_within({key: stored[key] for key in identity.statistics}, label)
-        said = (f"recipe read from {few(f'`{key}`' for key in identity.statistics)}",)
-    if recipe is not None:
-        metadata = metadata.with_recipe(recipe)
-    is_reversed = _is_reversed(file_format, metadata, label)
-
-    def view(name: str) -> Array:
-        values = stored[keys[name]].view()
-        if file_format.keras_order and values.ndim == 4:
-            values = hwio_to_oihw(values)
-        elif name == FC1 and data_format == "channels_first":
-            values = values.T
-        elif file_format.keras_order:
-            values = canonical_view(name, values, configuration.feature_shape)
-        return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
-
+    metadata, said, is_assumed = _metadata(contents, path, file_format, choices, identity)
+    view = _canonical_order(
+        file_format,
+        data_format,
+        configuration.feature_shape,
+        is_reversed=_is_reversed(file_format, metadata, label),
+    )
     is_chw = (choices.data_format or contents.data_format) == "channels_first"
     tensors: dict[str, Tensor] = {}
     for name, key in keys.items():
         shape, expected = shapes[key], configuration.weight_shapes.get(name)
         if expected and same_values(expected, shape, configuration.feature_shape, is_chw=is_chw):
             shape = expected
-        tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name))
-    widened, steps = _as_float32(tensors, label)
+        tensors[name] = Tensor(shape, stored[key].dtype, partial(view, name, stored[key]))
+    tensors, widened = _as_float32(tensors, label)
     return Checkpoint(
         configuration,
         metadata,
-        widened,
+        tensors,
         label=label,
-        steps=(*contents.steps, *identity.steps, *said, *filter(None, [step]), *steps),
-        is_recipe_assumed=contents.kept is None and recipe is None,
+        steps=[*filter(None, (*contents.steps, *identity.steps, said, flattened, *widened))],
+        is_recipe_assumed=is_assumed,
     )
+
+
+def _metadata(
+    contents: Contents, path: Path, file_format: Format, choices: Choices, identity: Identity
+) -> tuple[Metadata, str, bool]:
+    """What travels with the values, what was decided of it, and whether the recipe is assumed."""
+    kept, recipe, step = contents.kept, choices.recipe, ""
+    if kept is None:
+        recipe = recipe or contents.recipe
+        if recipe is None and identity.statistics:
+            within = {key: contents.tensors[key] for key in identity.statistics}
+            recipe = recipe_within(within, str(path))
+            step = f"recipe read from {few(f'`{key}`' for key in within)}"
+        kept = Metadata(file_format.recipe, path.name, file_format.name, digest(path))
+    metadata = kept if recipe is None else kept.with_recipe(recipe)
+    return metadata, step, contents.kept is None and recipe is None
+
+
+def _canonical_order(
+    file_format: Format, data_format: DataFormat | None, feature_shape: Shape, *, is_reversed: bool
+) -> Callable[[str, Tensor], Array]:
+    """What makes of a canonical name and a tensor as it is stored a view in canonical order."""
+
+    def view(name: str, tensor: Tensor) -> Array:
+        values = tensor.view()
+        if file_format.keras_order and values.ndim == 4:
+            values = hwio_to_oihw(values)
+        elif name == FC1 and data_format == "channels_first":
+            values = values.T
+        elif file_format.keras_order:
+            values = canonical_view(name, values, feature_shape)
+        return swap_rgb_bgr(values) if is_reversed and name == FIRST_KERNEL else values
+
+    return view
 
 
 def _check_order(keys: Sequence[str], contents: Contents, label: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -92,9 +93,7 @@ def _format_of(path: Path, start: bytes) -> str:
         if start.startswith(signatures):
             return name
     if start.startswith(_HDF5):
-        from vgg16_weights.hdf5_formats import format_of
-
-        return format_of(path)
+        return _format_of_hdf5(path)
     if names := members(path):
         if any(name.endswith("/data.pkl") for name in names):
             return "torchvision"
@@ -113,6 +112,20 @@ def _format_of(path: Path, start: bytes) -> str:
     from vgg16_weights.legacy.caffemodel import begins_a_network
 
     return "caffemodel" if begins_a_network(start) else ""
+
+
+def _format_of_hdf5(path: Path) -> str:
+    """The format of an HDF5 file; that of Keras 3 for one of none, whose reader says what it is."""
+    from vgg16_weights.keras import hdf5, legacy_h5, weights_h5
+    from vgg16_weights.legacy import other_h5
+
+    # Whatever HDF5 raises on a damaged file, its reader raises again, and says what of.
+    with suppress(Exception), hdf5.opened(path) as file:
+        if legacy_h5.lists_layers(file):
+            return "keras-h5"
+        if not weights_h5.has_variables(file) and (other := other_h5.format_of(file)):
+            return other
+    return "keras-weights-h5"
 
 
 def read(
@@ -142,19 +155,23 @@ def read(
     Raises ``BadInput`` for a file that is missing, damaged or of another kind, or that needs a
     library that is not installed, and one that lists every tensor that does not fit.
     """
+    return read_chosen(path, file_format, Choices(key, data_format, include_top, recipe))
+
+
+def read_chosen(
+    path: str | os.PathLike[str], file_format: str | None, choices: Choices
+) -> Checkpoint:
+    """`read`, with what the user decides as one record."""
     path = checkpoints.file_named(Path(path))
     chosen = format_named(file_format or detect(path))
     if file_format:
         _start(path, chosen.title)
     if not chosen.writable:
         chosen.require_library(path)
-    choices = Choices(key, data_format, include_top, recipe)
     if not chosen.module:
         return safetensors.read(path, chosen, choices)
     try:
-        checkpoint = checkpoint_of(_module(chosen).read(path), path, chosen, choices)
-        has_top = checkpoint.configuration.include_top
-        return checkpoint.without_top() if has_top and not include_top else checkpoint
+        return checkpoint_of(_module(chosen).read(path), path, chosen, choices)
     except BadInput:
         raise
     except Exception as error:  # whatever the libraries raise on a damaged file

@@ -12,8 +12,8 @@ from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe
-from vgg16_weights.contents import DataFormat
-from vgg16_weights.detection import read
+from vgg16_weights.contents import Choices, DataFormat
+from vgg16_weights.detection import read_chosen
 from vgg16_weights.published import pretrained
 from vgg16_weights.published.fetch import fetch
 from vgg16_weights.published.pretrained import Published
@@ -54,16 +54,26 @@ def open_weights(
 
     Raises ``BadInput`` for a file that cannot be used or fetched, and for an unknown name.
     """
+    return open_chosen(weights, Choices(key, data_format, include_top, recipe), progress)
+
+
+def open_chosen(
+    weights: Weights,
+    choices: Choices,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Checkpoint:
+    """`open_weights`, with what the user decides as one record."""
     if isinstance(weights, Checkpoint):
-        return _without_top(weights) if not include_top else weights
+        return weights if choices.include_top else _without_top(weights)
     if (record := published_record(weights)) is not None:
         path = fetch(record, progress)
-        return _described(read(path, record.file_format, include_top=include_top), record)
+        wanted = Choices(include_top=choices.include_top)
+        return _described(read_chosen(path, record.file_format, wanted), record)
     path = file_named(Path(weights))
     if isinstance(weights, str) and _like_a_name(weights) and not path.exists():
         expected = f"a weights file, or one of {', '.join(pretrained.PUBLISHED)}"
         raise BadInput(weights, "no such file, and no published weights of that name", expected)
-    return read(path, key=key, data_format=data_format, include_top=include_top, recipe=recipe)
+    return read_chosen(path, None, choices)
 
 
 def checkpoint_for(weights: Weights, network: Configuration) -> Checkpoint:

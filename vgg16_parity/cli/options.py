@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -15,7 +14,7 @@ from vgg16_spec.errors import BadInput, require_file
 if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
     from vgg16_spec.images.recipes import Recipe
-    from vgg16_weights.contents import DataFormat
+    from vgg16_weights.contents import Choices
 
 WeightsOption = Annotated[
     str | None,
@@ -82,10 +81,11 @@ def resolve(
         BadInput: the file is unusable, the name unknown, or the configuration another.
     """
     from vgg16_spec import architecture
+    from vgg16_weights.contents import Choices
 
     if configuration is not None:
         architecture.configuration(configuration)  # refuses an unknown name
-    checkpoint = open_source(weights, configuration, recipe=recipe)
+    checkpoint = open_source(weights, configuration, Choices(recipe=recipe))
     if checkpoint.steps:
         say(f"{Path(checkpoint.label).name}: {', '.join(checkpoint.steps)}")
     if configuration not in (None, checkpoint.configuration.name):
@@ -94,34 +94,20 @@ def resolve(
     return checkpoint
 
 
-def open_source(
-    weights: str | None,
-    configuration: str | None = None,
-    *,
-    key: str | None = None,
-    data_format: DataFormat | None = None,
-    include_top: bool = True,
-    recipe: Recipe | None = None,
-) -> Checkpoint:
+def open_source(weights: str | None, configuration: str | None, choices: Choices) -> Checkpoint:
     """The same without a word about how it was read, and with what a file leaves open decided.
 
     Args:
         weights: as `resolve` takes it.
         configuration: of seeded weights.
-        key: one of several sets of weights in a file.
-        data_format: the order of a Keras model's maps at fc1, where the file does not say it.
-        include_top: whether the classifier is wanted; without it, any head is ignored.
-        recipe: of a file's weights, in place of what the file states.
+        choices: what the user decides where a file leaves it open.
 
     Raises:
         BadInput: the file is unusable, or the name unknown.
     """
-    from vgg16_parity.weights import is_onnx, onnx_weights
-    from vgg16_weights.open import open_weights, published_record
+    from vgg16_parity.weights import open_file
+    from vgg16_weights.open import open_chosen, published_record
 
-    opened = partial(
-        open_weights, key=key, data_format=data_format, include_top=include_top, recipe=recipe
-    )
     name, _, seed = (weights or "seeded").partition(":")
     if weights is None or (name == "seeded" and not Path(weights).exists()):
         seed = seed or "0"
@@ -130,15 +116,12 @@ def open_source(
         from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 
         with working(f"seeded checkpoint {configuration or 'D'}"):
-            return opened(seeded_checkpoint(configuration or "D", int(seed)))
-    if is_onnx(Path(weights)):
-        with working(f"read {Path(weights).name}"):
-            return onnx_weights(Path(weights), include_top=include_top)
+            return open_chosen(seeded_checkpoint(configuration or "D", int(seed)), choices)
     if published_record(weights) is None:
         with working(f"read {Path(weights).name}"):
-            return opened(weights)
+            return open_file(weights, choices)
     with receiving(f"read {weights}") as progress:
-        return opened(weights, progress)
+        return open_chosen(weights, choices, progress)
 
 
 class Overrides(NamedTuple):

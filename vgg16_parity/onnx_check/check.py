@@ -154,16 +154,15 @@ def check_model(
     with progress("ONNX Runtime"):
         outputs, numbers = _numbers(Path(path), found, taken, arbiter)
     equal = not any(weight.problem for weight in compared)
-    cost = None
-    if outputs is not None:
-        if (precision := accuracy.precision_of(model)) and outputs.shape == expected.shape:
-            cost = accuracy.measure(precision, outputs, expected)
-        if not numbers.passed and found.kind == "logits":
-            with progress("known mistakes"):
-                mistake = diagnosis.diagnose(
-                    checkpoint, batch, {LOGITS: outputs}, {LOGITS: arbiter}, outputs_only=not equal
-                )
-                numbers = replace(numbers, mistake=mistake)
+    cost, precision = None, accuracy.precision_of(model)
+    if outputs is not None and precision and outputs.shape == expected.shape:
+        cost = accuracy.measure(precision, outputs, expected)
+    if outputs is not None and not numbers.passed and found.kind == "logits":
+        with progress("known mistakes"):
+            mistake = diagnosis.diagnose(
+                checkpoint, batch, {LOGITS: outputs}, {LOGITS: arbiter}, outputs_only=not equal
+            )
+        numbers = replace(numbers, mistake=mistake)
     return CheckReport(
         matches=not problems and equal and numbers.passed,
         file=Path(path).name,

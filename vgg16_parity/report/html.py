@@ -16,7 +16,7 @@ from vgg16_parity.inputs import PICTURES
 from vgg16_parity.records import KINDS, Decision, Image, Kind, Report, Row
 from vgg16_parity.report import charts
 from vgg16_parity.report.json import Change
-from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
+from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, summary, table
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import read_image
@@ -77,6 +77,7 @@ def page(
     histograms = charts.histograms(report.rows)
     text = environment.get_template("report.html.j2").render(
         report=report,
+        summary=summary(report),
         columns=COLUMNS,
         text_columns=TEXT_COLUMNS,
         rows=list(zip(report.rows, table(report), strict=True)),

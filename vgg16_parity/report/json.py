@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from onnx_arbiter.compare import HISTOGRAM_EXPONENTS
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
+from vgg16_parity.report.table import summary
 from vgg16_spec.checkpoint.metadata import Metadata
 
 SCHEMA: Final = "vgg16-parity-report/3"
@@ -101,7 +102,7 @@ class Document:
         return cls(
             schema=SCHEMA,
             holds=report.holds,
-            summary=report.summary,
+            summary=summary(report),
             limits=AppliedLimits(),
             histogram_exponents=HISTOGRAM_EXPONENTS,
             device=report.device,

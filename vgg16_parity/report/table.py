@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, get_args
 
-from vgg16_parity.records import Report, Row
+from vgg16_parity.records import Report, Row, Status
 
 COLUMNS: Final = ("runtime", "parity", "lane", "R", "Z", "alone", "|error|", "top-1", "s", "GB")
 TEXT_COLUMNS: Final = 3
@@ -21,6 +21,21 @@ def table(report: Report) -> list[tuple[str, ...]]:
     class; ``s`` and ``GB`` are the worker processes' seconds and peak memory.
     """
     return [_cells(row) for row in report.rows]
+
+
+def summary(report: Report) -> str:
+    """The outcome in one line."""
+    names = {s: [row.name for row in report.rows if row.status == s] for s in get_args(Status)}
+    if report.holds:
+        runs = "1 run" if len(names["holds"]) == 1 else f"{len(names['holds'])} runs"
+        return f"Parity holds: {runs} within the errors predicted of the float64 arbiter."
+    if broken := names["broken"]:
+        return f"Parity is broken: {', '.join(broken)}."
+    if failed := names["failed"]:
+        return f"Parity is not shown: {', '.join(failed)} failed."
+    if names["holds"]:
+        return f"Parity is not shown: {', '.join(names['not run'])} did not run."
+    return "Nothing was compared: no runtime could run."
 
 
 def remarks(report: Report) -> list[str]:

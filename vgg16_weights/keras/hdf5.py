@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,6 +17,7 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Metadata, Tensor
 from vgg16_weights.contents import Contents, DataFormat, by_name
 from vgg16_weights.first_reading import check_readable
+from vgg16_weights.matching.layers import natural
 
 # Our own attribute of the file's root, which no library looks at, and more than it ever takes.
 MANIFEST: Final = "vgg16"
@@ -28,7 +28,6 @@ _MOST_BYTES: Final = 1 << 29
 _MOST_GROUPS: Final = 4096
 _MOST_DEPTH: Final = 32
 _MOST_TEXT: Final = 256
-_DIGITS: Final = re.compile(r"(\d+)")
 # What Keras 3 calls by an attribute, since HDF5 has no such type.
 _BFLOAT16: Final = np.dtype("V2")
 
@@ -51,27 +50,23 @@ class Found(NamedTuple):
     arrange: Callable[[Array], Array] | None = None
 
 
-def read(
-    path: Path,
-    find: Callable[[h5py.File], Found],
-    base: int = 0,
-    kept: Metadata | None = None,
+def contents_of(
+    file: h5py.File, found: Found, path: Path, base: int = 0, kept: Metadata | None = None
 ) -> Contents:
-    """What is in an HDF5 file, as far as ``find`` finds tensors in it.
+    """What is in an open HDF5 file; its tensors outlive it.
 
     Args:
+        file: as `opened` gives it.
+        found: its tensors.
         path: the file that it is in.
-        find: gives the tensors of an open file.
-        base: the byte of the file at which it begins.
+        base: the byte of that file at which it begins.
         kept: metadata found elsewhere; those of the HDF5 file unless given.
     """
-    with opened(path, base) as file:
-        found = find(file)
-        tensors = by_name((name, _tensor(path, array, base)) for name, array in found.arrays)
-        if arrange := found.arrange:
-            tensors = {name: _arranged(tensor, arrange) for name, tensor in tensors.items()}
-        kept = kept or _manifest(file)
-        return Contents(tensors, kept, found.is_ordered, found.data_format, steps=found.steps)
+    tensors = by_name((name, _tensor(path, array, base)) for name, array in found.arrays)
+    if arrange := found.arrange:
+        tensors = {name: _arranged(tensor, arrange) for name, tensor in tensors.items()}
+    kept = kept or _manifest(file)
+    return Contents(tensors, kept, found.is_ordered, found.data_format, steps=found.steps)
 
 
 def _arranged(tensor: Tensor, arrange: Callable[[Array], Array]) -> Tensor:
@@ -133,11 +128,6 @@ def kind(file: h5py.File) -> str:
     if any("MATLAB_class" in child(file, name).attrs for name in file):
         return "a MATLAB 7.3 file"
     return "an HDF5 file"
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sorts numbers as numbers: conv2d, conv2d_2, conv2d_10."""
-    return [(int(part) if part.isdecimal() else -1, part) for part in _DIGITS.split(name)]
 
 
 def text(group: h5py.Group, attribute: str) -> str:

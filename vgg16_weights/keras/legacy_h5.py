@@ -29,6 +29,7 @@ from vgg16_weights.keras import hdf5, hdf5_writing
 from vgg16_weights.keras.kernels import Stored, are_oihw, kernels, stored
 from vgg16_weights.keras.whole_model.listed_layers import ListedLayer, Place, foreign_kind
 from vgg16_weights.keras.whole_model.model_config import described
+from vgg16_weights.matching.layers import natural
 
 _WHOLE_MODEL: Final = "model_weights"
 _MODEL_CONFIG: Final = "model_config"
@@ -62,18 +63,12 @@ def lists_layers(file: h5py.File) -> bool:
 
 def read(path: Path) -> Contents:
     """The arrays that an ``.h5`` of Keras before version 3 lists, views of the mapped file."""
-    config = b""
-    foreign: list[ListedLayer] = []
-
-    def find(file: h5py.File) -> hdf5.Found:
-        nonlocal config
-        config = _config(file)
-        root = _root(file)
+    with hdf5.opened(path) as file:
+        config, root = _config(file), _root(file)
         groups = list(_layers(root))
-        foreign.extend(_foreign(groups))
-        return _found(file, root, groups, path.name)
-
-    return described(hdf5.read(path, find), config, path, foreign)
+        foreign = list(_foreign(groups))
+        contents = hdf5.contents_of(file, _found(file, root, groups, path.name), path)
+    return described(contents, config, path, foreign)
 
 
 def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
@@ -206,11 +201,11 @@ def _inner(group: _Group, found: Sequence[Stored]) -> tuple[list[_Item], bool]:
         layers.setdefault(path, []).append((f"{group.name}/{path}.{part}", array))
     convolutions = [path for path, arrays in layers.items() if any(a.ndim == 4 for _, a in arrays)]
     others = [path for path in layers if path not in convolutions]
-    ordered = sorted(convolutions, key=hdf5.natural)
+    ordered = sorted(convolutions, key=natural)
     # Without numbers the order of the list counts, as long as nothing shows that layers are frozen.
     is_listed = list(layers) == ordered + others
     if _are_numbered(others):
-        others.sort(key=hdf5.natural)
+        others.sort(key=natural)
         is_listed = True
     arrays = [item for path in ordered + others for item in layers[path]]
     return arrays, _are_numbered(ordered) and is_listed

@@ -29,6 +29,7 @@ from vgg16_spec.checkpoint import Checkpoint, Metadata
 from vgg16_weights.contents import PARTS, BlocksOf, Contents
 from vgg16_weights.keras import hdf5, hdf5_writing
 from vgg16_weights.keras.whole_model.listed_layers import ListedLayer, Place, foreign_kind, judged
+from vgg16_weights.matching.layers import natural
 
 _PARTS: Final = {str(number): part for number, part in enumerate(PARTS)}
 _BATCH_NORMALIZATION: Final = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -65,14 +66,10 @@ def variables(
         base: the byte of the file at which its HDF5 file begins.
         kept: metadata found elsewhere; those of the HDF5 file unless given.
     """
-    foreign: list[ListedLayer] = []
-
-    def find(file: h5py.File) -> hdf5.Found:
-        held = {path[:-1] or path: group for path, group in _walk(file) if path[-1] == "vars"}
-        foreign.extend(_foreign(held))
-        return _arrays(file, held)
-
-    return hdf5.read(path, find, base, kept), foreign
+    with hdf5.opened(path, base) as file:
+        held = {names[:-1] or names: group for names, group in _walk(file) if names[-1] == "vars"}
+        contents = hdf5.contents_of(file, _arrays(file, held), path, base, kept)
+        return contents, list(_foreign(held))
 
 
 def has_variables(file: h5py.File) -> bool:
@@ -158,7 +155,7 @@ def _parts(path: _Path, group: h5py.Group) -> dict[str, h5py.Dataset]:
     """A layer's variables by what they are, as far as its class and their ranks tell."""
     if len(group) > _MOST_VARIABLES:
         raise ValueError(f"{group.name} has more than {_MOST_VARIABLES} variables")
-    found = {number: hdf5.array(group, number) for number in sorted(group, key=hdf5.natural)}
+    found = {number: hdf5.array(group, number) for number in sorted(group, key=natural)}
     names: Sequence[str] = ()
     if [array.ndim for array in found.values()] in ([2], [4], [2, 1], [4, 1]):
         names = PARTS

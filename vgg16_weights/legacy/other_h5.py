@@ -17,6 +17,7 @@ import h5py
 from vgg16_weights.contents import PARTS, Contents
 from vgg16_weights.keras import hdf5
 from vgg16_weights.keras.kernels import are_oihw
+from vgg16_weights.matching.layers import natural
 
 _CAFFE: Final = "data"
 
@@ -31,7 +32,8 @@ def format_of(file: h5py.File) -> str:
 
 def read(path: Path) -> Contents:
     """The arrays of an HDF5 file in PyTorch's order of axes."""
-    return hdf5.read(path, _found)
+    with hdf5.opened(path) as file:
+        return hdf5.contents_of(file, _found(file), path)
 
 
 def _found(file: h5py.File) -> hdf5.Found:
@@ -62,6 +64,6 @@ def _key(path: tuple[str, ...]) -> str:
 
 def _arrays(file: h5py.File) -> Iterator[tuple[tuple[str, ...], h5py.Dataset]]:
     for path, group in hdf5.groups(file):
-        for name in sorted(group, key=hdf5.natural):
+        for name in sorted(group, key=natural):
             if isinstance(hdf5.child(group, name), h5py.Dataset):
                 yield (*path, name), hdf5.array(group, name)

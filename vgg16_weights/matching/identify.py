@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from vgg16_spec.architecture import Configuration, Shape
+from vgg16_spec.checkpoint.shapes import with_shown_head
 from vgg16_spec.errors import few
 from vgg16_spec.names import HEAD
 from vgg16_weights.matching import refusals
 from vgg16_weights.matching.changes import changed
+from vgg16_weights.matching.image_statistics import are_statistics
 from vgg16_weights.matching.layers import PARTS, Layer, layers_of
 from vgg16_weights.matching.naming import Chain, head_of
-from vgg16_weights.matching.places import are_statistics, sorted_by_place
+from vgg16_weights.matching.places import sorted_by_place
 from vgg16_weights.matching.selection import chosen, one_of, scope_of, sets_of
 
 
@@ -71,15 +73,11 @@ def identify(
     steps += (*_dropped(chain), *filter(None, [chain.step]))
     configuration, matched = chain.configuration.with_head(include_top=False), dict(chain.layers)
     if include_top and behind:
-        head, step = head_of(behind, chain.configuration, is_ordered=is_ordered) or refusals.head(
-            behind, chain.configuration, label
-        )
+        head, left, step = _head(behind, chain.configuration, label, is_ordered=is_ordered)
         matched |= head
-        left = [layer for layer in behind if layer not in head.values()]
-        if left and _is_whole(head):
-            raise refusals.foreign(left, label)
         within += left
-        configuration = _with_head(chain.configuration, head)
+        biases = {f"{name}.bias": layer.shapes.get("bias", ()) for name, layer in head.items()}
+        configuration = with_shown_head(chain.configuration, biases)
         steps += (step,) if step and not chain.step else ()
     steps += _said("ignored", [layer for layer in beside if not are_statistics(layer)])
     if not include_top:
@@ -94,17 +92,21 @@ def _said(what: str, layers: Sequence[Layer]) -> tuple[str, ...]:
     return (f"{what} {few(f'`{layer.text}`' for layer in layers)}",) if layers else ()
 
 
-def _with_head(configuration: Configuration, head: Mapping[str, Layer]) -> Configuration:
-    """The configuration with as many classes as the classifier that was found has."""
-    bias = head["predictions"].shapes.get("bias", ()) if "predictions" in head else ()
-    classes = next(iter(bias), 0) or None
-    return configuration.with_head(include_top=bool(head), classes=classes)
+def _head(
+    behind: Sequence[Layer], configuration: Configuration, label: str, *, is_ordered: bool
+) -> tuple[dict[str, Layer], list[Layer], str]:
+    """The classifier's layers by name, those that fit nowhere, and how they were matched.
 
-
-def _is_whole(head: Mapping[str, Layer]) -> bool:
-    return len(head) == len(HEAD) and all(
-        {"weight", "bias"} <= layer.keys.keys() for layer in head.values()
+    Raises ``BadInput`` for a head of another network, also where a VGG's is whole beside it.
+    """
+    head, step = head_of(behind, configuration, is_ordered=is_ordered) or refusals.head(
+        behind, configuration, label
     )
+    left = [layer for layer in behind if layer not in head.values()]
+    whole = [layer for layer in head.values() if layer.keys.keys() >= set(PARTS)]
+    if left and len(whole) == len(HEAD):
+        raise refusals.foreign(left, label)
+    return head, left, step
 
 
 def _keys(matched: Mapping[str, Layer], unexpected: Sequence[Layer]) -> dict[str, str]:

@@ -124,7 +124,7 @@ def _without_wrappers(key: str) -> tuple[str, ...]:
 def natural(text: str) -> list[tuple[int, str]]:
     """Sorts numbers as numbers: ``conv2d_9`` before ``conv2d_10``, ``conv2d`` before both."""
     pieces = re.split(r"([0-9]+)", text)
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in pieces]
+    return [(int(p) if p.isdecimal() else -1, p) for p in pieces]
 
 
 def are_numbered(names: Iterable[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 from vgg16_spec.architecture import IMAGE_CHANNELS
 from vgg16_weights.matching.changes import is_changed
+from vgg16_weights.matching.image_statistics import are_statistics
 from vgg16_weights.matching.layers import PARTS, Layer
 from vgg16_weights.matching.naming import FEATURES, Chain
 
@@ -19,8 +20,6 @@ _BESIDE: Final = re.compile(
     r"|(train|val|valid|test)_.+|n_averaged|num_updates|num_batches_tracked|class_weights?"
     r"|pos_weight|decay|epoch|step|global_step|iteration|version|_extra_state"
 )
-# What images are normalised with, where it is kept as a buffer.
-_STATISTICS: Final = re.compile(r"(.*_)?(mean|std|shift|scale)")
 
 
 def sorted_by_place(
@@ -40,15 +39,6 @@ def sorted_by_place(
     between = _between(behind, chain)
     behind = [layer for layer in behind if layer not in between]
     return beside, behind, [*within, *between]
-
-
-def are_statistics(layer: Layer) -> bool:
-    """Whether a layer is no more than what images are normalised with, a number a channel."""
-    return (
-        not layer.normalises
-        and all(_STATISTICS.fullmatch(part) for part in layer.keys)
-        and all(math.prod(shape) == IMAGE_CHANNELS for shape in layer.shapes.values())
-    )
 
 
 def _between(behind: Sequence[Layer], chain: Chain) -> list[Layer]:

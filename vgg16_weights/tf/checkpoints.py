@@ -30,6 +30,7 @@ import numpy as np
 from vgg16_spec.checkpoint import Tensor
 from vgg16_weights.contents import Contents
 from vgg16_weights.first_reading import read_apart
+from vgg16_weights.matching.layers import natural
 from vgg16_weights.tf.names import part_of, stored_shape
 
 # The last bytes of a table, be it a whole checkpoint or an index.
@@ -174,9 +175,7 @@ def weights_among(names: Iterable[str]) -> dict[str, str]:
 def _in_order(key: str) -> tuple[list[tuple[int, str]], bool, str]:
     """Numbers as numbers, so that conv2d_10 comes after conv2d_9, and a kernel before its bias."""
     layer, _, part = key.rpartition(".")
-    pieces = re.findall(r"\d+|\D+", layer)
-    numbered = [(int(piece) if piece.isdecimal() else -1, piece) for piece in pieces]
-    return numbered, part != "weight", part
+    return natural(layer), part != "weight", part
 
 
 def _index(prefix: Path) -> Path:

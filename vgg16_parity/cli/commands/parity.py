@@ -136,12 +136,12 @@ def _split(names: str | None, default: str) -> list[str]:
 
 
 def _print(report: Report, changes: list[Change] | None, older: Path | None) -> None:
-    from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, table
+    from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, summary, table
 
     print_table(COLUMNS, table(report), text_columns=TEXT_COLUMNS)
     for line in remarks(report):
         print(line)
-    print(report.summary)
+    print(summary(report))
     if changes is not None:
         print(f"Since {older}: {'' if changes else 'nothing moved.'}".rstrip())
         for change in changes:

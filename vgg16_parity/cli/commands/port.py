@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 
@@ -61,24 +61,21 @@ def port(
     Every float32 value keeps its bits. The output line says what was read, and as what.
     """
     import vgg16_weights
-    from vgg16_weights.contents import DataFormat
-    from vgg16_weights.detection import format_to_write
+    from vgg16_weights.contents import Choices, DataFormat
+    from vgg16_weights.detection import format_to_write, read_chosen
 
     if no_top and labels is not None:
         raise BadInput("--labels", "excludes --no-top", "one of the two")
     chosen = overrides(recipe, labels)
     written = format_to_write(destination, to_format)
-    order = data_format and require_one_of("--data-format", data_format, get_args(DataFormat))
-    choices: dict[str, Any] = {
-        "key": key,
-        "data_format": order,
-        "include_top": not no_top,
-        "recipe": chosen.recipe,
-    }
+    order: DataFormat | None = None
+    if data_format is not None:
+        order = require_one_of("--data-format", data_format, get_args(DataFormat))
+    choices = Choices(key, order, not no_top, chosen.recipe)
     if from_format:
-        checkpoint = vgg16_weights.read(source, from_format, **choices)
+        checkpoint = read_chosen(source, from_format, choices)
     else:
-        checkpoint = open_source(source, **choices)
+        checkpoint = open_source(source, None, choices)
     with working(f"write {destination.name}"):
         checkpoint = chosen.applied(checkpoint)
         vgg16_weights.write(checkpoint, destination, written)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -145,9 +146,7 @@ def described(
         # Such a model says in what order its layers were made, not in which it calls them.
         unplaced = [layer._replace(place="anywhere") for layer in listed]
         return judged(contents, unplaced, path, _LISTING)
-    by_layer: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in contents.tensors.items():
-        by_layer.setdefault(key.rpartition(".")[0], {})[key] = tensor
+    by_layer = _by_layer(contents.tensors)
 
     def arrays_of(layer: str) -> list[Any]:
         tensors = by_layer.get(_found(layer, by_layer) or "", {}).values()
@@ -163,19 +162,23 @@ def described(
     ordered = [_found(path, by_layer) for path in stated.layers]
     is_ordered = None not in ordered and len(set(ordered)) == len(ordered)
     names = [name for name in ordered if name] if is_ordered else []
-    tensors = {
-        key: tensor
-        for name in dict.fromkeys([*names, *by_layer])
-        for key, tensor in by_layer[name].items()
-    }
+    rows = (by_layer[name].items() for name in dict.fromkeys([*names, *by_layer]))
     return contents._replace(
-        tensors=tensors,
+        tensors=dict(chain.from_iterable(rows)),
         is_ordered=contents.is_ordered or is_ordered,
         data_format=stated.data_format or contents.data_format,
         recipe=stated.recipe,
         head_problem=stated.head_problem,
         steps=(*contents.steps, *stated.steps),
     )
+
+
+def _by_layer(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Path of a layer -> its tensors by key."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        found.setdefault(key.rpartition(".")[0], {})[key] = tensor
+    return found
 
 
 def _without_code(text: str | bytes, path: Path) -> Config | None:

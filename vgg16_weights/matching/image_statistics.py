@@ -1,22 +1,36 @@
-"""The recipe of a network that normalises images itself, by what it keeps of them."""
+"""What a network keeps of images to normalise them itself, and the recipe that this is."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
+from vgg16_spec.architecture import IMAGE_CHANNELS
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOATS, Tensor
 from vgg16_spec.checkpoint.tensors import as_float32
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.images.recipes import RECIPES, Recipe
+from vgg16_weights.matching.layers import Layer
 
 # Of float16, in which such numbers may be kept.
 _CLOSE: Final = 1e-3
 # What such a network may be given: pixels of 0..255, or of 0..1.
 _UNITS: Final = (1.0, 255.0)
+_NAMES: Final = re.compile(r"(.*_)?(mean|std|shift|scale)")
+
+
+def are_statistics(layer: Layer) -> bool:
+    """Whether a layer is no more than what images are normalised with, a number a channel."""
+    return (
+        not layer.normalises
+        and all(map(_NAMES.fullmatch, layer.keys))
+        and all(math.prod(shape) == IMAGE_CHANNELS for shape in layer.shapes.values())
+    )
 
 
 def recipe_within(statistics: Mapping[str, Tensor], label: str) -> Recipe:
