@@ -273,8 +273,8 @@ def test_the_sides_have_the_names_that_are_given() -> None:
     ours, maps = np.array(RIGHT[name]), RIGHT.configuration.feature_shape
 
     def said(theirs: Array, *, swap: bool = False) -> str | Difference:
-        pair = (theirs, ours) if swap else (ours, theirs)
-        return known_mistake(name, *pair, maps, sides=sides)
+        one, other = (theirs, ours) if swap else (ours, theirs)
+        return known_mistake(name, one, other, maps, sides=sides)
 
     assert said(-2 * ours) == "the file is the checkpoint's times -2"
     assert said(cut(ours)) == "the file is the checkpoint's cut to bfloat16"
