@@ -45,6 +45,8 @@ Float64 = NDArray[np.float64]
 
 # An error may reach this many standard deviations when a ReLU or a maximum depends on it.
 _REACH: Final = 3.0
+# The standard deviation that a variance of 1 stands for.
+_UNIT: Final = FLOAT32_ROUNDOFF / 3**0.5
 
 
 @dataclass(frozen=True)
@@ -73,24 +75,37 @@ class ErrorVariance:
     Args:
         mode: the numeric mode.
         inputs: the network's inputs, exact in float32.
+        input_deviation: standard deviation of the inputs' own error, of their shape; None if they
+            have none.
 
     Attributes:
         accumulated, bias: variance and mean if the runtime computed every operation so far.
         local, local_bias: the same if it got the exact inputs of the last operation, rounded.
     """
 
-    def __init__(self, mode: Mode, inputs: NDArray[np.floating[Any]]) -> None:
-        self.mode = mode
-        self._sums, self._operands, self._stored = (
-            np.float32((roundoff / FLOAT32_ROUNDOFF) ** 2)
-            for roundoff in (mode.sums, mode.operands, mode.stored)
-        )
+    def __init__(
+        self,
+        mode: Mode,
+        inputs: NDArray[np.floating[Any]],
+        input_deviation: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        self.switch(mode)
         self.accumulated: Float32 = self._stored * squares_of(inputs)
+        if input_deviation is not None:
+            self.accumulated += squares_of(input_deviation / _UNIT)
         self.local = self.accumulated
         exact: Float32 = np.zeros(inputs.shape, np.float32)
         self.bias = self.local_bias = exact if mode.truncation_bias else None
         # Rounding of an operation's exact input: the network's own inputs already are float32.
         self._input_rounding = self._stored
+
+    def switch(self, mode: Mode) -> None:
+        """Compute in another mode from here on; values on the way stay as they were rounded."""
+        self.mode = mode
+        self._sums, self._operands, self._stored = (
+            np.float32((roundoff / FLOAT32_ROUNDOFF) ** 2)
+            for roundoff in (mode.sums, mode.operands, mode.stored)
+        )
 
     def rectify(self, preactivation: Float64) -> None:
         """Pass a ReLU: keep the error where the value may become positive."""
@@ -98,7 +113,12 @@ class ErrorVariance:
         self.move(lambda errors: np.where(passes, errors, np.float32(0)))
 
     def multiply(
-        self, preactivation: Float64, squares: Float32, carried: Float32, length: int
+        self,
+        preactivation: Float64,
+        squares: Float32,
+        carried: Float32,
+        length: int,
+        rounding: Float32 | None = None,
     ) -> None:
         """Pass a layer of sums of products.
 
@@ -107,10 +127,14 @@ class ErrorVariance:
             squares: S, the sums of the squared products.
             carried: the input's accumulated variance, multiplied by the squared weights.
             length: K, the number of products in a sum.
+            rounding: the variance that the algorithm itself adds; None for a direct sum.
         """
         ends = squares_of(preactivation)
-        of_products, of_sums = path_rounding(length)
-        own = self._sums * (squares * (1 + of_products) + ends * of_sums)
+        if rounding is None:
+            of_products, of_sums = path_rounding(length)
+            own = self._sums * (squares * (1 + of_products) + ends * of_sums)
+        else:
+            own = rounding.copy()
         own += 2 * self._operands * squares  # of both operands: a weight and an activation
         # The stored weight, and the stored output: once before and once after adding the bias.
         own += self._stored * (squares + 2 * ends)
@@ -164,9 +188,8 @@ class ErrorVariance:
         return self._deviation(self.local, self.local_bias)
 
     def _deviation(self, variance: Float32, mean: Float32 | None) -> Float32:
-        unit = FLOAT32_ROUNDOFF / np.sqrt(3.0)
         # hypot, because the square of the smallest number would underflow.
-        exact = np.hypot(unit * np.sqrt(variance, dtype=np.float64), self.mode.smallest)
+        exact = np.hypot(_UNIT * np.sqrt(variance, dtype=np.float64), self.mode.smallest)
         if mean is not None:
             exact = np.hypot(exact, mean)
         rounded: Float32 = exact.astype(np.float32)

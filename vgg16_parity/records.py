@@ -21,7 +21,14 @@ from vgg16_spec.logits import top
 
 Status = Literal["holds", "broken", "failed", "not run"]
 Kind = Literal[
-    "accumulated", "local", "beside cpu", "alone beside cpu", "gradient", "parameter", "velocity"
+    "accumulated",
+    "local",
+    "probe",
+    "beside cpu",
+    "alone beside cpu",
+    "gradient",
+    "parameter",
+    "velocity",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -116,6 +123,35 @@ class LayerVerdict:
 
 
 @dataclass(frozen=True)
+class ProbeVerdict:
+    """One layer by itself on dense inputs of both signs, which light every unit.
+
+    Attributes:
+        layer: the layer's name.
+        local: its output for the probe.
+    """
+
+    layer: str
+    local: Verdict
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The share of the weights that the inputs exercise.
+
+    A weight counts where, for some input, what it multiplies is not zero and the output that it
+    reaches is not cut by a ReLU.
+
+    Attributes:
+        share: of all parameters, 0 to 1.
+        tensors: the share of each tensor, in the order of the checkpoint.
+    """
+
+    share: float
+    tensors: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Decision:
     """The classes of one image, according to a runtime and to the arbiter.
 
@@ -205,6 +241,8 @@ class Row:
         gradients: one per tensor, from the logits down; empty if gradients were not compared.
         device: ``cpu`` or ``cuda``; empty if unknown.
         beside_cpu: one per case of a run on the GPU; empty if the CPU's was not run.
+        probes: one per layer, in the network's order; absent if layers were not run alone.
+        coverage: the weights that the inputs exercise; absent if nothing was compared.
     """
 
     runtime: str
@@ -218,6 +256,8 @@ class Row:
     gradients: tuple[GradientVerdict, ...] = ()
     device: str = ""
     beside_cpu: tuple[BesideCpu, ...] = ()
+    probes: tuple[ProbeVerdict, ...] = field(default=(), metadata={"may be absent": True})
+    coverage: Coverage | None = field(default=None, metadata={"may be absent": True})
 
     @property
     def setting(self) -> str:
@@ -247,6 +287,8 @@ def iter_verdicts(row: Row, kind: Kind) -> Iterator[tuple[str, str, Verdict]]:
     compared: list[tuple[str, str, Any]]
     if kind in ("gradient", "parameter", "velocity"):
         compared = [(kind, each.tensor, getattr(each, kind)) for each in row.gradients]
+    elif kind == "probe":
+        compared = [(kind, each.layer, each.local) for each in row.probes]
     else:
         cases: Sequence[CaseVerdict | BesideCpu] = row.beside_cpu if "cpu" in kind else row.cases
         which = "local" if kind in ("local", "alone beside cpu") else "accumulated"

@@ -16,6 +16,7 @@ from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.network import reference
+from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_spec.checkpoint import Checkpoint
 
 
@@ -25,6 +26,7 @@ def expect(
     modes: Sequence[Mode],
     folder: Path,
     *,
+    arithmetic: Arithmetic = PLAIN,
     logits_only: bool = False,
 ) -> ArbiterCase:
     """Run the arbiter on a case and write its answers into a new folder.
@@ -35,13 +37,15 @@ def expect(
     only = checkpoint.configuration.taps[-1] if logits_only else ""
     # The comparison reports values that are not finite and variances that overflow.
     with np.errstate(over="ignore", invalid="ignore"):
-        return write_case(case, predict(checkpoint, case.images, modes), folder, only=only)
+        answers = predict(checkpoint, case.images, modes, arithmetic)
+        return write_case(case, answers, folder, only=only)
 
 
 def predict(
     checkpoint: Checkpoint,
     images: NDArray[np.floating[Any]],
     modes: Sequence[Mode] = (MODES["float32"],),
+    arithmetic: Arithmetic = PLAIN,
 ) -> Iterator[Prediction]:
     """The arbiter's values and the predicted standard deviation of an error, tap by tap.
 
@@ -49,11 +53,12 @@ def predict(
         checkpoint: the weights and the network's configuration.
         images: (N, 3, H, W), preprocessed, float32.
         modes: the numeric modes to predict errors for; each costs one pass in float32.
+        arithmetic: where errors arise otherwise than the modes say.
 
     Raises:
         ValueError: the network does not take images of this size.
     """
-    return reference.walk(checkpoint, images, modes)
+    return reference.walk(checkpoint, images, modes, arithmetic=arithmetic)
 
 
 def compute_roughly(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import ErrorVariance, Float64, activate, squares_of
 from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.network.arithmetic import PLAIN, Algorithm, Arithmetic
 from vgg16_spec.architecture import (
     POOLING_SIZE,
     Convolution,
@@ -41,26 +42,35 @@ def walk(
     images: NDArray[np.floating[Any]],
     modes: Sequence[Mode] = (),
     *,
+    arithmetic: Arithmetic = PLAIN,
     precision: type[np.floating[Any]] = np.float64,
 ) -> Iterator[Prediction]:
     """Evaluate the network on preprocessed images, (N, 3, H, W), tap by tap, and predict errors.
 
     Pooling and flattening are applied to pre-activations, so that every tap has them: a maximum and
     a ReLU commute. In float32 there is no error to predict, and the values take less than half the
-    time. Raises ``ValueError`` if the network does not take images of this size.
+    time. ``arithmetic`` says where errors arise otherwise than the modes say.
+
+    Raises:
+        ValueError: the network does not take images of this size.
     """
     configuration = checkpoint.configuration
     configuration.check_input(images.shape[1:])
-    errors = [ErrorVariance(mode, images) for mode in modes]
+    errors = [ErrorVariance(mode, images, arithmetic.input_deviation) for mode in modes]
+    named = dict(zip((mode.name for mode in modes), errors, strict=True))
     values: NDArray[Any] = images.astype(precision)
     relu = False
     for layer in configuration.layers:
+        if layer.name in arithmetic.modes:
+            for error in errors:
+                error.switch(arithmetic.modes[layer.name])
         match layer:
             case Convolution() | Dense():
                 if relu:
                     for error in errors:
                         error.rectify(values)
-                values = _weighted(checkpoint, layer, activate(values, relu), errors)
+                algorithm = arithmetic.algorithms.get(layer.name)
+                values = _weighted(checkpoint, layer, activate(values, relu), errors, algorithm)
                 relu = layer.relu
             case MaxPooling():
                 candidates = windows(values)
@@ -77,8 +87,8 @@ def walk(
             layer.name,
             values,
             relu,
-            {error.mode.name: error.accumulated_deviation() for error in errors},
-            {error.mode.name: error.local_deviation() for error in errors},
+            {name: error.accumulated_deviation() for name, error in named.items()},
+            {name: error.local_deviation() for name, error in named.items()},
         )
 
 
@@ -96,6 +106,7 @@ def _weighted(
     layer: WeightedLayer,
     inputs: Float64,
     errors: Sequence[ErrorVariance],
+    algorithm: Algorithm | None,
 ) -> Float64:
     """A layer's pre-activation; passes the errors of all modes through the layer."""
     weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
@@ -108,7 +119,10 @@ def _weighted(
     products = multiply(layer, weight, np.concatenate(variances), squared=True)
     squares, *carried = np.split(products, len(variances))
     for error, variance in zip(errors, carried, strict=True):
-        error.multiply(preactivation, squares, variance, weight[0].size)
+        rounding = None
+        if algorithm is not None:
+            rounding = algorithm.rounding(inputs, error.accumulated, weight, error.mode)
+        error.multiply(preactivation, squares, variance, weight[0].size, rounding)
         if error.bias is not None:
             mean = multiply(layer, weight, error.bias)
             error.truncate(preactivation - for_channels(bias, preactivation), mean)

@@ -135,7 +135,7 @@ def encode(record: Any) -> Any:
 # Fields that the first documents of this schema lack: there where they say something.
 _ADDED: Final = {
     each.name
-    for record in (Metadata, Weights)
+    for record in (Metadata, Weights, Row)
     for each in dataclasses.fields(record)
     if each.metadata.get("may be absent")
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_arbiter.error_model import ErrorVariance
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.numeric_modes import MODES, Mode
+from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch, assert_taps_hold
 from parity_tests.support.tolerances import FLOAT32_TAPS, MODEL_FIT, ONE_TERM
 from vgg16_parity.network import reference
+from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
 from vgg16_spec.architecture import MaxPooling, configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
@@ -43,18 +43,8 @@ def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
         for _ in range(60)
     ]
 
-    class Noise(ErrorVariance):
-        """Starts from the noise instead of from exact images."""
-
-        def __init__(self, mode: Mode, images: np.ndarray) -> None:
-            super().__init__(mode, images)
-            self.accumulated = np.full(images.shape, size**2, np.float32) / np.float32(
-                FLOAT32.sums**2 / 3
-            )
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "ErrorVariance", Noise)
-        predicted = list(predict(tiny, images))
+    arithmetic = Arithmetic(input_deviation=np.full(images.shape, size, np.float32))
+    predicted = list(predict(tiny, images, arithmetic=arithmetic))
     # Further on, errors of neighbours are no longer independent, which the model takes them for.
     for tap in predicted[:2]:
         errors = np.stack([run[tap.tap] - exact[tap.tap] for run in noisy])

@@ -63,7 +63,11 @@ def constraints(node: Any, definitions: dict[str, Any]) -> Any:
 
 
 # Fields that the released schema lacks; a document has them where they say something.
-ADDED = {"Metadata": ("preprocessing", "labels"), "Weights": ("recipe_assumed",)}
+ADDED = {
+    "Metadata": ("preprocessing", "labels"),
+    "Weights": ("recipe_assumed",),
+    "Row": ("probes", "coverage"),
+}
 
 
 def test_the_schema_requires_what_the_released_one_does() -> None:
