@@ -23,6 +23,7 @@ from onnx_arbiter import expectations
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
+from vgg16_parity.judge.alternatives import Evidence, judge_again
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.row import conclude
@@ -158,6 +159,9 @@ class Arbiter:
         alone = port_taps(name, layers) if layers else {}
         expectation = self._expect(known)
         case = judge_case(expectation, known, taps, alone, taps_optional=True)
+        case = judge_again(
+            Evidence(self.checkpoint, expectation, known, taps, alone, case, taps_optional=True)
+        )
         case = with_notes(case, expectation, known, taps, self.checkpoint)
         return conclude(Row(name, known.name, known.name, "holds", cases=(case,)))
 

@@ -193,6 +193,12 @@ class CaseVerdict:
     reason: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong in it."""
+        verdicts = (v for layer in self.layers for v in (layer.accumulated, layer.local))
+        return not self.reason and all(v is None or v.passed for v in verdicts)
+
 
 @dataclass(frozen=True)
 class GradientVerdict:

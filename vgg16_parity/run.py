@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
-from vgg16_parity.judge import layers
+from vgg16_parity.judge.alternatives import judge_cases
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
@@ -234,7 +234,7 @@ class Workspace:
         run, name, finding = Run(job, mode), row.name, None
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
-            cases = layers.judge_cases(expectations, mode, job)
+            cases = judge_cases(self.checkpoint, expectations, mode, job)
             if runtime.port and depth != "logits":
                 taps = job.result(str(expectations[0].folder), "accumulated")
                 first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)

@@ -42,8 +42,7 @@ def with_notes(
 ) -> CaseVerdict:
     """A port's verdict on a case, with the mistake that explains it and what would show more."""
     notes = list(verdict.notes)
-    broken = verdict.reason or not all(layer.accumulated.passed for layer in verdict.layers)
-    if broken and verdict.layers and not expectation.case.extreme:
+    if not verdict.holds and verdict.layers and not expectation.case.extreme:
         arbiter = {tap: expectation.tap(tap, mode) for tap in expectation.relus if tap in taps}
         found = diagnose(checkpoint, expectation.case.images, taps, arbiter, mode)
         notes += [found] if found else []

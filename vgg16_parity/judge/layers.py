@@ -34,22 +34,6 @@ class Run(NamedTuple):
     mode: Mode
 
 
-def judge_cases(
-    expectations: Sequence[ArbiterCase], mode: Mode, job: Job
-) -> tuple[CaseVerdict, ...]:
-    """Judge a worker's results of every case by the arbiter's answers."""
-    verdicts = []
-    for expectation in expectations:
-        folder = str(expectation.folder)
-        taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
-        if not expectation.case.finite:
-            verdicts.append(judge_not_finite(expectation, taps))
-            continue
-        optional = bool(job.runtime.port)
-        verdicts.append(judge_case(expectation, mode, taps, layers, taps_optional=optional))
-    return tuple(verdicts)
-
-
 def judge_case(
     expectation: ArbiterCase,
     mode: Mode,

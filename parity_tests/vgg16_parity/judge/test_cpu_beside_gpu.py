@@ -116,7 +116,7 @@ def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
 ) -> None:
     gpu(monkeypatch)
     move_gpu(monkeypatch)
-    real, judged = layers.judge_cases, list[tuple[CaseVerdict, ...]]()
+    real, judged = run.judge_cases, list[tuple[CaseVerdict, ...]]()
 
     def judge_cases(*arguments: Any) -> tuple[CaseVerdict, ...]:
         cases = real(*arguments)
@@ -125,7 +125,7 @@ def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
         judged.append(cases)
         return cases
 
-    monkeypatch.setattr(layers, "judge_cases", judge_cases)
+    monkeypatch.setattr(run, "judge_cases", judge_cases)
     cpu, on_gpu = two(tiny, depth="taps").rows
     assert (cpu.status, on_gpu.status) == ("broken", "holds")
     assert not on_gpu.beside_cpu[0].layers[0].accumulated.passed
