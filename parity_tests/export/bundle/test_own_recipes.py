@@ -19,7 +19,8 @@ from onnx import numpy_helper
 from PIL import Image
 
 from export import export_onnx
-from parity_tests.support.graphs.exports import remembered_traces, structure, verdict
+from parity_tests.support.graphs.exports import remembered_traces, structure
+from parity_tests.support.helpers import judge_logits
 from parity_tests.support.tolerances import RESIZED_PIXELS
 from vgg16_parity.onnx_check.check import check_model
 from vgg16_spec.architecture import configuration
@@ -83,7 +84,7 @@ def test_the_graph_prepares_raw_pixels_to_the_bit(
     logits, images = outputs(model, raw, "logits", "images_nchw")
     prepared = normalise(raw, RECIPES_TO_TRY[name])
     assert images.tobytes() == prepared.tobytes()
-    assert verdict(logits, checkpoint, prepared).passed
+    assert judge_logits(logits, checkpoint, prepared).passed
 
 
 @pytest.mark.parametrize("size", [(200, 131), (70, 75), (90, 90)])
