@@ -95,7 +95,7 @@ def test_the_canary_sings(tmp_path: Path) -> None:
 
     names = ("a call in a .pth", "an evaluation in an older .pth", "a tensor's class in a .pth")
     for name in names:
-        ARCHIVES[name][0](tmp_path / "w", None)  # type: ignore[arg-type]
+        PTH[name][0](tmp_path / "w", None)  # type: ignore[arg-type]
         torch.load(tmp_path / "w", weights_only=False)
         (tmp_path / CANARY).unlink()
 
