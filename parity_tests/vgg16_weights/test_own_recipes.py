@@ -16,6 +16,7 @@ import pytest
 
 import vgg16_weights
 from parity_tests.support.helpers import same
+from parity_tests.support.recipes import OWN
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.seeded import generate
@@ -28,16 +29,6 @@ from vgg16_weights.formats import FORMATS
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 
 WRITTEN = vgg16_weights.writable()
-OWN = Recipe(
-    name="own",
-    resize=96,
-    crop=80,
-    resample="LANCZOS",
-    channels="BGR",
-    scale=64.0,
-    mean=(0.5, 1.25, 1 / 3),
-    std=(2.0, 4.0, 0.7),
-)
 NAMES = ("tench", "crane", "grüne Mamba", "crane", 'a "b" \\ c', "鶴", "7")
 
 
