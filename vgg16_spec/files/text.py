@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.errors import BadInput, require_file, unique
 
 
 def read_text(path: str | os.PathLike[str], expected: str, most_bytes: int) -> str:
@@ -32,15 +32,6 @@ def read_text(path: str | os.PathLike[str], expected: str, most_bytes: int) -> s
 def read_json(text: str) -> Any:
     """A JSON document. Raises ``ValueError`` where one key is there twice, or it nests deep."""
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=unique)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"it has the key {key[:40]!r} twice")
-        found[key] = value
-    return found

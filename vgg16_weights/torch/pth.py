@@ -23,10 +23,10 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.names import torchvision_keys
-from vgg16_weights import not_weights
+from vgg16_weights import not_weights, pickles
 from vgg16_weights.archives import MANIFEST, MANIFEST_LIMIT, ArchiveWriter, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
-from vgg16_weights.torch import pickles, state_dicts
+from vgg16_weights.torch import state_dicts
 from vgg16_weights.torch.state_dicts import BytesOf
 
 # The folder in the archive that everything lies in; PyTorch takes any.
@@ -128,8 +128,8 @@ def _contents(
     path: Path, root: object, bytes_of: BytesOf, kept: Metadata | None, *, is_little: bool
 ) -> Contents:
     """The tensors in what a pickle holds."""
-    is_row = isinstance(root, list | tuple) and any(map(state_dicts.entries, root))
-    if state_dicts.entries(root) is None and not is_row:
+    is_row = isinstance(root, list | tuple) and any(map(pickles.entries, root))
+    if pickles.entries(root) is None and not is_row:
         raise _refused(path, root)
     found = list(state_dicts.walk(root))
     tensors = by_name(

@@ -15,13 +15,12 @@ from numpy.lib.stride_tricks import as_strided
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOATS, Tensor
-from vgg16_weights.torch.pickles import Record
+from vgg16_weights.pickles import Record, entries, sizes
 
 # Dictionaries and lists in one another, and everything in them.
 _MOST_LEVELS: Final = 32
 _MOST_VALUES: Final = 1 << 22
 _LONGEST_PATH: Final = 1024
-_MOST_ELEMENTS: Final = 1 << 48
 # Storage class -> dtype; the others' names are their classes'.
 _DTYPES: Final = {
     "Float": "float32",
@@ -73,13 +72,6 @@ def is_module(record: Record) -> bool:
     return isinstance(record.state, dict) and "_modules" in record.state
 
 
-def entries(value: object) -> dict[Any, object] | None:
-    """A dictionary's content; ``None`` for anything else."""
-    if isinstance(value, Record):
-        return value.mapping
-    return value if isinstance(value, dict) else None
-
-
 def is_optimizer(value: object) -> bool:
     """Whether a value is the state dict of an optimiser."""
     found = entries(value)
@@ -96,15 +88,15 @@ def walk(root: object) -> Iterator[tuple[str, Record]]:
         if inside is None and isinstance(value, Record):
             yield path, value
             return
-        if is_optimizer(value):
-            return
         if inside is None:
             inside = dict(enumerate(value)) if isinstance(value, list | tuple) else {}
         count += len(inside)
         if count > _MOST_VALUES or level > _MOST_LEVELS:
             raise ValueError("too many dictionaries and lists in one another")
+        if is_optimizer(value):
+            return
         for key, inner in inside.items():
-            if isinstance(inner, dict | list | tuple | Record):
+            if isinstance(key, str | int) and isinstance(inner, dict | list | tuple | Record):
                 if len(inner_path := f"{path}/{key}" if level else str(key)) > _LONGEST_PATH:
                     raise ValueError(f"a key of {len(inner_path)} characters")
                 yield from within(inner, inner_path, level + 1)
@@ -160,8 +152,8 @@ def tensor(record: Record, bytes_of: BytesOf, *, is_little: bool) -> Tensor | No
     if name in _WRAPPERS and isinstance(args[0], Record):
         return tensor(args[0], bytes_of, is_little=is_little)
     if name in _OTHERS:
-        sizes = (_shape(value) for value in _flat(args))
-        return Tensor(next(filter(None, sizes), ()), _OTHERS[name], lambda: np.empty(0))
+        shapes = (_shape(value) for value in _flat(args))
+        return Tensor(next(filter(None, shapes), ()), _OTHERS[name], lambda: np.empty(0))
     if name not in _STRIDED:
         return None
     storage, first, size, strides, *rest = args
@@ -195,11 +187,7 @@ def _shape(value: object) -> Any:
     """A shape or strides; ``None`` for anything else."""
     if isinstance(value, Record) and value.name == "torch.Size" and value.args:
         value = value.args[0]
-    if isinstance(value, tuple | list) and all(
-        type(n) is int and 0 <= n < _MOST_ELEMENTS for n in value
-    ):
-        return tuple(value)
-    return None
+    return sizes(value)
 
 
 def _strided(values: Array, kind: np.dtype[Any], first: int, shape: Shape, steps: Shape) -> Array:
