@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from vgg16_spec.errors import BadInput
 
-_AGAIN: Final = "the weights file: the download failed, fetch it again"
+_AGAIN: Final = "the weights file; download it again"
 _KERAS: Final = "weights; in Keras 2: keras.models.load_model(FOLDER).save_weights('weights.h5')"
 _JIT: Final = "a state dict: m = torch.jit.load(FILE); torch.save(m.state_dict(), 'weights.pth')"
 _EXPORTED: Final = (
@@ -85,7 +85,7 @@ _NAMED: Final = {
 def check(path: Path, start: bytes) -> None:
     """Raise ``BadInput`` for a file that begins like something else than weights, by its name."""
     if not start:
-        raise BadInput(path, "is empty: 0 bytes", _AGAIN)
+        raise BadInput(path, "is empty", _AGAIN)
     if (part := _ONE_OF_SEVERAL.fullmatch(path.name)) and int(part[2]) > 1:
         raise BadInput(path, f"is a shard, {int(part[1])} of {int(part[2])}", _JOINED)
     if start[4:9] == b"\0\0\0\0{":
@@ -98,7 +98,7 @@ def check(path: Path, start: bytes) -> None:
     if lower.startswith((b"<!doctype html", b"<html")) or (text[:1] == b"<" and b"<html" in lower):
         raise BadInput(path, "is an HTML page, not weights", _AGAIN)
     if re.match(rb"<(\?xml|[A-Za-z]+[ />])", text):
-        raise BadInput(path, "is an XML text, not weights", _AGAIN)
+        raise BadInput(path, "is XML, not weights", _AGAIN)
     if text.startswith((b"{", b"[")) and b"\0" not in start[:8]:
         raise _json(path)
     if start[257:262] == b"ustar":
@@ -174,15 +174,17 @@ def truncated(path: Path, start: bytes) -> BadInput | None:
 def is_truncated(path: Path) -> BadInput:
     """A file that ends too soon."""
     size = path.stat().st_size
-    return BadInput(path, f"is truncated: {size:,} bytes are not all of it", _AGAIN)
+    return BadInput(path, f"is truncated after {size:,} bytes", _AGAIN)
 
 
 def a_module(path: Path, key: str, kind: str) -> BadInput:
     """A model saved as the object that it is, which only its own program can load."""
-    where = f" under {key!r}" if key else ""
+    begin, where = ("holds", f" under {key!r}") if key else ("is", "")
     name = kind.rpartition(".")[2][:40]
-    way = f"a state dict; where it was made: {_STATE}"
-    return BadInput(path, f"holds a whole pickled module ({name}){where}, which is code", way)
+    way = f"a state dict, saved where the module can be loaded: {_STATE}"
+    return BadInput(
+        path, f"{begin} a whole pickled module ({name}){where}, which contains code", way
+    )
 
 
 def numpy_arrays(path: Path) -> BadInput:
@@ -198,7 +200,7 @@ def other_arrays(path: Path, names: list[str]) -> BadInput:
 
 def an_optimizer(path: Path) -> BadInput:
     """A file that a training script wrote beside the weights."""
-    return BadInput(path, "holds an optimiser's state alone", f"a state dict: {_STATE}")
+    return BadInput(path, "holds only an optimiser's state", f"a state dict: {_STATE}")
 
 
 def a_pickle(path: Path) -> BadInput:
@@ -219,12 +221,12 @@ def _json(path: Path) -> BadInput:
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict) and {"weightsManifest", "modelTopology"} & set(found):
-            return BadInput(path, "is the description of a TF.js model", _way_from_js())
+            return BadInput(path, "describes a TF.js model", _way_from_js())
         if isinstance(found, dict) and "weight_map" in found:
             is_keras = path.name.endswith(_KERAS_INDEX)
             way = "one file: model.save_weights('x.weights.h5')" if is_keras else _JOINED
             return BadInput(path, "is the index of several shards, not weights", way)
-    return BadInput(path, "is a JSON text, not weights", _AGAIN)
+    return BadInput(path, "is JSON, not weights", _AGAIN)
 
 
 def _tar(path: Path) -> BadInput:
@@ -233,13 +235,16 @@ def _tar(path: Path) -> BadInput:
     with suppress(tarfile.TarError), tarfile.open(path, "r:") as archive:
         first = archive.next()
     if first is not None and first.name in ("sys_info", "pickle", "tensors", "storages"):
-        problem = "is in the tar form of PyTorch 0.1"
-        return BadInput(path, problem, f"one saved again: {_STATE}")
+        problem = "is in the tar format of PyTorch 0.1"
+        return BadInput(path, problem, f"a file saved again: {_STATE}")
     return BadInput(path, "is a tar archive", _UNPACKED)
 
 
 def _way_from_js() -> str:
-    return "an .h5: tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras"
+    return (
+        "an .h5: tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras "
+        "model.json weights.h5"
+    )
 
 
 def _listed(names: list[str]) -> str:

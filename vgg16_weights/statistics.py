@@ -1,4 +1,4 @@
-"""The recipe of a network that normalises images itself, by what it keeps of them."""
+"""The recipe of a network that normalises images itself, from the numbers it stores for that."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vgg16_spec.checkpoint.tensors import as_float32
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.images.recipes import RECIPES, Recipe
 
-# Of float16, in which such numbers may be kept.
+# Relative precision of float16, in which such numbers may be stored.
 _CLOSE: Final = 1e-3
-# What such a network may be given: pixels of 0..255, or of 0..1.
+# What such a network may expect: pixels of 0..255, or of 0..1.
 _UNITS: Final = (1.0, 255.0)
 
 
@@ -26,7 +26,7 @@ def recipe_within(statistics: Mapping[str, Tensor], label: str) -> Recipe:
         statistics: key in the file -> tensor of three values, one a channel.
         label: what errors call the file.
 
-    Raises ``BadInput`` for those of no recipe: in what unit and order they are, a file cannot tell.
+    Raises ``BadInput`` for numbers of no named recipe: a file does not tell their unit and order.
     """
     values = {
         key: as_float32(tensor.view().ravel()).astype(np.float64)
@@ -44,11 +44,13 @@ def recipe_within(statistics: Mapping[str, Tensor], label: str) -> Recipe:
         for key, each in values.items()
     )
     problem = f"its network normalises images itself: {shown or few(statistics)}"
-    raise BadInput(label, problem, "--recipe with a name, or a file that says what this does")
+    raise BadInput(
+        label, problem, "--recipe with the name or the file of a recipe that does the same"
+    )
 
 
 def _is_of(recipe: Recipe, mean: Array, deviation: Array | None = None) -> bool:
-    """Whether these are a recipe's, in one of the units; without a deviation it is 1."""
+    """Whether these are a recipe's, in one of the units; a missing deviation is 1."""
     if not mean.any():
         return False
     deviation = np.ones(3) if deviation is None else deviation

@@ -153,7 +153,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_nothing_changes(
 ) -> None:
     model = built(tiny)
     with pytest.raises(
-        BadInput, match=r"missing: block1_conv2.weight.*expected configuration tiny"
+        BadInput, match=r"missing: block1_conv2.weight.*expected the tensors of configuration tiny"
     ):
         torch_impl.load_checkpoint(model, generate(configuration("A")))
     assert same(torch_impl.to_checkpoint(model), tiny)
@@ -166,7 +166,7 @@ def test_a_whole_checkpoint_does_not_slip_into_a_model_without_its_top(tiny: Che
 
 
 def test_a_model_in_another_precision_is_no_checkpoint(tiny: Checkpoint) -> None:
-    with pytest.raises(BadInput, match=r"not float32: block1_conv1.weight is bfloat16"):
+    with pytest.raises(BadInput, match=r"wrong type: block1_conv1.weight is bfloat16"):
         torch_impl.to_checkpoint(built(tiny).to(torch.bfloat16))
 
 

@@ -25,7 +25,7 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import Recipe
 
-READ = "read from an ONNX graph, names by graph"
+READ = "layers matched by the ONNX graph"
 # An edit of the exported network, without what its metadata say -> the file.
 Edited: TypeAlias = Callable[[Edit], Path]
 
@@ -109,7 +109,7 @@ def test_a_recipe_is_read_back_at_the_networks_size(tiny: Checkpoint, tmp_path: 
         ('{"in_the_graph": "nothing"}', "its recipe: scale is missing"),
         ('{"in_the_graph": "", "scale": 1}', "its recipe: order: is ''"),
         ('{"in_the_graph": "", "channels": "RGB", "scale": 0}', "its recipe: scale: is 0"),
-        ('{"in_the_graph": "", "mine": 1}', "its recipe: 'mine' is no field of a recipe"),
+        ('{"in_the_graph": "", "mine": 1}', "its recipe: 'mine' is not a field of a recipe"),
     ],
 )
 def test_a_stated_recipe_that_cannot_be_used_is_refused(
@@ -237,7 +237,7 @@ def test_a_graph_that_reverses_its_channels_has_the_kernel_for_what_it_takes(
 def test_unknown_preprocessing_is_said(edited: Edited, tiny: Checkpoint) -> None:
     read = checkpoint_of_onnx(edited(preprocessing([100, 90, 80], [2, 3, 4])))
     assert same(read, tiny)
-    problem = "the graph's preprocessing is no recipe of ours"
+    problem = "the graph's preprocessing matches no recipe"
     assert read.steps[1] == f"recipe torchvision assumed: {problem}"
 
 
@@ -288,7 +288,7 @@ def test_another_network_is_refused_by_its_node(edited: Edited, kind: str) -> No
 
 def test_a_quantised_graph_is_called_that(tiny: Checkpoint, tmp_path: Path) -> None:
     path = export_onnx("keras", tiny, tmp_path / "out", precision="int8", calibrate=PICTURES)
-    assert refusal(path) == "is quantised: its weights are not the ones that it was made from"
+    assert refusal(path) == "is quantised: it no longer has the original weights"
 
 
 def test_the_body_is_read_whatever_the_head_is(edited: Edited, tiny: Checkpoint) -> None:

@@ -161,7 +161,7 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
     "padding before pooling": (
         at("block1_pool", partial(K.ZeroPadding2D, 1, name="pad"), before=True),
         "'pad'",
-        "pads no convolution",
+        "does not precede a convolution",
     ),
     "batch normalisation": (
         at("block1_conv1", partial(K.BatchNormalization, epsilon=0.1, name="bn")),
@@ -398,7 +398,7 @@ def test_what_computes_nothing_is_left_out(
     assert checkpoint.metadata.recipe == "caffe"
     steps = [step for step in checkpoint.steps if "order" not in step]
     if name == "resizing to the size of the network":
-        assert "(64x64) left to the recipe" in steps.pop()
+        assert "(64x64) ignored: the recipe sets sizes" in steps.pop()
     assert steps == []
     theirs = np.asarray(model(pixels(MOST), training=False))
     ours = softmax(logits) if "softmax" in name else logits
@@ -544,7 +544,7 @@ def test_the_recipe_travels_with_the_values(ten: Checkpoint, tmp_path: Path, for
     checkpoint = read(tmp_path / f"model{form}")
     assert same(checkpoint, ten)
     assert checkpoint.metadata.recipe == "zero-one"
-    assert "recipe 'zero-one' by 'to_one'" in checkpoint.steps
+    assert "recipe zero-one from layer 'to_one'" in checkpoint.steps
 
 
 TINTS: Final = np.array([1, 0.5, 0.25], np.float32)

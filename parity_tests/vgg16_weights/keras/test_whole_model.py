@@ -128,7 +128,7 @@ def test_a_model_in_a_model_of_keras_2() -> None:
 
 def test_dropout_that_keras_2_calls_in_training_is_random() -> None:
     said = stated(keras_2(TINY, fc1_dropout={"training": True}))
-    assert "'fc1_dropout' is called as in training" in said.head_problem
+    assert "'fc1_dropout' is always called in training mode" in said.head_problem
     assert stated(keras_2(TINY, fc1_dropout={"training": False})).head_problem == ""
     assert stated(keras_2(TINY, fc1={"training": True})).head_problem == ""
 
@@ -211,11 +211,11 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
     "int8": (set_to("block1_conv1", dtype=INT8), "'block1_conv1' is quantised"),
     "a class of one's own": (
         kind("block1_conv1", **CUSTOM),
-        "'block1_conv1' is of a class that is not Keras's",
+        "'block1_conv1' has a class that is not Keras's",
     ),
     "a registered class": (
         kind("block1_conv1", class_name="mine>Conv2D"),
-        "'block1_conv1' is of a class that is not Keras's",
+        "'block1_conv1' has a class that is not Keras's",
     ),
     "an activation of one's own": (
         set_to(
@@ -234,7 +234,7 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
     ),
 }
 HEAD: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
-    "an earlier output": (early_output, "its output is that of 'fc1'"),
+    "an earlier output": (early_output, "its output is that of layer 'fc1'"),
     "a quantised classifier": (set_to("fc1", dtype=INT8), "'fc1' is quantised"),
     "another size": (
         set_to("input_layer", batch_shape=[None, 32, 32, 3]),
@@ -300,20 +300,20 @@ def inside(levels: int) -> Config:
 
 # Text of a configuration -> words of the refusal.
 NONSENSE: Final[dict[str, tuple[Any, str]]] = {
-    "no JSON": (b"{", "no JSON"),
+    "no JSON": (b"{", "not JSON"),
     "deep": (b'{"config": {"layers": ' + DEEP + b"}}", "nested too deeply"),
     "models in models": (inside(40), "nested more than 16 deep"),
     "no layers": ({"class_name": "Sequential", "config": {"layers": [1]}}, "one of its layers"),
     "no class": ({"config": {"layers": [{"config": {"name": "x"}}]}}, "no class"),
     "no name": ({"config": {"layers": [{"class_name": "Dense", "config": {}}]}}, "no name"),
-    "nothing": ({"config": {"layers": []}}, "there are 0 convolutions"),
+    "nothing": ({"config": {"layers": []}}, "it ends after 0 convolutions"),
     "a scale that is no number": (
         {
             "config": {
                 "layers": [{"class_name": "Rescaling", "config": {"name": "r", "scale": math.nan}}]
             }
         },
-        "'r' has something else than one finite number",
+        "'r' does not have one finite number",
     ),
     "a scale beyond numbers": (
         {
@@ -321,7 +321,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
                 "layers": [{"class_name": "Rescaling", "config": {"name": "r", "scale": 10**400}}]
             }
         },
-        "'r' has something else than one finite number",
+        "'r' does not have one finite number",
     ),
     "a scale of words": (
         {
@@ -329,7 +329,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
                 "layers": [{"class_name": "Rescaling", "config": {"name": "r", "scale": "x"}}]
             }
         },
-        "'r' has something else",
+        "'r' does not have one finite number",
     ),
     "a long name": (
         {"config": {"layers": [{"class_name": "Conv2D", "config": {"name": "x\n" * 9999}}]}},
@@ -341,7 +341,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
     ),
     "many layers": (
         {"config": {"layers": [{"class_name": "Identity", "config": {"name": "x"}}] * 60_000}},
-        "there are 0 convolutions",
+        "it ends after 0 convolutions",
     ),
     "an endless activation": (
         {
@@ -358,7 +358,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
     ),
     "code": (
         {"config": {"layers": [{"class_name": "Lambda", "config": {"name": "lambda_1"}}]}},
-        "it has code in it: Lambda layer 'lambda_1'",
+        "it contains code: Lambda layer 'lambda_1'",
     ),
     "a function as code": (
         {
@@ -368,7 +368,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
                 ]
             }
         },
-        "it has code in it: a function",
+        "it contains code: a function",
     ),
 }
 

@@ -98,7 +98,7 @@ def test_keras_automatic_names_are_counted_not_sorted(name: str, start: int) -> 
         found = read(mixed)
         assert_true(found, file)
         assert found.configuration == network
-        assert found.steps == ("names by order",)
+        assert found.steps == ("layers matched by order",)
     assert_true(read(file, is_ordered=True), file)
 
 
@@ -130,7 +130,7 @@ def test_names_that_say_nothing_need_an_order(name: str) -> None:
     file = renamed(plain, lambda key: letters(key, plain))
     found = read(file, is_ordered=True)
     assert_true(found, file)
-    assert found.steps == ("names by order",)
+    assert found.steps == ("layers matched by order",)
     assert "order of its convolutions" in refusal(file)
     assert "order of its convolutions" in refusal(shuffled(file))
 
@@ -141,7 +141,7 @@ def test_two_orders_that_differ_are_refused() -> None:
     numbered = renamed(plain, lambda k: f"c{conv.index(k.rpartition('.')[0])}.{k.split('.')[1]}")
     items = list(numbered.items())
     items[-2:], items[-4:-2] = items[-4:-2], items[-2:]  # the last two have one shape
-    assert "not that of their names" in refusal(dict(items), is_ordered=True)
+    assert "contradicts their names" in refusal(dict(items), is_ordered=True)
     assert_true(read(dict(items)), numbered)
 
 
@@ -220,7 +220,7 @@ def test_the_usual_set_is_read_and_the_others_are_named(main: str, other: str) -
     both = under(f"{other}/", PLAIN) | under(f"{main}/module.", PLAIN)
     found = read(both)
     assert set(found.keys.values()) == set(under(f"{main}/module.", PLAIN))
-    assert f"also there: `--key {other}`" in found.steps
+    assert f"others: `--key {other}`" in found.steps
     found = read(both, key=other)
     assert set(found.keys.values()) == set(under(f"{other}/", PLAIN))
     assert found.steps == (f"read under `{other}`",)
@@ -310,7 +310,7 @@ def test_a_last_layer_renamed_is_found_by_its_shape() -> None:
         file = {k.replace("predictions", name): v for k, v in file_of(TINY, "keras").items()}
         found = read(file)
         assert_true(found, file)
-        assert found.steps == (f"`{name}` taken as predictions",)
+        assert found.steps == (f"`{name}` read as predictions",)
 
 
 def test_layers_that_share_a_shape_are_not_told_apart_without_an_order() -> None:
@@ -421,15 +421,15 @@ WRONG: Mapping[str, tuple[File, str]] = {
     "batch normalisation": (BN, "batch normalisation"),
     "images of 32 pixels": (
         D | {"classifier.0.weight": ("", (4096, 512))},
-        "classifier.0 takes 512 inputs, a map of 512×1×1: trained on 32-pixel images; "
-        "VGG16 at 224 has 25,088; expected --no-top",
+        "classifier.0 takes 512 inputs (512×1×1), VGG16's takes 25,088: "
+        "the model was trained on 32-pixel images; expected --no-top",
     ),
     "narrow dense layers": (
         file_of(configuration("D"), "torchvision", top=False)
         | layer("classifier.0", 512, 25088)
         | layer("classifier.3", 512, 512)
         | layer("classifier.6", 10, 512),
-        "another width: classifier.0 has 512 units, VGG's 4,096",
+        "another width: classifier.0 has 512 units, VGG16's has 4,096",
     ),
     "narrow convolutions": (
         {
@@ -437,14 +437,14 @@ WRONG: Mapping[str, tuple[File, str]] = {
             for module, conv in zip(MODULES["D"], configuration("D").convolutions, strict=True)
             for part, shape in (("weight", conv.weight_shape), ("bias", conv.weight_shape[:1]))
         },
-        "another width: block1_conv1 has 32 channels, VGG's 64",
+        "another width: block1_conv1 has 32 output channels, VGG16's has 64",
     ),
     "a convolution less": (
         {k: v for k, v in D.items() if not k.startswith("features.12.")},
         "missing: features.12.weight",
     ),
     "a convolution more": (D | layer("features.29", 512, 512, 3, 3), "unexpected: features.29.wei"),
-    "HWIO": (turned(2, 3, 1, 0), "axes are in the order (kH, kW, in, out)"),
+    "HWIO": (turned(2, 3, 1, 0), "kernels have the axes (kH, kW, in, out)"),
 }
 
 
@@ -465,7 +465,7 @@ def test_numbers_that_leave_no_room_for_pooling_are_refused() -> None:
         features, number, part = key.split(".")
         return f"{features}.{pairs[number]}.{part}"
 
-    assert "room for pooling" in refusal(renamed(FEATURES, moved), is_ordered=True)
+    assert "room for VGG's poolings" in refusal(renamed(FEATURES, moved), is_ordered=True)
 
 
 def test_a_dense_layer_of_one_by_one_does_not_tell_the_order_of_its_inputs() -> None:
