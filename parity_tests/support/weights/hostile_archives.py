@@ -307,7 +307,7 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "a deep model": (keras_configured(b'{"config":{"layers":' + DEEP + b"}}"), "too deeply"),
     "a model of many layers": (
         keras_configured(listing(*[{"class_name": "Identity", "config": {"name": "x"}}] * 50_000)),
-        "there are 0 convolutions",
+        "it ends after 0 convolutions",
     ),
     "tensors that overlap": (header(tensors(a=(0, 64), b=(32, 96)), values=96), "not a readable"),
     "a tensor out of range": (header(tensors(a=(0, 1 << 40))), "is truncated"),
