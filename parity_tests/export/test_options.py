@@ -190,7 +190,10 @@ def test_the_keywords_of_an_export_are_the_fields_of_its_options() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "layout": ({"layout": "nchw", "input": "uint8"}, "--layout nchw: excludes --input uint8"),
+    "layout": (
+        {"layout": "nchw", "input": "uint8"},
+        "--layout nchw: cannot be combined with --input uint8",
+    ),
     "resize": ({"resize": True}, "--resize: needs --input uint8"),
     "old resize": (
         {"resize": True, "input": "uint8", "opset": 17},
@@ -198,25 +201,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "probable features": (
         {"features": True, "output": "probabilities"},
-        "--output probabilities: excludes --features",
+        "--output probabilities: cannot be combined with --features",
     ),
     "resized features": (
         {"features": True, "input": "uint8", "resize": True},
-        "--resize: excludes --features",
+        "--resize: cannot be combined with --features",
     ),
     "int8 features": (
         {"features": True, "precision": "int8", "calibrate": [Path("x")]},
-        "--precision int8: excludes --features",
+        "--precision int8: cannot be combined with --features",
     ),
     "int8 taps": (
         {"taps": True, "precision": "int8", "calibrate": [Path("x")]},
-        "--taps: excludes --precision int8",
+        "--taps: cannot be combined with --precision int8",
     ),
     "uncalibrated": ({"precision": "int8"}, "--precision int8: needs pictures; expected --calibr"),
     "calibrated": ({"calibrate": [Path("x")]}, "--calibrate: is for --precision int8"),
     "shared fp16": (
         {"weights_file": "shared", "precision": "fp16"},
-        "--weights-file shared: excludes --precision fp16",
+        "--weights-file shared: cannot be combined with --precision fp16",
     ),
     "one file of fp16": (
         {"precision": "fp16"},

@@ -106,12 +106,12 @@ ARCHIVES: Final[dict[str, tuple[Hostile, str]]] = {
     "a header that inflates": (npz(inflating_header), "cannot be used"),
     "a member that claims 4 GB": (claimed_size, ""),
     "an archive of two million members": (endless_list, "not a weights file"),
-    "a member that climbs": (keras_member("../up", b""), "leads out of it"),
-    "a member from the root": (keras_member("/etc/x", b""), "leads out of it"),
-    "a layer of code": (keras_configured(listing(CODE)), "it has code in it"),
+    "a member that climbs": (keras_member("../up", b""), "would be unpacked outside its folder"),
+    "a member from the root": (keras_member("/etc/x", b""), "would be unpacked outside its folder"),
+    "a layer of code": (keras_configured(listing(CODE)), "it contains code"),
     "a deep model": (keras_configured(b'{"config":{"layers":' + DEEP + b"}}"), "too deeply"),
     "a model of many layers": (
         keras_configured(listing(*[{"class_name": "Identity", "config": {"name": "x"}}] * 50_000)),
-        "there are 0 convolutions",
+        "it ends after 0 convolutions",
     ),
 }

@@ -85,7 +85,10 @@ NPY: Final[dict[str, tuple[Hostile, str]]] = {
         "ends too soon",
     ),
     "a frame of exabytes": (written(b"\x80\x04\x95" + struct.pack("<Q", 1 << 62)), "too soon"),
-    "a memo of gigabytes": (written(START + b"Nr" + b"\xff" * 4 + b"."), "holds no array"),
+    "a memo of gigabytes": (
+        written(START + b"Nr" + b"\xff" * 4 + b"."),
+        "does not hold the Python objects",
+    ),
     "a million dictionaries": (written(START + b"(" + b"}" * 1_000_000), "more instructions"),
     "tuples a hundred thousand deep": (deep_name, "a name that is no text"),
     "an endless line": (written(START + b"c" + b"x" * 1_000_000), "a name that is too long"),

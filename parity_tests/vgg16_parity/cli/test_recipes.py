@@ -175,7 +175,7 @@ REFUSED = {
     "recipe of another kind": (["--recipe", "names.txt"], "names.txt: its name does not tell"),
     "bad recipe": (["--recipe", "bad.json"], "bad.json: std: is 0; expected a number from"),
     "missing names": (["--labels", "none.txt"], "none.txt: no such file"),
-    "empty names": (["--labels", "empty.txt"], "empty.txt: it names no class"),
+    "empty names": (["--labels", "empty.txt"], "empty.txt: it has no names"),
 }
 
 
@@ -214,7 +214,7 @@ def test_what_is_no_recipe_or_no_names_is_refused_before_weights_are_read(
     ("arguments", "message"),
     [
         (["--labels", "two.txt"], "two.txt: has 2 names; expected 3, one for each class of w.safe"),
-        (["--labels", "names.txt", "--no-top"], "--labels: excludes --no-top"),
+        (["--labels", "names.txt", "--no-top"], "--labels: cannot be combined with --no-top"),
     ],
 )
 def test_names_that_do_not_fit_the_head_are_refused(
@@ -236,7 +236,7 @@ def test_names_for_features_are_refused(vgg16: Command, folder: Path) -> None:
     given = ("--weights", folder / "w.safetensors", "--labels", folder / "names.txt")
     done = vgg16("export", "--framework", "torch", "--features", "--out", folder / "o", *given)
     assert done.status == 2
-    assert "--labels: excludes --features" in done.err
+    assert "--labels: cannot be combined with --features" in done.err
 
 
 def test_the_python_api_takes_a_recipe_too(tiny: Checkpoint, tmp_path: Path) -> None:

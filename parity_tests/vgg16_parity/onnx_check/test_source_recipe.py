@@ -70,7 +70,7 @@ def test_a_recipe_is_read_back_at_the_networks_size(tiny: Checkpoint, tmp_path: 
         ('{"in_the_graph": "nothing"}', "its recipe: scale is missing"),
         ('{"in_the_graph": "", "scale": 1}', "its recipe: order: is ''"),
         ('{"in_the_graph": "", "channels": "RGB", "scale": 0}', "its recipe: scale: is 0"),
-        ('{"in_the_graph": "", "mine": 1}', "its recipe: 'mine' is no field of a recipe"),
+        ('{"in_the_graph": "", "mine": 1}', "its recipe: 'mine' is not a field of a recipe"),
     ],
 )
 def test_a_stated_recipe_that_cannot_be_used_is_refused(
@@ -151,5 +151,5 @@ def test_a_graph_that_reverses_its_channels_has_the_kernel_for_what_it_takes(
 def test_unknown_preprocessing_is_said(edited: Edited, tiny: Checkpoint) -> None:
     read = checkpoint_of_onnx(edited(preprocessing([100, 90, 80], [2, 3, 4])))
     assert same(read, tiny)
-    problem = "the graph's preprocessing is no recipe of ours"
+    problem = "the graph's preprocessing matches no recipe"
     assert read.steps[1] == f"recipe torchvision assumed: {problem}"

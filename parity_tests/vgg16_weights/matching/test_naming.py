@@ -47,7 +47,7 @@ def test_keras_automatic_names_are_counted_not_sorted(name: str, start: int) -> 
         found = read(mixed)
         assert_true(found, file)
         assert found.configuration == network
-        assert found.steps == ("names by order",)
+        assert found.steps == ("layers matched by order",)
     assert_true(read(file, is_ordered=True), file)
 
 
@@ -79,7 +79,7 @@ def test_names_that_say_nothing_need_an_order(name: str) -> None:
     file = renamed(plain, lambda key: letters(key, plain))
     found = read(file, is_ordered=True)
     assert_true(found, file)
-    assert found.steps == ("names by order",)
+    assert found.steps == ("layers matched by order",)
     assert "order of its convolutions" in refusal(file)
     assert "order of its convolutions" in refusal(shuffled(file))
 
@@ -90,7 +90,7 @@ def test_two_orders_that_differ_are_refused() -> None:
     numbered = renamed(plain, lambda k: f"c{conv.index(k.rpartition('.')[0])}.{k.split('.')[1]}")
     items = list(numbered.items())
     items[-2:], items[-4:-2] = items[-4:-2], items[-2:]  # the last two have one shape
-    assert "not that of their names" in refusal(dict(items), is_ordered=True)
+    assert "contradicts their names" in refusal(dict(items), is_ordered=True)
     assert_true(read(dict(items)), numbered)
 
 
@@ -129,7 +129,7 @@ def test_a_last_layer_renamed_is_found_by_its_shape() -> None:
         file = {k.replace("predictions", name): v for k, v in file_of(TINY, "keras").items()}
         found = read(file)
         assert_true(found, file)
-        assert found.steps == (f"`{name}` taken as predictions",)
+        assert found.steps == (f"`{name}` read as predictions",)
 
 
 def test_layers_that_share_a_shape_are_not_told_apart_without_an_order() -> None:
@@ -176,4 +176,4 @@ def test_numbers_that_leave_no_room_for_pooling_are_refused() -> None:
         features, number, part = key.split(".")
         return f"{features}.{pairs[number]}.{part}"
 
-    assert "room for pooling" in refusal(renamed(FEATURES, moved), is_ordered=True)
+    assert "room for VGG's poolings" in refusal(renamed(FEATURES, moved), is_ordered=True)

@@ -118,5 +118,5 @@ def test_what_images_are_normalised_with_is_told_apart(where: str) -> None:
 
 def test_another_container_is_named_with_the_key_that_leaves_it() -> None:
     both = under("D/", file_of(TINY, "torchvision")) | under("G/", layer("up", 3, 3, 3, 3))
-    assert "--key D for that alone" in refusal(both, is_ordered=True)
+    assert "--key D to read only that" in refusal(both, is_ordered=True)
     assert_true(read(both, key="D"), under("D/", file_of(TINY, "torchvision")))

@@ -102,15 +102,15 @@ WRONG: Mapping[str, tuple[File, str]] = {
     "batch normalisation": (BN, "batch normalisation"),
     "images of 32 pixels": (
         D | {"classifier.0.weight": ("", (4096, 512))},
-        "classifier.0 takes 512 inputs, a map of 512×1×1: trained on 32-pixel images; "
-        "VGG16 at 224 has 25,088; expected --no-top",
+        "classifier.0 takes 512 inputs (512×1×1), VGG16's takes 25,088: "
+        "the model was trained on 32-pixel images; expected --no-top",
     ),
     "narrow dense layers": (
         file_of(configuration("D"), "torchvision", top=False)
         | layer("classifier.0", 512, 25088)
         | layer("classifier.3", 512, 512)
         | layer("classifier.6", 10, 512),
-        "another width: classifier.0 has 512 units, VGG's 4,096",
+        "another width: classifier.0 has 512 units, VGG16's has 4,096",
     ),
     "narrow convolutions": (
         {
@@ -118,14 +118,14 @@ WRONG: Mapping[str, tuple[File, str]] = {
             for module, conv in zip(MODULES["D"], configuration("D").convolutions, strict=True)
             for part, shape in (("weight", conv.weight_shape), ("bias", conv.weight_shape[:1]))
         },
-        "another width: block1_conv1 has 32 channels, VGG's 64",
+        "another width: block1_conv1 has 32 output channels, VGG16's has 64",
     ),
     "a convolution less": (
         {k: v for k, v in D.items() if not k.startswith("features.12.")},
         "missing: features.12.weight",
     ),
     "a convolution more": (D | layer("features.29", 512, 512, 3, 3), "unexpected: features.29.wei"),
-    "HWIO": (turned(2, 3, 1, 0), "axes are in the order (kH, kW, in, out)"),
+    "HWIO": (turned(2, 3, 1, 0), "kernels have the axes (kH, kW, in, out)"),
 }
 
 

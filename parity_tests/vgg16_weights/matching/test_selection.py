@@ -18,7 +18,7 @@ def test_the_usual_set_is_read_and_the_others_are_named(main: str, other: str) -
     both = under(f"{other}/", PLAIN) | under(f"{main}/module.", PLAIN)
     found = read(both)
     assert set(found.keys.values()) == set(under(f"{main}/module.", PLAIN))
-    assert f"also there: `--key {other}`" in found.steps
+    assert f"others: `--key {other}`" in found.steps
     found = read(both, key=other)
     assert set(found.keys.values()) == set(under(f"{other}/", PLAIN))
     assert found.steps == (f"read under `{other}`",)

@@ -123,7 +123,7 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
     "padding before pooling": (
         at("block1_pool", partial(K.ZeroPadding2D, 1, name="pad"), before=True),
         "'pad'",
-        "pads no convolution",
+        "does not precede a convolution",
     ),
     "batch normalisation": (
         at("block1_conv1", partial(K.BatchNormalization, epsilon=0.1, name="bn")),

@@ -164,7 +164,7 @@ def test_the_recipe_travels_with_the_values(ten: Checkpoint, tmp_path: Path, for
     checkpoint = read(tmp_path / f"model{form}")
     assert same(checkpoint, ten)
     assert checkpoint.metadata.recipe == "zero-one"
-    assert "recipe 'zero-one' by 'to_one'" in checkpoint.steps
+    assert "recipe zero-one from layer 'to_one'" in checkpoint.steps
 
 
 TINTS: Final = np.array([1, 0.5, 0.25], np.float32)

@@ -63,7 +63,7 @@ def test_a_model_in_a_model_of_keras_2() -> None:
 
 def test_dropout_that_keras_2_calls_in_training_is_random() -> None:
     said = stated_by(keras_2(TINY, fc1_dropout={"training": True}))
-    assert "'fc1_dropout' is called as in training" in said.head_problem
+    assert "'fc1_dropout' is always called in training mode" in said.head_problem
     assert stated_by(keras_2(TINY, fc1_dropout={"training": False})).head_problem == ""
     assert stated_by(keras_2(TINY, fc1={"training": True})).head_problem == ""
 
@@ -137,11 +137,11 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
     "int8": (set_to("block1_conv1", dtype=INT8), "'block1_conv1' is quantised"),
     "a class of one's own": (
         kind("block1_conv1", **CUSTOM),
-        "'block1_conv1' is of a class that is not Keras's",
+        "'block1_conv1' has a class that is not Keras's",
     ),
     "a registered class": (
         kind("block1_conv1", class_name="mine>Conv2D"),
-        "'block1_conv1' is of a class that is not Keras's",
+        "'block1_conv1' has a class that is not Keras's",
     ),
     "an activation of one's own": (
         set_to(
@@ -160,7 +160,7 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
     ),
 }
 HEAD: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
-    "an earlier output": (early_output, "its output is that of 'fc1'"),
+    "an earlier output": (early_output, "its output is that of layer 'fc1'"),
     "a quantised classifier": (set_to("fc1", dtype=INT8), "'fc1' is quantised"),
     "another size": (
         set_to("input_layer", batch_shape=[None, 32, 32, 3]),

@@ -42,20 +42,20 @@ def inside(levels: int) -> Config:
 
 # Text of a configuration -> words of the refusal.
 NONSENSE: Final[dict[str, tuple[Any, str]]] = {
-    "no JSON": (b"{", "no JSON"),
+    "no JSON": (b"{", "not JSON"),
     "deep": (b'{"config": {"layers": ' + DEEP + b"}}", "nested too deeply"),
     "models in models": (inside(40), "nested more than 16 deep"),
     "no layers": ({"class_name": "Sequential", "config": {"layers": [1]}}, "one of its layers"),
     "no class": ({"config": {"layers": [{"config": {"name": "x"}}]}}, "no class"),
     "no name": ({"config": {"layers": [{"class_name": "Dense", "config": {}}]}}, "no name"),
-    "nothing": ({"config": {"layers": []}}, "there are 0 convolutions"),
+    "nothing": ({"config": {"layers": []}}, "it ends after 0 convolutions"),
     "a scale that is no number": (
         {
             "config": {
                 "layers": [{"class_name": "Rescaling", "config": {"name": "r", "scale": math.nan}}]
             }
         },
-        "'r' has something else than one finite number",
+        "'r' does not have one finite number",
     ),
     "a scale beyond numbers": (
         {
@@ -63,7 +63,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
                 "layers": [{"class_name": "Rescaling", "config": {"name": "r", "scale": 10**400}}]
             }
         },
-        "'r' has something else than one finite number",
+        "'r' does not have one finite number",
     ),
     "a scale of words": (
         {
@@ -71,7 +71,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
                 "layers": [{"class_name": "Rescaling", "config": {"name": "r", "scale": "x"}}]
             }
         },
-        "'r' has something else",
+        "'r' does not have one finite number",
     ),
     "a long name": (
         {"config": {"layers": [{"class_name": "Conv2D", "config": {"name": "x\n" * 9999}}]}},
@@ -83,7 +83,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
     ),
     "many layers": (
         {"config": {"layers": [{"class_name": "Identity", "config": {"name": "x"}}] * 60_000}},
-        "there are 0 convolutions",
+        "it ends after 0 convolutions",
     ),
     "an endless activation": (
         {
@@ -100,7 +100,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
     ),
     "code": (
         {"config": {"layers": [{"class_name": "Lambda", "config": {"name": "lambda_1"}}]}},
-        "it has code in it: Lambda layer 'lambda_1'",
+        "it contains code: Lambda layer 'lambda_1'",
     ),
     "a function as code": (
         {
@@ -110,7 +110,7 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
                 ]
             }
         },
-        "it has code in it: a function",
+        "it contains code: a function",
     ),
 }
 

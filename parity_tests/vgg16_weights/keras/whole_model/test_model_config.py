@@ -106,7 +106,7 @@ def test_what_computes_nothing_is_left_out(
     assert checkpoint.metadata.recipe == "caffe"
     steps = [step for step in checkpoint.steps if "order" not in step]
     if name == "resizing to the size of the network":
-        assert "(64x64) left to the recipe" in steps.pop()
+        assert "(64x64) ignored: the recipe sets sizes" in steps.pop()
     assert steps == []
     judge = judge_probabilities if "softmax" in name else judge_logits
     theirs = np.asarray(model(NOISE, training=False))
