@@ -1,4 +1,4 @@
-"""Which pictures int8 derives its scales from: a bounded choice, the same at every call."""
+"""Chooses the pictures from which int8 derives its scales: a bounded number, always the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Calibration:
     Attributes:
         pictures: at most ``MOST`` files.
         found: how many there are.
-        folders: the number of folders that they are in, the classes of a data set.
+        folders: the number of folders that they are in, such as the classes of a data set.
     """
 
     pictures: tuple[Path, ...]
@@ -36,13 +36,14 @@ class Calibration:
 
 
 def choose(paths: Sequence[Path]) -> Calibration:
-    """Choose among pictures, and those in folders at any depth, as data sets have one for a class.
+    """Choose among pictures and those in folders at any depth, such as one per class of a data set.
 
     Of more than ``MOST`` pictures, the same number comes from each folder, at equal distances in
     the order of their names. Files and folders whose names begin with a dot do not count.
 
     Raises:
-        BadInput: for a path that does not exist, a folder without files, and what is no picture.
+        BadInput: for a path that does not exist, a folder without files, or a file that is
+            not a picture.
     """
     folders = [[path for path in paths if path.is_file()]]
     for path in paths:
@@ -52,7 +53,7 @@ def choose(paths: Sequence[Path]) -> Calibration:
                 raise BadInput(path, "holds no file", _EXPECTED)
             folders += inside
         elif not path.is_file():
-            raise BadInput(path, "is no folder", _EXPECTED)
+            raise BadInput(path, "is not a folder", _EXPECTED)
     folders = [files for files in folders if files]
     most_each = -(-MOST // max(len(folders), 1))
     pictures = _spread([file for files in folders for file in _spread(files, most_each)], MOST)
@@ -77,7 +78,7 @@ def _spread(items: list[Item], most: int) -> list[Item]:
 
 
 def _check_pictures(paths: Sequence[Path]) -> None:
-    """Raise ``BadInput`` that names what no decoder knows."""
+    """Raise ``BadInput`` that names the files that no decoder recognises."""
     unknown = []
     for path in paths:
         try:

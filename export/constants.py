@@ -31,7 +31,7 @@ TEST_DATA: Final = "test_data_set_0"
 OPSET: Final = 18
 
 # PyTorch's exporter may treat a batch of one as a constant (pytorch/pytorch#157621). Without the
-# classifier, images have a side that is no multiple of 32.
+# classifier, images have a side that is not a multiple of 32.
 _TRACED_BATCH: Final = 2
 _TRACED_SIDE: Final = 70
 

@@ -63,7 +63,7 @@ class Options:
         test_data: adds ``test_data_set_0`` to a bundle, computed by ONNX Runtime.
 
     Raises:
-        BadInput: for an unknown value, and for values that exclude each other.
+        BadInput: for an unknown value, and for values that cannot be combined.
     """
 
     weights_file: WeightsFile = ""
@@ -92,16 +92,17 @@ class Options:
         raw, int8 = self.input == "uint8", self.precision == "int8"
         batch = 1 if self.batch is None else self.batch
         shared = self.weights_file == "shared" and self.precision != "fp32"
-        others = f"excludes --precision {self.precision}, whose weights differ"
+        others = f"cannot be combined with --precision {self.precision}, whose weights differ"
         antialiasing = f"needs opset {_RESIZE_OPSET}, the oldest that resizes with antialiasing"
         old = self.resize and self.opset < _RESIZE_OPSET
         probable = self.output == "probabilities"
-        one = "excludes --features", "one of the two"
+        not_both = "cannot be combined with"
+        one = f"{not_both} --features", "one of the two"
         unused = bool(self.calibrate) and not int8
         return (
             (not 1 <= batch <= _LARGEST_BATCH, "--batch", f"is {batch}", "dynamic, or 1 to 1024"),
             (self.opset < OLDEST_OPSET, "--opset", f"is {self.opset}", "13 or newer"),
-            (raw and self.layout == "nchw", "--layout nchw", "excludes --input uint8", "nhwc"),
+            (raw and self.layout == "nchw", "--layout nchw", f"{not_both} --input uint8", "nhwc"),
             (self.resize and not raw, "--resize", "needs --input uint8", "raw pixels to resize"),
             (old, "--resize", antialiasing, "--opset 18 or newer"),
             (self.features and probable, "--output probabilities", *one),
@@ -110,7 +111,7 @@ class Options:
             (int8 and not self.calibrate, "--precision int8", "needs pictures", "--calibrate DIR"),
             (unused, "--calibrate", "is for --precision int8", "that, or no pictures"),
             (shared, "--weights-file shared", others, "separate or embedded"),
-            (self.taps and int8, "--taps", "excludes --precision int8", "fp32 or fp16"),
+            (self.taps and int8, "--taps", f"{not_both} --precision int8", "fp32 or fp16"),
         )
 
     @property

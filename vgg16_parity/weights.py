@@ -1,4 +1,4 @@
-"""A weights file as a checkpoint, an ONNX graph's weights too."""
+"""Opens ONNX graphs as weights."""
 
 from __future__ import annotations
 

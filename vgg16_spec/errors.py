@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 Choice = TypeVar("Choice", bound=str)
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class BadInput(ValueError):
@@ -41,6 +43,21 @@ def few(things: Iterable[object], most: int = 3) -> str:
     texts = list(map(str, things))
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
+
+
+def unique(
+    pairs: Iterable[tuple[Key, Value]], found: dict[Key, Value] | None = None
+) -> dict[Key, Value]:
+    """Pairs as a dictionary, or put into one. Raises ``ValueError`` for a key that is there twice.
+
+    That no entry of a file hides another.
+    """
+    found = {} if found is None else found
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"it has the key {str(key)[:99]!r} twice")
+        found[key] = value
+    return found
 
 
 def require_one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:

@@ -76,18 +76,18 @@ def from_json(text: str) -> tuple[str, ...]:
     """What `to_json` gave. Raises ``ValueError`` for any other text."""
     names = read_json(text)
     if not isinstance(names, list):
-        raise ValueError("they are no list")
+        raise ValueError("they are not a list")
     return _checked(names)
 
 
 def _checked(entries: Sequence[object]) -> tuple[str, ...]:
     """The names. Raises ``ValueError`` that says which cannot be used, and why."""
     if not entries:
-        raise ValueError("it names no class")
+        raise ValueError("it has no names")
     names: list[str] = []
     for index, name in enumerate(entries):
         if not isinstance(name, str):
-            raise ValueError(f"class {index} has no text for a name")
+            raise ValueError(f"the name of class {index} is not text")
         if not name.strip():
             raise ValueError(f"class {index} has an empty name")
         if len(name) > _MOST_CHARACTERS:
@@ -141,12 +141,12 @@ def _of_document(document: Any) -> Sequence[object]:
 
 def _by_index(document: Mapping[str, object]) -> dict[int, object]:
     """Index -> name, from that or from its inverse."""
-    inverse = {i: name for name, i in document.items() if type(i) is int}  # True is no index
+    inverse = {i: name for name, i in document.items() if type(i) is int}  # True is not an index
     if len(inverse) == len(document):
         return dict(inverse)
     if all(key.isascii() and key.isdigit() and len(key) < 10 for key in document):
         return {int(key): _name(entry) for key, entry in document.items()}
-    raise ValueError("its keys are not indices, nor are its values")
+    raise ValueError("neither its keys nor its values are indices")
 
 
 def _name(entry: object) -> object:

@@ -93,7 +93,7 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def members(path: Path) -> frozenset[str]:
-    """The names in a zip archive; none where the file is no archive that can be read."""
+    """The names in a zip archive; none if the file is not a readable archive."""
     with suppress(Exception), opened(path) as archive:  # whatever zipfile raises
         return frozenset(archive.namelist())
     return frozenset()

@@ -1,4 +1,4 @@
-"""What a file has in it, and the checkpoint that this makes."""
+"""The contents of a weights file, and how they become a checkpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ FIRST_KERNEL: Final = "block1_conv1.weight"
 # Values that are looked at together.
 _LOOK: Final = 1 << 20
 FC1: Final = "fc1.weight"
-_WITHOUT_HEAD: Final = "a VGG's classifier, or --no-top (include_top=False) for what is before it"
+_WITHOUT_HEAD: Final = (
+    "a VGG's classifier, or --no-top (include_top=False) for the convolutions alone"
+)
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -94,7 +96,7 @@ def by_name(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
 def checkpoint_of(
     contents: Contents, path: Path, file_format: Format, choices: Choices
 ) -> Checkpoint:
-    """The checkpoint that a file's contents are.
+    """The checkpoint made from a file's contents.
 
     Raises ``BadInput`` that lists every tensor that does not fit.
     """
@@ -178,7 +180,7 @@ def _canonical_order(
 
 
 def _check_order(keys: Sequence[str], contents: Contents, label: str) -> None:
-    """Raise ``BadInput`` where layers are called one way and stand another way, and both fit.
+    """Raise ``BadInput`` if names and positions give two orders of the layers, and both fit.
 
     Args:
         keys: the keys of weights in the order that their names tell.
@@ -193,18 +195,18 @@ def _check_order(keys: Sequence[str], contents: Contents, label: str) -> None:
     for named, found in zip(keys, by_position, strict=True):
         if named != found:
             earlier, later = (key.rpartition(".")[0] for key in (found, named))
-            problem = f"{earlier!r} comes before {later!r}, against their names"
+            problem = f"{earlier!r} comes before {later!r}, which contradicts their names"
             raise BadInput(label, problem, "layers named in the order of the data")
 
 
 def _as_float32(
     tensors: Mapping[str, Tensor], label: str
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors as a checkpoint's, and in words what that changes.
+    """The tensors as a checkpoint's, and what that changes, in words.
 
-    Those of another kind of number stay as they are, and the checkpoint refuses them.
+    Tensors that are not floating point stay as they are; the checkpoint refuses them.
 
-    Raises ``BadInput`` for values beyond float32's.
+    Raises ``BadInput`` for values beyond float32's range.
     """
     kinds = {tensor.dtype for tensor in tensors.values()}
     steps = [f"widened from {kind}" for kind in ("float16", "bfloat16") if kind in kinds]
@@ -212,7 +214,9 @@ def _as_float32(
     # Each is looked at: a list, since any() would stop at the first.
     rounded = [_is_rounded(name, tensors[name], label) for name in wide]
     if wide:
-        steps.append("rounded from float64" if any(rounded) else "float64, exact in float32")
+        steps.append(
+            "rounded from float64" if any(rounded) else "float64 read as float32 without loss"
+        )
     narrow = {
         name: replace(tensor, dtype="float32") if tensor.dtype in FLOATS else tensor
         for name, tensor in tensors.items()
@@ -228,7 +232,7 @@ def _is_rounded(name: str, tensor: Tensor, label: str) -> bool:
             values = block[start : start + _LOOK]
             narrow = as_float32(values)
             if np.any(np.isinf(narrow) & np.isfinite(values)):
-                problem = f"{name} has values beyond float32's"
+                problem = f"{name} has values beyond float32's range"
                 raise BadInput(label, problem, "values that stay finite as float32")
             is_rounded = is_rounded or not np.array_equal(values, narrow, equal_nan=True)
     return is_rounded
@@ -237,25 +241,26 @@ def _is_rounded(name: str, tensor: Tensor, label: str) -> bool:
 def _flattened(
     contents: Contents, label: str, file_format: Format, choices: Choices
 ) -> tuple[DataFormat, str]:
-    """In what order maps are flattened for fc1, and what to tell the user where that is not sure.
+    """The order in which maps are flattened for fc1, and what to tell the user if it is assumed.
 
-    Raises ``BadInput`` where the user says otherwise than the file.
+    Raises ``BadInput`` if the user and the file disagree.
     """
     stated, chosen = contents.data_format, choices.data_format
     # Our own files have one order, and no other format leaves a choice.
     if stated is None and (contents.kept is not None or file_format.layout != "keras"):
         stated = "channels_last" if file_format.keras_order else "channels_first"
     if stated is None:
-        step = f"fc1's rows read as {chosen or 'channels_last'}"
-        way_out = "" if chosen else " (--data-format channels_first otherwise)"
+        step = f"fc1 read as {chosen or 'channels_last'}"
+        way_out = "" if chosen else " (else: --data-format channels_first)"
         return chosen or "channels_last", step + way_out
     if chosen not in (None, stated):
-        raise BadInput(label, f"its maps are flattened {stated}", f"no --data-format {chosen}")
+        problem = f"it flattens its maps {stated}"
+        raise BadInput(label, problem, f"--data-format {stated}, or none")
     return stated if file_format.keras_order else "channels_last", ""
 
 
 def arrangement(checkpoint: Checkpoint, file_format: Format) -> Callable[[str, Array], Array]:
-    """What makes of a canonical tensor's name and values a view in the format's order.
+    """A function from a canonical tensor's name and values to a view in the format's order.
 
     Raises ``BadInput`` for an unknown recipe where the format's order depends on it.
     """

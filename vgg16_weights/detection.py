@@ -70,7 +70,7 @@ def detect(path: str | os.PathLike[str]) -> str:
 
 
 def _start(path: Path, expected: str) -> bytes:
-    """How a file begins. Raises ``BadInput`` for one that is certainly no weights file."""
+    """How a file begins. Raises ``BadInput`` for one that is certainly not a weights file."""
     not_weights.check_folder(path)
     _check_size(require_file(path, expected))
     try:
@@ -215,7 +215,11 @@ def format_to_write(path: str | os.PathLike[str], file_format: str | None = None
     """The format in which `write` would write a file; raises ``BadInput`` as it does."""
     chosen = _by_ending(Path(path)) if file_format is None else format_named(file_format)
     if not chosen.writable:
-        raise BadInput("format", f"{chosen.name} is only read", f"one of {', '.join(writable())}")
+        raise BadInput(
+            "format",
+            f"{chosen.name} can be read but not written",
+            f"one of {', '.join(writable())}",
+        )
     return chosen.name
 
 
@@ -235,8 +239,8 @@ def _check_size(path: Path) -> None:
     if stat.st_size > max(_MOST_CLAIMED, 2 * there):
         problem = f"has {stat.st_size:,} bytes"
         if there:
-            problem += f", of which the disk has {there:,}"
-        expected = f"the weights of a VGG, {_MOST_CLAIMED:,} bytes at most where most are holes"
+            problem += f", of which {there:,} are on the disk"
+        expected = f"the weights of a VGG; a sparse file may have {_MOST_CLAIMED:,} bytes at most"
         raise BadInput(path, problem, expected)
 
 

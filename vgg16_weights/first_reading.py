@@ -106,7 +106,7 @@ def _run(
             timeout=seconds,
         )
     except subprocess.TimeoutExpired:
-        return "reading it does not end"
+        return "reading it takes too long"
     if done.returncode < 0 or (done.returncode and not done.stderr.strip()):
-        return "reading it ends the process"
+        return "reading it crashes the reader"
     return str(done.stderr.strip().rpartition("\n")[2]) if done.returncode else ""

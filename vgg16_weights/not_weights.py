@@ -58,7 +58,7 @@ _NAMED: Final = {
 def check(path: Path, start: bytes) -> None:
     """Raise ``BadInput`` for a file that begins like something else than weights, by its name."""
     if not start:
-        raise BadInput(path, "is empty: 0 bytes", DOWNLOAD_AGAIN)
+        raise BadInput(path, "is empty", DOWNLOAD_AGAIN)
     if (part := _ONE_OF_SEVERAL.fullmatch(path.name)) and int(part[2]) > 1:
         raise BadInput(path, f"is a shard, {int(part[1])} of {int(part[2])}", _JOINED)
     kind = kind_of(start)
@@ -140,15 +140,17 @@ def truncated(path: Path, start: bytes) -> BadInput | None:
 def is_truncated(path: Path) -> BadInput:
     """A file that ends too soon."""
     size = path.stat().st_size
-    return BadInput(path, f"is truncated: {size:,} bytes are not all of it", DOWNLOAD_AGAIN)
+    return BadInput(path, f"is truncated after {size:,} bytes", DOWNLOAD_AGAIN)
 
 
 def a_module(path: Path, key: str, kind: str) -> BadInput:
     """A model saved as the object that it is, which only its own program can load."""
-    where = f" under {key!r}" if key else ""
+    begin, where = ("holds", f" under {key!r}") if key else ("is", "")
     name = kind.rpartition(".")[2][:40]
-    way = f"a state dict; where it was made: {_STATE}"
-    return BadInput(path, f"holds a whole pickled module ({name}){where}, which is code", way)
+    way = f"a state dict, saved where the module can be loaded: {_STATE}"
+    return BadInput(
+        path, f"{begin} a whole pickled module ({name}){where}, which contains code", way
+    )
 
 
 def numpy_arrays(path: Path) -> BadInput:
@@ -164,7 +166,7 @@ def other_arrays(path: Path, names: list[str]) -> BadInput:
 
 def an_optimizer(path: Path) -> BadInput:
     """A file that a training script wrote beside the weights."""
-    return BadInput(path, "holds an optimiser's state alone", f"a state dict: {_STATE}")
+    return BadInput(path, "holds only an optimiser's state", f"a state dict: {_STATE}")
 
 
 def a_pickle(path: Path) -> BadInput:
@@ -185,12 +187,12 @@ def _json(path: Path) -> BadInput:
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict) and {"weightsManifest", "modelTopology"} & set(found):
-            return BadInput(path, "is the description of a TF.js model", _way_from_js())
+            return BadInput(path, "describes a TF.js model", _way_from_js())
         if isinstance(found, dict) and "weight_map" in found:
             is_keras = path.name.endswith(_KERAS_INDEX)
             way = "one file: model.save_weights('x.weights.h5')" if is_keras else _JOINED
             return BadInput(path, "is the index of several shards, not weights", way)
-    return BadInput(path, f"is {JSON}", DOWNLOAD_AGAIN)
+    return BadInput(path, f"is {JSON}, not weights", DOWNLOAD_AGAIN)
 
 
 def _tar(path: Path) -> BadInput:
@@ -199,13 +201,16 @@ def _tar(path: Path) -> BadInput:
     with suppress(tarfile.TarError), tarfile.open(path, "r:") as archive:
         first = archive.next()
     if first is not None and first.name in ("sys_info", "pickle", "tensors", "storages"):
-        problem = "is in the tar form of PyTorch 0.1"
-        return BadInput(path, problem, f"one saved again: {_STATE}")
+        problem = "is in the tar format of PyTorch 0.1"
+        return BadInput(path, problem, f"a file saved again: {_STATE}")
     return BadInput(path, f"is {TAR}", UNPACK)
 
 
 def _way_from_js() -> str:
-    return "an .h5: tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras"
+    return (
+        "an .h5: tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras "
+        "model.json weights.h5"
+    )
 
 
 def _listed(names: list[str]) -> str:

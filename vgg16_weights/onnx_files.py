@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-# Field 1, a number: the version of the form, which has come to 13 in eight years.
+# Field 1, a number: the version of the format, which reached 13 in eight years.
 _VERSION: Final = 0x08
 _NEWEST: Final = 64
-# What follows it: producer, its version, domain, model's version, text, graph or operator set.
+# The field that follows: producer, its version, domain, model version, text, graph or opset.
 _NEXT: Final = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42")
 
 

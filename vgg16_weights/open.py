@@ -24,7 +24,7 @@ Weights: TypeAlias = str | os.PathLike[str] | Checkpoint
 
 
 def published_record(weights: Weights) -> Published | None:
-    """The record that a name means; a file of that name in the working folder goes before it."""
+    """The record that a name means; a file of that name in the working folder takes precedence."""
     if not isinstance(weights, str) or Path(weights).is_file():
         return None
     return pretrained.PUBLISHED.get(weights)
@@ -48,7 +48,7 @@ def open_weights(
             lacks is left out.
         progress: called with the bytes so far and the total while a file is fetched.
         key: the path or prefix of one of several sets of weights in a file.
-        data_format: the order of a Keras model's maps at fc1, for a file that does not say it.
+        data_format: the order of a Keras model's maps at fc1, for a file that does not say.
         include_top: whether the classifier is wanted; without it, any head is ignored.
         recipe: the preprocessing of a file's weights, in place of what the file states.
 

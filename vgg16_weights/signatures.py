@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-DOWNLOAD_AGAIN: Final = "the weights file: the download failed, fetch it again"
+DOWNLOAD_AGAIN: Final = "the weights file; download it again"
 UNPACK: Final = "the weights file in it: unpack it first"
 MADE_FROM: Final = "the weights that it was made from"
-JSON: Final = "a JSON text"
+JSON: Final = "JSON"
 TAR: Final = "a tar archive"
 
 ONNX_MODEL: Final = "an ONNX model (.onnx)"
-_ONNX_AGAIN: Final = "the ONNX model: the download failed, fetch it again"
+_ONNX_AGAIN: Final = "the ONNX model; download it again"
 _ONNX_UNPACKED: Final = f"{ONNX_MODEL}: unpack it first"
 _ONNX_MADE_FROM: Final = "the ONNX model that it was made from"
 _IS_WEIGHTS: Final = f"{ONNX_MODEL}; weights go to --weights"
@@ -64,7 +64,7 @@ _KINDS: Final = (
         DOWNLOAD_AGAIN,
         _ONNX_AGAIN,
     ),
-    Kind(_TEXT + rb"<(\?xml|[A-Za-z]+[ />])", "an XML text", DOWNLOAD_AGAIN, ONNX_MODEL),
+    Kind(_TEXT + rb"<(\?xml|[A-Za-z]+[ />])", "XML", DOWNLOAD_AGAIN, ONNX_MODEL),
     Kind(_NO_ZERO + _TEXT + rb"[{\[]", JSON, DOWNLOAD_AGAIN, ONNX_MODEL),
     Kind(rb"PK\x03\x04", "a zip archive, as .pth, .pt, .keras and .npz are", "", _IS_WEIGHTS),
     Kind(rb"\x89HDF", "an HDF5 file, as .h5 is", "", _IS_WEIGHTS),

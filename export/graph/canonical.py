@@ -186,7 +186,7 @@ def check(model: ir.Model) -> None:
             expected = "one of the checkpoint's"
             raise ValueError(f"{_kept(node)} with a computed weight; expected {expected}")
         if len(node.inputs) > 2 and len(known_sizes(node.inputs[2])) != 1:
-            raise ValueError(f"{_kept(node)} with a bias that is no vector")
+            raise ValueError(f"{_kept(node)} with a bias that is not a vector")
 
 
 def _kept(node: ir.Node) -> str:

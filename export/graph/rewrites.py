@@ -135,9 +135,9 @@ class FlattenChannelsFirst(Rewrite):
         outputs, feature_shape = known_sizes(w)[:1], known_sizes(x, start=1)
         features = math.prod(feature_shape)
         if len(feature_shape) != 3:
-            return "what is flattened is no feature maps"
+            return "the input of Flatten is not a feature map"
         if len(known_sizes(w)) != 2:
-            return "the weight is no matrix"
+            return "the weight is not a matrix"
         if _numbers(maps) != (*outputs, *feature_shape) or _numbers(rows) != (features, *outputs):
             return "the weight's rows are not in the order of the maps"
         return ""

@@ -73,7 +73,7 @@ def test_what_is_no_picture_is_named_in_one_line(tmp_path: Path) -> None:
 
 
 def test_folders_that_are_missing_or_empty_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="nowhere: is no folder; expected a folder of pictures"):
+    with pytest.raises(BadInput, match="nowhere: is not a folder; expected a folder of pictures"):
         choose([tmp_path / "nowhere"])
     (tmp_path / "class").mkdir()
     with pytest.raises(BadInput, match="holds no file; expected a folder of pictures"):

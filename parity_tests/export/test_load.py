@@ -114,7 +114,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "HDF5": (write(b"\x89HDF\r\n\x1a\n"), "is an HDF5 file, as .h5 is; expected an ONNX model"),
     "safetensors": (write(b'\x40\0\0\0\0\0\0\0{"a":{}}'), "is a .safetensors file; expected an O"),
     "7z": (write(b"7z\xbc\xaf\x27\x1c" + bytes(64)), "is a 7z archive; expected an ONNX model"),
-    "JSON": (write(b'{"error": "not found"}'), "is a JSON text; expected an ONNX model"),
+    "JSON": (write(b'{"error": "not found"}'), "is JSON; expected an ONNX model"),
     "gzip": (write(b"\x1f\x8b\x08" + bytes(64)), "is packed with gzip; expected an ONNX model"),
 }
 

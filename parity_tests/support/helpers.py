@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnx_arbiter.compare import compare_with_arbiter
+from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.numeric_modes import MODES
-from vgg16_parity.network.prediction import predict
+from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.logits import softmax
 
 # A checkpoint -> the project's photographs as its network's input, (N, 3, H, W).
 Batch: TypeAlias = Callable[[Checkpoint], NDArray[np.float32]]
@@ -58,6 +59,20 @@ def assert_taps_hold(
             taps[tap.tap], tap.preactivation, tap.accumulated[mode], relu=tap.relu
         )
         assert verdict.passed, f"{tap.tap}: {verdict.reason}"
+
+
+def judge_logits(values: NDArray[Any], checkpoint: Checkpoint, images: NDArray[Any]) -> Verdict:
+    """How far logits are from the arbiter's for preprocessed images (N, 3, H, W)."""
+    return compare_with_arbiter(values, *predict_logits(checkpoint, images))
+
+
+def judge_probabilities(
+    values: NDArray[Any], checkpoint: Checkpoint, images: NDArray[Any]
+) -> Verdict:
+    """How far probabilities are from those of the arbiter's logits."""
+    logits, deviation = predict_logits(checkpoint, images)
+    expected = softmax(logits)
+    return compare_with_arbiter(values, expected, through_softmax(logits, deviation, expected))
 
 
 def assert_layers_stand_alone(

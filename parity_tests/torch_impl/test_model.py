@@ -166,7 +166,7 @@ def test_a_whole_checkpoint_does_not_slip_into_a_model_without_its_top(tiny: Che
 
 
 def test_a_model_in_another_precision_is_no_checkpoint(tiny: Checkpoint) -> None:
-    with pytest.raises(BadInput, match=r"not float32: block1_conv1.weight is bfloat16"):
+    with pytest.raises(BadInput, match=r"wrong type: block1_conv1.weight is bfloat16"):
         torch_impl.to_checkpoint(built(tiny).to(torch.bfloat16))
 
 

@@ -58,8 +58,8 @@ def test_name_to_index_is_put_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "it names no class"),
-        ("\n\n", "it names no class"),
+        ("", "it has no names"),
+        ("\n\n", "it has no names"),
         ("\na\n", "line 1 is empty"),
         ("a\n\nb\n", "line 2 is empty"),
         ("a\nb\x1b[2J\n", r"class 1 has the character U\+001B in its name"),
@@ -68,8 +68,8 @@ def test_name_to_index_is_put_in_order(tmp_path: Path) -> None:
         ("a\u2028b\n", r"class 0 has the character U\+2028"),
         ("a" * 201, "class 0 has a name of 201 characters"),
         ("2 owl\n0 cat\n1 dog\n", "its lines begin with numbers that are not in order"),
-        ("[]", "it names no class"),
-        ('["a", 3]', "class 1 has no text for a name"),
+        ("[]", "it has no names"),
+        ('["a", 3]', "the name of class 1 is not text"),
         ('["a", " "]', "class 1 has an empty name"),
         ('["\\u0000"]', r"class 0 has the character U\+0000"),
         ('["\\ud800"]', r"class 0 has the character U\+D800"),
@@ -77,8 +77,8 @@ def test_name_to_index_is_put_in_order(tmp_path: Path) -> None:
         ('{"0": "a", "00": "b"}', "its indices are not 0 to 1, each once"),
         ('{"0": "a", "0": "b"}', "it has the key '0' twice"),
         ('{"a": 1, "b": 2}', "its indices are not 0 to 1, each once"),
-        ('{"a": true, "b": false}', "its keys are not indices, nor are its values"),
-        ('{"a": 0.5}', "its keys are not indices, nor are its values"),
+        ('{"a": true, "b": false}', "neither its keys nor its values are indices"),
+        ('{"a": 0.5}', "neither its keys nor its values are indices"),
         ('{"id2label": {"1": "a"}}', "its indices are not 0 to 0, each once"),
     ],
 )
@@ -102,10 +102,10 @@ def test_lines_with_their_numbers_in_order_stay_as_they_are(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xff\xfea\x00", "is no text in UTF-8"),
+        (b"\xff\xfea\x00", "is not UTF-8 text"),
         (b"a\n" * (1 << 21) + b"a", "has more than 4,194,304 bytes"),
         (b"{", "Expecting"),
-        (b"[" * 100_000, "nested too deep"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"\n".join(b"%0100d" % i for i in range(10_000)), "the names take 1,"),
     ],
 )

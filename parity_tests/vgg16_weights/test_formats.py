@@ -193,7 +193,9 @@ def test_a_file_of_another_format_is_refused(name: str, tiny: Checkpoint, tmp_pa
 def test_formats_that_are_only_read_are_not_written(
     name: str, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadInput, match=f"{name} is only read; expected one of .*safetensors"):
+    with pytest.raises(
+        BadInput, match=f"{name} can be read but not written; expected one of .*safetensors"
+    ):
         vgg16_weights.write(tiny, tmp_path / "w", name)
     assert list(tmp_path.iterdir()) == []
 

@@ -12,9 +12,12 @@ from typing import Any, Final
 import pytest
 
 from parity_tests.support.helpers import Command, same
-from parity_tests.support.weights.hostile_archives import ARCHIVES, CANARY
+from parity_tests.support.weights.hostile import CANARY
+from parity_tests.support.weights.hostile_archives import ARCHIVES
 from parity_tests.support.weights.hostile_files import FILES, SECRET, TOLD
 from parity_tests.support.weights.hostile_npy import NPY
+from parity_tests.support.weights.hostile_pth import PTH
+from parity_tests.support.weights.hostile_safetensors import SAFETENSORS
 from vgg16_spec.checkpoint import Checkpoint, open_checkpoint
 
 pytestmark = [
@@ -22,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows"),
 ]
 
-HOSTILE: Final = ARCHIVES | FILES | NPY
+HOSTILE: Final = PTH | ARCHIVES | SAFETENSORS | FILES | NPY
 CASES: Final = [*HOSTILE, *(f"{name} as {told}" for name, all_ in TOLD.items() for told in all_)]
 # For any one file, beside what the libraries take.
 MOST_BYTES: Final = 600 << 20
@@ -92,7 +95,7 @@ def test_the_canary_sings(tmp_path: Path) -> None:
 
     names = ("a call in a .pth", "an evaluation in an older .pth", "a tensor's class in a .pth")
     for name in names:
-        ARCHIVES[name][0](tmp_path / "w", None)  # type: ignore[arg-type]
+        PTH[name][0](tmp_path / "w", None)  # type: ignore[arg-type]
         torch.load(tmp_path / "w", weights_only=False)
         (tmp_path / CANARY).unlink()
 

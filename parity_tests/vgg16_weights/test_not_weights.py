@@ -25,16 +25,16 @@ from vgg16_spec.errors import BadInput
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 553433881\n"
 TFJS = {"format": "layers-model", "modelTopology": {}, "weightsManifest": []}
 TEXTS: dict[str, tuple[str, bytes, str]] = {
-    "nothing": ("w.pth", b"", "is empty: 0 bytes.*fetch it again"),
-    "a page": ("w.pth", b"\n<!DOCTYPE html><html>404</html>", "an HTML page.*fetch it again"),
-    "an old page": ("w.h5", b"\xef\xbb\xbf<HTML><BODY>", "an HTML page.*fetch it again"),
-    "a server's answer": ("w.npz", b"<?xml version='1.0'?><Error>", "an XML text.*fetch it again"),
+    "nothing": ("w.pth", b"", "is empty.*download it again"),
+    "a page": ("w.pth", b"\n<!DOCTYPE html><html>404</html>", "an HTML page.*download it again"),
+    "an old page": ("w.h5", b"\xef\xbb\xbf<HTML><BODY>", "an HTML page.*download it again"),
+    "a server's answer": ("w.npz", b"<?xml version='1.0'?><Error>", "is XML.*download it again"),
     "Keras's index of shards": (
         "w.weights.json",
         b'{"metadata": {"total_size": 9}, "weight_map": {"/layers/conv2d/vars": "w_0.weights.h5"}}',
         "index of several shards.*save_weights",
     ),
-    "an answer in JSON": ("w.pth", b'{"error": "not found"}', "a JSON text.*fetch it again"),
+    "an answer in JSON": ("w.pth", b'{"error": "not found"}', "is JSON.*download it again"),
     "a pointer": ("w.safetensors", POINTER, "a Git LFS pointer.*git lfs pull"),
     "TF.js": ("model.json", json.dumps(TFJS).encode(), "a TF.js model.*tensorflowjs_converter"),
     "a part of TF.js": ("group1-shard1of3.bin", b"\x01" * 64, "a TF.js model.*tensorflowjs_conv"),
@@ -144,7 +144,7 @@ MADE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "list": (lambda path: torch.save([torch.ones(3)], path), "tensors without names.*state_dict()"),
     "number": (lambda path: torch.save(3, path), "it holds int, not named tensors.*state_dict()"),
-    "tar of PyTorch 0.1": (a_tar_of_pytorch, "the tar form of PyTorch 0.1.*torch.save"),
+    "tar of PyTorch 0.1": (a_tar_of_pytorch, "the tar format of PyTorch 0.1.*torch.save"),
     "tar": (a_tar, "a tar archive.*unpack it"),
 }  # fmt: skip
 
@@ -170,13 +170,13 @@ def test_half_a_download_is_called_truncated(tiny: Checkpoint, tmp_path: Path, n
     vgg16_weights.write(tiny, path, name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     line = refusal(path, formats=(None, name))
-    assert_called(line, f"is truncated: {path.stat().st_size:,} bytes.*fetch it again")
+    assert_called(line, f"is truncated after {path.stat().st_size:,} bytes.*download it again")
 
 
 def test_half_an_older_file_is_called_truncated(tiny: Checkpoint, tmp_path: Path) -> None:
     older_pth(tiny, tmp_path / "w")
     (tmp_path / "w").write_bytes((tmp_path / "w").read_bytes()[:-100])
-    assert_called(refusal(tmp_path / "w"), "is truncated.*fetch it again")
+    assert_called(refusal(tmp_path / "w"), "is truncated.*download it again")
 
 
 @pytest.mark.parametrize("begin", [b"\x1f\x8b", b"<A", b"\n<", b"{\0", b"[ ", b" {"])
@@ -219,7 +219,7 @@ def test_a_large_file_is_read_if_the_disk_has_it(
     vgg16_weights.read(tmp_path / "w.pth")
     with (tmp_path / "w.pth").open("r+b") as file:
         file.truncate(1 << 40)
-    with pytest.raises(BadInput, match=r"bytes, of which the disk has .* bytes at most"):
+    with pytest.raises(BadInput, match=r"bytes, of which .* are on the disk.* bytes at most"):
         vgg16_weights.read(tmp_path / "w.pth")
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import vgg16_weights
 from parity_tests.support.helpers import same
+from parity_tests.support.recipes import OWN
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.seeded import generate
@@ -28,16 +29,6 @@ from vgg16_weights.formats import FORMATS
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 
 WRITTEN = vgg16_weights.writable()
-OWN = Recipe(
-    name="own",
-    resize=96,
-    crop=80,
-    resample="LANCZOS",
-    channels="BGR",
-    scale=64.0,
-    mean=(0.5, 1.25, 1 / 3),
-    std=(2.0, 4.0, 0.7),
-)
 NAMES = ("tench", "crane", "grüne Mamba", "crane", 'a "b" \\ c', "鶴", "7")
 
 
@@ -153,7 +144,7 @@ def _load_by_its_library(path: Path, name: str, checkpoint: Checkpoint) -> None:
 
 
 def test_names_for_another_number_of_classes_are_refused(described: Checkpoint) -> None:
-    with pytest.raises(BadInput, match="its labels are 2 names; expected 7 names, one for each"):
+    with pytest.raises(BadInput, match="its number of labels is 2; expected 7 names, one for each"):
         described.with_labels(["a", "b"])
     with pytest.raises(BadInput, match="has no classifier"):
         described.without_top().with_labels(["a", "b"])
@@ -189,10 +180,10 @@ HOSTILE: dict[str, tuple[dict[str, str], str]] = {
         {"recipe": "\x1b[2J", "preprocessing": '{"scale": 2}'},
         r"its recipe: name: is '\\x1b\[2J'",
     ),
-    "no list": ({"labels": '{"0": "a"}'}, r"its labels cannot be used \(they are no list\)"),
-    "too few labels": ({"labels": '["a"]'}, "its labels are 1 names; expected 7 names"),
+    "no list": ({"labels": '{"0": "a"}'}, r"its labels cannot be used \(they are not a list\)"),
+    "too few labels": ({"labels": '["a"]'}, "its number of labels is 1; expected 7 names"),
     "a label of controls": ({"labels": json.dumps(["\x1b"] * 7)}, r"U\+001B"),
-    "a number": ({"labels": "[1, 2, 3, 4, 5, 6, 7]"}, "class 0 has no text for a name"),
+    "a number": ({"labels": "[1, 2, 3, 4, 5, 6, 7]"}, "the name of class 0 is not text"),
 }
 
 

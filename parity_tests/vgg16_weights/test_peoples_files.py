@@ -73,9 +73,9 @@ def people(truth: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 
 def of(kind: type) -> pytest.MarkDecorator:
-    """The files of which this is expected."""
-    names = [name for name, expected in EXPECTED.items() if isinstance(expected, kind)]
-    return pytest.mark.parametrize("name", names)
+    """The files of which this is expected, with what is."""
+    files = {name: each for name, each in EXPECTED.items() if isinstance(each, kind)}
+    return pytest.mark.parametrize(("name", "expected"), files.items(), ids=files)
 
 
 def rounded(truth: Checkpoint, dtype: torch.dtype) -> Checkpoint:
@@ -108,10 +108,13 @@ def refusal(done: Outcome, path: Path) -> str:
 
 @of(Same)
 def test_it_is_read_as_it_was_saved(
-    vgg16: Command, truth: Checkpoint, people: Callable[[str], Path], tmp_path: Path, name: str
+    vgg16: Command,
+    truth: Checkpoint,
+    people: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    expected: Same,
 ) -> None:
-    expected = EXPECTED[name]
-    assert isinstance(expected, Same)
     path, ported = people(name), tmp_path / "w.safetensors"
     line = line_of(vgg16("port", path, ported, *expected.options))
     assert line.endswith(expected.said)
@@ -147,15 +150,17 @@ def test_layers_in_front_become_the_recipe(
         recipe = open_checkpoint(tmp_path / "w.safetensors").recipe
         assert recipe.channels == "RGB"
         made = (pixels / recipe.scale - recipe.mean) / recipe.std
-        assert np.allclose(made, prepared, rtol=1e-6, atol=1e-6)
+        assert np.array_equal(made, prepared)
 
 
 @of(Refused)
 def test_it_is_refused_in_words(
-    vgg16: Command, people: Callable[[str], Path], tmp_path: Path, name: str
+    vgg16: Command,
+    people: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    expected: Refused,
 ) -> None:
-    expected = EXPECTED[name]
-    assert isinstance(expected, Refused)
     path = people(name)
     said = refusal(vgg16("port", path, tmp_path / "w.pth"), path)
     assert expected.words in said
@@ -167,10 +172,13 @@ def test_it_is_refused_in_words(
 
 @of(Body)
 def test_its_convolutions_are_read_whatever_its_head(
-    vgg16: Command, truth: Checkpoint, people: Callable[[str], Path], tmp_path: Path, name: str
+    vgg16: Command,
+    truth: Checkpoint,
+    people: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    expected: Body,
 ) -> None:
-    expected = EXPECTED[name]
-    assert isinstance(expected, Body)
     path, ported = people(name), tmp_path / "w.safetensors"
     said = refusal(vgg16("port", path, ported), path)
     assert said.startswith(f"its head is not VGG16's: {expected.head}; expected --no-top ")

@@ -95,7 +95,7 @@ def test_float64_that_float32_holds_is_taken_as_it_is(
     FORMS[form](tiny, tmp_path / "w", as_type("float64"))
     read = vgg16_weights.read(tmp_path / "w")
     assert_values(read, tiny, as_type("float64"))
-    assert read.steps == ("float64, exact in float32",)
+    assert read.steps == ("float64 read as float32 without loss",)
 
 
 @forms
@@ -134,7 +134,7 @@ def test_whole_numbers_are_refused_by_their_type(
     tiny: Checkpoint, tmp_path: Path, form: str, dtype: str
 ) -> None:
     FORMS[form](tiny, tmp_path / "w", lambda values: (values * 100).astype(dtype))
-    with pytest.raises(BadInput, match=r"not float32: .* is (U|u|I|i)\w+, .* and 29 more; exp"):
+    with pytest.raises(BadInput, match=r"wrong type: .* is (U|u|I|i)\w+, .* and 29 more; exp"):
         vgg16_weights.read(tmp_path / "w")
 
 

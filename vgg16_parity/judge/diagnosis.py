@@ -1,4 +1,4 @@
-"""Which known mistake makes a port of what the arbiter computes, told from its values alone."""
+"""Finds the known mistake that explains a port's values, from the values alone."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 
 Values = NDArray[Any]
-# What a port may have computed: in words, with which weights, and on which images.
+# What a port may have computed: a description, the weights, and the images.
 Computation: TypeAlias = tuple[str, Checkpoint, Images]
 
 ADVICE: Final = "only logits were compared: return taps to judge each layer (docs/your-port.md)"
-# What is let through, to be compared within the limits: in roundoffs of the mode, and the most in
-# rms of the values.
+# Errors up to this pass the screening and are compared within the limits: in roundoffs of the mode,
+# and at most this part of the values' rms.
 _SCREENED: Final = 2000.0
 _MOST_SCREENED: Final = 0.02
 
@@ -40,7 +40,7 @@ def with_notes(
     taps: Mapping[str, Values],
     checkpoint: Checkpoint,
 ) -> CaseVerdict:
-    """A port's verdict on a case, with the mistake that explains it and what would show more."""
+    """A port's verdict on a case, with notes: the mistake that explains it, and further advice."""
     notes = list(verdict.notes)
     if not verdict.holds and verdict.layers and not expectation.case.extreme:
         arbiter = {tap: expectation.tap(tap, mode) for tap in expectation.relus if tap in taps}
@@ -60,15 +60,15 @@ def diagnose(
     *,
     outputs_only: bool = False,
 ) -> str:
-    """A sentence on the mistake under which parity would hold; empty if none is known.
+    """A sentence that names the mistake without which parity would hold; empty if none is known.
 
     Args:
-        checkpoint: what the arbiter computed with.
-        images: what the port was given, (N, 3, H, W).
+        checkpoint: the arbiter's weights.
+        images: the port's input, (N, 3, H, W).
         taps: the port's, by name.
         arbiter: the arbiter's taps of those names, in the network's order.
         mode: the port's numeric mode.
-        outputs_only: whether the arbiter need not compute again, on other inputs or weights.
+        outputs_only: whether to leave out mistakes that need another computation of the arbiter.
     """
     numeric = all(values.dtype.kind in "fiu" and values.ndim for values in taps.values())
     if not numeric or set(taps) - set(arbiter):
@@ -78,7 +78,7 @@ def diagnose(
     readable = may_be_right(taps[LOGITS], arbiter[LOGITS].preactivation.shape)
     if outputs_only or not readable:
         return ""
-    # One image tells what is worth a pass of the arbiter over all of them.
+    # One image shows which computations are worth running on all of them.
     chosen = _worst(taps, arbiter)
     of_one = {name: _of_image(chosen, values, len(images)) for name, values in taps.items()}
     computations = chain(
@@ -97,7 +97,7 @@ def diagnose(
 
 
 def _worst(taps: Mapping[str, Values], arbiter: Mapping[str, ArbiterTap]) -> int:
-    """The image whose logits are furthest from the arbiter's; the first where none can be told."""
+    """The image whose logits are furthest from the arbiter's; the first if shapes differ."""
     if taps[LOGITS].shape != arbiter[LOGITS].preactivation.shape:
         return 0
     errors = np.abs(taps[LOGITS].astype(np.float64) - arbiter[LOGITS].preactivation)
@@ -119,7 +119,7 @@ def _on_another_input(checkpoint: Checkpoint, images: Images) -> Iterator[Comput
 
 
 def _with_other_weights(checkpoint: Checkpoint, images: Images) -> Iterator[Computation]:
-    """Whose default weights a port may have used, if they are not the arbiter's."""
+    """The seeded default weights that a port may have used instead of the arbiter's."""
     own = checkpoint.configuration
     for configuration in CONFIGURATIONS.values():
         other = generate(configuration.with_head(classes=own.classes))
@@ -140,7 +140,7 @@ def _exactly(
 def _roughly(
     checkpoint: Checkpoint, images: Images, mode: Mode
 ) -> Iterator[tuple[str, ArbiterTap]]:
-    """The values with an error that lets everything near them through."""
+    """The values, with predicted errors so large that everything near them passes."""
     size = min(_MOST_SCREENED, _SCREENED * max(mode.sums, mode.operands, mode.stored))
     for tap in compute_roughly(checkpoint, images):
         values = tap.preactivation.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Inputs that a port may have read by a known mistake: BGR, not normalised, NHWC for NCHW."""
+"""Inputs that a known mistake may have given a port: BGR, not normalised, NHWC for NCHW."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vgg16_spec.layouts import nchw_to_nhwc, nhwc_to_nchw
 Images = NDArray[np.float32]
 
 _LARGEST_PIXEL: Final = 255
-# How far from whole numbers pixels may be that were normalised in float32.
+# Pixels recovered from float32 normalisation may be this far from whole numbers.
 _WHOLE: Final = 0.02
 
 
 def misread(images: Images, recipe: Recipe | None) -> Iterator[tuple[str, Images]]:
-    """What a port may have computed with, in words and as values; each once.
+    """The inputs that a port may have used, each once: a description and the values.
 
     Args:
-        images: the input that it was given, (N, 3, H, W).
-        recipe: what prepared it, if known; without, pictures are not prepared in other ways.
+        images: the input that it should have used, (N, 3, H, W).
+        recipe: the recipe that prepared it, if known; without one, other recipes are not tried.
     """
     seen = {sha256(np.ascontiguousarray(images).data).digest()}
     for words, altered in _candidates(images, recipe):
@@ -55,7 +55,7 @@ def _candidates(images: Images, recipe: Recipe | None) -> Iterator[tuple[str, ND
 
 
 def _prepared_otherwise(pixels: NDArray[np.uint8], recipe: Recipe) -> Iterator[tuple[str, Images]]:
-    """Pixels, (N, H, W, 3), in other recipes, and each in either order of the channels."""
+    """Pixels, (N, H, W, 3), prepared by other recipes, each in both orders of the channels."""
     plain = replace(recipe, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     ways = {
         "pictures": recipe,
@@ -72,7 +72,7 @@ def _prepared_otherwise(pixels: NDArray[np.uint8], recipe: Recipe) -> Iterator[t
 
 
 def _pixels(images: Images, recipe: Recipe) -> NDArray[np.uint8] | None:
-    """The pixels that a recipe made these values of, (N, H, W, 3) in RGB order, if it did."""
+    """The pixels that a recipe turned into these values, (N, H, W, 3) in RGB order, or ``None``."""
     mean, std = (_for_channels(values).astype(np.float64) for values in (recipe.mean, recipe.std))
     found = (images * std + mean) * recipe.scale
     whole = np.rint(found)

@@ -1,6 +1,6 @@
-"""Outputs that are right but for a known mistake: probabilities, NHWC maps, classes exchanged.
+"""Outputs that are right except for a known mistake: probabilities, NHWC maps, exchanged classes.
 
-A mistake is named only where the values are within the judge's limits under it.
+A mistake is named only if undoing it brings the values within the judge's limits.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from vgg16_weights.comparison.known_mistakes import order_words
 Values = NDArray[Any]
 
 LOGITS: Final = "predictions"
-# Every class is compared with every other.
+# The limit for comparing every class with every other.
 _MOST_CLASSES: Final = 4096
 
 
 class Expected(NamedTuple):
-    """What a port may have computed of the logits.
+    """What a port may have returned instead of the logits.
 
     Attributes:
         words: what it is, and what to return; empty for the logits.
@@ -46,20 +46,20 @@ class Expected(NamedTuple):
         return compare_with_arbiter(observed, self.values, self.deviation, relu=self.relu).passed
 
     def of(self, rows: Any, classes: Any = slice(None)) -> Expected:
-        """The same for some images and classes."""
+        """The same for a selection of images and classes."""
         values, deviation = (each[rows][:, classes] for each in (self.values, self.deviation))
         return self._replace(values=values, deviation=deviation)
 
 
 def explain(taps: Mapping[str, Values], arbiter: Iterable[tuple[str, ArbiterTap]]) -> str | None:
-    """Under which mistakes of its outputs a port is right.
+    """The mistakes in its outputs without which a port is right.
 
     Args:
         taps: the port's, by name.
-        arbiter: each tap's name and the arbiter's values; taps that the port lacks are passed over.
+        arbiter: each tap's name and the arbiter's values; taps that the port lacks are ignored.
 
     Returns:
-        The mistakes in words, empty where there are none, and None where the port is not right.
+        The mistakes in words; empty if there are none; None if the port is wrong in another way.
     """
     said = dict[str, None]()
     for tap, expected in arbiter:
@@ -72,12 +72,12 @@ def explain(taps: Mapping[str, Values], arbiter: Iterable[tuple[str, ArbiterTap]
 
 
 def may_be_right(logits: Values, shape: tuple[int, ...]) -> bool:
-    """Whether numbers are finite and can be read as (N, classes); others nothing explains."""
+    """Whether numbers are finite and can be read as (N, classes); nothing explains others."""
     return bool(np.isfinite(logits).all() and list(_readings(logits, shape)))
 
 
 def _tap(observed: Values, expected: ArbiterTap) -> str | None:
-    """What is wrong with a hidden tap; the first that leaves it right."""
+    """What is wrong with a hidden tap: the first mistake that explains it."""
     shape = expected.preactivation.shape
     readings = {"": observed}
     if observed.ndim == 4 and (moved := nhwc_to_nchw(observed)).shape == shape:
@@ -93,7 +93,7 @@ def _tap(observed: Values, expected: ArbiterTap) -> str | None:
 
 
 def _logits(observed: Values, expected: ArbiterTap) -> str | None:
-    """What is wrong with the logits; the simplest that leaves them right."""
+    """What is wrong with the logits: the simplest mistake that explains them."""
     kinds = list(_kinds(expected))
     for words, reading in _readings(observed, expected.preactivation.shape):
         for kind in kinds:
@@ -106,7 +106,7 @@ def _logits(observed: Values, expected: ArbiterTap) -> str | None:
 
 
 def _readings(observed: Values, shape: tuple[int, ...]) -> Iterator[tuple[str, Values]]:
-    """Values as (N, classes), if they can be, and why they were not."""
+    """Values reshaped to (N, classes), each with what was wrong with their shape."""
     images, classes = shape
     if observed.shape == shape:
         yield "", observed
@@ -123,13 +123,13 @@ def _kinds(expected: ArbiterTap) -> Iterator[Expected]:
     logits, deviation = np.asarray(expected.preactivation), np.asarray(expected.accumulated)
     yield Expected("", logits, deviation)
     probabilities = softmax(logits)
-    # A probability that underflows is as far off as the smallest number.
+    # A probability that underflows may be off by the smallest normal number.
     spread = through_softmax(logits, deviation, probabilities) + np.finfo(np.float32).tiny
     return_logits = "return the logits, before the softmax"
     yield Expected(f"they are probabilities: {return_logits}", probabilities, spread)
     logarithms = logits - logits.max(axis=1, keepdims=True)
     logarithms -= np.log(np.exp(logarithms).sum(axis=1, keepdims=True))
-    # What is subtracted is off by the logits' errors, as the logits are.
+    # The subtracted logarithm has an error too, from those of the logits.
     common = np.sqrt(np.square(deviation, dtype=np.float64).max(axis=1, keepdims=True))
     spread = np.hypot(deviation, common)
     yield Expected(f"they are logarithms of probabilities: {return_logits}", logarithms, spread)
@@ -138,7 +138,7 @@ def _kinds(expected: ArbiterTap) -> Iterator[Expected]:
 
 
 def _images_moved(observed: Values, expected: Expected) -> str:
-    """How the rows belong to other images of the batch, if all of them are an image's."""
+    """How rows are exchanged between images, if each row is that of some image."""
     images = range(len(observed))
     found = [
         next((i for i in images if expected.of([i]).fits(observed[row : row + 1])), None)
@@ -151,11 +151,11 @@ def _images_moved(observed: Values, expected: Expected) -> str:
 
 
 def _classes_moved(observed: Values, expected: Expected) -> str:
-    """How the classes are ordered, if that is all."""
+    """How the classes are reordered, if nothing else is wrong."""
     classes = observed.shape[1]
     if classes > _MOST_CLASSES or expected.relu:
         return ""
-    # In another order, the values from the smallest to the largest stay what they are.
+    # Reordering leaves the sorted values unchanged.
     moved = np.abs(np.sort(observed.astype(np.float64)) - np.sort(expected.values)).max()
     if not moved <= LIMITS.deviations.limit * expected.deviation.max():
         return ""

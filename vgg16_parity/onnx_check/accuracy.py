@@ -1,4 +1,4 @@
-"""What fewer bits cost: the outputs of a quantised or half-precision file beside the arbiter's."""
+"""Measures what fewer bits cost: a quantised or float16 file's outputs against the arbiter's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-# Types of numbers that do not count as weights: shapes, indices, and what is exact in any case.
+# Types that do not reduce precision, or that hold shapes and indices.
 _WHOLE: Final = (
     *(ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.INT32, ir.DataType.INT64),
     *(ir.DataType.UINT32, ir.DataType.UINT64, ir.DataType.BOOL, ir.DataType.STRING),
@@ -20,12 +20,12 @@ _WHOLE: Final = (
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How near a file of fewer bits comes to the network in float64.
+    """How close a file with fewer bits comes to the network in float64.
 
     Attributes:
-        precision: of the weights, as in ``int8``, ``int4, int8`` or ``float16``.
+        precision: of the weights: ``int8``, ``int4, int8`` or ``float16``.
         sqnr_db: signal-to-quantisation-noise ratio of the outputs over all pictures, in decibels,
-            20 log10(rms(arbiter) / rms(difference)); ``None`` where nothing differs or a value is
+            20 log10(rms(arbiter) / rms(difference)); ``None`` if nothing differs or a value is
             not finite.
         top1_agrees: the number of pictures with the arbiter's first class.
         pictures: their number.
@@ -38,9 +38,9 @@ class Accuracy:
 
 
 def precision_of(model: ir.Model) -> str:
-    """The types with fewer bits than float32 that a graph keeps weights in, or rounds them to.
+    """The types with fewer bits than float32 in which a graph stores its weights or rounds them.
 
-    Empty where there is none. The most frequent type comes first.
+    Empty if there are none. The most frequent type comes first.
     """
     kinds = Counter[str]()
     packed = set[ir.Value | None]()
@@ -66,7 +66,7 @@ def _counted(tensor: ir.TensorProtocol) -> Counter[str]:
 
 
 def measure(precision: str, outputs: NDArray[Any], expected: NDArray[np.float64]) -> Accuracy:
-    """The accuracy of outputs (pictures, classes) beside the arbiter's."""
+    """The accuracy of outputs, (pictures, classes), against the arbiter's."""
     found = outputs.astype(np.float64)
     signal, noise = (float(np.square(values).sum()) for values in (expected, expected - found))
     known = math.isfinite(noise) and noise > 0 and signal > 0
@@ -79,7 +79,7 @@ def measure(precision: str, outputs: NDArray[Any], expected: NDArray[np.float64]
 
 
 def sentence(accuracy: Accuracy) -> str:
-    """As the report says it."""
+    """The accuracy as a sentence of the report."""
     how = "quantised" if "int" in accuracy.precision else "rounded"
     noise = "unknown" if accuracy.sqnr_db is None else f"{accuracy.sqnr_db:.1f} dB"
     return (

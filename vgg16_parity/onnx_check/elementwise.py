@@ -1,4 +1,4 @@
-"""What elementwise nodes make of the images, and those that only surround or round them."""
+"""Follows nodes that work on each value alone, and nodes that pad or round."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def neutral(at: NodeContext) -> SymbolicTensor:
 
 
 def rectify(at: NodeContext) -> SymbolicTensor:
-    """A ReLU. It changes places with max pooling, and a second one changes nothing."""
+    """A ReLU. It commutes with max pooling, and a second one changes nothing."""
     steps = at.x.steps
     before = len(steps)
     while before and steps[before - 1].kind == "max pooling":
@@ -41,7 +41,7 @@ def rectify(at: NodeContext) -> SymbolicTensor:
 
 
 def clip(at: NodeContext) -> SymbolicTensor:
-    """A ReLU where it is from 0 to as good as infinity."""
+    """A ReLU if it clips from 0 to at least the largest float32."""
     attributes, limits = at.node.attributes, []
     for index, name in enumerate(("min", "max"), start=1):
         given = at.constant(index)
@@ -52,14 +52,14 @@ def clip(at: NodeContext) -> SymbolicTensor:
 
 
 def largest(at: NodeContext) -> SymbolicTensor:
-    """A ReLU where the only other operand is 0."""
+    """A ReLU if the only other operand is 0."""
     constants = [value.array for value in at.inputs if isinstance(value, Constant)]
     zero = len(constants) == 1 == len(at.inputs) - 1 and not constants[0].any()
     return rectify(at) if zero and constants[0].size == 1 else at.step()
 
 
 def leak(at: NodeContext) -> SymbolicTensor:
-    """A ReLU where the slope below 0 is 0."""
+    """A ReLU if the slope below 0 is 0."""
     return at.step() if at.node.attributes.get_float("alpha", 0.01) else rectify(at)
 
 
@@ -98,7 +98,7 @@ def drop_out(at: NodeContext) -> SymbolicTensor:
 
 
 def cast(at: NodeContext) -> SymbolicTensor:
-    """A change of precision; what one to fewer bits costs is for the numbers to tell."""
+    """A change of precision; what fewer bits cost shows in the numbers."""
     kind = ir.DataType(at.node.attributes.get_int("to"))
     if kind in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
         return at.x
@@ -108,7 +108,7 @@ def cast(at: NodeContext) -> SymbolicTensor:
 
 
 def quantize(at: NodeContext) -> SymbolicTensor:
-    """Rounds to integers. Where the smallest stands for 0, it is a ReLU as well."""
+    """Rounds to integers. If the smallest integer stands for 0, it is also a ReLU."""
     kind, x = quantized_type(at), at.x
     zero = at.constant(2)
     rounded = at.rounded(str(kind))

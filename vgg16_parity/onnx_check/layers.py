@@ -181,7 +181,7 @@ def _pick(at: NodeContext) -> SymbolicTensor:
     return at.x
 
 
-# Operators behind which weights are no longer weights as the checkpoint has them.
+# Operators after which weights are no longer those of the checkpoint.
 _QUANTISED: Final = "computes with quantised weights, which are not the checkpoint's"
 _BLOCKED: Final = (
     "ONNX Runtime's layout for one kind of processor; check the file that it was made from"

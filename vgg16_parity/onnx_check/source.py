@@ -1,7 +1,7 @@
-"""The weights of an ONNX graph that is a VGG, whoever exported it, as a checkpoint.
+"""Reads the weights of a VGG's ONNX graph, from any exporter, as a checkpoint.
 
-The graph is followed as ``vgg16 check`` follows it. Only one whose operations are the network's,
-in its order, has weights to give: in any other, a tensor of the right shape may mean another thing.
+The graph is followed as ``vgg16 check`` follows it, and its operations must be the network's, in
+order: in any other graph, a tensor of the right shape may have another meaning.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ FORMAT: Final = Format(
     "onnx", ".onnx", "", "canonical", "an ONNX graph of a VGG (.onnx)", "torchvision", False
 )
 _QUANTISED: Final = ("DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
-# Whose images are in this order, whoever exported them.
+# The recipe to assume for images in this layout.
 _ASSUMED: Final = {"nhwc": "caffe", "nchw": "torchvision"}
-# Of half precision: its values are float32's too.
+# float16 values are float32 values too.
 _ALLOWED: Final = "the images are FLOAT16"
 _FIRST_TRIED: Final = RECIPES["torchvision"]
-# What `Front` says of images in another order, and what is said here.
+# How `Front` reports images in another order, and how a step does.
 _CHANNELS: Final = "the channels are reversed"
 _EXCHANGED: Final = "height and width are exchanged"
 _REVERSED: Final = ", the first kernel's channels reversed"
@@ -47,26 +47,26 @@ _OURS: Final = ("recipe", "source", "source_format", "source_sha256", "licence",
 
 
 def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
-    """The weights of a graph, with the recipe that it applies or states itself.
+    """The weights of a graph, with the recipe that it applies or states.
 
     Args:
-        path: the ONNX file; the files that it keeps weights in are beside it.
+        path: the ONNX file; any files with its weights are in the same folder.
         include_top: whether the classifier is wanted; without it, any head is ignored.
 
-    Raises ``BadInput`` for an invalid model, for a quantised one, and for a graph that is not a
-    VGG's, naming the node at which it differs.
+    Raises ``BadInput`` for a model that is invalid or quantised, and for a graph that is not a
+    VGG's; it names the node at which this differs.
     """
     model = open_model(path)
     if any(node.op_type in _QUANTISED for node in model.graph.all_nodes()):
-        problem = "is quantised: its weights are not the ones that it was made from"
-        raise BadInput(path, problem, "the graph before it was quantised")
+        problem = "is quantised: it no longer has the original weights"
+        raise BadInput(path, problem, "the graph before quantisation")
     stated = _stated(model, path)
     first = stated.recipe_record(str(path)) if stated else _FIRST_TRIED
     found, configuration = _followed(model, path, first, include_top=include_top)
     recipe, is_known, how = _recipe(model, found, configuration, first, is_stated=bool(stated))
     if found.front.problem.startswith(_EXCHANGED):
         raise _refusal(path, f"preprocessing: {found.front.problem}")
-    # What the graph does with its images is known; what remains is whether it is the network.
+    # The preprocessing is settled; what follows checks the network alone.
     found.front.problem = ""
     for problem in graph.problems(found, configuration):
         if not problem.startswith(_ALLOWED):
@@ -85,9 +85,9 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
         tensors,
         metadata if is_known else None,
         is_ordered=True,
-        steps=("read from an ONNX graph, names by graph", f"recipe {recipe.name} {how}"),
+        steps=("layers matched by the ONNX graph", f"recipe {recipe.name} {how}"),
     )
-    # A recipe that is not known is the format's, as for any other file.
+    # An unknown recipe is the format's default, as for any other file.
     file_format = replace(FORMAT, recipe=recipe.name)
     return checkpoint_of(contents, path, file_format, Choices(include_top=include_top))
 
@@ -95,11 +95,11 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
 def _followed(
     model: ir.Model, path: Path, recipe: Recipe, *, include_top: bool
 ) -> tuple[TracedGraph, Configuration]:
-    """The graph as steps of a network, behind the recipe's preprocessing, and the network.
+    """The network's steps in a graph, after the recipe's preprocessing, and the network.
 
-    Raises ``BadInput`` for a graph of another one.
+    Raises ``BadInput`` for the graph of another network.
     """
-    # Sizes that the file leaves open are a network's: those of VGG16, unless it shows another.
+    # Sizes that the file leaves open are VGG16's, unless its layers are another network's.
     by_size = {known.input_size: known for known in CONFIGURATIONS.values()}
     for network in (CONFIGURATIONS["D"], *by_size.values()):
         found = follow(model, network, recipe)
@@ -107,7 +107,7 @@ def _followed(
             break
     else:
         count = sum(step.kind == "convolution" for step in found.steps)
-        raise _refusal(path, found.problem or f"its {count} convolutions are those of no VGG")
+        raise _refusal(path, found.problem or f"its {count} convolutions match no VGG")
     if (actual.name, actual.classes) != (network.name, network.classes):
         found = follow(model, actual, recipe)
     steps = [_with_bias(step) for step in found.steps if step.kind != "Cast"]
@@ -120,7 +120,7 @@ def _followed(
 
 
 def _configuration(found: TracedGraph, *, include_top: bool) -> Configuration | None:
-    """The network whose convolutions a graph begins with, with as many classes; ``None`` for none.
+    """The network whose convolutions a graph begins with, with its number of classes, or ``None``.
 
     Whatever follows them is the classifier, or a difference that is reported later.
     """
@@ -142,12 +142,12 @@ def _recipe(
     *,
     is_stated: bool,
 ) -> tuple[Recipe, bool, str]:
-    """The recipe of the weights, whether the file tells it, and how that is known.
+    """The recipe of the weights, whether the file shows it, and how.
 
-    ``first`` is the one behind which the graph was followed.
+    ``first`` is the recipe with which the graph was followed.
 
-    A graph that reverses the channels of its images, or does not where the recipe does, has the
-    recipe's first kernel with its input channels reversed.
+    If the graph reverses the images' channels and the recipe does not, or the other way round, the
+    input channels of the graph's first kernel are in reverse order.
     """
     own, reverses = found.front, ""
     if own.kind != "float32" or own.problem:
@@ -162,12 +162,12 @@ def _recipe(
         return first, True, f"as the file states{reverses}"
     images = f"{own.layout.upper()} images"
     if own.problem and not reverses:
-        images = "the graph's preprocessing is no recipe of ours"
+        images = "the graph's preprocessing matches no recipe"
     return RECIPES[_ASSUMED[own.layout]], False, f"assumed: {images}{reverses}"
 
 
 def _with_bias(step: Step) -> Step:
-    """A step that leaves out its bias adds nothing: a bias of zeros."""
+    """A step without a bias, with a bias of zeros."""
     if step.weight is None or step.bias is not None:
         return step
     return replace(step, bias=Constant(np.zeros(len(step.weight.array), np.float32), ""))
@@ -176,7 +176,7 @@ def _with_bias(step: Step) -> Step:
 def _weights(
     found: TracedGraph, configuration: Configuration
 ) -> Iterator[tuple[str, Constant, str]]:
-    """Canonical name, array and order of a dense layer's inputs, of every tensor."""
+    """The canonical name and array of every tensor, and the order of a dense layer's inputs."""
     steps = [step for step in found.steps if step.weight is not None]
     for layer, step in zip(configuration.weighted_layers, steps, strict=True):
         for part, constant in (("weight", step.weight), ("bias", step.bias)):
@@ -191,9 +191,9 @@ def _canonical(array: Array, name: str, order: str, configuration: Configuration
 
 
 def _stated(model: ir.Model, path: Path) -> Metadata | None:
-    """What this project's export wrote of the checkpoint; ``None`` in any other file.
+    """What this project's export stated about the checkpoint; ``None`` for any other file.
 
-    Raises ``BadInput`` for a recipe of its own that cannot be used.
+    Raises ``BadInput`` for a custom recipe that cannot be used.
     """
     facts = {name: model.metadata_props[name] for name in _OURS if name in model.metadata_props}
     if not {"recipe", "source_sha256"} <= facts.keys():

@@ -87,8 +87,7 @@ class SymbolicTensor:
             value's index into the flattened maps that the last step made.
         maps: the sizes N, C, H, W of these maps; empty before the first layer.
         steps: the operations so far.
-        notes: what nodes so far do that the network does not, and that is no step: the node, and
-            what it does.
+        notes: what nodes so far do besides the network's steps: the node, and what it does.
     """
 
     array: NDArray[Any]

@@ -73,7 +73,7 @@ class TracedGraph:
         steps: the operations on the way to it.
         problem: why it could not be followed to its end; empty if it could.
         extra_inputs: names of the inputs besides the images.
-        notes: what nodes do that the network does not, and that is no step: the node, and what.
+        notes: what nodes do besides the network's steps: the node, and what it does.
         ends_in_softmax: whether a softmax gives the output, even where it was not followed so far.
     """
 

@@ -156,6 +156,8 @@ def own_port(reference: str) -> Runtime:
     """
     file, separator, function = reference.rpartition(":")
     if not (separator and file.endswith(".py") and function.isidentifier()):
-        raise BadInput("--port", f"{reference!r} is no function in a file", "FILE.py:FUNCTION")
+        raise BadInput(
+            "--port", f"{reference!r} does not name a function in a file", "FILE.py:FUNCTION"
+        )
     path = require_file(file, "a Python file").resolve()
     return Runtime(f"{path.stem}:{function}", "torch", port=f"{path}:{function}")

@@ -36,6 +36,7 @@ FORMAT: Final = "vgg16-checkpoint/1"
 # Where a file under another library's keys keeps our metadata.
 MANIFEST: Final = "vgg16"
 _EXPECTED: Final = "a canonical checkpoint (.safetensors)"
+_ANY_FLOAT: Final = "float32, float64, float16 or bfloat16"
 
 
 class Checkpoint(Mapping[str, NDArray[np.float32]]):
@@ -81,10 +82,13 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         self.label = label or str(path or metadata.source)
         found = {name: tensor.shape for name, tensor in tensors.items()}
         problems = misfits(configuration.weight_shapes, found)
+        expected = f"the tensors of configuration {configuration.name}"
         if wrong := [f"{n} is {t.dtype}" for n, t in tensors.items() if t.dtype != "float32"]:
-            problems.append(f"not float32: {few(wrong)}")
+            if not problems:  # a file in canonical layout has float32, any other one of FLOATS
+                expected = "float32 values" if path else f"{_ANY_FLOAT} values"
+            problems.append(f"wrong type: {few(wrong)}")
         if problems:
-            raise self.refusal(problems)
+            raise BadInput(self.label, "; ".join(problems), expected)
         if self.metadata.preprocessing:
             self.metadata.recipe_record(self.label)
         if self.metadata.labels:
@@ -113,10 +117,6 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         if self.path is None:
             raise ValueError(f"the checkpoint from {self.metadata.source} is in no file")
         return self.path
-
-    def refusal(self, problems: list[str]) -> BadInput:
-        """One error for all the problems."""
-        return BadInput(self.label, "; ".join(problems), f"configuration {self.configuration.name}")
 
     @property
     def recipe(self) -> Recipe:
@@ -205,7 +205,7 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         yield blocks_of
         if not_finite:
             problem = f"not finite (NaN or infinity): {few(not_finite)}"
-            # torchvision publishes features with a classifier that says that it is none.
+            # torchvision publishes features with a classifier of NaN.
             expected = "finite values"
             if not_finite == [f"{layer}.{part}" for layer in HEAD for part in ("weight", "bias")]:
                 expected = "--no-top (include_top=False) for the convolutions alone"

@@ -80,7 +80,7 @@ class Metadata:
             problem = f"its labels cannot be used ({error!s:.100})"
             raise BadInput(label, problem, expected) from error
         if len(names) != classes:
-            raise BadInput(label, f"its labels are {len(names)} names", expected)
+            raise BadInput(label, f"its number of labels is {len(names)}", expected)
         return names
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""Which network tensors belong to, by their names and shapes, and what keeps them from fitting."""
+"""Finds the network that tensors belong to, by name and shape, and lists what does not fit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
 from vgg16_spec.errors import BadInput, few
 
 _CLASSIFIER: Final = ("fc1", "fc2", "predictions")
-# An error is one line: beyond these characters, fewer tensors are named.
+# An error is one line: if it is longer than this, it names fewer tensors.
 _MOST_LISTED: Final = 160
 
 
 def misfits(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
-    """What keeps ``found`` from being ``expected``, in words; empty where nothing does.
+    """How ``found`` differs from ``expected``, in words; empty if it does not.
 
     Of each kind of problem it names the first few tensors and how many more there are.
     """
@@ -38,15 +38,15 @@ def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
     """The configuration that tensors of these canonical names and shapes belong to.
 
     Convolutions, in the order given, decide which one; the other tensors decide about the
-    classifier and its number of classes. ``label`` says in the error where the tensors are from.
+    classifier and its number of classes. ``label`` is what the error calls their file.
 
-    Raises ``BadInput`` where the convolutions are those of no configuration.
+    Raises ``BadInput`` if the convolutions match no configuration.
     """
     convolutions = [tuple(shape) for shape in shapes.values() if len(shape) == 4]
     for known in CONFIGURATIONS.values():
         if [layer.weight_shape for layer in known.convolutions] == convolutions:
             return with_shown_head(known, shapes)
-    problem = f"its {len(convolutions)} convolutions are those of no configuration"
+    problem = f"its {len(convolutions)} convolutions match no configuration"
     raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
 
 

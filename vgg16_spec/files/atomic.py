@@ -170,7 +170,7 @@ def _destination(destination: str | os.PathLike[str], *, folder: bool = False) -
     except OSError:
         return path
     if folder and not stat.S_ISDIR(mode):
-        raise BadInput(path, "is no folder", expected)
+        raise BadInput(path, "is not a folder", expected)
     if not folder and not stat.S_ISREG(mode):
         problem = "is a folder" if stat.S_ISDIR(mode) else "is a device or a pipe"
         raise BadInput(path, problem, expected)

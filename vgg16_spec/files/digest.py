@@ -15,7 +15,7 @@ def digest(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file, in hexadecimal."""
     sha256, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
     with Path(path).open("rb", buffering=0) as file:
-        # In large blocks: between them a thread beside a busy one waits for its turn.
+        # In large blocks: between two of them, this thread may have to wait for a busy one.
         while size := file.readinto(block):
             sha256.update(block[:size])
     return sha256.hexdigest()

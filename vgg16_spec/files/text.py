@@ -6,13 +6,13 @@ import json
 import os
 from typing import Any
 
-from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.errors import BadInput, require_file, unique
 
 
 def read_text(path: str | os.PathLike[str], expected: str, most_bytes: int) -> str:
     """A text file in UTF-8, with or without a byte order mark.
 
-    Raises ``BadInput`` that says what was ``expected`` for a file that is missing, larger than
+    Raises ``BadInput``, which states what was ``expected``, for a file that is missing, larger than
     ``most_bytes``, or in another encoding.
     """
     path = require_file(path, expected)
@@ -26,21 +26,12 @@ def read_text(path: str | os.PathLike[str], expected: str, most_bytes: int) -> s
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput(path, "is no text in UTF-8", expected) from error
+        raise BadInput(path, "is not UTF-8 text", expected) from error
 
 
 def read_json(text: str) -> Any:
-    """A JSON document. Raises ``ValueError`` where one key is there twice, or it nests deep."""
+    """A JSON document. Raises ``ValueError`` for a key that occurs twice, or deep nesting."""
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=unique)
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"it has the key {key[:40]!r} twice")
-        found[key] = value
-    return found
+        raise ValueError("it is nested too deeply") from error

@@ -126,7 +126,7 @@ def recipe_named(name: str, label: str) -> Recipe:
 
 
 def recipe_of(text: str, option: str = "--recipe") -> Recipe:
-    """The recipe that a name or a file's path means; a name goes before a file.
+    """The recipe that a name or a file's path means; a name takes precedence.
 
     Raises ``BadInput`` for a name that is unknown and for a file that cannot be used.
     """
@@ -171,7 +171,7 @@ def recipe_from(fields: object, label: str, name: str) -> Recipe:
         raise BadInput(label, "holds no fields", f"some of {', '.join(_FIELDS)}")
     given = dict(fields)
     if unknown := [field for field in given if field not in _FIELDS]:
-        problem = f"{unknown[0][:40]!r} is no field of a recipe"
+        problem = f"{unknown[0][:40]!r} is not a field of a recipe"
         raise BadInput(label, problem, f"some of {', '.join(_FIELDS)}")
     if "scale" not in given:
         raise BadInput(label, "scale is missing", "what 0..255 pixels are divided by: 255, or 1")
@@ -190,7 +190,7 @@ def recipe_from(fields: object, label: str, name: str) -> Recipe:
 def settled(recipe: Recipe, label: str) -> Recipe:
     """The named recipe that does the same, if there is one; else the recipe itself.
 
-    Raises ``BadInput`` where it has the name of another, or one that is no name.
+    Raises ``BadInput`` where it has the name of another, or one that is not a name.
     """
     for named in RECIPES.values():
         if recipe.does_the_same(named):
@@ -208,7 +208,8 @@ def resized_side(recipe: Recipe, size: int) -> int:
 
 def _number(label: str, value: object, least: float = _SMALLEST) -> float:
     """A number that float32 has room to compute with."""
-    if type(value) in (int, float) and least <= cast(float, value) <= _LARGEST:  # True is no number
+    # True is an int, but not a number.
+    if type(value) in (int, float) and least <= cast(float, value) <= _LARGEST:
         return float(cast(float, value))
     raise BadInput(label, _is(value), f"a number from {least:g} to {_LARGEST:g}")
 

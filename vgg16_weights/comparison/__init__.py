@@ -1,1 +1,1 @@
-"""Two checkpoints compared, and the mistake that makes one of the other."""
+"""Compares two checkpoints and names the mistake that turns one into the other."""

@@ -1,4 +1,4 @@
-"""The known mistakes of porting: how each moves a tensor's values, or changes each of them."""
+"""The known mistakes of porting: some move a tensor's values, others change each value."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
 
-# What a mistake does, in words, and a view of a tensor that has the values in the order that the
-# mistake gives them; its shape need not be the tensor's.
+# A mistake in words, and a function that gives a view of a tensor with its values in the order of
+# the mistake; the view may have another shape.
 Arrangement: TypeAlias = tuple[str, Callable[[Array], Array]]
 
 
@@ -23,9 +23,9 @@ class Change(NamedTuple):
     """A mistake that changes each value.
 
     Attributes:
-        words: what it does.
-        make: what it makes of float32 values.
-        rounding: how far apart the results may be, relative to them.
+        words: its name.
+        make: applies it to float32 values.
+        rounding: the relative error that results may have.
     """
 
     words: str
@@ -40,7 +40,7 @@ ROUNDING: Final = 2.0**-22
 _AXES: Final = ("out", "in", "height", "width")
 _MAPS: Final = {"C": "channel", "H": "height", "W": "width"}
 _RESHAPED: Final = " by a reshape, not a transpose"
-# What is done to height and width -> whether they are swapped, and then the steps along each.
+# What happens to height and width -> whether they are swapped, then the step along each.
 _TURNS: Final = {
     "": (False, 1, 1),
     "transposed in height and width": (True, 1, 1),
@@ -109,7 +109,7 @@ def _moved_kernels(shape: Shape) -> Iterator[Arrangement]:
 
 
 def changes_of(factor: float, likely: str) -> list[Change]:
-    """What may have happened to each value; the very first is nothing, then what is likely."""
+    """What may have happened to each value: first nothing, then the likely change."""
     changes = [
         UNCHANGED,
         TO_FLOAT16,
@@ -129,7 +129,7 @@ def changes_of(factor: float, likely: str) -> list[Change]:
 
 
 def _plain(factor: float) -> tuple[float, str]:
-    """A measured factor as the short number that it is nearest to, if one is, and in words."""
+    """A measured factor, replaced by a short number if it is close to one, and in words."""
     for measured, word in ((factor, "times"), (1 / factor if factor else math.inf, "divided by")):
         short = float(f"{measured:.4g}") if math.isfinite(measured) else 0.0
         if short and abs(short / measured - 1) < 1e-6:
@@ -146,7 +146,7 @@ TO_FLOAT16: Final = Change("rounded to float16", _float16)
 
 
 def _bfloat16(values: Array, *, nearest: bool) -> Array:
-    """float32 with the lower 16 bits rounded to even, or cut."""
+    """float32 with the lower 16 bits rounded to nearest even, or cut."""
     bits = values.view(np.uint32)
     half = (bits >> 16 & 1) + np.uint32(0x7FFF) if nearest else np.uint32(0)
     return ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
@@ -159,7 +159,7 @@ def _decimal(values: Array, count: int) -> Array:
 def _significant(values: Array, count: int) -> Array:
     precise = values.astype(np.float64)
     size = np.floor(np.log10(np.abs(precise), where=precise != 0, out=np.zeros_like(precise)))
-    # A power of ten below one is not exact in binary: divide by the one above.
+    # Powers of ten below 1 are not exact in binary: divide by those above instead.
     places = count - 1 - size
     up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
     rounded: Array = np.rint(precise * up / down) / up * down
@@ -179,5 +179,5 @@ def order_words(order: NDArray[np.intp], what: str, ours: str, theirs: str) -> s
 
 
 def output_word(name: str) -> str:
-    """What an output of the layer of this tensor is called."""
+    """The word for an output of this tensor's layer."""
     return "class" if name.startswith("predictions.") else "output"

@@ -11,10 +11,10 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_weights.comparison.which_mistake import Difference, known_mistake, output_order
 
 Verdict: TypeAlias = Literal["equal", "differs", "missing"]
-# Tensor -> the mistake that makes one side of the other, in words, or the size of the difference.
+# Tensor -> the mistake that turns one side into the other, or the size of the difference.
 Findings: TypeAlias = dict[str, str | Difference]
 ABSENT: Final = ""
-# Relative to the values, rounding errors are no larger, and differences of the same weights.
+# Largest rms, relative to the values, of rounding errors and of differences of related weights.
 _ROUNDING: Final = 1e-6
 _ALIKE: Final = 0.5
 
@@ -22,7 +22,7 @@ _ALIKE: Final = 0.5
 class Row(NamedTuple):
     """One tensor on both sides: its shape and the sha256 of its values in canonical layout.
 
-    Where a side lacks the tensor its digest is ``ABSENT``, and the shape is the other's.
+    If a side lacks the tensor, its digest is ``ABSENT`` and the shape is the other's.
     """
 
     tensor: str
@@ -44,7 +44,7 @@ def digests(checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def compare(ours: Checkpoint, theirs: Checkpoint) -> list[Row]:
-    """A row for each tensor that either has; of another shape, it differs."""
+    """A row for each tensor of either side; tensors of different shapes differ."""
     left, right = digests(ours), digests(theirs)
     shapes = theirs.configuration.weight_shapes | ours.configuration.weight_shapes
     names = list(dict.fromkeys([*ours, *theirs]))
@@ -54,9 +54,9 @@ def compare(ours: Checkpoint, theirs: Checkpoint) -> list[Row]:
 
 
 def known_mistakes(rows: Sequence[Row], ours: Checkpoint, theirs: Checkpoint) -> Findings:
-    """Which known mistake explains each tensor that differs, and else by how much it differs.
+    """The known mistake that explains each tensor that differs, or else by how much it differs.
 
-    A tensor of another shape, or that one side lacks, is left out.
+    Tensors that one side lacks, or that have different shapes, are left out.
     """
     found: Findings = {}
     differing = {row.tensor: row for row in rows if row.verdict == "differs"}
@@ -71,7 +71,7 @@ def known_mistakes(rows: Sequence[Row], ours: Checkpoint, theirs: Checkpoint) ->
 
 
 def _elsewhere(row: Row, rows: Sequence[Row], theirs: Checkpoint) -> str:
-    """Where B's values are A's of another tensor, if they are and not all zero."""
+    """The tensor of A whose values B has here, in words; empty if there is none or all are zero."""
     source = next((other for other in rows if other.ours == row.theirs), None)
     if source is None or not theirs[row.tensor].any():
         return ""
@@ -94,10 +94,10 @@ def _of_values(name: str, ours: Checkpoint, theirs: Checkpoint, likely: str) -> 
 def _untrained(
     differing: Mapping[str, Row], found: Findings, configuration: Configuration
 ) -> dict[str, str]:
-    """The tensors that have the seeded default's values on one side."""
+    """The tensors that have the seeded default's values on one side, and which side."""
     default, words = generate(configuration), dict[str, str]()
     for name, row in differing.items():
-        # A weight takes up to a second to generate: only where its bias is the default's.
+        # A weight takes up to a second to generate: only if its bias is the default's.
         bias = differing.get(f"{name.rpartition('.')[0]}.bias")
         if bias is None or not isinstance(found.get(name), Difference):
             continue
@@ -109,7 +109,7 @@ def _untrained(
 
 
 def sentences(findings: Findings, configuration: Configuration) -> Iterator[str]:
-    """What was found in plain English, a sentence for all the tensors that share a mistake."""
+    """The findings in plain English, one sentence for all tensors that share a mistake."""
     groups: dict[str | tuple[str, str], list[str]] = {}
     for tensor, found in findings.items():
         kind = found if isinstance(found, str) else (found.arrangement, _called(found))
@@ -130,7 +130,7 @@ def sentences(findings: Findings, configuration: Configuration) -> Iterator[str]
 
 
 def _called(found: Difference) -> str:
-    """What a difference of this size and spread is called."""
+    """The likely cause of a difference, from its size and the share of values that differ."""
     if found.relative <= _ROUNDING:
         return "rounding errors"
     if 2 * found.differing <= found.size:
@@ -141,7 +141,7 @@ def _called(found: Difference) -> str:
 
 
 def subject(tensors: Sequence[str], configuration: Configuration) -> str:
-    """Tensors in as few words as there are: ``all 13 convolutions``, or three names and a count."""
+    """Tensors in few words: ``all 13 convolutions``, or three names and a count."""
     every = list(configuration.weight_shapes)
     kinds: Mapping[str, Sequence[str]] = {
         "tensors": every,

@@ -1,7 +1,7 @@
-"""Which known mistake makes one tensor of another, told from their values.
+"""Finds the known mistake that turns one tensor into another, from their values.
 
-Which one it is shows in a sample of the values; then all of them are compared. Tensors may be views
-into mapped files: no more than a block of each is in memory.
+A sample of the values suggests the mistake, and all values confirm it. Tensors may be views of
+mapped files: no more than a block of each is in memory.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from vgg16_weights.comparison.known_mistakes import (
 _SAMPLE: Final = 4096
 _LOOK: Final = 1 << 20
 _BLOCK_BYTES: Final = 1 << 26
-# Values that are moved in the wrong way are as far apart as other values. The coarsest change of
-# each of them, bfloat16, leaves 0.002 of their size.
+# Under the wrong arrangement, values are as far apart as unrelated ones. Under the right one, even
+# the coarsest rounding, bfloat16, leaves a difference of 0.002 of their size.
 _ALIKE: Final = 0.1
 
 
 class Difference(NamedTuple):
-    """How two tensors differ where one is not the other under a known mistake.
+    """How two tensors differ if no known mistake turns one into the other.
 
     Attributes:
-        differing: how many values differ.
-        size: of how many.
+        differing: the number of values that differ.
+        size: the number of values.
         largest: the largest difference.
         relative: rms of the difference over rms of the values.
-        arrangement: the mistake that moves A's values to where they differ so little; may be empty.
+        arrangement: the mistake under which they differ least; may be empty.
     """
 
     differing: int
@@ -63,7 +63,7 @@ def known_mistake(
     order: NDArray[np.intp] | None = None,
     likely: str = "",
 ) -> str | Difference:
-    """What makes B's tensor of A's, or A's of B's, in words: ``B is A rounded to float16``.
+    """What turns A's tensor into B's, or B's into A's: ``B is A rounded to float16``.
 
     Args:
         name: the tensor's canonical name.
@@ -71,11 +71,11 @@ def known_mistake(
         theirs: B's values, likewise.
         maps: (C, H, W) of fc1's input.
         sides: what A and B are called in words; these may end in ``'s``.
-        order: the order of the outputs that made B's weight of A's, for the bias of that layer.
-        likely: what was found for another tensor, which is named where two mistakes fit.
+        order: for a bias, the order of outputs that turned A's weight of that layer into B's.
+        likely: what was found for another tensor, preferred if two mistakes fit.
 
     Returns:
-        The words, or the size of the difference where no mistake is known that makes it.
+        The mistake in words, or the size of the difference if no known mistake explains it.
     """
     if name == "fc1.weight":
         ours, theirs = (values.reshape(-1, *maps) for values in (ours, theirs))
@@ -90,7 +90,7 @@ def known_mistake(
             if is_same(moved, target, change):
                 parts = [f"with {words}"] * bool(words) + [change.words] * bool(change.words)
                 return f"{made} is {of} {', '.join(parts)}"
-        # The other way round: the values that were moved are those that were rounded.
+        # The other way round: the side that was moved is the one whose values were changed.
         for change in changes_of(1.0, likely)[1:]:
             if is_same(target, moved, change):
                 before = f"{made} is {of} with {words}, before {of} was {change.words}"
@@ -108,7 +108,7 @@ def known_mistake(
 
 
 def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
-    """The outputs of A in the order of B's, for all that their first values tell."""
+    """A's outputs in the order of B's, judged by their first values; ``None`` if these differ."""
     keys = [
         [row.tobytes() for row in np.ascontiguousarray(values.reshape(len(values), -1)[:, :8])]
         if values.ndim < 3
@@ -126,24 +126,24 @@ def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
 def _arrangement(
     name: str, values_of: Mapping[str, Array]
 ) -> tuple[str, str, Arrangement, float] | None:
-    """The arrangement that brings a sample of both closest: made, of, which, and the factor."""
+    """The arrangement under which samples are closest: both sides, the mistake and the factor."""
     best, found = _ALIKE, None
     left, right = values_of
     for made, of in ((right, left), (left, right)):
         target, source = values_of[made], values_of[of]
         for words, view in arrangements(name, source.shape):
             x, y = _sample(view(source)), _sample(target)
-            # Of one or two values, any are a factor apart.
+            # Any one or two values are a factor apart.
             factor = float(x @ y / (x @ x)) if x.any() and x.size > 2 else 1.0
             rest = math.sqrt(np.square(y - factor * x).mean() / max(np.square(y).mean(), 1e-300))
-            # Of those that leave about as much, the first is the simplest.
+            # If several leave about the same difference, the first is the simplest.
             if rest < best / 2:
                 best, found = rest, (made, of, (words, view), factor)
     return found
 
 
 def _sample(values: Array) -> NDArray[np.float64]:
-    """The same places of every array of a size, in the order of its axes."""
+    """A sample of values, from the same places in the order of axes for all arrays of one size."""
     if values.size > _SAMPLE:
         places = np.random.default_rng(0).integers(0, values.size, _SAMPLE)
     else:
@@ -161,7 +161,7 @@ def _same_rows(ours: Array, theirs: Array, order: NDArray[np.intp]) -> bool:
 
 
 def _channel_factors(ours: Array, theirs: Array) -> list[str]:
-    """What each input channel of the first kernel was multiplied by; empty if by nothing."""
+    """The factor of each input channel of the first kernel; empty if none was scaled."""
     if ours.ndim != 4 or ours.shape[1] != 3:
         return []
     found = list[float]()
@@ -180,7 +180,7 @@ def _is_zero(values: Array) -> bool:
 
 
 def _pairs(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
-    """The values of two arrays of a size, in the order of their axes, as flat pieces."""
+    """The values of two arrays of one size, in the order of their axes, as flat pieces."""
     left, right = (blocks(values, _BLOCK_BYTES) for values in (one, other))
     ours = theirs = np.empty(0, np.float32)
     remaining = one.size
@@ -196,7 +196,7 @@ def _pairs(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def is_same(source: Array, target: Array, change: Change = UNCHANGED) -> bool:
-    """Whether the source's values, changed, are the target's: in bits, or but for a rounding.
+    """Whether the source's values, changed, are the target's: bit for bit, or up to rounding.
 
     NaN equals itself, and -0 is not 0. Both have the same size.
     """
@@ -207,7 +207,7 @@ def is_same(source: Array, target: Array, change: Change = UNCHANGED) -> bool:
             return np.array_equal(made.view(np.uint32), right.view(np.uint32))
         return bool((np.abs(made - right) <= change.rounding * np.abs(made)).all())
 
-    # A sample first: it tells nearly all that differ.
+    # A sample first: it already shows nearly every difference.
     samples = (contiguous(_sample(values).astype(np.float32)) for values in (source, target))
     return equal(*samples) and all(equal(left, right) for left, right in _pairs(source, target))
 

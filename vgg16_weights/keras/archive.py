@@ -31,7 +31,7 @@ from vgg16_weights.keras.written_config import INPUT, dropout_names, model_confi
 
 _WEIGHTS: Final = "model.weights.h5"
 _CONFIG: Final = "config.json"
-# The version whose configuration this is. The time is none: the same values give the same bytes.
+# The version whose configuration this is. The time is fixed: the same values give the same bytes.
 _ABOUT: Final = {"keras_version": "3.15.1", "date_saved": "1980-01-01@00:00:00"}
 
 
@@ -51,12 +51,12 @@ def read(path: Path) -> Contents:
 def _check_members(archive: zipfile.ZipFile) -> None:
     """Raise ``ValueError`` for members that would harm whoever unpacks the file.
 
-    Nothing is unpacked here; whom the file is handed on to is better off with a refusal.
+    Nothing is unpacked here, but others may be given the file.
     """
     for name in archive.namelist():
         parts = name.replace("\\", "/").split("/")
         if ".." in parts or not parts[0] or ":" in parts[0]:
-            raise ValueError(f"its member {name!r} leads out of it")
+            raise ValueError(f"its member {name!r} would be unpacked outside its folder")
 
 
 def _config(archive: zipfile.ZipFile) -> bytes:

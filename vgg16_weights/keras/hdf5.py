@@ -40,7 +40,7 @@ class Found(NamedTuple):
         is_ordered: whether they stand in the order of the network's layers.
         data_format: in what order maps are flattened for fc1, where the file says so.
         steps: what reading decided.
-        arrange: makes of a kernel as it is stored a view in the format's order of axes.
+        arrange: turns a stored kernel into a view in the format's order of axes.
     """
 
     arrays: Iterable[tuple[str, h5py.Dataset]]
@@ -97,7 +97,7 @@ def array(group: h5py.Group, path: str) -> h5py.Dataset:
     """The dataset at the end of a path. Raises ``ValueError`` where there is none."""
     found = child(group, path)
     if not isinstance(found, h5py.Dataset) or found.shape is None:
-        raise ValueError(f"{group.name}/{path} is no array")
+        raise ValueError(f"{group.name}/{path} is not an array")
     return found
 
 
@@ -198,7 +198,7 @@ def _tensor(path: Path, dataset: h5py.Dataset, base: int) -> Tensor:
     """
     name, shape, dtype = str(dataset.name), dataset.shape, dataset.dtype
     if dataset.is_virtual or dataset.external is not None:
-        raise ValueError(f"{name} lies in another file")
+        raise ValueError(f"{name} is stored in another file")
     view: Callable[[], Array] = partial(_read_by_hdf5, path, base, name)
     if not _holds_numbers(dataset):
         return Tensor(shape, str(dtype), view)
@@ -210,7 +210,7 @@ def _tensor(path: Path, dataset: h5py.Dataset, base: int) -> Tensor:
             raise ValueError(f"{name} has no values")
         start, end = base + offset, base + offset + dtype.itemsize * math.prod(shape)
         if end > len(mapped):
-            raise ValueError(f"{name} is not all there")
+            raise ValueError(f"{name} is incomplete")
         if dtype.kind == "f" and dtype.isnative:
             view = partial(_mapped, mapped[start:end], dtype, shape)
     return Tensor(shape, "bfloat16" if dtype == _BFLOAT16 else dtype.name, view)
@@ -234,7 +234,7 @@ def _check_chunks(dataset: h5py.Dataset) -> None:
             raise ValueError(f"{dataset.name} has more than {_MOST_BYTES} bytes")
     steps = zip(dataset.shape, dataset.chunks, strict=True)
     if dataset.id.get_num_chunks() != math.prod(-(-length // step) for length, step in steps):
-        raise ValueError(f"the chunks of {dataset.name} are not all there")
+        raise ValueError(f"{dataset.name} lacks some of its chunks")
     properties = dataset.id.get_create_plist()
     for number in range(properties.get_nfilters()):
         code, *_, name = properties.get_filter(number)

@@ -1,4 +1,4 @@
-"""HDF5 files written in two steps: groups and room for each tensor first, then the values."""
+"""Writes HDF5 files in two steps: groups and space for each tensor, then the values."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Group(NamedTuple):
 
     Attributes:
         path: where it is.
-        attributes: what it says.
-        arrays: name in the group -> canonical name of the tensor; they come after the attributes.
+        attributes: its attributes.
+        arrays: name in the group -> canonical name of the tensor; written after the attributes.
     """
 
     path: str
@@ -38,9 +38,10 @@ class Group(NamedTuple):
 
 
 def manifest(checkpoint: Checkpoint, text: type[str] | type[np.bytes_] = str) -> Group:
-    """Our own attribute of the file's root, as a text that is of a type where it is short enough.
+    """The file's root with this project's attribute, which holds the metadata.
 
-    HDF5 keeps texts of ``np.bytes_`` in the header of a group.
+    The text is of the given type if it is short enough: HDF5 stores ``np.bytes_`` in the header of
+    the group, where space is limited.
     """
     stated = checkpoint.metadata.to_json()
     kind = text if len(stated) <= _MOST_IN_HEADER else str
@@ -48,7 +49,7 @@ def manifest(checkpoint: Checkpoint, text: type[str] | type[np.bytes_] = str) ->
 
 
 def write(path: Path, groups: Iterable[Group], checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
-    """Fill a file that exists with groups and the values of their arrays."""
+    """Fill an existing file with groups and the values of their arrays."""
     # HDF5 crashes the process when a disk turns out to be full.
     check_space(path, FLOAT32.itemsize * checkpoint.configuration.parameters() + _OVERHEAD)
     with h5py.File(path, "w") as file:
@@ -77,7 +78,7 @@ def allocate(
 
 
 def _allocate_dataset(group: h5py.Group, name: str, shape: Shape) -> h5py.Dataset:
-    """A contiguous float32 dataset that has its place in the file, and no values yet."""
+    """A contiguous float32 dataset with space in the file but no values yet."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

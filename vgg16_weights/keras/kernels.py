@@ -1,4 +1,4 @@
-"""How a file of Keras before version 3 holds its kernels, and which array is a kernel.
+"""How files of Keras before version 3 store kernels, and which arrays are kernels.
 
 Theano convolves: it turns a kernel by half a turn before it slides it over the maps. The other
 backends correlate, so Keras turns the kernels of a file that was saved on another kind of backend,
@@ -16,17 +16,17 @@ from typing import Final, NamedTuple
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
 
-# Backends that correlate, among those that Keras and its forks have had.
+# The backends of Keras and its forks that correlate.
 _CORRELATE: Final = frozenset(
     {"tensorflow", "cntk", "jax", "torch", "numpy", "openvino", "mxnet", "plaidml"}
 )
 _IN_NAME: Final = re.compile(r"(th|tf)_kernels")
 _AMBIGUOUS: Final = (
-    "its kernels are (out, in, kH, kW): give it the attribute 'backend', 'theano' if they are"
-    " turned by half a turn, else 'tensorflow'"
+    "its kernels are (out, in, kH, kW), but nothing tells whether they are turned by half a turn:"
+    " set its attribute 'backend', to 'theano' if they are, else to 'tensorflow'"
 )
 _SIDES: Final = (1, 3, 5, 7)
-# Keras 1: block1_conv1_W_1:0. Keras 2: block1_conv1/kernel:0. The last number is a repetition's.
+# Keras 1: block1_conv1_W_1:0. Keras 2: block1_conv1/kernel:0. A trailing number counts repetitions.
 _STORED: Final = re.compile(
     r"(?:(?P<layer>.*?)_)?(?P<part>kernel|W|weights?|bias(?:es)?|b|gamma|beta"
     r"|moving_mean|moving_variance|running_mean|running_std)(?:_[0-9]+)?"
@@ -42,11 +42,11 @@ _OUTPUT: Final = re.compile(r":[0-9]+$")
 
 
 class Stored(NamedTuple):
-    """What the stored name of an array says.
+    """The parts of an array's stored name.
 
     Attributes:
-        layer: the layer, or the path to it, that the name begins with; empty where there is none.
-        part: ``weight``, ``bias``, or what the array is called.
+        layer: the layer, or the path to it, that the name begins with; empty if there is none.
+        part: ``weight``, ``bias``, or the rest of the name.
     """
 
     layer: str
@@ -54,7 +54,7 @@ class Stored(NamedTuple):
 
 
 def stored(name: str, rank: int) -> Stored:
-    """``vgg16/fc1/kernel:0`` -> ``vgg16/fc1``, ``weight``; a part's rank has to be right."""
+    """``vgg16/fc1/kernel:0`` -> ``vgg16/fc1``, ``weight``; only if the rank fits the part."""
     path, _, last = _OUTPUT.sub("", name).rpartition("/")
     match = _STORED.fullmatch(last)
     if match is None:
@@ -69,7 +69,7 @@ class Kernels(NamedTuple):
     """How to read the kernels of a file.
 
     Attributes:
-        arrange: makes of a kernel as it is stored a view in Keras's order, (kH, kW, in, out).
+        arrange: turns a stored kernel into a view in Keras's order, (kH, kW, in, out).
         steps: what was decided.
     """
 
@@ -89,7 +89,7 @@ def kernels(
         file_name: the name of the file.
         is_keras_1: whether the arrays are called as Keras 1 calls them.
 
-    Raises ``ValueError`` where the axes are Keras 1's, and nothing else is.
+    Raises ``ValueError`` if the axes are Keras 1's but nothing else is.
     """
     turned, step = False, ""
     if backend:
@@ -100,7 +100,7 @@ def kernels(
             step = f"kernels read as they are: unknown backend {backend[:40]!r}"
     elif match := _IN_NAME.search(file_name):
         turned = match[1] == "th"
-        step = "kernels turned back: its name says Theano's, th_kernels" if turned else ""
+        step = "kernels turned back: th_kernels in the file's name" if turned else ""
     elif any(_OUTPUT.search(name) for name in names):
         pass
     elif are_oihw and not is_keras_1:
@@ -108,14 +108,14 @@ def kernels(
     elif is_keras_1:
         turned = are_oihw
         if turned:
-            step = "kernels turned back: taken for Theano's, as no attribute 'backend' says"
+            step = "kernels turned back: assumed to be Theano's, no attribute 'backend'"
         else:
-            step = "kernels taken for TensorFlow's, as no attribute 'backend' says"
+            step = "kernels assumed to be TensorFlow's, no attribute 'backend'"
     arrange = _ARRANGE[are_oihw, turned]
     return Kernels(arrange, (step,) if step else ())
 
 
-# (is (out, in, kH, kW), is turned) -> what makes (kH, kW, in, out) of it.
+# (whether it is (out, in, kH, kW), whether it is turned) -> what turns it into (kH, kW, in, out).
 _ARRANGE: Final[dict[tuple[bool, bool], Callable[[Array], Array] | None]] = {
     (False, False): None,
     (False, True): lambda kernel: kernel[::-1, ::-1],

@@ -105,7 +105,7 @@ def _root(file: h5py.File) -> h5py.Group:
 
 
 def _foreign(groups: Sequence[_Group]) -> Iterator[ListedLayer]:
-    """The layers that a VGG has none of, by the names that Keras gives them."""
+    """The layers that a VGG does not have, recognised by Keras's default names."""
     kernels = [
         at for at, group in enumerate(groups) if any(a.ndim == 4 for a in group.arrays.values())
     ]
@@ -148,7 +148,7 @@ def _is_keras_1(name: str) -> bool:
 
 
 def _config(file: h5py.File) -> bytes:
-    """What a whole model's file says of the model; empty where it says nothing."""
+    """A whole model's configuration; empty if the file has none."""
     stated = file.attrs.get(_MODEL_CONFIG, b"")
     return stated.encode() if isinstance(stated, str) else bytes(stated)
 
@@ -220,7 +220,9 @@ def _numbered(group: h5py.Group, attribute: str, prefix: str) -> list[str]:
     """``layer_0`` … as many as an attribute says."""
     number = group.attrs.get(attribute)
     if not isinstance(number, int | np.integer) or not 0 <= number <= _MOST_NAMES:
-        raise ValueError(f"the attribute {attribute!r} of {group.name} is no number of its groups")
+        raise ValueError(
+            f"the attribute {attribute!r} of {group.name} is not the number of its groups"
+        )
     return [f"{prefix}{index}" for index in range(number)]
 
 
@@ -236,7 +238,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     for part in parts:
         stored = h5py.h5a.open(group.id, part.encode())
         if len(stored.shape) != 1 or stored.shape[0] + len(names) > _MOST_NAMES:
-            raise ValueError(f"the attribute {part!r} of {group.name} is no list of names")
+            raise ValueError(f"the attribute {part!r} of {group.name} is not a list of names")
         if not stored.shape[0]:  # HDF5 cannot tell the size of nothing
             continue
         if stored.get_storage_size() > _MOST_BYTES:

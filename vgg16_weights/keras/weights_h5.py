@@ -2,7 +2,7 @@
 
 Neither needs Keras, only h5py. A layer lies in a group named after its class and its number within
 the class (``layers/conv2d_3``), and a model inside the model in one with ``layers`` of its own. The
-layer's name is an attribute of the group ``vars`` inside; before Keras 3.5 it is said nowhere, and
+layer's name is an attribute of the group ``vars`` inside; before Keras 3.5 it is not stored, and
 Keras 2.12 to 2.15 called the list ``_layer_checkpoint_dependencies``.
 """
 
@@ -59,7 +59,7 @@ def read(path: Path) -> Contents:
 def variables(
     path: Path, base: int = 0, kept: Metadata | None = None
 ) -> tuple[Contents, list[ListedLayer]]:
-    """The variables of every layer, and the layers that a VGG has none of.
+    """The variables of every layer, and the layers that a VGG does not have.
 
     Args:
         path: the file that they are in.
@@ -101,7 +101,7 @@ def _arrays(file: h5py.File, held: Mapping[_Path, h5py.Group]) -> hdf5.Found:
     Raises ``ValueError`` where there are none.
     """
     if not held:
-        raise ValueError(f"{hdf5.kind(file)}, without weights of Keras's")
+        raise ValueError(f"it is {hdf5.kind(file)} without weights of Keras")
     layers = {path: _parts(path, group) for path, group in held.items()}
     kernels = {path: parts["weight"].ndim for path, parts in layers.items() if "weight" in parts}
     convolutions = [path for path, rank in kernels.items() if rank == 4]
@@ -117,7 +117,7 @@ def _arrays(file: h5py.File, held: Mapping[_Path, h5py.Group]) -> hdf5.Found:
 
 
 def _foreign(held: Mapping[_Path, h5py.Group]) -> Iterator[ListedLayer]:
-    """The layers that a VGG has none of, by the names of their classes."""
+    """The layers that a VGG does not have, by the names of their classes."""
     kernels = {path for path, group in held.items() if _holds_a_kernel(group)}
     lists = Counter(path[:-1] for path in kernels)
     # Where a list of layers has all the convolutions, what is elsewhere is not between them.
@@ -170,7 +170,7 @@ def _parts(path: _Path, group: h5py.Group) -> dict[str, h5py.Dataset]:
 
 
 def _name(path: _Path, held: Mapping[_Path, h5py.Group]) -> str:
-    """``layers/functional/layers/conv2d_3`` -> ``vgg16/block2_conv2``, where the names are said."""
+    """``layers/functional/layers/conv2d_3`` -> ``vgg16/block2_conv2``, if names are stored."""
     names = []
     for end, container in enumerate(path, 1):
         group = held.get(path[:end])

@@ -65,7 +65,7 @@ def _fields(data: bytes | mmap.mmap, size: int) -> Iterator[tuple[int, int]]:
     """The number and the wire type of each field of the outermost message.
 
     Raises:
-        ValueError: This is no protobuf message, or one of too many fields.
+        ValueError: This is not a protobuf message, or it has too many fields.
     """
     position = 0
     for _ in range(_MOST_FIELDS):

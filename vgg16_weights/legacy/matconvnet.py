@@ -101,7 +101,7 @@ def _tensors(variables: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 def _tensor(name: str, array: Any) -> Tensor:
     """Filters as (height, width, in, out), biases without their axes of one."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fciu":
-        raise ValueError(f"{name} is no array of numbers")
+        raise ValueError(f"{name} is not an array of numbers")
     if name.endswith(".weight"):
         # MATLAB leaves out the last axes of one.
         shape = (*array.shape, 1, 1)[: max(4, array.ndim)]
@@ -114,9 +114,7 @@ def _cells(value: Any) -> list[Any]:
     """The arrays in a cell. Raises ``ValueError`` for anything else."""
     cells = value.ravel().tolist() if isinstance(value, np.ndarray) else [None]
     if value.dtype != object or any(hasattr(cell, "_fieldnames") for cell in cells):
-        raise ValueError(
-            f"its {_LAYERS!r} or their weights are no cell, as those of a SimpleNN are"
-        )
+        raise ValueError(f"its {_LAYERS!r} or their weights are not a cell, as a SimpleNN's are")
     return cells
 
 
@@ -125,11 +123,11 @@ def _fields(value: Any) -> dict[str, Any]:
     single = isinstance(value, np.ndarray) and value.size == 1
     structure: Any = value.item() if single else None
     if not hasattr(structure, "_fieldnames"):
-        raise ValueError("an array is no single structure")
+        raise ValueError("an array is not a single structure")
     return {name: getattr(structure, name) for name in structure._fieldnames}
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "U" or value.size != 1:
-        raise ValueError("a layer's name is no text")
+        raise ValueError("a layer's name is not text")
     return str(value.item())

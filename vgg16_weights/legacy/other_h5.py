@@ -1,9 +1,9 @@
-"""HDF5 files that are not Keras's: a snapshot of Caffe's, and a state dict of PyTorch's.
+"""HDF5 files that are not Keras's: Caffe's snapshots and PyTorch's state dicts.
 
 Caffe's snapshot in HDF5 (``snapshot_format: HDF5``, ``src/caffe/net.cpp``, ``ToHDF5``) has a group
-``data`` with a group a layer, whose arrays ``0`` and ``1`` are the weights and the bias. A state
-dict has no file of this kind, but people write theirs by hand: one array a key, or a group a name
-of the key. Both keep convolutions as (out, in, kH, kW) and dense layers as (out, in).
+``data`` with a group per layer, whose arrays ``0`` and ``1`` are the weights and the bias. PyTorch
+writes no HDF5, but people save state dicts in it: one array per key, or nested groups, one for each
+part of the key. Both keep convolutions as (out, in, kH, kW) and dense layers as (out, in).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CAFFE: Final = "data"
 
 
 def format_of(file: h5py.File) -> str:
-    """The format that an HDF5 file of another program is in; empty for one of none."""
+    """The format of an HDF5 file of another program; empty if it has none of these."""
     arrays = [path for path, _ in _arrays(file)]
     if any(len(path) == 3 and path[0] == _CAFFE and path[2] == "0" for path in arrays):
         return "caffe-h5"
@@ -39,14 +39,14 @@ def read(path: Path) -> Contents:
 def _found(file: h5py.File) -> hdf5.Found:
     if not are_oihw([array.shape for _, array in _arrays(file)]):
         problem = "without kernels of shape (out, in, kH, kW)"
-        raise ValueError(f"{hdf5.kind(file)} that is not Keras's, {problem}")
+        raise ValueError(f"it is {hdf5.kind(file)} that is not Keras's, {problem}")
     if format_of(file) == "caffe-h5":
         return hdf5.Found(_blobs(file))
     return hdf5.Found((_key(path), array) for path, array in _arrays(file))
 
 
 def _blobs(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Those of a snapshot; the gradients beside them, in ``diff``, are left."""
+    """The arrays of a snapshot, without the gradients in ``diff``."""
     for path, array in _arrays(file):
         if path[0] == _CAFFE:
             *layer, blob = path[1:]
@@ -57,7 +57,7 @@ def _blobs(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 def _key(path: tuple[str, ...]) -> str:
     """``state_dict``, ``features.0.weight`` -> ``state_dict/features.0.weight``.
 
-    Without a point in the name of the array, the groups are the names of the key.
+    If the array's name has no dot, the groups are the parts of the key.
     """
     return ("/" if "." in path[-1] else ".").join(path)
 

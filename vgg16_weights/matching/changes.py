@@ -1,4 +1,4 @@
-"""Tensors whose names say that a layer computes with something else than its stored weight."""
+"""Recognises, by tensor names, layers that do not compute with the weight they store."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final, NamedTuple
 from vgg16_spec.errors import BadInput, few
 from vgg16_weights.matching.layers import Layer
 
-# Of a name in an error.
+# Characters of a name in an error.
 _LONGEST: Final = 40
 
 
 class _Change(NamedTuple):
-    """A way to change what a layer computes with.
+    """Something that changes the weight a layer computes with.
 
     Attributes:
-        names: finds its tensors.
-        what: what it is.
-        way: the weights that are wanted, and how to get them.
+        names: matches the names of the tensors that it adds.
+        what: its name.
+        way: the weights that are expected instead, and how to get them.
     """
 
     names: re.Pattern[str]
@@ -27,14 +27,14 @@ class _Change(NamedTuple):
     way: str
 
 
-# The first that fits counts: spectral normalisation has a `weight_v` too.
+# The first match counts: spectral normalisation has a `weight_v` too.
 # Sources: torch/nn/utils (weight_norm, spectral_norm, prune, parametrize), torch/ao/quantization,
 # PEFT's LoraLayer, bitsandbytes' Linear8bitLt, torch/distributed/fsdp (FlatParameter).
 _CHANGES: Final = (
     _Change(
         re.compile(r"(^|[._])lora_\w+|\.base_layer\."),
         "LoRA adapters",
-        "weights saved after they are merged, with PEFT: model.merge_and_unload()",
+        "weights saved after merging them with PEFT: model.merge_and_unload()",
     ),
     _Change(
         re.compile(
@@ -75,23 +75,23 @@ _CHANGES: Final = (
 
 
 def is_changed(layer: Layer) -> bool:
-    """Whether its tensors' names say that something changes a layer's weight."""
+    """Whether the names of its tensors show that something changes its weight."""
     return _change_of(layer) is not None
 
 
 def changed(layers: Iterable[Layer], label: str) -> BadInput | None:
-    """The refusal of layers that compute with something else; ``None`` where none does."""
+    """The refusal of layers that do not compute with their stored weights; ``None`` if all do."""
     found = [change for layer in layers if (change := _change_of(layer)) is not None]
     if not found:
         return None
     first = min(number for number, _ in found)
     names = few(dict.fromkeys(name for number, name in found if number == first))
-    problem = f"{_CHANGES[first].what} ({names}): the weights stored are not those in use"
+    problem = f"has {_CHANGES[first].what} ({names}): the stored weights are not the ones used"
     return BadInput(label, problem, _CHANGES[first].way)
 
 
 def _change_of(layer: Layer) -> tuple[int, str] | None:
-    """The place among the changes of the first that a layer's names show, and what it changes."""
+    """The index of the first change that a layer's names show, and the name of what it changes."""
     for number, change in enumerate(_CHANGES):
         for key in layer.keys.values():
             if found := change.names.search(key):

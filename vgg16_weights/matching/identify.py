@@ -1,8 +1,8 @@
-"""Which VGG a file's tensors are, and which tensor is which, by their names, order and shapes.
+"""Finds which VGG a file's tensors belong to, and which tensor is which.
 
-One set of weights is chosen, parts of names that all its layers share are dropped, and the layers
-are matched by the names of a known scheme, else by their order and shapes. What could be read in
-two ways is refused.
+One set of weights is chosen, and the parts of names that all its layers share are dropped. Layers
+are matched by the names of a known scheme, or else by order and shape. A file that matches in more
+than one way is refused.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Identity(NamedTuple):
 
     Attributes:
         configuration: the network, with the head that the tensors show.
-        keys: canonical tensor name -> key in the file; a tensor that fits nowhere has its own name.
+        keys: canonical tensor name -> key in the file; a tensor that fits nowhere keeps its name.
         steps: how they were matched, for the user.
-        statistics: keys of what images are normalised with inside the network.
+        statistics: keys of the numbers with which the network normalises images itself.
     """
 
     configuration: Configuration
@@ -57,7 +57,7 @@ def identify(
         key: the path or prefix of the set of weights to read, where there are several.
         include_top: whether the classifier is wanted; without it, any head is ignored.
 
-    Raises ``BadInput`` for tensors that are not those of a VGG, or not certainly.
+    Raises ``BadInput`` for tensors that are not a VGG's, or that match in more than one way.
     """
     layers = layers_of(shapes)
     if key is not None:
@@ -65,12 +65,12 @@ def identify(
     sets = sets_of(layers, is_ordered=is_ordered)
     if not sets:
         raise changed(layers, label) or refusals.no_network(layers, label)
-    chain, steps = one_of(sets, label)
+    chain, others = one_of(sets, label)
     scope = scope_of(chain, layers, sets)
     beside, behind, within = sorted_by_place(chain, scope, is_ordered=is_ordered)
     if refusal := refusals.within(within, behind if include_top else (), chain, label):
         raise refusal
-    steps += (*_dropped(chain), *filter(None, [chain.step]))
+    steps = (*_dropped(chain), *filter(None, [chain.step]), *others)
     configuration, matched = chain.configuration.with_head(include_top=False), dict(chain.layers)
     if include_top and behind:
         head, left, step = _head(behind, chain.configuration, label, is_ordered=is_ordered)
@@ -81,7 +81,7 @@ def identify(
         steps += (step,) if step and not chain.step else ()
     steps += _said("ignored", [layer for layer in beside if not are_statistics(layer)])
     if not include_top:
-        # A number by itself may work anywhere, and its name does not tell.
+        # A tensor that is not the head's may be used anywhere, and its name does not tell where.
         steps += _said("left out", [x for x in behind if not (x.is_dense or x.is_in_head(()))])
     around = (layer for layer in layers if layer in scope or layer.is_above(chain.first))
     statistics = tuple(key for x in around if are_statistics(x) for key in x.keys.values())
@@ -110,7 +110,7 @@ def _head(
 
 
 def _keys(matched: Mapping[str, Layer], unexpected: Sequence[Layer]) -> dict[str, str]:
-    """Canonical tensor name -> key in the file, and every other tensor by its key."""
+    """Canonical tensor name -> key in the file; every other tensor under its own key."""
     keys = {
         f"{name}.{part}": layer.keys[part]
         for name, layer in matched.items()
@@ -123,12 +123,12 @@ def _keys(matched: Mapping[str, Layer], unexpected: Sequence[Layer]) -> dict[str
         for part, key in layer.keys.items()
         if part not in PARTS or layer in unexpected
     ]
-    # One that is called as a tensor that was found elsewhere is a second of its kind.
+    # A key that is another tensor's canonical name must not replace that tensor.
     return keys | {f"another {key}" if key in keys else key: key for key in others}
 
 
 def _dropped(chain: Chain) -> Iterable[str]:
-    """What was left out of the names, for the user."""
+    """The parts of names that were dropped, for the user."""
     container, prefix, within = chain.around()
     if container:
         yield f"read under `{container}`"

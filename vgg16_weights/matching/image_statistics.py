@@ -1,4 +1,4 @@
-"""What a network keeps of images to normalise them itself, and the recipe that this is."""
+"""What a network stores to normalise images itself, and the recipe that it amounts to."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from vgg16_spec.errors import BadInput, few
 from vgg16_spec.images.recipes import RECIPES, Recipe
 from vgg16_weights.matching.layers import Layer
 
-# Of float16, in which such numbers may be kept.
+# Relative precision of float16, in which such numbers may be stored.
 _CLOSE: Final = 1e-3
-# What such a network may be given: pixels of 0..255, or of 0..1.
+# What such a network may expect: pixels of 0..255, or of 0..1.
 _UNITS: Final = (1.0, 255.0)
 _NAMES: Final = re.compile(r"(.*_)?(mean|std|shift|scale)")
 
 
 def are_statistics(layer: Layer) -> bool:
-    """Whether a layer is no more than what images are normalised with, a number a channel."""
+    """Whether a layer only normalises images: every tensor has one number per channel."""
     return (
         not layer.normalises
         and all(map(_NAMES.fullmatch, layer.keys))
@@ -40,7 +40,7 @@ def recipe_within(statistics: Mapping[str, Tensor], label: str) -> Recipe:
         statistics: key in the file -> tensor of three values, one a channel.
         label: what errors call the file.
 
-    Raises ``BadInput`` for those of no recipe: in what unit and order they are, a file cannot tell.
+    Raises ``BadInput`` for numbers of no named recipe: a file does not tell their unit and order.
     """
     values = {
         key: as_float32(tensor.view().ravel()).astype(np.float64)
@@ -58,11 +58,13 @@ def recipe_within(statistics: Mapping[str, Tensor], label: str) -> Recipe:
         for key, each in values.items()
     )
     problem = f"its network normalises images itself: {shown or few(statistics)}"
-    raise BadInput(label, problem, "--recipe with a name, or a file that says what this does")
+    raise BadInput(
+        label, problem, "--recipe with the name or the file of a recipe that does the same"
+    )
 
 
 def _is_of(recipe: Recipe, mean: Array, deviation: Array | None = None) -> bool:
-    """Whether these are a recipe's, in one of the units; without a deviation it is 1."""
+    """Whether these are a recipe's, in one of the units; a missing deviation is 1."""
     if not mean.any():
         return False
     deviation = np.ones(3) if deviation is None else deviation

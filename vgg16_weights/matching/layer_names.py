@@ -1,8 +1,8 @@
-"""What layers are called in the files that people keep VGG's weights in.
+"""The names that layers have in files of VGG weights.
 
 The authors' Caffe model calls them ``conv1_1`` … ``conv5_3``, ``fc6``, ``fc7`` and ``fc8``, and so
-do the files that were made from it. It reads BGR; some of those files were turned to RGB, by
-reversing the input channels of the first kernel, and subtract the same means.
+do the files that were made from it. It reads BGR. Some of those files were converted to RGB by
+reversing the input channels of the first kernel; they subtract the same means.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ HEADS: Final = (
     # torchvision's before 0.2, and the authors' weights in its form: dropout comes first.
     (("classifier", "1"), ("classifier", "4"), ("classifier", "6")),
 )
-# A part of a name that only layers after the convolutions have.
+# Parts of names that occur only after the convolutions.
 HEAD_PARTS: Final = frozenset(
     {part for row in HEADS for name in row for part in name if not part.isdecimal()}
     | {"top", "avgpool", "decoder"}
 )
-# Schemes of names for convolutions, each by a pattern that only its names match.
+# Naming schemes of convolutions, each as a pattern that only its names match.
 CANONICAL: Final = re.compile(r"block[1-9]_conv[1-9]")
 AUTHORS: Final = re.compile(r"conv[1-9]_[1-9]")
 NUMBERS: Final = re.compile(r"[0-9]{1,3}")

@@ -11,7 +11,7 @@ from vgg16_weights.matching.layer_names import HEAD_PARTS
 
 # A layer's two tensors.
 PARTS: Final = ("weight", "bias")
-# What PyTorch's wrappers put into the names of what they wrap, at any depth.
+# What PyTorch's wrappers add to the names of the modules they wrap, at any depth.
 _WRAPPERS: Final = frozenset(
     {
         "module",
@@ -22,7 +22,7 @@ _WRAPPERS: Final = frozenset(
         "_fpw_module",
     }
 )
-# Of a name in an error.
+# Characters of a name in an error.
 _LONGEST: Final = 40
 _NORMALISES: Final = frozenset(
     {"running_mean", "running_var", "gamma", "beta", "moving_mean", "moving_variance"}
@@ -33,8 +33,8 @@ class Layer(NamedTuple):
     """The tensors that share a name up to its last dot.
 
     Attributes:
-        name: the parts of its name, those of its container first, without wrappers'.
-        parts: the same with the wrappers'.
+        name: the parts of its name, its container's first, without those that wrappers add.
+        parts: the same, with those that wrappers add.
         depth: how many of ``parts`` are its container's.
         position: its place in the file.
         keys: ``weight``, ``bias``, … -> key in the file.
@@ -74,7 +74,7 @@ class Layer(NamedTuple):
         return not _NORMALISES.isdisjoint(self.keys)
 
     def short(self) -> str:
-        """The end of its name, where that is long, for an error."""
+        """Its name for an error: only the end of a long one."""
         text = self.text
         return text if len(text) <= _LONGEST else f"…{text[-_LONGEST:]}"
 
@@ -88,7 +88,7 @@ class Layer(NamedTuple):
         return self.name[: len(node)] == node
 
     def is_above(self, other: Layer) -> bool:
-        """Whether its container is the other's, or has it in it."""
+        """Whether its container is the other's, or encloses it."""
         return other.parts[: self.depth] == self.parts[: self.depth]
 
     def is_in_head(self, node: tuple[str, ...]) -> bool:
@@ -107,7 +107,7 @@ def layers_of(shapes: Mapping[str, Shape]) -> list[Layer]:
         above = tuple(filter(None, container.split("/")))
         parts = (*above, *filter(None, name.split(".")))
         short = tuple(p for p in parts if p not in _WRAPPERS) if clean else parts
-        # Without a layer's name, each is one by itself.
+        # Tensors without a layer's name are one layer each.
         own = part if not name and part not in PARTS else ""
         layer = found.setdefault(
             (parts, len(above), own), Layer(short, parts, len(above), len(found), {}, {})
@@ -122,12 +122,12 @@ def _without_wrappers(key: str) -> tuple[str, ...]:
 
 
 def natural(text: str) -> list[tuple[int, str]]:
-    """Sorts numbers as numbers: ``conv2d_9`` before ``conv2d_10``, ``conv2d`` before both."""
+    """A sort key: ``conv2d_9`` comes before ``conv2d_10``, and ``conv2d`` before both."""
     pieces = re.split(r"([0-9]+)", text)
     return [(int(p) if p.isdecimal() else -1, p) for p in pieces]
 
 
 def are_numbered(names: Iterable[str]) -> bool:
-    """Whether names differ in their numbers alone; that of the first may be left out."""
+    """Whether names differ only in their numbers; the first may have none."""
     stems = {re.sub(r"[0-9]+", "#", re.sub(r"_[0-9]+$", "", name)) for name in names}
     return len(stems) == 1

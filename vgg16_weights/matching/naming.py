@@ -1,4 +1,4 @@
-"""Which layers are a VGG's convolutions, and which its classifier: by name, else by order."""
+"""Finds a VGG's convolutions and classifier among layers, by name or else by order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vgg16_weights.matching.layer_names import AUTHORS, CANONICAL, HEADS, NUMBER
 from vgg16_weights.matching.layers import Layer, are_numbered, natural
 
 FEATURES: Final = "features"
-BY_ORDER: Final = "names by order"
+BY_ORDER: Final = "layers matched by order"
 # From a block's last convolution to the next, over the activation and the pooling.
 _TO_NEXT: Final = 3
 
@@ -23,10 +23,10 @@ class Chain(NamedTuple):
 
     Attributes:
         node: the parts that their names begin with.
-        configuration: whose they are.
+        configuration: the network that they belong to.
         layers: canonical name -> layer.
         step: how they were matched, for the user.
-        problem: what makes the match uncertain; empty where nothing does.
+        problem: what makes the match uncertain; empty if nothing does.
     """
 
     node: tuple[str, ...]
@@ -51,7 +51,7 @@ class Chain(NamedTuple):
         return self.first.depth
 
     def is_followed_by(self, layer: Layer) -> bool:
-        """Whether a layer stands behind the convolutions in the row of modules that they are in."""
+        """Whether a layer comes after the convolutions in the Sequential that they are in."""
         place = len(self.node)
         numbers = [each.name[place:] for each in self.layers.values()]
         if not layer.within(self.node) or not all(map(_is_number, numbers)):
@@ -60,7 +60,7 @@ class Chain(NamedTuple):
         return _is_number(below) and int(below[0]) >= int(numbers[-1][0]) + _TO_NEXT
 
     def around(self) -> tuple[str, str, str]:
-        """Its container, what stands before its names, and the wrappers within them."""
+        """Its container, the prefix of its names, and the wrappers within them."""
         left = list(self.first.name[len(self.base) :])
         prefix: list[str] = []
         within: list[str] = []
@@ -78,19 +78,19 @@ class Chain(NamedTuple):
 
 
 def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool) -> Chain | None:
-    """The VGG whose convolutions are among layers below a node; ``None`` where it is none."""
+    """The VGG whose convolutions are the layers below a node; ``None`` if they are not a VGG's."""
     those = [layer for layer in layers if layer.is_kernel and not layer.is_in_head(node)]
     kernels = {".".join(layer.name[len(node) :]): layer for layer in those}
     last = {name.rpartition(".")[2] for name in kernels}
     if len(last) == len(those) and any(map(_says_where, last)):
-        # The block stands in front once more: `conv1.conv1_1`.
+        # The name of the block comes first: `conv1.conv1_1`.
         kernels = {name.rpartition(".")[2]: layer for name, layer in kernels.items()}
     for scheme in (CANONICAL, AUTHORS, NUMBERS):
         theirs = {n for n in kernels if scheme.fullmatch(n)}
         for known in CONFIGURATIONS.values():
             table = convolution_names(known, scheme)
             if scheme is NUMBERS:
-                # Others may follow in the row, as in SSD's.
+                # Other layers may follow in the Sequential, as in SSD.
                 end = max(map(int, table)) + _TO_NEXT
                 theirs = {n for n in kernels if scheme.fullmatch(n) and int(n) < end}
             fits = table.keys() == theirs and all(
@@ -101,7 +101,7 @@ def chain_of(layers: Sequence[Layer], node: tuple[str, ...], *, is_ordered: bool
                 return Chain(node, known, {ours: kernels[n] for n, ours in table.items()})
         if theirs and scheme is not NUMBERS:
             return None
-    # Modules that a Sequential numbers are no chain with others.
+    # Numbered modules of a Sequential and named ones are not one chain.
     if len({NUMBERS.fullmatch(name) is not None for name in last}) > 1:
         return None
     return _by_order(kernels, node, is_ordered=is_ordered)
@@ -125,7 +125,7 @@ def _by_order(
             continue
         orders = []
         stored = sorted(kernels, key=lambda name: kernels[name].position)
-        # An order that is the alphabet's says nothing of the network's.
+        # Alphabetical order says nothing about the order in the network.
         if is_ordered and (are_numbered(kernels) or stored != sorted(kernels)):
             orders.append(stored)
         if are_numbered(kernels):
@@ -133,12 +133,12 @@ def _by_order(
         fitting = [o for o in orders if [kernels[n].weight for n in o] == expected]
         problem = ""
         if not fitting:
-            problem = "neither the names nor the order of its convolutions tell which is which"
+            problem = "neither the names nor the order of its convolutions shows which is which"
             fitting = [list(kernels)]
         elif any(order != fitting[0] for order in fitting):
-            problem = "the order of its convolutions is not that of their names"
+            problem = "the order of its convolutions contradicts their names"
         elif not _may_pool_where(known, fitting[0]):
-            problem = "the numbers of its convolutions do not leave room for pooling as VGG has it"
+            problem = "the numbers of its convolutions do not leave room for VGG's poolings"
         names = [layer.name for layer in known.convolutions]
         matched = {ours: kernels[n] for ours, n in zip(names, fitting[0], strict=True)}
         return Chain(node, known, matched, BY_ORDER, problem)
@@ -146,7 +146,7 @@ def _by_order(
 
 
 def _may_pool_where(known: Configuration, order: Sequence[str]) -> bool:
-    """Whether numbers of modules in a row count a pooling at the end of each block, or none."""
+    """Whether module numbers leave room for a pooling after each block, or count no poolings."""
     if not all(NUMBERS.fullmatch(name) for name in order):
         return True
     within: list[int] = []
@@ -160,9 +160,9 @@ def _may_pool_where(known: Configuration, order: Sequence[str]) -> bool:
 def head_of(
     rest: Sequence[Layer], configuration: Configuration, *, is_ordered: bool
 ) -> tuple[dict[str, Layer], str] | None:
-    """Canonical name -> layer of the classifier among the layers that are no convolutions.
+    """The classifier among the layers after the convolutions: canonical name -> layer.
 
-    With it comes how it was matched, for the user; ``None`` for a head that is not VGG's.
+    The second result tells the user how it was matched. ``None`` for a head that is not VGG16's.
     """
     named, is_twice = named_head(rest)
     slots = [name for name in HEAD if name not in named]
@@ -186,18 +186,18 @@ def head_of(
         matches = [match for match in matches if _is_in_order(named | match)]
     if not tells or len(matches) != 1:
         return None
-    taken = ", ".join(f"`{layer.text}` taken as {name}" for name, layer in matches[0].items())
+    taken = ", ".join(f"`{layer.text}` read as {name}" for name, layer in matches[0].items())
     return named | matches[0], taken
 
 
 def _is_in_order(head: Mapping[str, Layer]) -> bool:
-    """Whether the layers stand in the file as they stand in the network."""
+    """Whether the layers have the same order in the file as in the network."""
     positions = [head[name].position for name in HEAD if name in head]
     return positions == sorted(positions)
 
 
 def named_head(rest: Sequence[Layer]) -> tuple[dict[str, Layer], bool]:
-    """The layers with the names of the scheme that most are in; whether a name is there twice."""
+    """The head's layers by the scheme that names most of them; whether a name occurs twice."""
     best: dict[str, Layer] = {}
     is_twice = False
     for scheme in HEADS:
@@ -214,7 +214,7 @@ def named_head(rest: Sequence[Layer]) -> tuple[dict[str, Layer], bool]:
 
 
 def _fit(head: Mapping[str, Layer], configuration: Configuration) -> bool:
-    """Whether layers can be those of the classifier; the number of classes is free."""
+    """Whether layers have the classifier's shapes, for any number of classes."""
     expected = configuration.weight_shapes
     for name, layer in head.items():
         if not layer.weight:

@@ -1,4 +1,4 @@
-"""Where the layers stand that are no convolutions of a VGG: beside, behind or between these."""
+"""Where the layers belong that are not a VGG's convolutions: apart from, after or between these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vgg16_weights.matching.image_statistics import are_statistics
 from vgg16_weights.matching.layers import PARTS, Layer
 from vgg16_weights.matching.naming import FEATURES, Chain
 
-# What is saved beside a network's own layers: losses, metrics, statistics and counters.
+# Saved along with a network's own layers: losses, metrics, statistics and counters.
 _BESIDE: Final = re.compile(
     r"(.*_)?(criterion|loss|losses|metrics?|confusion|accuracy|acc|optimizer)(_.*)?"
     r"|(train|val|valid|test)_.+|n_averaged|num_updates|num_batches_tracked|class_weights?"
@@ -25,7 +25,7 @@ _BESIDE: Final = re.compile(
 def sorted_by_place(
     chain: Chain, rest: Sequence[Layer], *, is_ordered: bool
 ) -> tuple[list[Layer], list[Layer], list[Layer]]:
-    """The other layers: those that compute nothing, those behind the convolutions, the rest."""
+    """The other layers: those that compute nothing, those after the convolutions, the rest."""
     beside: list[Layer] = []
     behind: list[Layer] = []
     within: list[Layer] = []
@@ -42,7 +42,7 @@ def sorted_by_place(
 
 
 def _between(behind: Sequence[Layer], chain: Chain) -> list[Layer]:
-    """Those of the layers stored behind that may work between the convolutions all the same.
+    """Layers stored after the convolutions that may nevertheless be applied between them.
 
     A program may define its normalisations after its convolutions, and use them in between.
     """
@@ -53,7 +53,7 @@ def _between(behind: Sequence[Layer], chain: Chain) -> list[Layer]:
     for layer in behind:
         if layer.is_in_head(chain.node):
             continue
-        # One number for each channel of a block that is not the last; or an activation's one.
+        # One number per channel of a block before the last, or the single one of an activation.
         sizes = {
             max(shape, default=0)
             for shape in layer.shapes.values()
@@ -69,7 +69,7 @@ def _between(behind: Sequence[Layer], chain: Chain) -> list[Layer]:
 
 
 def _excites(one: Layer, other: Layer) -> bool:
-    """Whether two layers narrow channels and widen them to as many: squeeze and excitation."""
+    """Whether two layers reduce channels and restore their number: squeeze and excitation."""
     shapes = one.weight, other.weight
     if not all(layer.is_dense and set(layer.weight[2:]) <= {1} for layer in (one, other)):
         return False
@@ -77,7 +77,7 @@ def _excites(one: Layer, other: Layer) -> bool:
 
 
 def _is_beside(layer: Layer, chain: Chain) -> bool:
-    """Whether a layer surely computes nothing in the network."""
+    """Whether a layer certainly computes nothing in the network."""
     is_inside = layer.within(chain.node) and chain.node[-1:] == (FEATURES,)
     if is_inside or layer.normalises or layer.is_dense or layer.keys.keys() >= set(PARTS):
         return False
@@ -88,7 +88,7 @@ def _is_beside(layer: Layer, chain: Chain) -> bool:
 
 
 def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
-    """Whether a layer surely stands behind the convolutions."""
+    """Whether a layer certainly comes after the convolutions."""
     if layer.is_in_head(chain.node):
         return True
     is_inside = layer.within(chain.node)
@@ -100,7 +100,7 @@ def _is_behind(layer: Layer, chain: Chain, *, is_ordered: bool) -> bool:
     positions = [convolution.position for convolution in chain.layers.values()]
     widths = {convolution.out_channels for convolution in chain.configuration.convolutions}
     if len(layer.weight) == 2:
-        # One between convolutions excites channels: the second of its two layers widens.
+        # Between convolutions, only squeeze and excitation has dense layers; its second one widens.
         if is_ordered:
             return not min(positions) < layer.position < max(positions)
         return not is_inside or layer.weight[0] < layer.weight[1] or outputs.isdisjoint(widths)

@@ -1,4 +1,4 @@
-"""What is wrong with tensors that are almost those of a VGG, by its name."""
+"""Refusals of tensors that are almost a VGG's; each one names the difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vgg16_weights.not_weights import TO_TENSORS
 
 _NO_TOP: Final = "--no-top for the convolutions alone"
 _ONE_OF: Final = f"one of {', '.join(CONFIGURATIONS)}"
-_WHOLE: Final = "the state dict of a whole VGG, or --key where it is one of several"
+_WHOLE: Final = "the state dict of a whole VGG, or --key to name one of several"
 _TURNED: Final = "kernels transposed to the format's order"
 _TORCH: Final = "(out, in, kH, kW)"
 # The order of the axes as a file's format names them -> where they are in (out, in, kH, kW).
@@ -30,12 +30,12 @@ _ORDERS: Final = {
     "(in, out, kH, kW)": (1, 0, 2, 3),
     _TORCH: (3, 2, 0, 1),
 }
-# Beyond any map that a VGG was trained with.
+# Larger than the last map of any VGG that was trained.
 _LARGEST_MAP: Final = 16
 
 
 def no_network(layers: Sequence[Layer], label: str) -> BadInput:
-    """Why no VGG's convolutions are among a file's layers."""
+    """The refusal of a file in which no VGG was found."""
     if any(layer.normalises for layer in layers):
         return normalised(layers, label)
     kernels = _one_container([x for x in layers if x.is_kernel and not x.is_in_head(())])
@@ -47,29 +47,29 @@ def no_network(layers: Sequence[Layer], label: str) -> BadInput:
         if problem := _channels(shapes, found):
             return BadInput(label, problem, _rgb(shapes[0], found))
         if order := _axes(shapes, found):
-            problem = f"its kernels' axes are in the order {order}, not in the format's"
+            problem = f"its kernels have the axes {order}, not those of the format"
             return BadInput(label, problem, TO_TENSORS if order == _TORCH else _TURNED)
         if problem := _width(known, found):
-            return BadInput(label, problem, f"configuration {known.name}")
+            return BadInput(label, problem, "a VGG of the paper's widths")
     return _by_name(kernels, label) or _strange(layers, kernels, label)
 
 
 def _strange(layers: Sequence[Layer], kernels: Sequence[Layer], label: str) -> BadInput:
-    """The refusal of layers that are nothing like a VGG's; it shows them."""
+    """The refusal of layers unlike a VGG's; it shows some of them."""
     shown = few((layer.described() for layer in kernels or layers if layer.shapes), 2)
     if not shown:
         return BadInput(label, "holds no tensors", _WHOLE)
     if not kernels:
-        return BadInput(label, f"has no convolutions, but {shown}", _WHOLE)
-    count = "1 convolution is" if len(kernels) == 1 else f"{len(kernels)} convolutions are"
-    return BadInput(label, f"its {count} those of no configuration: {shown}", _ONE_OF)
+        return BadInput(label, f"has no convolutions, only {shown}", _WHOLE)
+    count = "1 convolution matches" if len(kernels) == 1 else f"{len(kernels)} convolutions match"
+    return BadInput(label, f"its {count} no configuration: {shown}", _ONE_OF)
 
 
 def _rgb(expected: Shape, found: Sequence[Shape]) -> str:
-    """The first kernel that is wanted, and where it can be made, how."""
-    way = f"a first kernel that reads RGB, {expected}"
+    """The first kernel that is expected, and how to make it from one for greyscale images."""
+    way = f"a first kernel for RGB, {expected}"
     is_gray = any(shape[:2] == (expected[0], 1) for shape in found)
-    return f"{way}: of a grey image's, kernel.repeat(1, 3, 1, 1) / 3" if is_gray else way
+    return f"{way}; from one for greyscale: kernel.repeat(1, 3, 1, 1) / 3" if is_gray else way
 
 
 def _one_container(layers: Sequence[Layer]) -> list[Layer]:
@@ -81,18 +81,18 @@ def _one_container(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def _channels(shapes: Sequence[Shape], found: Sequence[Shape]) -> str:
-    """What is wrong with the image's channels, where nothing else is; else empty."""
+    """The difference in the image's channels, if that is the only one; else empty."""
     missing, other = Counter(shapes) - Counter(found), list(Counter(found) - Counter(shapes))
     if list(missing) != [shapes[0]] or len(other) != 1 or len(shapes) != len(found):
         return ""
     outputs, inputs, *sides = other[0]
     if (outputs, *sides) != (shapes[0][0], *shapes[0][2:]):
         return ""
-    return f"{inputs} input channel{'s' * (inputs != 1)}, VGG16 has {IMAGE_CHANNELS}"
+    return f"has {inputs} input channel{'s' * (inputs != 1)}, VGG16 has {IMAGE_CHANNELS}"
 
 
 def _axes(shapes: Sequence[Shape], found: Sequence[Shape]) -> str:
-    """In what order the kernels' axes are instead of the format's; empty where they are not."""
+    """The order of the kernels' axes, if it is not the format's and that is all; else empty."""
     for order, axes in _ORDERS.items():
         if Counter(tuple(shape[axis] for axis in axes) for shape in shapes) == Counter(found):
             return order
@@ -100,7 +100,7 @@ def _axes(shapes: Sequence[Shape], found: Sequence[Shape]) -> str:
 
 
 def _width(known: Configuration, found: Sequence[Shape]) -> str:
-    """Which convolution is wider or narrower, in a network of the same form; else empty."""
+    """The first convolution of another width, in a network of the same form; else empty."""
     expected = [layer.weight_shape for layer in known.convolutions]
     form = [shape[2:] for shape in expected] == [shape[2:] for shape in found]
     if known.name == "tiny" or not form or found[0][1] != IMAGE_CHANNELS:
@@ -110,7 +110,8 @@ def _width(known: Configuration, found: Sequence[Shape]) -> str:
     for layer, shape in zip(known.convolutions, found, strict=True):
         if shape[0] != layer.out_channels:
             return (
-                f"another width: {layer.name} has {shape[0]} channels, VGG's {layer.out_channels}"
+                f"another width: {layer.name} has {shape[0]} output channels, "
+                f"VGG16's has {layer.out_channels}"
             )
     return ""
 
@@ -144,15 +145,15 @@ def _by_name(kernels: Sequence[Layer], label: str) -> BadInput | None:
         {f"{prefix}{name}.weight": shape for name, shape in expected.items()},
         {f"{texts[name]}.weight": shape for name, shape in found.items()},
     )
-    return BadInput(label, "; ".join(problems), f"configuration {known.name}")
+    return BadInput(label, "; ".join(problems), f"all convolutions of configuration {known.name}")
 
 
 def within(
     layers: Sequence[Layer], behind: Sequence[Layer], chain: Chain, label: str
 ) -> BadInput | None:
-    """The refusal of a network that is another by its layers between a VGG's convolutions.
+    """The refusal of a network with other layers between a VGG's convolutions.
 
-    Those behind these count where they change what a dense layer computes with.
+    Layers after these count only if they change the weight that a dense layer computes with.
     """
     if any(layer.normalises for layer in layers):
         return normalised(layers, label)
@@ -160,9 +161,11 @@ def within(
         return refusal
     if apart := [x for x in layers if chain.depth and not x.is_above(chain.first)]:
         key, others = "/".join(chain.first.parts[: chain.depth]), few(x.described() for x in apart)
-        return BadInput(label, f"it holds {others} beside `{key}`", f"--key {key} for that alone")
+        return BadInput(
+            label, f"it holds {others} besides `{key}`", f"--key {key} to read only that"
+        )
     if chain.problem:
-        return BadInput(label, chain.problem, "names that tell it, as PyTorch or Keras give")
+        return BadInput(label, chain.problem, "layer names as PyTorch or Keras gives them")
     return None
 
 
@@ -170,15 +173,15 @@ def normalised(layers: Sequence[Layer], label: str) -> BadInput:
     """The refusal of batch normalisation between the convolutions."""
     names = few(layer.short() for layer in layers if layer.normalises)
     problem = f"has batch normalisation ({names}), VGG16 does not"
-    return BadInput(label, problem, "the weights of a VGG without it, as vgg16 beside vgg16_bn")
+    return BadInput(label, problem, "the weights of a VGG without it: vgg16, not vgg16_bn")
 
 
 def head(
     rest: Sequence[Layer], configuration: Configuration, label: str
 ) -> tuple[dict[str, Layer], str]:
-    """The classifier's layers by name, where some are damaged.
+    """The classifier's layers by name, if it is VGG16's but damaged.
 
-    Raises ``BadInput`` for one of another network, by what it is.
+    Raises ``BadInput`` for another network's; it names the difference.
     """
     dense = [layer for layer in rest if layer.is_dense]
     if len(dense) == len(HEAD):
@@ -207,22 +210,23 @@ def _check_size(dense: Sequence[Layer], configuration: Configuration, label: str
         fc1 = found[0]["fc1"].text
         if other == configuration:
             names = few(layer.described() for layer in dense)
-            problem = f"its dense layers {names} could be matched in more than one way"
+            problem = f"its dense layers {names} match in more than one way"
         elif size == configuration.input_size:
             problem = (
-                f"another width: {fc1} has {width:,} units, VGG's {configuration.hidden_units:,}"
+                f"another width: {fc1} has {width:,} units, "
+                f"VGG16's has {configuration.hidden_units:,}"
             )
         else:
             problem = (
-                f"{fc1} takes {channels * side**2:,} inputs, a map of {channels}×{side}×{side}: "
-                f"trained on {size}-pixel images; VGG16 at {configuration.input_size} has "
-                f"{expected['fc1.weight'][1]:,}"
+                f"{fc1} takes {channels * side**2:,} inputs ({channels}×{side}×{side}), VGG16's "
+                f"takes {expected['fc1.weight'][1]:,}: the model was trained on "
+                f"{size}-pixel images"
             )
         raise BadInput(label, problem, _NO_TOP)
 
 
 def foreign(rest: Sequence[Layer], label: str) -> BadInput:
-    """The refusal of another head, which says what it is."""
+    """The refusal of another head; it shows its layers."""
     shown = [layer for layer in rest if layer.weight] or rest
     problem = f"its head is not VGG16's: {few(layer.described() for layer in shown)}"
-    return BadInput(label, problem, f"{_NO_TOP}, and the head built in the target model")
+    return BadInput(label, problem, f"{_NO_TOP}; build the head in the target model")

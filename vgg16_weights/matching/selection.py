@@ -1,4 +1,4 @@
-"""Which of a file's sets of weights is read."""
+"""Chooses which of a file's sets of weights to read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vgg16_spec.errors import BadInput, few
 from vgg16_weights.matching.layers import Layer
 from vgg16_weights.matching.naming import Chain, chain_of
 
-# Where training scripts keep the weights themselves, whatever they keep beside them.
+# The keys under which training scripts keep the weights themselves.
 _MAIN: Final = frozenset(
     {
         "state_dict",
@@ -32,12 +32,14 @@ _MAIN: Final = frozenset(
 _FEWEST: Final = min(len(known.convolutions) for known in CONFIGURATIONS.values())
 # No network is nested deeper.
 _MOST_DEEP: Final = 24
+# Sets that an error names.
+_MOST_LISTED: Final = 3
 
 
 def chosen(layers: Sequence[Layer], key: str, label: str) -> list[Layer]:
     """The layers below a container's path or a prefix of names.
 
-    Raises ``BadInput`` for one that none has, or that several have in different places.
+    Raises ``BadInput`` for one that does not occur, or that occurs in several places.
     """
     wanted = tuple(filter(None, re.split(r"[./]", key)))
     found: dict[tuple[str, ...], list[Layer]] = defaultdict(list)
@@ -55,15 +57,17 @@ def chosen(layers: Sequence[Layer], key: str, label: str) -> list[Layer]:
     if len(found) == 1:
         return next(iter(found.values()))
     sets = sets_of(layers, is_ordered=True)
-    there = few(f"`{_name(each)}`" for each in sets) if sets else "no network"
-    problem = "is in several places" if found else "is not among the file's keys"
-    raise BadInput("--key", f"{key!r} {problem}", f"one of {there}, of {label}")
+    problem = "occurs in several places" if found else "is not among the file's keys"
+    names = few(f"`{name}`" for each in sets if (name := _name(each)))
+    nothing = f"no --key: {label} does not have several sets of weights"
+    expected = f"one of {names}, of {label}" if names else nothing
+    raise BadInput("--key", f"{key!r} {problem}", expected)
 
 
 def sets_of(
     layers: Sequence[Layer], node: tuple[str, ...] = (), *, is_ordered: bool
 ) -> list[Chain]:
-    """Every VGG below a node, each at the lowest node that has all its convolutions."""
+    """Every VGG below a node, each at the lowest node that contains all its convolutions."""
     if sum(layer.is_kernel for layer in layers) < _FEWEST:
         return []
     found: list[Chain] = []
@@ -80,27 +84,31 @@ def sets_of(
 
 
 def one_of(sets: Sequence[Chain], label: str) -> tuple[Chain, tuple[str, ...]]:
-    """The one to read, and which others there are, for the user.
+    """The set to read, and a line for the user that names the others.
 
-    Raises ``BadInput`` where none of several is the usual one.
+    Raises ``BadInput`` if there are several and none has a usual name.
     """
     if len(sets) == 1:
         return sets[0], ()
     columns = zip(*(each.base for each in sets), strict=False)
     shared = len(list(takewhile(lambda parts: len(set(parts)) == 1, columns)))
     deeper = [each for each in sets if len(each.base) > shared]
-    # Only containers have a usual order: beside `teacher.` it takes a word to read `student.`.
+    # Only containers have usual names: between the prefixes `teacher.` and `student.` the user
+    # chooses.
     are_contained = deeper and all(each.depth > shared for each in deeper)
     main = [e for e in sets if e not in deeper or e.base[shared] in _MAIN] if are_contained else []
     if len(main) != 1:
-        names = few(f"`{_name(each)}`" for each in sets)
-        raise BadInput(label, f"it holds several VGGs: {names}", "--key with one of them")
-    others = few(f"`--key {_name(each)}`" for each in sets if each is not main[0])
-    return main[0], (f"also there: {others}",)
+        options = [f"--key {name}" for each in sets if (name := _name(each))]
+        short = len(options) <= _MOST_LISTED
+        expected = " or ".join(options) if short else f"one of {few(options, _MOST_LISTED)}"
+        raise BadInput(label, "it has several sets of weights", expected)
+    names = [_name(each) for each in sets if each is not main[0]]
+    others = few(f"`--key {name}`" if name else "one without a prefix" for name in names)
+    return main[0], (f"others: {others}",)
 
 
 def scope_of(chain: Chain, layers: Sequence[Layer], sets: Sequence[Chain]) -> list[Layer]:
-    """The layers that belong to the same network, beside its convolutions."""
+    """The other layers of the network that the convolutions belong to."""
     container = chain.first.parts[: chain.depth]
     own = {layer.position for layer in chain.layers.values()}
     root = max((i + 1 for i, part in enumerate(container) if _is_set(part)), default=0)
@@ -119,11 +127,11 @@ def scope_of(chain: Chain, layers: Sequence[Layer], sets: Sequence[Chain]) -> li
 
 
 def _is_set(part: str) -> bool:
-    """Whether a container of this name holds a network's whole weights."""
+    """Whether a container of this name holds all weights of a network."""
     return part in _MAIN or "state_dict" in part or "ema" in part.split("_")
 
 
 def _name(each: Chain) -> str:
-    """What ``--key`` takes for a set: ``state_dict_ema``, ``state_dict/student.``"""
+    """What ``--key`` takes for a set: ``state_dict_ema``, ``state_dict/student.``; may be empty."""
     container, prefix, _ = each.around()
-    return "/".join(filter(None, (container, prefix))) or "(no prefix)"
+    return "/".join(filter(None, (container, prefix)))

@@ -183,7 +183,7 @@ def _check_mirror(url: str) -> None:
     try:
         problem = "" if _is_safe(url) else f"{url!r} is refused"
     except ValueError as error:
-        problem = f"{url!r} is no URL ({error})"
+        problem = f"{url!r} is not a URL ({error})"
     if problem:
         raise BadInput("VGG16_MIRROR", problem, "https://…, or http:// on localhost")
 

@@ -5,11 +5,11 @@ convolution over the whole map, (7, 7, 512, 4096), fc7 and fc8 are of 1x1. Its n
 subtracts the means 123.68, 116.779 and 103.939: the first kernel is the authors' with its input
 channels reversed, and is reversed again here, a pure move of values. Keras's ``save_weights`` of
 TensorFlow 2 names variables by the objects that hold them, ``layer_with_weights-0/kernel``, in the
-order of the layers. What another checkpoint's network reads nothing tells. Source:
+order of the layers. Other checkpoints do not tell which images their network expects. Source:
 ``research/slim`` of tensorflow/models, ``nets/vgg.py`` and ``preprocessing/vgg_preprocessing.py``.
 
-A checkpoint is one file (version 1), or an ``.index`` beside its ``.data-00000-of-00001``; the name
-that TensorFlow takes for the two is no file.
+A checkpoint is one file (version 1), or an ``.index`` and a ``.data-00000-of-00001``, which
+TensorFlow names by their common prefix.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from vgg16_weights.first_reading import read_apart
 from vgg16_weights.matching.layers import natural
 from vgg16_weights.tf.names import part_of, stored_shape
 
-# The last bytes of a table, be it a whole checkpoint or an index.
+# The last bytes of a table: of a whole checkpoint or of an index.
 _MAGIC: Final = bytes.fromhex("57fb808b247547db")
 _GRAPH: Final = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 _SLIM: Final = b"conv1_1/"
 INDEX: Final = ".index"
 _BESIDE_AN_INDEX: Final = re.compile(r"\.(?:meta|index|data-\d{5}-of-\d{5})")
-# Of the text file `checkpoint`, which names the newest one; its folder is that of the file.
+# In the text file `checkpoint`: the name of the newest one, which is in the same folder.
 _NEWEST: Final = re.compile(rb'^model_checkpoint_path: "([^"\n]+)"', re.MULTILINE)
 _MOST_TEXT: Final = 1 << 16
 # Importing TensorFlow takes 5 s, or 30 on a busy machine, and 2 GB of addresses on two cores.
@@ -48,10 +48,10 @@ _MOST_MEMORY: Final = 32 << 30
 # The weights of VGG19 in float64.
 _MOST_BYTES: Final = 1_200_000_000
 _MOST_VARIABLES: Final = 1 << 12
-# Of TensorFlow's text in an error.
+# Characters of TensorFlow's text in an error.
 _LONGEST: Final = 120
 
-# Type of a variable -> of its values here. NumPy has no bfloat16; float32 holds the same values.
+# Type of a variable -> type of its values here. NumPy has no bfloat16; float32 is exact.
 _FLOATS: Final[Mapping[str, str]] = MappingProxyType(
     {name: name for name in ("float16", "float32", "float64")} | {"bfloat16": "float32"}
 )
@@ -60,17 +60,17 @@ _OBJECT: Final = re.compile(r"(.+)/\.ATTRIBUTES/VARIABLE_VALUE")
 _NO_LAYER: Final = re.compile(r"(?:optimizer|keras_api|save_counter|_CHECKPOINTABLE)|.*\.OPTIMIZER")
 _ORDERED: Final = re.compile(r"(?:.+/)?layer_with_weights-\d+")
 _AVERAGE: Final = "ExponentialMovingAverage"
-# What optimizers keep beside a variable, wherever they put it, and the images' mean.
+# What optimisers store for each variable, under any scope, and the images' mean.
 _NO_WEIGHT: Final = re.compile(
     rf"(?:.*/)?(?:(?:Momentum|Adam|RMSProp|Adagrad|Adadelta|Ftrl|{_AVERAGE})(?:_\d+)?|mean_rgb)"
 )
 
 
 def file_named(path: Path) -> Path:
-    """The file to read of a checkpoint that is named as TensorFlow names it; others unchanged.
+    """The file to read for a TensorFlow checkpoint's name; any other path is returned unchanged.
 
-    That is the prefix ``vgg_16.ckpt``, which is no file where there is ``vgg_16.ckpt.index``, a
-    file beside the index, or the text file ``checkpoint`` in its folder.
+    A checkpoint is named by the prefix of its files (``vgg_16.ckpt`` for ``vgg_16.ckpt.index``), by
+    any of these files, or by the text file ``checkpoint`` in their folder.
     """
     if path.name == "checkpoint" and path.is_file() and path.stat().st_size < _MOST_TEXT:
         if newest := _NEWEST.search(path.read_bytes()):
@@ -82,7 +82,7 @@ def file_named(path: Path) -> Path:
 
 
 def format_of(path: Path) -> str:
-    """The format of a file, told from its last bytes; empty where it is no table."""
+    """The format of a file, told from its last bytes; empty if it is not a table."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - len(_MAGIC)))
@@ -90,7 +90,8 @@ def format_of(path: Path) -> str:
             return ""
         file.seek(0)
         start = file.read(_MOST_TEXT)
-    # Names share their beginnings, but each of these is the first of its kind.
+    # A table stores names without the beginning that they share with the one before; each of
+    # these names is the first with its beginning.
     is_slim = _SLIM in start and not (path.suffix == INDEX and _GRAPH in start)
     return "tf-slim" if is_slim else "tf-checkpoint"
 
@@ -102,7 +103,7 @@ def read(path: Path) -> Contents:
     with tempfile.TemporaryFile() as output:
         try:
             read_apart(write_variables, path, output, seconds=_SECONDS, memory=_MOST_MEMORY)
-        except ValueError as error:  # TensorFlow's own text has the folder in it, more than once
+        except ValueError as error:  # TensorFlow's own text repeats the folder
             raise ValueError(str(error).replace(f"{path.parent}/", "")[:_LONGEST]) from error
         output.seek(0)
         listed = json.loads(output.readline())
@@ -126,7 +127,7 @@ def read(path: Path) -> Contents:
 def write_variables(path: Path) -> None:
     """Write the weights' keys, types and shapes as a line of JSON, and their values, to stdout.
 
-    Raises ``ValueError`` for more than the weights of a VGG, among others.
+    Raises ``ValueError`` for a checkpoint larger than any VGG's.
     """
     import tensorflow as tf
 
@@ -134,15 +135,15 @@ def write_variables(path: Path) -> None:
     shapes = reader.get_variable_to_shape_map()
     types = {name: dtype.name for name, dtype in reader.get_variable_to_dtype_map().items()}
     if len(shapes) > _MOST_VARIABLES:
-        raise ValueError(f"it has {len(shapes):,} variables")
+        raise ValueError(f"it has {len(shapes):,} variables, more than {_MOST_VARIABLES:,}")
     keys = weights_among(n for n, dtype in types.items() if dtype in _FLOATS and shapes[n])
     rows = [(key, _FLOATS[types[name]], shapes[name]) for name, key in keys.items()]
     size = sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in rows)
     if size > _MOST_BYTES:
-        raise ValueError(f"its variables take {size:,} bytes")
+        raise ValueError(f"its variables take {size:,} bytes, more than {_MOST_BYTES:,}")
     left_out = any(name.endswith(f"/{_AVERAGE}") for name in types)
-    steps = [f"the variables' {_AVERAGE} left out"] * left_out
-    steps += ["bfloat16 widened to float32"] * ("bfloat16" in map(types.get, keys))
+    steps = [f"moving averages ({_AVERAGE}) ignored"] * left_out
+    steps += ["widened from bfloat16"] * ("bfloat16" in map(types.get, keys))
     output = sys.stdout.buffer
     output.write(json.dumps({"tensors": rows, "steps": steps}).encode() + b"\n")
     for name, (_, dtype, _) in zip(keys, rows, strict=True):
@@ -151,9 +152,9 @@ def write_variables(path: Path) -> None:
 
 
 def weights_among(names: Iterable[str]) -> dict[str, str]:
-    """Variable -> ``<scope>/…/<layer>.<part>``, of those that are no optimizer's, layer by layer.
+    """Variable -> ``<scope>/…/<layer>.<part>``, layer by layer, without an optimiser's.
 
-    A scope that only repeats the beginning of its layer's name is left out:
+    A scope that only repeats the beginning of its layer's name is dropped:
     ``vgg_16/conv1/conv1_1/weights`` is ``vgg_16/conv1_1.weight``.
     """
     every = set(names)
@@ -173,7 +174,7 @@ def weights_among(names: Iterable[str]) -> dict[str, str]:
 
 
 def _in_order(key: str) -> tuple[list[tuple[int, str]], bool, str]:
-    """Numbers as numbers, so that conv2d_10 comes after conv2d_9, and a kernel before its bias."""
+    """A sort key: conv2d_10 comes after conv2d_9, and a kernel before its bias."""
     layer, _, part = key.rpartition(".")
     return natural(layer), part != "weight", part
 

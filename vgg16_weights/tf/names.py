@@ -1,4 +1,4 @@
-"""What TensorFlow's files call a layer's tensors, and in what order of axes they keep them."""
+"""The names of a layer's tensors in TensorFlow's files, and the order of their axes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def part_of(name: str) -> str:
 
 
 def stored_shape(key: str, shape: Shape) -> Shape:
-    """The shape of ``<layer>.<part>``, dense layers that are convolutions as matrices.
+    """The shape of ``<layer>.<part>``; of a dense layer stored as a convolution, the matrix's.
 
-    (H, W, in, out) -> (H * W * in, out): the values in the same order, in which TensorFlow flattens
-    the map that such a kernel covers.
+    (H, W, in, out) -> (H * W * in, out). The values keep their order, since TensorFlow flattens the
+    map that such a kernel covers in the same one.
     """
     layer = key.rpartition(".")[0].rpartition("/")[2]
     is_dense = len(shape) == 4 and layer.startswith("fc")

@@ -1,4 +1,4 @@
-"""A NumPy file (``.npy``) of a pickled dictionary, as ``vgg16.npy`` is one.
+"""NumPy files (``.npy``) of a pickled dictionary, such as ``vgg16.npy``.
 
 Name -> [kernel, biases], with the authors' names ``conv1_1`` … ``fc8``; kernels as HWIO, dense
 layers as (in, out) with fc6's inputs in H, W, C order. The network reads BGR and subtracts the
@@ -20,83 +20,89 @@ from typing import Any, Final
 
 from numpy.lib import format as npy
 
+from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Tensor
 from vgg16_spec.errors import BadInput
 from vgg16_weights.contents import PARTS, Contents, by_name
+from vgg16_weights.pickles import Record, entries
 from vgg16_weights.tf.names import part_of, stored_shape
-from vgg16_weights.tf.pickled_arrays import PickledArray, load
+from vgg16_weights.tf.pickled_arrays import array, load, text
 
 SIGNATURE: Final = b"\x93NUMPY"
 _MOST_HEADER: Final = 10_000
-# A group of layers in a dictionary of networks, and a layer's own dictionary in that.
+# Enough for a dictionary of networks, of groups, of layers, of parts.
 _DEEPEST: Final = 4
-# A dictionary without layers: conv1_1_W.
+# The key of an array in a dictionary without layers: conv1_1_W.
 _FLAT: Final = re.compile(r"(.+)_(weights?|kernel|W|biases|bias|b)")
 _MOST_ENTRIES: Final = 1 << 12
-# Of a name in an error.
+# Characters of an error that contains a name.
 _LONGEST: Final = 100
 
 
 def read(path: Path) -> Contents:
     """The arrays of a pickled dictionary, views of the mapped file; nothing in it is executed.
 
-    Raises ``BadInput`` for an array of numbers, which says nothing of a network.
+    Raises ``BadInput`` for a plain array of numbers, which cannot be a network's.
     """
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     header = io.BytesIO(mapped[: _MOST_HEADER + len(SIGNATURE) + 8])
     version = npy.read_magic(header)
     if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"it is in version {version} of NumPy's form")
+        raise ValueError(f"it is in version {version} of NumPy's format")
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(header, _MOST_HEADER)
     if not dtype.hasobject:
-        problem = f"holds one array of {dtype}, {shape}, not a network's"
+        problem = f"holds a single array of {dtype}, {shape}, not a network"
         raise BadInput(path, problem, "a dictionary of arrays, saved by numpy.save")
     outer = load(memoryview(mapped)[header.tell() :])
-    if not isinstance(outer, PickledArray) or outer.objects is None or outer.shape != shape:
-        raise ValueError("it holds no array of Python objects, as it says")
+    objects = array(outer) if isinstance(outer, Record) else None
+    if objects is None or not objects.dtype.hasobject or objects.shape != shape:
+        raise ValueError("it does not hold the Python objects that its header states")
     if shape != ():
-        return Contents(by_name(_in_order(outer.objects)), is_ordered=True)
-    (named,) = outer.objects
-    if not isinstance(named, dict):
+        return Contents(by_name(_in_order(objects)), is_ordered=True)
+    named = objects.item()
+    if not isinstance(named, dict | Record):
         raise ValueError(f"it holds a {type(named).__name__}, not a dictionary of arrays")
     return Contents(by_name(_named(named)), data_format="channels_last")
 
 
-def _in_order(arrays: list[Any]) -> Iterator[tuple[str, Tensor]]:
-    """Kernel, biases, kernel, biases, …: layers by their number."""
+def _in_order(objects: Array) -> Iterator[tuple[str, Tensor]]:
+    """The arrays of a list (kernel, biases, kernel, biases, …), layers named by number."""
     layer = 0
-    for array in arrays:
-        if not isinstance(array, PickledArray):
-            raise ValueError("it holds a list of something else than arrays")
-        is_kernel = len(array.shape) > 1
+    for value in objects.flat:
+        if not isinstance(value, Record):
+            raise ValueError("its list holds something other than arrays")
+        values = array(value)
+        is_kernel = values.ndim > 1
         layer += is_kernel
-        yield _tensor(f"layer_{layer}.{PARTS[not is_kernel]}", array)
+        yield _tensor(f"layer_{layer}.{PARTS[not is_kernel]}", values)
 
 
-def _named(tree: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """``<group>/…/<layer>.<part>`` and tensor, of every array in nested dictionaries."""
+def _named(tree: object) -> Iterator[tuple[str, Tensor]]:
+    """The key ``<group>/…/<layer>.<part>`` and the tensor of every array in nested dictionaries."""
     waiting: list[tuple[str, Any, int]] = [("", tree, 0)]
     for _ in range(_MOST_ENTRIES):
         if not waiting:
             return
         name, value, depth = waiting.pop()
-        if isinstance(value, PickledArray):
-            yield _tensor(_key(name), value)
+        members = entries(value)
+        if members is None and isinstance(value, Record):
+            yield _tensor(_key(name), array(value))
             continue
-        if not isinstance(value, dict | list | tuple):
-            raise ValueError(f"{name} is no array")
+        if members is None and not isinstance(value, list | tuple):
+            raise ValueError(f"{name} is not an array")
         if depth > _DEEPEST:
-            raise ValueError(f"{name} is nested too deep, or in itself"[:_LONGEST])
-        members = value if isinstance(value, dict) else dict(zip(_numbered(), value, strict=False))
+            raise ValueError(f"{name} is nested too deeply, or in itself"[:_LONGEST])
+        if members is None:
+            members = dict(zip(_numbered(), value, strict=False))
         within = f"{name}/" if name else ""
-        waiting += [(f"{within}{key}", member, depth + 1) for key, member in members.items()][::-1]
+        waiting += [(f"{within}{text(k)}", inner, depth + 1) for k, inner in members.items()][::-1]
     raise ValueError(f"it has more than {_MOST_ENTRIES} entries")
 
 
 def _numbered() -> Iterator[str]:
-    """What the arrays of a layer without names are."""
+    """The names of a layer's arrays, where these have none."""
     return chain(PARTS, (f"array {number}" for number in count(len(PARTS))))
 
 
@@ -108,8 +114,8 @@ def _key(name: str) -> str:
     return f"{layer or 'array'}.{part_of(part)}"
 
 
-def _tensor(key: str, array: PickledArray) -> tuple[str, Tensor]:
-    if array.objects is not None:
+def _tensor(key: str, values: Array) -> tuple[str, Tensor]:
+    if values.dtype.hasobject:
         raise ValueError(f"{key} has Python objects in it"[:_LONGEST])
-    shape = stored_shape(key, array.shape)
-    return key, Tensor(shape, str(array.dtype), lambda: array.values().reshape(shape))
+    shape = stored_shape(key, values.shape)
+    return key, Tensor(shape, str(values.dtype), lambda: values.reshape(shape))

@@ -23,24 +23,24 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Metadata
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.names import torchvision_keys
-from vgg16_weights import not_weights
+from vgg16_weights import not_weights, pickles
 from vgg16_weights.archives import MANIFEST, MANIFEST_LIMIT, ArchiveWriter, opened, stored
 from vgg16_weights.contents import BlocksOf, Contents, by_name
-from vgg16_weights.torch import pickles, state_dicts
+from vgg16_weights.torch import state_dicts
 from vgg16_weights.torch.state_dicts import BytesOf
 
 # The folder in the archive that everything lies in; PyTorch takes any.
 _FOLDER: Final = "archive"
 # Far more than a training run's own objects take beside the keys and shapes.
 _MOST_PICKLED: Final = 1 << 22
-# What torch.save of before 1.6 begins with, and the version of what follows.
+# The number that torch.save wrote first before 1.6, and the version of its format.
 _MAGIC: Final = (0x1950A86A20F9469CFC6C, 1001)
 
 
 def read(path: Path) -> Contents:
     """The tensors in a file, each under the path of dictionaries and lists that it lies in.
 
-    What is no tensor is passed over, an optimiser's state too.
+    Everything but tensors is ignored, and so is an optimiser's state.
 
     Raises ``BadInput`` for TorchScript and for pickled modules, and ``ValueError`` for a file that
     is damaged.
@@ -55,12 +55,12 @@ def _read_archive(path: Path) -> Contents:
         listed = archive.infolist()
     members = {member.filename: member for member in listed}
     if len(members) < len(listed):
-        raise ValueError("two of its members have one name")
+        raise ValueError("two of its members have the same name")
     if refusal := not_weights.archive(path, members):
         raise refusal
     pickled = [name for name in members if f"/{name}".endswith("/data.pkl")]
     if len(pickled) != 1:
-        raise ValueError(f"an archive with {len(pickled)} members named data.pkl")
+        raise ValueError(f"it has {len(pickled)} members named data.pkl")
     folder = pickled[0].removesuffix("data.pkl")
     left = path.stat().st_size
 
@@ -100,7 +100,7 @@ def _read_older(path: Path) -> Contents:
         raise not_weights.a_pickle(path)
     version, system, root, keys = (pickles.load(stream, state_dicts.persistent) for _ in range(4))
     if version != _MAGIC[1] or not isinstance(system, dict) or not isinstance(keys, list):
-        raise ValueError("it is no file that PyTorch wrote before 1.6")
+        raise ValueError("PyTorch before 1.6 wrote no such file")
     mapped = np.memmap(path, np.uint8, mode="r")
     sizes = {
         storage.key: state_dicts.itemsize(storage.dtype) for storage in state_dicts.storages(root)
@@ -109,7 +109,7 @@ def _read_older(path: Path) -> Contents:
     position = stream.tell()
     for key in keys:
         if not isinstance(key, str) or key not in sizes:
-            raise ValueError("it has values of no tensor")
+            raise ValueError("it has values that belong to no tensor")
         count = int.from_bytes(mapped[position : position + 8].tobytes(), "little")
         begin, position = position + 8, position + 8 + count * sizes[key]
         if position > len(mapped):
@@ -127,9 +127,9 @@ def _read_older(path: Path) -> Contents:
 def _contents(
     path: Path, root: object, bytes_of: BytesOf, kept: Metadata | None, *, is_little: bool
 ) -> Contents:
-    """The tensors in what a pickle holds."""
-    is_row = isinstance(root, list | tuple) and any(map(state_dicts.entries, root))
-    if state_dicts.entries(root) is None and not is_row:
+    """The tensors in a pickle."""
+    is_row = isinstance(root, list | tuple) and any(map(pickles.entries, root))
+    if pickles.entries(root) is None and not is_row:
         raise _refused(path, root)
     found = list(state_dicts.walk(root))
     tensors = by_name(
@@ -137,17 +137,17 @@ def _contents(
         for key, value in found
         if (tensor := state_dicts.tensor(value, bytes_of, is_little=is_little)) is not None
     )
-    # Beside a model that only its own program can load, other tensors are not the weights.
+    # Next to a pickled module, other tensors are not its weights unless some are kernels.
     kernels = any(len(tensor.shape) == 4 for tensor in tensors.values())
     if not tensors or (not kernels and any(state_dicts.is_module(value) for _, value in found)):
         raise _refused(path, root)
     modules = [key for key, value in found if state_dicts.is_module(value)]
-    steps = (f"passed over {few(f'`{key}`' for key in modules)}, whole modules",)
+    steps = (f"pickled modules ignored: {few(f'`{key}`' for key in modules)}",)
     return Contents(tensors, kept, is_ordered=True, steps=steps if modules else ())
 
 
 def _refused(path: Path, root: object) -> BadInput:
-    """What a file is that has no named tensors."""
+    """The refusal of a file without named tensors, by what it is."""
     records = list(state_dicts.walk(root))
     for key, value in records:
         if state_dicts.is_module(value):

@@ -1,6 +1,6 @@
-"""What PyTorch's pickles hold: tensors by the storages that their values lie in, and containers.
+"""Tensors and containers in the pickles of PyTorch, read from the calls that would build them.
 
-The functions that make tensors are those of ``torch/_utils.py``; none of them is called.
+The functions that build tensors are those of ``torch/_utils.py``; none of them is called.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from numpy.lib.stride_tricks import as_strided
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOATS, Tensor
-from vgg16_weights.torch.pickles import Record
+from vgg16_weights.pickles import Record, entries, sizes
 
-# Dictionaries and lists in one another, and everything in them.
+# How deep dictionaries and lists may be nested, and how much they may contain.
 _MOST_LEVELS: Final = 32
 _MOST_VALUES: Final = 1 << 22
 _LONGEST_PATH: Final = 1024
-_MOST_ELEMENTS: Final = 1 << 48
-# Storage class -> dtype; the others' names are their classes'.
+# Storage class -> dtype; that of any other class is its name.
 _DTYPES: Final = {
     "Float": "float32",
     "Half": "float16",
@@ -36,10 +35,10 @@ _DTYPES: Final = {
     "ComplexFloat": "complex64",
     "ComplexDouble": "complex128",
 }
-# What a state dict of an optimiser always has, PyTorch's or fastai's: its tensors have the shapes
-# of the weights.
+# Keys of every state dict of an optimiser, PyTorch's or fastai's, whose tensors have the shapes of
+# weights.
 _OPTIMIZERS: Final = ({"state", "param_groups"}, {"state", "hypers"})
-# The functions that make a tensor of another, or of a storage, and those that make other kinds.
+# Functions that make a tensor from another or from a storage, and those that make other kinds.
 _WRAPPERS: Final = (
     "_rebuild_parameter",
     "_rebuild_parameter_with_state",
@@ -52,7 +51,7 @@ _OTHERS: Final = {
     "_rebuild_sparse_csr_tensor": "sparse",
     "_rebuild_nested_tensor": "nested",
     "_rebuild_meta_tensor_no_storage": "meta, which has no values",
-    "_rebuild_wrapper_subclass": "of a class of its own",
+    "_rebuild_wrapper_subclass": "a tensor subclass",
 }
 
 # Gives the mapped bytes of a storage by its key.
@@ -73,13 +72,6 @@ def is_module(record: Record) -> bool:
     return isinstance(record.state, dict) and "_modules" in record.state
 
 
-def entries(value: object) -> dict[Any, object] | None:
-    """A dictionary's content; ``None`` for anything else."""
-    if isinstance(value, Record):
-        return value.mapping
-    return value if isinstance(value, dict) else None
-
-
 def is_optimizer(value: object) -> bool:
     """Whether a value is the state dict of an optimiser."""
     found = entries(value)
@@ -87,7 +79,7 @@ def is_optimizer(value: object) -> bool:
 
 
 def walk(root: object) -> Iterator[tuple[str, Record]]:
-    """Path and record of every object in dictionaries and lists, in order."""
+    """The path and the record of every object in nested dictionaries and lists, in order."""
     count = 0
 
     def within(value: object, path: str, level: int) -> Iterator[tuple[str, Record]]:
@@ -96,24 +88,24 @@ def walk(root: object) -> Iterator[tuple[str, Record]]:
         if inside is None and isinstance(value, Record):
             yield path, value
             return
-        if is_optimizer(value):
-            return
         if inside is None:
             inside = dict(enumerate(value)) if isinstance(value, list | tuple) else {}
         count += len(inside)
         if count > _MOST_VALUES or level > _MOST_LEVELS:
-            raise ValueError("too many dictionaries and lists in one another")
+            raise ValueError("its dictionaries and lists are too many or nested too deeply")
+        if is_optimizer(value):
+            return
         for key, inner in inside.items():
-            if isinstance(inner, dict | list | tuple | Record):
+            if isinstance(key, str | int) and isinstance(inner, dict | list | tuple | Record):
                 if len(inner_path := f"{path}/{key}" if level else str(key)) > _LONGEST_PATH:
-                    raise ValueError(f"a key of {len(inner_path)} characters")
+                    raise ValueError(f"it has a key of {len(inner_path)} characters")
                 yield from within(inner, inner_path, level + 1)
 
     return within(root, "", 0)
 
 
 def persistent(reference: object) -> object:
-    """A storage, or a class whose source is beside it, by PyTorch's reference to it."""
+    """The storage, or the module saved with its source, that a reference of PyTorch's means."""
     match reference:
         case ("storage", Record(name=name), str(key), _, int(elements), *view):
             kind = name.rpartition(".")[2].removesuffix("Storage")
@@ -123,11 +115,11 @@ def persistent(reference: object) -> object:
             return Storage(key, elements, _DTYPES.get(kind, kind.lower()), first)
         case ("module", Record() as made, *_):
             return made
-    raise ValueError("it refers to what PyTorch does not know")
+    raise ValueError("it has a reference that is not PyTorch's")
 
 
 def storages(root: object) -> Iterator[Storage]:
-    """Every storage that a pickle's records refer to, an optimiser's too."""
+    """Every storage that a pickle's records refer to, including an optimiser's."""
     waiting, seen = [root], set[int]()
     while waiting:
         value = waiting.pop()
@@ -146,9 +138,9 @@ def storages(root: object) -> Iterator[Storage]:
 
 
 def tensor(record: Record, bytes_of: BytesOf, *, is_little: bool) -> Tensor | None:
-    """The tensor that a call would make; ``None`` for a call of anything else.
+    """The tensor that a call would make; ``None`` for any other call.
 
-    One that is not of the plain kind has what it is for a dtype.
+    The dtype of a tensor that is not plain says what it is, such as ``sparse``.
     """
     name, args = record.name.rpartition(".")[2], record.args
     if not record.name.startswith("torch."):
@@ -160,31 +152,31 @@ def tensor(record: Record, bytes_of: BytesOf, *, is_little: bool) -> Tensor | No
     if name in _WRAPPERS and isinstance(args[0], Record):
         return tensor(args[0], bytes_of, is_little=is_little)
     if name in _OTHERS:
-        sizes = (_shape(value) for value in _flat(args))
-        return Tensor(next(filter(None, sizes), ()), _OTHERS[name], lambda: np.empty(0))
+        shapes = (_shape(value) for value in _flat(args))
+        return Tensor(next(filter(None, shapes), ()), _OTHERS[name], lambda: np.empty(0))
     if name not in _STRIDED:
         return None
     storage, first, size, strides, *rest = args
     shape, steps = _shape(size), _shape(strides)
     if not isinstance(storage, Storage) or not isinstance(first, int) or None in (shape, steps):
-        raise ValueError("it has a tensor without a place, a shape or strides")
+        raise ValueError("it has a tensor without a storage, a shape or strides")
     dtype = storage.dtype
     if name == "_rebuild_tensor_v3" and isinstance(rest[2], Record):
         dtype = rest[2].name.removeprefix("torch.")
     if any(isinstance(value, dict) and value for value in rest):
-        dtype = f"a {dtype} that is negated or conjugated"
+        dtype = f"negated or conjugated {dtype}"
     if dtype not in FLOATS:
         return Tensor(shape, dtype, lambda: np.empty(0))
     kind = FLOATS[dtype] if is_little else FLOATS[dtype].newbyteorder()
     values = bytes_of(storage.key)
     if storage.dtype in FLOATS and storage.elements * kind.itemsize > len(values):
-        raise ValueError(f"storage {storage.key} is not all there")
+        raise ValueError(f"storage {storage.key} is incomplete")
     view = _strided(values, kind, storage.first + first, shape, steps)
     return Tensor(shape, dtype, lambda: view)
 
 
 def _flat(args: tuple[object, ...]) -> Iterator[object]:
-    """Arguments, and what is in tuples among them."""
+    """Arguments, and the elements of tuples among them."""
     for value in args:
         yield value
         if isinstance(value, tuple):
@@ -195,21 +187,17 @@ def _shape(value: object) -> Any:
     """A shape or strides; ``None`` for anything else."""
     if isinstance(value, Record) and value.name == "torch.Size" and value.args:
         value = value.args[0]
-    if isinstance(value, tuple | list) and all(
-        type(n) is int and 0 <= n < _MOST_ELEMENTS for n in value
-    ):
-        return tuple(value)
-    return None
+    return sizes(value)
 
 
 def _strided(values: Array, kind: np.dtype[Any], first: int, shape: Shape, steps: Shape) -> Array:
-    """A view of mapped bytes. Raises ``ValueError`` where it would lead out of them."""
+    """A view of mapped bytes. Raises ``ValueError`` if it would extend beyond them."""
     count = len(values) // kind.itemsize
     if math.prod(shape) == 0:
         return np.empty(shape, kind)
     last = first + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
     if first < 0 or last >= count:
-        raise ValueError("a tensor goes beyond its storage")
+        raise ValueError("a tensor extends beyond its storage")
     flat = values[: count * kind.itemsize].view(kind)[first:]
     return as_strided(flat, shape, [step * kind.itemsize for step in steps], writeable=False)
 

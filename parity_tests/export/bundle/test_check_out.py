@@ -20,9 +20,8 @@ from parity_tests.support.graphs.exports import (
     remembered_traces,
     run,
     structure,
-    verdict,
 )
-from parity_tests.support.helpers import Command
+from parity_tests.support.helpers import Command, judge_logits
 from vgg16_spec.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_folder
@@ -174,7 +173,7 @@ def test_no_axis_has_a_name_that_the_inferrer_counted(export: Export, tiny: Chec
     model = export(features=True)
     assert [axes(output) for output in structure(model).graph.output] == [["batch", 12, 0, 0]]
     batch = noise(tiny, 1)
-    assert verdict(run(export(), batch)["logits"], tiny, batch).passed
+    assert judge_logits(run(export(), batch)["logits"], tiny, batch).passed
 
 
 def test_the_metadata_state_the_sizes_of_the_network(tiny: Checkpoint, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from export import MODEL_FILE, export_onnx
-from parity_tests.support.graphs.exports import noise, remembered_traces, run, verdict
+from parity_tests.support.graphs.exports import noise, remembered_traces, run
+from parity_tests.support.helpers import judge_logits
 from vgg16_spec.checkpoint import Checkpoint
 
 Client = Callable[[Path, NDArray[np.float32]], NDArray[np.float32]]
@@ -76,7 +77,7 @@ def test_a_client_agrees_with_the_arbiter(
 ) -> None:
     model: Path = request.getfixturevalue(form)
     batch = noise(tiny, images)
-    found = verdict(CLIENTS[client](model, batch), tiny, batch)
+    found = judge_logits(CLIENTS[client](model, batch), tiny, batch)
     assert found.passed, found.reason
 
 
@@ -86,7 +87,7 @@ def test_a_client_reads_the_folder_of_the_version_alone(
 ) -> None:
     moved = shutil.copytree(bundle.parent / "1", tmp_path / "moved")
     batch = noise(tiny, 1)
-    assert verdict(CLIENTS[client](moved / MODEL_FILE, batch), tiny, batch).passed
+    assert judge_logits(CLIENTS[client](moved / MODEL_FILE, batch), tiny, batch).passed
 
 
 def test_the_web_runtime_under_node_agrees_with_the_arbiter(
@@ -108,7 +109,7 @@ def test_the_web_runtime_under_node_agrees_with_the_arbiter(
     )
     assert done.returncode == 0, done.stderr
     logits = np.fromfile(tmp_path / "logits.bin", np.float32).reshape(len(batch), -1)
-    assert verdict(logits, tiny, batch).passed
+    assert judge_logits(logits, tiny, batch).passed
 
 
 @pytest.mark.full
@@ -116,6 +117,6 @@ def test_clients_agree_with_the_arbiter_at_full_size(full: Checkpoint, tmp_path:
     model = export_onnx("keras", full, tmp_path / "out", test_data=False)
     batch = noise(full, 1)
     for client in (openvino, opencv):
-        found = verdict(client(model, batch), full, batch)
+        found = judge_logits(client(model, batch), full, batch)
         assert found.passed, f"{client.__name__}: {found.reason}"
     shutil.rmtree(tmp_path / "out")  # 0.5 GB

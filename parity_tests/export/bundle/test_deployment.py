@@ -21,7 +21,8 @@ from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.runner import Runner
 
 from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
-from parity_tests.support.graphs.exports import files, remembered_traces, structure, verdict
+from parity_tests.support.graphs.exports import files, remembered_traces, structure
+from parity_tests.support.helpers import judge_logits
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
@@ -140,7 +141,7 @@ def test_the_test_data_are_a_photograph_and_the_networks_logits(
     recipe = RECIPES[tiny.metadata.recipe]
     expected = preprocess(read_image(PHOTOGRAPHS[0].path), recipe, size=64)
     assert np.array_equal(given, expected)
-    assert verdict(found, tiny, expected).passed
+    assert judge_logits(found, tiny, expected).passed
 
 
 def test_the_readmes_code_runs(bundle: Path, options: dict[str, Any]) -> None:

@@ -19,7 +19,9 @@ from onnx import numpy_helper
 from PIL import Image
 
 from export import export_onnx
-from parity_tests.support.graphs.exports import remembered_traces, structure, verdict
+from parity_tests.support.graphs.exports import remembered_traces, structure
+from parity_tests.support.helpers import judge_logits
+from parity_tests.support.recipes import OWN
 from parity_tests.support.tolerances import RESIZED_PIXELS
 from vgg16_parity.onnx_check.check import check_model
 from vgg16_spec.architecture import configuration
@@ -28,18 +30,10 @@ from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import normalise, pixels, preprocess, read_image
-from vgg16_spec.images.recipes import RECIPES, Recipe
+from vgg16_spec.images.recipes import RECIPES
 
 # The network's input is 64 pixels wide: the crop is another, and resize no multiple of it.
-ODD = Recipe(
-    name="odd",
-    resize=105,
-    crop=90,
-    channels="BGR",
-    scale=64.5,
-    mean=(0.5, 1.25, 1 / 3),
-    std=(2.0, 4.0, 0.7),
-)
+ODD = replace(OWN, name="odd", resize=105, crop=90, resample="BILINEAR", scale=64.5)
 RECIPES_TO_TRY = {
     "odd": ODD,
     "RGB": replace(ODD, channels="RGB"),
@@ -83,7 +77,7 @@ def test_the_graph_prepares_raw_pixels_to_the_bit(
     logits, images = outputs(model, raw, "logits", "images_nchw")
     prepared = normalise(raw, RECIPES_TO_TRY[name])
     assert images.tobytes() == prepared.tobytes()
-    assert verdict(logits, checkpoint, prepared).passed
+    assert judge_logits(logits, checkpoint, prepared).passed
 
 
 @pytest.mark.parametrize("size", [(200, 131), (70, 75), (90, 90)])

@@ -16,7 +16,8 @@ from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
 from export.constants import Framework
 from export.trace import from_keras
 from parity_tests.support import killing
-from parity_tests.support.graphs.exports import files, noise, run, structure, verdict
+from parity_tests.support.graphs.exports import files, noise, run, structure
+from parity_tests.support.helpers import judge_logits
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest, open_checkpoint
 from vgg16_spec.checkpoint.seeded import generate, seeded_checkpoint
@@ -44,7 +45,7 @@ def exported(
 @pytest.mark.parametrize("images", [1, 2, 5])
 def test_any_batch_agrees_with_the_arbiter(exported: Path, tiny: Checkpoint, images: int) -> None:
     batch = noise(tiny, images)
-    found = verdict(run(exported / MODEL_FILE, batch)["logits"], tiny, batch)
+    found = judge_logits(run(exported / MODEL_FILE, batch)["logits"], tiny, batch)
     assert found.passed, found.reason
 
 
@@ -135,7 +136,7 @@ def test_other_configurations_are_exported_too(
     weights = tmp_path / "out" / VERSION / WEIGHTS_FILE
     checkpoint = open_checkpoint(weights)
     batch = noise(checkpoint, 1)
-    assert verdict(run(model, batch)["logits"], checkpoint, batch).passed
+    assert judge_logits(run(model, batch)["logits"], checkpoint, batch).passed
     weights.unlink()  # 0.5 GB
 
 
@@ -159,7 +160,7 @@ def test_weights_without_a_file_are_written(tmp_path: Path) -> None:
     checkpoint = generate(configuration("tiny", classes=10), 5)
     model = export_onnx("keras", checkpoint, tmp_path / "out")
     batch = noise(checkpoint, 2)
-    assert verdict(run(model, batch)["logits"], checkpoint, batch).passed
+    assert judge_logits(run(model, batch)["logits"], checkpoint, batch).passed
 
 
 def test_an_earlier_export_is_replaced(tiny: Checkpoint, tmp_path: Path) -> None:

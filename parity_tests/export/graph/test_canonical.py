@@ -224,22 +224,22 @@ REFUSED: Final = {
     "bias for every image": (
         "(float[N,3] x, float[4,3] w, float[2,4] b) => (float y)",
         "y = Gemm<transB=1>(x, w, b)",
-        "keeps Gemm culprit with a bias that is no vector",
+        "keeps Gemm culprit with a bias that is not a vector",
     ),
     "bias of three axes": (
         "(float[N,3] x, float[4,3] w, float[1,1,4] b) => (float y)",
         "t = Transpose<perm=[1,0]>(w) m = MatMul(x, t) y = Add(m, b)",
-        "with a bias that is no vector",
+        "with a bias that is not a vector",
     ),
     "scalar bias": (
         "(float[N,3] x, float[4,3] w, float[] b) => (float y)",
         "y = Gemm<transB=1>(x, w, b)",
-        "keeps Gemm culprit with a bias that is no vector",
+        "keeps Gemm culprit with a bias that is not a vector",
     ),
     "bias of unknown length": (
         "(float[N,3] x, float[4,3] w, float[M] b) => (float y)",
         "y = Gemm<transB=1>(x, w, b)",
-        "keeps Gemm culprit with a bias that is no vector",
+        "keeps Gemm culprit with a bias that is not a vector",
     ),
     "automatic padding of a convolution": (
         _CONV,

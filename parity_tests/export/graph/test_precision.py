@@ -166,7 +166,7 @@ def test_a_picture_that_cannot_be_read_is_refused(
     assert not (tmp_path / "out").exists()
     missing = vgg16(*arguments[:-1], tmp_path / "nowhere")
     assert missing.status == 2
-    assert "nowhere: is no folder; expected a folder of pictures" in missing.err
+    assert "nowhere: is not a folder; expected a folder of pictures" in missing.err
 
 
 def test_int8_is_chosen_on_the_pictures_of_the_folder(

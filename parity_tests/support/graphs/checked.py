@@ -16,6 +16,9 @@ from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
+READ = "layers matched by the ONNX graph"
+# An edit of the exported network, without what its metadata say -> the file.
+Edited: TypeAlias = Callable[[Edit], Path]
 # An edit of the exported network -> the report on the edited file.
 Planted: TypeAlias = Callable[[Edit], CheckReport]
 

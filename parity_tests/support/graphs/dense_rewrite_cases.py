@@ -105,7 +105,7 @@ REFUSALS: Final = (
         [5, 3, 2, 4],
         [24, 5],
         x="N,3,H,4",
-        reason="what is flattened is no feature maps",
+        reason="the input of Flatten is not a feature map",
     ),
     _rows("all images in one", [5, 3, 2, 4], [24, 5], body=_dense("0"), x="1,3,2,4", reason=""),
     _rows("other images", [5, 3, 2, 4], [24, 5], body=_dense(images="0,3,2,1"), reason=""),

@@ -14,8 +14,6 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from onnx_arbiter.compare import Verdict, compare_with_arbiter
-from vgg16_parity.network import prediction
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -56,11 +54,6 @@ def noise(checkpoint: Checkpoint, images: int, *, side: int | None = None) -> ND
     """(images, 3, side, side) of standard normal values, the same every time."""
     size = side or checkpoint.configuration.input_size
     return np.random.default_rng(images).standard_normal((images, 3, size, size), np.float32)
-
-
-def verdict(values: NDArray[Any], checkpoint: Checkpoint, images: NDArray[Any]) -> Verdict:
-    """How far logits are from the arbiter's for preprocessed images (N, 3, H, W)."""
-    return compare_with_arbiter(values, *prediction.predict_logits(checkpoint, images))
 
 
 def structure(model: Path) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 import vgg16_weights
-from parity_tests.support.weights.hostile_archives import CANARY, GIGABYTE, Hostile
+from parity_tests.support.weights.hostile import CANARY, GIGABYTE, Hostile
 from parity_tests.support.weights.tiny_files import matconvnet
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -239,8 +239,8 @@ def both(change: tuple[str, Change, str]) -> dict[str, tuple[Hostile, str]]:
 FILES: Final[dict[str, tuple[Hostile, str]]] = {
     **both(("an external link", external_link, "is a link")),
     **both(("a soft link", soft_link, "is a link")),
-    **both(("external storage", external_storage, "lies in another file")),
-    **both(("a virtual dataset", virtual, "lies in another file")),
+    **both(("external storage", external_storage, "is stored in another file")),
+    **both(("a virtual dataset", virtual, "is stored in another file")),
     **both(("a gigabyte in a megabyte", bomb, "has more than 536870912 bytes")),
     **both(("an array of exabytes", endless, "has more than 536870912 bytes")),
     **both(("one huge chunk", one_huge_chunk, "has more than 536870912 bytes")),
@@ -249,7 +249,7 @@ FILES: Final[dict[str, tuple[Hostile, str]]] = {
     "ten million names for one layer": (same_layer, "lists more than 4096 arrays"),
     "attributes of megabytes": (long_attributes, "cannot be used"),
     "a layer that leads out of the group": (leading_out, "has no layer"),
-    "a heap that HDF5 never leaves": (looped_heap, "reading it does not end"),
+    "a heap that HDF5 never leaves": (looped_heap, "reading it takes too long"),
     **{
         f"two terabytes after {name}": (sparse(name), "bytes at most")
         for name in vgg16_weights.writable()

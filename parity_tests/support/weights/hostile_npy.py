@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from parity_tests.support.weights.hostile_archives import Calls, Hostile, evaluated, system, touch
+from parity_tests.support.weights.hostile import Calls, Hostile, evaluated, system, touch
 from parity_tests.support.weights.tensorflow_files import header, save
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -45,6 +45,13 @@ def on_a_class(path: Path, tiny: Checkpoint) -> None:
     path.write_bytes(header() + START + b"cnumpy\nndarray\nN}U\x01xK\x01s\x86b.")
 
 
+def deep_name(path: Path, tiny: Checkpoint) -> None:
+    """A name that takes more of the processor's stack to hash than there is."""
+    save(path, {0xABCD: []}, 2)
+    before, after = path.read_bytes().split(b"M\xcd\xab")
+    path.write_bytes(before + b")" + b"\x85" * 100_000 + after)
+
+
 def _text(text: str) -> bytes:
     return b"X" + struct.pack("<I", len(text)) + text.encode()
 
@@ -78,11 +85,11 @@ NPY: Final[dict[str, tuple[Hostile, str]]] = {
         "ends too soon",
     ),
     "a frame of exabytes": (written(b"\x80\x04\x95" + struct.pack("<Q", 1 << 62)), "too soon"),
-    "a memo of gigabytes": (written(START + b"Nr" + b"\xff" * 4 + b"."), "holds no array"),
-    "a million dictionaries": (written(START + b"(" + b"}" * 1_000_000), "more instructions"),
-    "tuples a hundred thousand deep": (
-        written(START + b"})" + b"\x85" * 100_000 + b"Ns."),
-        "a name that is no text",
+    "a memo of gigabytes": (
+        written(START + b"Nr" + b"\xff" * 4 + b"."),
+        "does not hold the Python objects",
     ),
+    "a million dictionaries": (written(START + b"(" + b"}" * 1_000_000), "more instructions"),
+    "tuples a hundred thousand deep": (deep_name, "a name that is no text"),
     "an endless line": (written(START + b"c" + b"x" * 1_000_000), "a name that is too long"),
 }

@@ -1,17 +1,22 @@
-"""Keras models as people build them: a VGG's layers in a list, changed, and their values."""
+"""Keras models as people build them: a VGG's layers in a list, changed, and what they compute."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from parity_tests.support.helpers import judge_logits, judge_probabilities
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.layouts import canonical_to_keras
+from vgg16_weights.keras.whole_model.layers import parsed
+from vgg16_weights.keras.whole_model.model_config import ModelConfiguration, read_configuration
 
 K: Final = keras.layers
 Layers = list[keras.Layer]
@@ -77,6 +82,39 @@ def pixels(most: float = 255) -> NDArray[np.float32]:
     return np.random.default_rng(7).uniform(0, most, (2, 64, 64, 3)).astype(np.float32)
 
 
+NOISE: Final = pixels(20)
+
+
+def nothing(_: str) -> list[Any]:
+    """No layer has arrays that are no weights."""
+    return []
+
+
+def stated(model: Any) -> ModelConfiguration:
+    """What a model's configuration says, as Keras writes it."""
+    config = parsed(model.to_json())
+    assert config is not None
+    return read_configuration(config, nothing)
+
+
+def assert_differs(model: Any, checkpoint: Checkpoint) -> None:
+    """The model computes neither the network's logits nor their softmax."""
+    theirs = np.asarray(model(NOISE, training=False))
+    assert np.isfinite(theirs).all()
+    for judge in (judge_logits, judge_probabilities):
+        assert not judge(theirs, checkpoint, NOISE.transpose(0, 3, 1, 2)).passed
+
+
+def assert_same_with(recipe: Recipe, model: Any, checkpoint: Checkpoint) -> None:
+    """The network with the recipe computes what the model computes of raw pixels."""
+    images = pixels()
+    ordered = images[..., ::-1] if recipe.channels == "BGR" else images
+    prepared = (ordered / recipe.scale - recipe.mean) / recipe.std
+    theirs = np.asarray(model(images, training=False))
+    verdict = judge_logits(theirs, checkpoint, prepared.transpose(0, 3, 1, 2))
+    assert verdict.passed, verdict.reason
+
+
 def at(name: str, *others: Any, keep: bool = True, before: bool = False) -> Change:
     """Put makers of layers behind, in front or in place of the layer of a name."""
 
@@ -128,3 +166,9 @@ def both(*changes: Change) -> Change:
 def activated(name: str, make: Any) -> Change:
     """Put an activation's own layer in place of that of a layer."""
     return both(changed(name, activation=None), at(name, make))
+
+
+def padded(name: str, by: Any, /, **settings: Any) -> Change:
+    """Put a padding of its own in front of a convolution, in place of the convolution's."""
+    padding = partial(K.ZeroPadding2D, by, **settings)
+    return both(changed(name, padding="valid"), at(name, padding, before=True))

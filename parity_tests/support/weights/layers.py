@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vgg16_spec.architecture import Configuration, Shape, configuration
+from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape, configuration
 from vgg16_spec.checkpoint.shapes import misfits
 from vgg16_spec.errors import BadInput
 from vgg16_spec.names import same_values
@@ -34,9 +34,10 @@ MODULES = {
     "E": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
     "tiny": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
 }
-
-
 TINY = configuration("tiny")
+
+networks = pytest.mark.parametrize("name", CONFIGURATIONS)
+schemes = pytest.mark.parametrize("scheme", DENSE)
 
 
 def convolution_name(scheme: str, network: Configuration, index: int) -> str:
@@ -68,6 +69,10 @@ def file_of(network: Configuration, scheme: str, *, top: bool = True) -> File:
         made[f"{theirs}.weight"] = f"{layer.name}.weight", weight
         made[f"{theirs}.bias"] = f"{layer.name}.bias", weight[:1]
     return made
+
+
+PLAIN = file_of(TINY, "torchvision")
+FEATURES = file_of(TINY, "torchvision", top=False)
 
 
 def renamed(file: File, new: Callable[[str], str]) -> File:

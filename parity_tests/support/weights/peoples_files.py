@@ -17,7 +17,7 @@ from vgg16_spec.checkpoint import Checkpoint
 
 TORCH: Final = "recipe torchvision (assumed)"
 CAFFE: Final = "recipe caffe (assumed)"
-FLATTENED: Final = "fc1's rows read as channels_last (--data-format channels_first otherwise)"
+FLATTENED: Final = "fc1 read as channels_last (else: --data-format channels_first)"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ PYTORCHS: Final[dict[str, tuple[Make, Expected]]] = {
     ),
     "float64.pth": (
         saved.pth(saved.cast(torch.float64)),
-        Same(f"{TORCH}; float64, exact in float32"),
+        Same(f"{TORCH}; float64 read as float32 without loss"),
     ),
     "finer than float32.pth": (saved.pth(saved.finer), Same(f"{TORCH}; rounded from float64")),
     "dropout first.pth": (saved.pth(saved.dropout_first), Same(TORCH)),
@@ -144,14 +144,14 @@ OTHERS: Final[dict[str, tuple[Make, Expected]]] = {
     ),
     "last layer renamed.h5": (
         older(keras_2, whole=True, names={"predictions": "dense_4"}),
-        Same(f"{CAFFE}; `dense_4` taken as predictions, {FLATTENED}"),
+        Same(f"{CAFFE}; `dense_4` read as predictions, {FLATTENED}"),
     ),
     "authors.h5": (older(keras_2, names=AUTHORS), Same(f"{CAFFE}; {FLATTENED}")),
     "numbered.h5": (
         numbered,
         Same(
-            f"{CAFFE}; kernels turned back: taken for Theano's, as no attribute 'backend' says, "
-            "names by order"
+            f"{CAFFE}; kernels turned back: assumed to be Theano's, no attribute 'backend', "
+            "layers matched by order"
         ),
     ),
     "snapshot.h5": (tiny_files.caffe_h5, Same(CAFFE)),
@@ -164,21 +164,21 @@ KERASES: Final[dict[str, Expected]] = {
     "channels_first.keras": Same(CAFFE),
     "channels_first.h5": Same(CAFFE),
     "channels_first.weights.h5": Same(
-        f"{CAFFE}; fc1's rows read as channels_first", ("--data-format", "channels_first")
+        f"{CAFFE}; fc1 read as channels_first", ("--data-format", "channels_first")
     ),
-    "rescaled.keras": Same("recipe zero-one; recipe 'zero-one' by 'pixels'"),
-    "rescaled.h5": Same("recipe zero-one; recipe 'zero-one' by 'pixels'"),
-    "normalised.keras": Same("by 'normalization'"),
-    "normalised.h5": Same("by 'normalization'"),
+    "rescaled.keras": Same("recipe zero-one; recipe zero-one from layer 'pixels'"),
+    "rescaled.h5": Same("recipe zero-one; recipe zero-one from layer 'pixels'"),
+    "normalised.keras": Same("from layer 'normalization'"),
+    "normalised.h5": Same("from layer 'normalization'"),
     "average_pooling.keras": AVERAGED,
     "average_pooling.h5": AVERAGED,
     "other_activation.keras": Refused("'block4_conv3' has the activation silu"),
     "other_activation.h5": Refused("'block4_conv3' has the activation silu"),
     "function.keras": Refused("Lambda layer 'lambda'"),
     "function.h5": Refused("Lambda layer 'lambda'"),
-    "named_by_keras.keras": Same(f"{CAFFE}; names by order"),
-    "named_by_keras.h5": Same(f"{CAFFE}; names by order"),
-    "named_by_keras.weights.h5": Same(f"{CAFFE}; names by order, {FLATTENED}"),
+    "named_by_keras.keras": Same(f"{CAFFE}; layers matched by order"),
+    "named_by_keras.h5": Same(f"{CAFFE}; layers matched by order"),
+    "named_by_keras.weights.h5": Same(f"{CAFFE}; layers matched by order, {FLATTENED}"),
     "transferred.keras": FLOWERS,
     "transferred.h5": FLOWERS,
     "transferred.weights.h5": FLOWERS,

@@ -62,7 +62,8 @@ BAD_WEIGHTS = {
     "truncated pth": "is truncated",
     "truncated h5": "cannot be used",
     "zip": "not a weights file",
-    "shape": "wrong shape: fc2.bias is (3,) instead of (32,); expected configuration tiny",
+    "shape": "wrong shape: fc2.bias is (3,) instead of (32,); "
+    "expected the tensors of configuration tiny",
     "folder": "is a folder; expected a file: ",
 }
 
@@ -106,7 +107,7 @@ BAD_ARGUMENTS = {
     "empty lanes": (["parity", "--lanes", ""], "lane: '' is unknown; expected one of strict, "),
     "quick gradients": (
         ["parity", "--quick", "--gradients"],
-        "--quick: excludes --gradients; expected one of the two",
+        "--quick: cannot be combined with --gradients; expected one of the two",
     ),
     "unknown seed of a port": (
         ["port", "seeded:x", "w.pth"],

@@ -153,7 +153,10 @@ def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.M
         (("--lanes", "fast"), "vgg16: lane: 'fast' is unknown; expected one of strict, default,"),
         (("--timeout", "nan"), "vgg16: --timeout: is nan; expected seconds, more than 0"),
         (("--timeout", "0"), "vgg16: --timeout: is 0; expected seconds, more than 0"),
-        (("--port", "mine"), "vgg16: --port: 'mine' is no function in a file; expected FILE.py:"),
+        (
+            ("--port", "mine"),
+            "vgg16: --port: 'mine' does not name a function in a file; expected FILE.py:",
+        ),
         (("--report", "/dev/null/r.json"), "vgg16: /dev/null"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from export import export_onnx
 from mistakes.in_onnx import Edit
-from parity_tests.support.graphs.checked import Planted, check
+from parity_tests.support.graphs.checked import Edited, Planted, check
 from parity_tests.support.graphs.exports import remembered_traces
 from vgg16_parity.onnx_check.check import CheckReport
 from vgg16_spec.checkpoint import Checkpoint
@@ -38,3 +38,15 @@ def planted(exported: Path, tiny: Checkpoint, tmp_path: Path) -> Planted:
         return check(tmp_path / "edited.onnx", tiny)
 
     return edited
+
+
+@pytest.fixture
+def edited(exported: Path, tmp_path: Path) -> Edited:
+    def edit(change: Edit) -> Path:
+        model = onnx.load(exported)
+        del model.metadata_props[:]
+        change(model)
+        onnx.save(model, tmp_path / "edited.onnx")
+        return tmp_path / "edited.onnx"
+
+    return edit

@@ -115,7 +115,9 @@ def test_names_are_unique_and_as_documented() -> None:
 
 @pytest.mark.parametrize("given", ["port", "port.py", "port.py:", "port.txt:run", "port.py:a b"])
 def test_a_port_is_a_function_in_a_file(given: str) -> None:
-    with pytest.raises(BadInput, match=r"is no function in a file; expected FILE.py:FUNCTION"):
+    with pytest.raises(
+        BadInput, match=r"does not name a function in a file; expected FILE.py:FUNCTION"
+    ):
         own_port(given)
 
 

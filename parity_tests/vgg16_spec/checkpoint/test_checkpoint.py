@@ -102,7 +102,7 @@ def test_convolution_shapes_identify_every_configuration(name: str) -> None:
     assert configuration_of(shapes, "w") == configuration(name)
     convolutions = {n: shape for n, shape in shapes.items() if len(shape) == 4}
     for others in (dict(reversed(convolutions.items())), {}):
-        with pytest.raises(BadInput, match=r"w: its \d+ convolutions are those of no config"):
+        with pytest.raises(BadInput, match=r"w: its \d+ convolutions match no config"):
             configuration_of(others, "w")
 
 
@@ -125,8 +125,8 @@ def test_every_problem_stands_in_one_error(tiny: Checkpoint, tmp_path: Path) -> 
     message = str(refusal.value)
     assert message.startswith(f"{path}: missing: fc2.bias; unexpected: fc3.weight; ")
     assert "wrong shape: block1_conv1.weight is (4, 2, 3, 3) instead of (4, 3, 3, 3)" in message
-    assert "not float32: fc1.bias is F16" in message
-    assert message.endswith("expected configuration tiny")
+    assert "wrong type: fc1.bias is F16" in message
+    assert message.endswith("expected the tensors of configuration tiny")
     assert "\n" not in message
 
 

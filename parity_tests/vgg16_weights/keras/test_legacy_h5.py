@@ -173,22 +173,22 @@ def test_every_problem_stands_in_one_error(tiny: Checkpoint, tmp_path: Path) -> 
         file["predictions/predictions_W_1:0"] = np.ones((31, 1000), np.float32)
     problems = refusal(FORMAT, path)
     assert "missing: fc2.bias; unexpected: flatten.weight; wrong shape: predictions.we" in problems
-    assert "not float32: fc1.bias is int64" in problems
+    assert "wrong type: fc1.bias is int64" in problems
 
 
 STRANGE = {
     "an external link": "block1_conv1_W_1:0 is a link",
     "a soft link": "block1_conv1_W_1:0 is a link",
     "a layer that is a link": "block1_conv1 is a link",
-    "values in another file": "block1_conv1_W_1:0 lies in another file",
+    "values in another file": "block1_conv1_W_1:0 is stored in another file",
     "a layer that is not there": "it has no layer 'gone'",
-    "an array that is not there": "/block1_conv1/gone is no array",
-    "an array that is a group": "/block1_conv1/group is no array",
-    "an empty array": "/block1_conv1/empty is no array",
+    "an array that is not there": "/block1_conv1/gone is not an array",
+    "an array that is a group": "/block1_conv1/group is not an array",
+    "an empty array": "/block1_conv1/empty is not an array",
     "two kernels": "/block1_conv1 lists a name twice",
-    "a path that leads back": "/block1_conv1/../block1_conv1/block1_conv1_W_1:0 is no array",
-    "a number for names": "is no list of names",
-    "countless names": "is no list of names",
+    "a path that leads back": "/block1_conv1/../block1_conv1/block1_conv1_W_1:0 is not an array",
+    "a number for names": "is not a list of names",
+    "countless names": "is not a list of names",
     "an endless name": "has names that are too long",
     "no names": "it has no attribute 'layer_names'",
 }

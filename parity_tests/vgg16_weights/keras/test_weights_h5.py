@@ -45,12 +45,12 @@ def strange(kind: str, file: h5py.File) -> None:
 
 
 STRANGE_FILES = {
-    "layers is an array": "an HDF5 file, without weights of Keras's",
-    "a layer is an array": "an HDF5 file, without weights of Keras's",
-    "a variable is a group": "layers/conv2d/vars/0 is no array",
-    "a variable has no shape": "layers/conv2d/vars/0 is no array",
+    "layers is an array": "it is an HDF5 file without weights of Keras",
+    "a layer is an array": "it is an HDF5 file without weights of Keras",
+    "a variable is a group": "layers/conv2d/vars/0 is not an array",
+    "a variable has no shape": "layers/conv2d/vars/0 is not an array",
     "two layers of one name": "holds block1_conv1.weight twice",
-    "a number for our metadata": "an HDF5 file, without weights of Keras's",
+    "a number for our metadata": "it is an HDF5 file without weights of Keras",
     "a text variable": "has no convolutions",
 }
 
@@ -103,10 +103,10 @@ def replaced(path: Path, kind: str) -> None:
 ELSEWHERE = {
     "a soft link": "/0 is a link",
     "an external link": "/0 is a link",
-    "external storage": "lies in another file",
-    "a virtual dataset": "lies in another file",
+    "external storage": "is stored in another file",
+    "a virtual dataset": "is stored in another file",
     "huge chunks": "has more than 536870912 bytes",
-    "a missing chunk": "the chunks of /layers/dense/vars/0 are not all there",
+    "a missing chunk": "/layers/dense/vars/0 lacks some of its chunks",
 }
 
 

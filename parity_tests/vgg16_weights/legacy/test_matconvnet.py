@@ -179,14 +179,14 @@ def test_other_files_of_matlabs_are_refused(tiny: Checkpoint, tmp_path: Path) ->
     scipy.io.savemat(path, {"x": np.ones(3)})
     assert "it has no variable 'layers'" in refusal(FORMAT, path)
     scipy.io.savemat(path, {"layers": {"name": "conv1_1"}, "params": np.ones(3)})
-    assert "are no cell, as those of a SimpleNN are" in refusal(FORMAT, path)
+    assert "are not a cell, as a SimpleNN's are" in refusal(FORMAT, path)
     scipy.io.savemat(path, {"layers": np.array([1.0, "a"], object)})
-    assert "an array is no single structure" in refusal(FORMAT, path)
+    assert "an array is not a single structure" in refusal(FORMAT, path)
     found = layers(tiny)
     found[2]["name"] = found[0]["name"]
     assert "it holds conv1_1.weight twice" in refusal(FORMAT, saved(path, found))
     found[2]["name"] = 5.0
-    assert "name is no text" in refusal(FORMAT, saved(path, found))
+    assert "name is not text" in refusal(FORMAT, saved(path, found))
 
 
 @pytest.mark.parametrize("place", ["normalization", "meta"])

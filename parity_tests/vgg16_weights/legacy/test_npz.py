@@ -153,7 +153,7 @@ def test_every_problem_stands_in_one_error(caffe: Checkpoint, tmp_path: Path) ->
     problems = refusal(FORMAT, tmp_path / "w.npz")
     assert "missing: fc2.bias; unexpected: fc9.weight, array 'conv9_9_x.npy'" in problems
     assert "wrong shape: predictions.weight is (1000, 31) instead of (1000, 32)" in problems
-    assert "not float32: fc1.bias is >f4" in problems
+    assert "wrong type: fc1.bias is >f4" in problems
 
 
 class Malicious:
@@ -201,7 +201,7 @@ STRANGE = {
     ),
     "code for a header": (header("__import__('os').system('true')"), "cannot be used ("),
     "a long header": (header("(" * 60_000), "cannot be used ("),
-    "version 3": (b"\x93NUMPY\x03\x00" + bytes(200), "is in version (3, 0) of NumPy's form"),
+    "version 3": (b"\x93NUMPY\x03\x00" + bytes(200), "is in version (3, 0) of NumPy's format"),
     "no array": (b"hello", "cannot be used ("),
     "nothing": (b"", "cannot be used ("),
 }

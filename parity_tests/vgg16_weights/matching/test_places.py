@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity_tests.support.weights.layers import (
+    FEATURES,
     MODULES,
     TINY,
     File,
@@ -18,7 +19,6 @@ from parity_tests.support.weights.layers import (
 from vgg16_spec.architecture import configuration
 from vgg16_weights.matching.identify import identify
 
-BODY = file_of(TINY, "torchvision", top=False)
 WIDTHS = [each.out_channels for each in TINY.convolutions]
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
@@ -68,10 +68,10 @@ def test_what_works_between_is_refused_though_it_is_stored_behind(
 @pytest.mark.parametrize("is_ordered", [True, False])
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_head_of_normalisation_and_narrow_layers_is_one(kind: str, is_ordered: bool) -> None:
-    found = read(BODY | HEADS[kind], is_ordered=is_ordered, include_top=False)
+    found = read(FEATURES | HEADS[kind], is_ordered=is_ordered, include_top=False)
     assert found.configuration == TINY.with_head(include_top=False)
-    assert_true(found, BODY)
-    assert "--no-top" in refusal(BODY | HEADS[kind], is_ordered=is_ordered)
+    assert_true(found, FEATURES)
+    assert "--no-top" in refusal(FEATURES | HEADS[kind], is_ordered=is_ordered)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -101,9 +101,9 @@ def test_what_has_no_values_is_ignored_and_said() -> None:
 
 
 def test_a_number_that_is_left_out_is_said() -> None:
-    found = read(BODY | {"temperature": ("", ())}, is_ordered=True, include_top=False)
+    found = read(FEATURES | {"temperature": ("", ())}, is_ordered=True, include_top=False)
     assert found.steps == ("left out `temperature`",)
-    refusal(BODY | {"temperature": ("", ())}, is_ordered=True)
+    refusal(FEATURES | {"temperature": ("", ())}, is_ordered=True)
 
 
 @pytest.mark.parametrize("where", ["", "state_dict/", "state_dict/normalize."])
@@ -118,5 +118,5 @@ def test_what_images_are_normalised_with_is_told_apart(where: str) -> None:
 
 def test_another_container_is_named_with_the_key_that_leaves_it() -> None:
     both = under("D/", file_of(TINY, "torchvision")) | under("G/", layer("up", 3, 3, 3, 3))
-    assert "--key D for that alone" in refusal(both, is_ordered=True)
+    assert "--key D to read only that" in refusal(both, is_ordered=True)
     assert_true(read(both, key="D"), under("D/", file_of(TINY, "torchvision")))

@@ -85,7 +85,7 @@ def test_slims_scopes_and_what_training_leaves(
         assert np.array_equal(contents.tensors[f"vgg_16/{name}.bias"].view(), bias)
     assert len(contents.tensors) == 2 * len(expected)
     assert contents.data_format == "channels_last"
-    assert contents.steps == ("the variables' ExponentialMovingAverage left out",)
+    assert contents.steps == ("moving averages (ExponentialMovingAverage) ignored",)
 
 
 @pytest.mark.usefixtures("here")

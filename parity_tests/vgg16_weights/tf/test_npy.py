@@ -167,7 +167,7 @@ def test_the_command_ports_it(vgg16: Command, tiny: Checkpoint, tmp_path: Path) 
 
 ONE = np.ones(3, np.float32)
 STRANGE: dict[str, tuple[Any, str]] = {
-    "a number": ({"conv1_1": 3}, "conv1_1 is no array"),
+    "a number": ({"conv1_1": 3}, "conv1_1 is not an array"),
     "objects": ({"conv1_1": [np.array([ONE, None], object)]}, "has Python objects in it"),
     "no dictionary": ("text", "it holds a str, not a dictionary of arrays"),
     "another class": ({"conv1_1": Path("w")}, "cannot be used (it refers to pathlib."),
@@ -191,16 +191,16 @@ def test_what_holds_itself_is_refused(tmp_path: Path) -> None:
     looped: dict[str, Any] = {}
     looped["x"] = looped
     save(tmp_path / "w.npy", looped, 4)
-    assert "x is nested too deep, or in itself" in refusal(FORMAT, tmp_path / "w.npy")
+    assert "x is nested too deeply, or in itself" in refusal(FORMAT, tmp_path / "w.npy")
     listed: list[Any] = [ONE]
     listed.append(listed)
     save(tmp_path / "w.npy", {"x": listed}, 4)
-    assert "nested too deep, or in itself" in refusal(FORMAT, tmp_path / "w.npy")
+    assert "nested too deeply, or in itself" in refusal(FORMAT, tmp_path / "w.npy")
 
 
 def test_an_array_of_numbers_is_called_that(tmp_path: Path) -> None:
     np.save(tmp_path / "w.npy", np.ones((3, 4), np.float32))
-    assert "holds one array of float32, (3, 4), not a network's" in refusal(
+    assert "holds a single array of float32, (3, 4), not a network" in refusal(
         FORMAT, tmp_path / "w.npy"
     )
 

@@ -105,7 +105,7 @@ def export(
         "test_data": test_data,
     }
     if features and labels is not None:
-        raise BadInput("--labels", "excludes --features", "one of the two")
+        raise BadInput("--labels", "cannot be combined with --features", "one of the two")
     tracer = _checked_tracer(framework, backend, out, Options(**keywords))
     if calibration:
         used, found = len(calibration.pictures), calibration.found

@@ -84,7 +84,7 @@ def parity(
 
     chosen = _runtimes(runtimes, port)
     if quick and gradients:
-        raise BadInput("--quick", "excludes --gradients", "one of the two")
+        raise BadInput("--quick", "cannot be combined with --gradients", "one of the two")
     place = require_one_of("--device", device, DEVICES)
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")

@@ -65,7 +65,7 @@ def port(
     from vgg16_weights.detection import format_to_write, read_chosen
 
     if no_top and labels is not None:
-        raise BadInput("--labels", "excludes --no-top", "one of the two")
+        raise BadInput("--labels", "cannot be combined with --no-top", "one of the two")
     chosen = overrides(recipe, labels)
     written = format_to_write(destination, to_format)
     order: DataFormat | None = None

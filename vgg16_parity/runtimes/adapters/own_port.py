@@ -66,7 +66,7 @@ def port_taps(port: str, computed: object) -> dict[str, Values]:
     or a list of one, and an object or a mapping with ``logits``.
 
     Raises:
-        BadInput: naming the port, if the logits are missing, or what is there is no array.
+        BadInput: naming the port, if the logits are missing, or not an array.
     """
     # What Hugging Face's models return; some are mappings too.
     if not isinstance(computed, Mapping):
@@ -93,12 +93,12 @@ def _array(port: str, name: str, values: Any) -> Values:
                 values = values.float()
         array = np.asarray(values)
     except Exception as error:  # whatever a framework raises for what has no values
-        problem = f"gave a {type(values).__name__} as {name}, which is no array"
+        problem = f"gave a {type(values).__name__} as {name}, which is not an array"
         raise BadInput(port, problem, "arrays of numbers, computed eagerly") from error
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype.kind in "OUSM":
-        problem = f"gave a {type(values).__name__} as {name}, which is no array of numbers"
+        problem = f"gave a {type(values).__name__} as {name}, which is not an array of numbers"
         raise BadInput(port, problem, _EXPECTED)
     return array
 

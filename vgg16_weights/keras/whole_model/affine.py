@@ -1,4 +1,4 @@
-"""A scale, a mean and a deviation a channel, one after another, as one recipe."""
+"""Combines successive scales, means and deviations per channel into one recipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from vgg16_spec.architecture import IMAGE_CHANNELS
 from vgg16_spec.images.recipes import RECIPES, Recipe
 
-# One number a channel, RGB.
+# One number per channel, RGB.
 Channels = tuple[float, float, float]
 
 # Keras's epsilon: the least standard deviation that it divides by.
@@ -21,7 +21,7 @@ _ROUNDING: Final = 2.0**-21
 
 
 class Affine(NamedTuple):
-    """Pixels in 0..255 divided by ``scale``, minus ``mean``, over ``std``, in the order."""
+    """Pixels in 0..255, in ``order``: divided by ``scale``, minus ``mean``, over ``std``."""
 
     scale: float = 1.0
     mean: Channels = (0.0, 0.0, 0.0)
@@ -29,12 +29,12 @@ class Affine(NamedTuple):
     order: Literal["RGB", "BGR"] = "RGB"
 
     def reversed(self) -> Affine:
-        """Followed by the channels in reverse."""
+        """The same, followed by a reversal of the channels."""
         order: Literal["RGB", "BGR"] = "BGR" if self.order == "RGB" else "RGB"
         return Affine(self.scale, _each(self.mean[::-1]), _each(self.std[::-1]), order)
 
     def rescaled(self, factor: Channels, offset: Channels) -> Affine:
-        """Followed by ``Rescaling``: times a factor, plus an offset.
+        """The same, followed by ``Rescaling``: times a factor, plus an offset.
 
         Raises ``ArithmeticError`` for a factor that is not above zero.
         """
@@ -49,7 +49,7 @@ class Affine(NamedTuple):
         return self._replace(mean=mean, std=std)
 
     def normalised(self, mean: Channels, variance: Channels) -> Affine:
-        """Followed by ``Normalization``: minus a mean, over the root of a variance.
+        """The same, followed by ``Normalization``: minus a mean, over the root of a variance.
 
         Raises ``ArithmeticError`` for a variance that is (nearly) zero.
         """
@@ -62,7 +62,7 @@ class Affine(NamedTuple):
     def recipe(self) -> Recipe | None:
         """The recipe, one of ``RECIPES`` where it is one of them; ``None`` for pixels as they are.
 
-        Raises ``ArithmeticError`` for numbers that float32 does not hold.
+        Raises ``ArithmeticError`` for numbers beyond float32's range.
         """
         scale, mean, std = (
             _plain(self.scale),
@@ -70,7 +70,7 @@ class Affine(NamedTuple):
             _each(map(_plain, self.std)),
         )
         if not all(map(math.isfinite, (scale, *mean, *std))) or min(scale, *std) <= 0:
-            raise ArithmeticError("a scale, a mean or a variance beyond float32")
+            raise ArithmeticError("a scale, a mean or a variance beyond float32's range")
         affine = Affine(scale, mean, std, self.order)
         if affine == Affine():
             return None
@@ -82,7 +82,7 @@ class Affine(NamedTuple):
         return Recipe(name=name, channels=self.order, scale=scale, mean=mean, std=std)
 
     def _is_as(self, other: Affine) -> bool:
-        """Whether both make the same of pixels, rounding aside."""
+        """Whether both give the same values for all pixels, apart from rounding."""
         return all(
             math.isclose(ours, theirs, rel_tol=_ROUNDING, abs_tol=_ROUNDING * abs(zero))
             for mine, its in zip(self._lines(), other._lines(), strict=True)
@@ -136,7 +136,7 @@ def _numbers(values: Iterable[float]) -> str:
 
 
 def channels(value: object) -> Channels | None:
-    """One number for all channels, or a number each, however deep in lists; ``None`` for others."""
+    """A number per channel, from one or three, at any depth of lists; ``None`` for all else."""
     value = _bare(value)
     while isinstance(value, list) and len(value) == 1:
         (value,) = value
@@ -154,7 +154,7 @@ def channels(value: object) -> Channels | None:
 
 
 def _bare(value: object) -> object:
-    """A list or a number, out of what Keras 3 and 2 write around a tuple or an array."""
+    """The list or number inside what Keras 3 and 2 write for a tuple or an array."""
     match value:
         case {"class_name": "__numpy__" | "__tensor__", "config": {"value": inner}}:
             return inner

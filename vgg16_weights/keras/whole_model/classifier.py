@@ -1,4 +1,4 @@
-"""What a saved model makes of the last maps, beside a VGG's three dense layers."""
+"""Compares a saved model's classifier with a VGG's three dense layers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _WEIGHTED: Final = ("Dense", "Conv2D", "Convolution2D")
 
 
 class Classifier:
-    """What has been seen of a model behind its last pooling.
+    """The layers of a model after its last pooling, as far as they have been followed.
 
     Attributes:
-        weighted: the paths of the layers that have weights, whatever they are.
-        data_format: in what order the maps are flattened.
-        problem: why it is not a VGG's classifier, by the first layer that is not.
+        weighted: the paths of the layers that have weights, of any kind.
+        data_format: the order in which the maps are flattened.
+        problem: why it is not a VGG's classifier: the first difference.
     """
 
     def __init__(self, features: Features) -> None:
@@ -46,7 +46,7 @@ class Classifier:
             self.problem = self.problem or str(problem)
 
     def finish(self, network: Configuration) -> None:
-        """The model's output is reached; its features are those of a network."""
+        """Note what is missing at the model's output, given the network that its features are."""
         side = network.input_size // network.minimum_size
         height, width = self._features.sides
         problem = ""
@@ -71,20 +71,20 @@ class Classifier:
     def _flatten(self, layer: SavedLayer) -> None:
         """Keras's ``Flatten`` makes (N, H, W, C) of maps that are ``channels_first`` for it."""
         if self.data_format:
-            refuse(layer, "flattens once more")
+            refuse(layer, "flattens a second time")
         is_turned = layer.kind == "Flatten" and data_format(layer) == "channels_first"
         if layer.kind == "Reshape":
             shape = layer.settings.get("target_shape")
             if not isinstance(shape, list) or len(shape) != 1:
-                refuse(layer, "makes no vector", "Flatten")
+                refuse(layer, "does not produce a vector", "Flatten")
         elif is_turned and self._features.data_format == "channels_last":
-            refuse(layer, "turns maps that are channels_last", "channels_last here too")
+            refuse(layer, "is channels_first, unlike its maps", "channels_last")
         self.data_format = "channels_last" if is_turned else self._features.data_format
 
     def _connect(self, layer: SavedLayer) -> None:
         check_weights(layer)
         if self.data_format is None:
-            refuse(layer, "reads maps", "Flatten before it")
+            refuse(layer, "reads maps that are not flattened", "Flatten before it")
         if self._due:
             refuse(self._due, "has no activation", "relu")
         if self._has_softmax or len(self.weighted) > _DENSE:

@@ -1,4 +1,4 @@
-"""What the reading of a saved model goes by: its layers, their names, and what is refused."""
+"""What the readers of a saved model share: its layers, their names, and refusals."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ _MOST_LETTERS: Final = 64
 
 
 class NotThisNetwork(ValueError):
-    """What a model computes is not what a VGG computes. The message names the layer."""
+    """A model does not compute what a VGG computes. The message names the layer."""
 
 
 class HoldsCode(ValueError):
-    """A configuration has code in it."""
+    """A configuration contains code."""
 
 
 class NoChain(NotThisNetwork):
-    """A model in which data takes more than one way."""
+    """A model whose layers are not a chain: its data takes more than one path."""
 
 
 class SavedLayer(NamedTuple):
-    """A layer that is no model.
+    """A layer that is not a model itself.
 
     Attributes:
         kind: its class, without the module.
-        name: what the model calls it.
-        path: its name below those of the models that it is in: ``vgg16/block1_conv1``.
-        settings: what it was made with.
-        in_training: whether the model calls it as in training, always.
+        name: its name in the model.
+        path: its name after those of the models that contain it: ``vgg16/block1_conv1``.
+        settings: the arguments of its constructor.
+        in_training: whether the model always calls it in training mode.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class SavedLayer(NamedTuple):
 
 
 def shortened(name: str) -> str:
-    """A name in quotes, of any length and in any letters, for one line."""
+    """A name of any length in quotes, cut and escaped to fit one line."""
     return repr(_cut(name))
 
 
@@ -53,18 +53,18 @@ def _cut(text: str) -> str:
 
 
 def refuse(layer: SavedLayer, says: str, has: str = "") -> NoReturn:
-    """Raise `NotThisNetwork` for what a layer says, and what a VGG has in its place."""
+    """Raise `NotThisNetwork` for a layer: what is wrong, and what a VGG has in its place."""
     raise NotThisNetwork(f"{layer} {_cut(says)}" + (f", where a VGG has {has}" if has else ""))
 
 
 def settings_of(layer: Config) -> Config:
-    """What a layer was made with; nothing where it does not say."""
+    """The arguments of a layer's constructor; none if it does not state them."""
     settings = layer.get("config")
     return settings if isinstance(settings, dict) else {}
 
 
 def name_of(layer: Config) -> str:
-    """What the model calls a layer. Raises ``ValueError`` where it does not say."""
+    """A layer's name in the model. Raises ``ValueError`` if it has none."""
     name = layer.get("name") or settings_of(layer).get("name")
     if name is None and isinstance(layer.get("config"), list):
         return "model"  # Keras 1's Sequential has none

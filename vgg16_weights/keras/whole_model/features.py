@@ -1,4 +1,4 @@
-"""The convolutions and poolings of a saved model, beside those of Table 1."""
+"""Compares the convolutions and poolings of a saved model with those of Table 1."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ _POOLINGS: Final = ("MaxPooling2D", "MaxPool2D")
 _ONE: Final = (1, 1)
 _WINDOW: Final = (POOLING_SIZE, POOLING_SIZE)
 _POOLING: Final = "max pooling"
+_PADS: Final = "padding only before 3x3 convolutions"
 _BLOCKS: Final = 5
-# What layers that a VGG does not have are called, and what it has in their place.
+# Layers that a VGG does not have: their names in words, and what it has in their place.
 _FOREIGN: Final = {
     "BatchNormalization": ("batch normalisation", ""),
     "AveragePooling2D": ("average pooling", _POOLING),
@@ -54,21 +55,21 @@ _FOREIGN: Final = {
 
 
 class _Stage(NamedTuple):
-    """A convolution or a pooling, and what it is, in words."""
+    """A convolution or a pooling, and its description in words."""
 
     name: str
     what: str
 
 
 class Features:
-    """What has been seen of a model up to its last pooling.
+    """The layers of a model up to its last pooling, as far as they have been followed.
 
     Attributes:
-        front: what stands before the first convolution.
+        front: the layers before the first convolution.
         weighted: the paths of the convolutions.
         data_format: the order of the maps' axes.
-        sides: height and width of the maps, as far as they are known.
-        lacks_pooling: whether the last pooling is not there.
+        sides: height and width of the maps; ``None`` for one that is not known.
+        lacks_pooling: whether the last pooling is missing.
     """
 
     def __init__(self, arrays_of: ArraysOf) -> None:
@@ -79,26 +80,26 @@ class Features:
         self.lacks_pooling = False
         self._input: list[object] | None = None
         self._stages: list[_Stage] = []
-        # The convolution whose ReLU is to come, and the padding whose convolution is to come.
+        # A convolution still without its ReLU, and a padding still without its convolution.
         self._due: SavedLayer | None = None
         self._padding: SavedLayer | None = None
 
     @property
     def are_complete(self) -> bool:
-        """Whether all of the poolings are past."""
+        """Whether all poolings have been followed."""
         return sum(stage.what == _POOLING for stage in self._stages) == _BLOCKS
 
     def note_input(self, layer: SavedLayer) -> None:
-        """Keep the shape of the images, with the batch's axis in front, where a layer says it."""
+        """Keep the shape of the images, batch axis first, if a layer states it."""
         for name in ("batch_shape", "batch_input_shape"):
             shape = layer.settings.get(name)
             if isinstance(shape, list) and len(shape) == 4 and self._input is None:
                 self._input = shape
 
     def take(self, layer: SavedLayer) -> None:
-        """Follow the data through one more layer. Raises `NotThisNetwork` for one of no VGG."""
+        """Follow the data through one more layer. Raises `NotThisNetwork` for a foreign one."""
         if self._padding and layer.kind not in _CONVOLUTIONS:
-            refuse(self._padding, "pads no convolution", "it before a 3x3 convolution alone")
+            refuse(self._padding, "does not precede a convolution", _PADS)
         if layer.kind in FRONT_LAYERS and not self._stages:
             self.front.take(layer)
         elif layer.kind in ACTIVATION_LAYERS:
@@ -110,17 +111,17 @@ class Features:
         elif layer.kind == "ZeroPadding2D":
             self._padding = layer
             if border(layer) != (1, 1, 1, 1):
-                refuse(layer, f"adds {layer.settings.get('padding')}", "1 on each side")
+                refuse(layer, f"pads by {layer.settings.get('padding')}", "1 on each side")
         else:
             refuse_foreign(layer)
 
     def finish(self) -> Configuration:
         """The network whose convolutions these are.
 
-        Raises `NotThisNetwork` where there is none, that names where the nearest goes another way.
+        Raises `NotThisNetwork` if there is none; it names the first difference from the nearest.
         """
         if self._padding:
-            refuse(self._padding, "pads no convolution", "it before a 3x3 convolution alone")
+            refuse(self._padding, "does not precede a convolution", _PADS)
         self._check_relu()
         found = [stage.what for stage in self._stages]
         wanted = {network.name: (network, _stages(network)) for network in CONFIGURATIONS.values()}
@@ -128,7 +129,7 @@ class Features:
             if found in (stages, stages[:-1]):
                 self.lacks_pooling = found != stages
                 return network
-        # D first: of networks that are equally near, the one that is meant most often.
+        # D first: among equally near networks, the one that is used most.
         nearest, stages = max(
             (wanted["D"], *wanted.values()), key=lambda candidate: _common(found, candidate[1])
         )
@@ -137,14 +138,18 @@ class Features:
         if at < len(found):
             name, what = self._stages[at]
             raise NotThisNetwork(f"layer {shortened(name)} is {what}, where {has}")
-        raise NotThisNetwork(f"there are {len(found)} convolutions and poolings; next {has}")
+        raise NotThisNetwork(f"it ends after {len(found)} convolutions and poolings, where {has}")
 
     def _activate(self, layer: SavedLayer) -> None:
         name = activation(layer)
         if name == "relu" and self._stages:
-            self._due = None  # once more changes nothing
+            self._due = None  # a second one changes nothing
         elif name != "linear":
-            refuse(layer, f"is {name}", "ReLU" if self._stages else "no activation of images")
+            refuse(
+                layer,
+                f"is {name}",
+                "ReLU" if self._stages else "no activation before a convolution",
+            )
 
     def _convolve(self, layer: SavedLayer) -> None:
         self._check_relu()
@@ -161,7 +166,7 @@ class Features:
         if (groups := whole(layer, "groups", 1)) != 1:
             refuse(layer, f"has {groups} groups", "1")
         if is_padded and kernel != (3, 3):
-            refuse(layer, f"has the kernel {kernel} behind padding", "a 3x3 one")
+            refuse(layer, f"has the kernel {kernel} after padding", "a 3x3 one")
         if not self._stages:
             self._check_input()
         self._padding = None
@@ -195,16 +200,16 @@ class Features:
             refuse(self._due, "has no activation", "relu")
 
     def _check_format(self, layer: SavedLayer) -> None:
-        """Every layer has the same order of axes, which the first tells."""
+        """Refuse a layer whose order of axes is not that of the first."""
         stated = data_format(layer)
         if not self._stages:
             self.data_format = stated
             self.front.check_format(stated)
         elif stated != self.data_format:
-            refuse(layer, f"is {stated}, unlike those before")
+            refuse(layer, f"is {stated}, unlike the layers before it")
 
     def _check_input(self) -> None:
-        """Three channels, of images of a size."""
+        """Refuse images without three channels; note their size."""
         _, *shape = self._input or [None] * 4
         if self.data_format == "channels_last":
             shape = [shape[2], *shape[:2]]
@@ -219,14 +224,14 @@ class Features:
 def refuse_foreign(layer: SavedLayer) -> NoReturn:
     """Raise `NotThisNetwork` for a layer of a kind that a VGG does not have."""
     if layer.in_training and layer.kind not in _FOREIGN:
-        refuse(layer, "is called as in training, where it is random")
+        refuse(layer, "is always called in training mode, in which it is random")
     called, has = _FOREIGN.get(layer.kind, ("", ""))
     what = f"{called} ({layer})" if called else f"{layer}"
     raise NotThisNetwork(f"{what}, where a VGG has {has or 'none'}")
 
 
 def _stages(network: Configuration) -> list[str]:
-    """What a configuration's convolutions and poolings are, in words."""
+    """A configuration's convolutions and poolings, in words."""
     words = []
     for layer in network.layers:
         match layer:
@@ -239,6 +244,6 @@ def _stages(network: Configuration) -> list[str]:
 
 
 def _common(found: list[str], wanted: list[str]) -> int:
-    """How many stages are the same before the first that is not."""
+    """The number of stages before the first difference."""
     pairs = zip_longest(found, wanted)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

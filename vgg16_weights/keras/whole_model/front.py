@@ -1,4 +1,4 @@
-"""The layers in front of the first convolution: what they make of pixels, as a recipe."""
+"""Turns the layers in front of the first convolution into a recipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vgg16_weights.keras.whole_model.configuration import (
 from vgg16_weights.keras.whole_model.graph import ARITHMETIC, REVERSAL
 from vgg16_weights.keras.whole_model.settings import setting, whole
 
-# Gives the arrays that a file has for the layer at a path, in its order.
+# Gives the arrays that a file has for the layer at a path, in the file's order.
 ArraysOf = Callable[[str], Sequence[Any]]
 
 FRONT_LAYERS: Final = (
@@ -34,11 +34,11 @@ _AXES: Final[dict[object, DataFormat]] = {
 
 
 class Front:
-    """What has been seen in front of the first convolution.
+    """The layers in front of the first convolution, as far as they have been followed.
 
     Attributes:
-        set_aside: the paths of layers whose arrays are the recipe's, not the network's.
-        size: height and width that images are resized to; ``None`` where they are not.
+        set_aside: the paths of layers whose arrays belong to the recipe, not to the network.
+        size: height and width that images are resized to; ``None`` if they are not resized.
         steps: what was decided, for the user.
     """
 
@@ -49,15 +49,15 @@ class Front:
         self._arrays_of = arrays_of
         self._affine = Affine()
         self._names: list[str] = []
-        # Layers with a number a channel, and the axis that they take for the channels'.
+        # Layers with a number per channel, and the order of axes that they assume.
         self._by_channel: list[tuple[SavedLayer, DataFormat]] = []
 
     def take(self, layer: SavedLayer) -> None:
-        """Follow the pixels through one more layer. Raises `NotThisNetwork` beyond a recipe."""
+        """Follow the pixels through one more layer. Raises `NotThisNetwork` for other ones."""
         if layer.kind in ("Resizing", "CenterCrop"):
             self.size = whole(layer, "height"), whole(layer, "width")
             height, width = self.size
-            self.steps.append(f"{layer} ({height}x{width}) left to the recipe")
+            self.steps.append(f"{layer} ({height}x{width}) ignored: the recipe sets sizes")
             return
         self._names.append(layer.name)
         if layer.kind == REVERSAL:
@@ -73,10 +73,10 @@ class Front:
                 case _:
                     self._affine = self._computed(layer)
         except ArithmeticError as error:
-            refuse(layer, f"has {error}, which no recipe has")
+            refuse(layer, f"has {error}, which no recipe can have")
 
     def check_format(self, data_format: DataFormat) -> None:
-        """Raise `NotThisNetwork` where numbers a channel are not along the channels."""
+        """Raise `NotThisNetwork` if numbers per channel are not along the channels' axis."""
         for layer, assumed in self._by_channel:
             if assumed != data_format:
                 refuse(
@@ -84,14 +84,15 @@ class Front:
                 )
 
     def recipe(self) -> Recipe | None:
-        """What the layers make of pixels in 0..255; ``None`` where they change nothing."""
+        """What the layers do to pixels in 0..255; ``None`` if they change nothing."""
         try:
             recipe = self._affine.recipe()
         except ArithmeticError as error:
-            raise NotThisNetwork(f"the layers in front have {error}") from error
+            raise NotThisNetwork(f"the layers before the first convolution have {error}") from error
         if recipe is not None:
             names = ", ".join(map(shortened, self._names[:3]))
-            self.steps.insert(0, f"recipe {recipe.name!r} by {names}")
+            layers = "layer" if len(self._names) == 1 else "layers"
+            self.steps.insert(0, f"recipe {recipe.name} from {layers} {names}")
         return recipe
 
     def _rescaled(self, layer: SavedLayer) -> Affine:
@@ -100,10 +101,10 @@ class Front:
         return self._affine.rescaled(factor, offset)
 
     def _computed(self, layer: SavedLayer) -> Affine:
-        """By an operator with a constant: ``images / 255``."""
+        """The effect of an operator with a constant: ``images / 255``."""
         operand, _ = self._numbers(layer, (setting(layer, "operand"), 0.0), "channels_last")
         if setting(layer, "operand_is_first") and layer.kind in ("Subtract", "TrueDivide"):
-            refuse(layer, "takes images from a constant, or divides one by them")
+            refuse(layer, "subtracts images from a constant, or divides one by them")
         red, green, blue = operand
         zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         match layer.kind:
@@ -116,7 +117,7 @@ class Front:
         return self._affine.rescaled((1 / red, 1 / green, 1 / blue), zero)
 
     def _normalised(self, layer: SavedLayer) -> Affine:
-        """By the mean and the variance that it was given, or that it learnt: those in the file."""
+        """The effect of a layer's mean and variance: given to it, or learnt and in the file."""
         axis = setting(layer, "axis", -1)
         axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
         assumed = (
@@ -125,7 +126,7 @@ class Front:
             else _AXES.get(axis if isinstance(axis, int) else None)
         )
         if setting(layer, "invert") or assumed is None:
-            refuse(layer, "is inverted, or has another axis than the channels'")
+            refuse(layer, "is inverted, or does not normalise along the channels")
         values = setting(layer, "mean"), setting(layer, "variance")
         if values == (None, None):
             learnt = [array.tolist() for array in self._arrays_of(layer.path)[:2]]
@@ -141,7 +142,7 @@ class Front:
     ) -> tuple[Channels, Channels]:
         first, second = map(channels, values)
         if first is None or second is None:
-            refuse(layer, "has something else than one finite number, or one a channel")
+            refuse(layer, "does not have one finite number, or one per channel")
         if len(set(first)) > 1 or len(set(second)) > 1:
             self._by_channel.append((layer, assumed))
         return first, second

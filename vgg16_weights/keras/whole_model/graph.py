@@ -1,4 +1,4 @@
-"""The graph of a functional model of any version of Keras, as the chain that a VGG is."""
+"""Reads the graph of a functional model, of any version of Keras, as a chain of layers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from vgg16_weights.keras.whole_model.configuration import (
 
 # Operators of Keras 3 with one constant, and of Keras 2.
 ARITHMETIC: Final = ("Add", "Subtract", "Multiply", "TrueDivide")
-# Red, green and blue taken one by one and stacked in reverse: `preprocess_input` of Keras 3.
+# The channels selected one by one and stacked in reverse: `preprocess_input` of Keras 3.
 REVERSAL: Final = "BGR"
-# What a layer may be called with beside its input, and still compute the same.
+# Arguments of a call, besides the input, that are understood.
 OPERAND, IS_FIRST = "operand", "operand_is_first"
 _KNOWN: Final = ("training", "mask", OPERAND, IS_FIRST)
 
 
 def chain(model: Config, listed: list[Config]) -> Iterator[tuple[Config, Config]]:
-    """The layers of a graph that is a chain, each with what it is called with beside its input."""
+    """The layers of a graph that is a chain, each with the arguments of its call but the input."""
     by_name = {name_of(layer): layer for layer in listed}
     if len(by_name) != len(listed):
         raise ValueError("two of its layers have the same name")
@@ -38,7 +38,7 @@ def chain(model: Config, listed: list[Config]) -> Iterator[tuple[Config, Config]
     while True:
         if current not in left:
             raise ValueError(
-                f"its graph leads to {shortened(current)}, which is not there or twice"
+                f"its graph leads to {shortened(current)}, which is missing or comes twice"
             )
         left.remove(current)
         if calls[current].problem:
@@ -56,14 +56,16 @@ def chain(model: Config, listed: list[Config]) -> Iterator[tuple[Config, Config]
             case [*several]:
                 raise NoChain(f"{len(several)} layers read {shortened(current)}: it branches")
     if left:
-        raise NoChain(f"layer {shortened(min(left))} is not on the way from input to output")
+        raise NoChain(f"layer {shortened(min(left))} is not on the path from input to output")
     output = _end(model, "output_layers")
     if output != current:
-        raise NotThisNetwork(f"its output is that of {shortened(output)}, before its last layer")
+        raise NotThisNetwork(
+            f"its output is that of layer {shortened(output)}, which is not its last"
+        )
 
 
 class _Call(NamedTuple):
-    """How a graph calls a layer: on what, with what, and why that is not understood."""
+    """A graph's call of a layer: its inputs, its arguments, and why it is not understood."""
 
     sources: list[str]
     settings: Config
@@ -73,7 +75,7 @@ class _Call(NamedTuple):
 def _call(layer: Config, name: str) -> _Call:
     nodes = layer.get("inbound_nodes", [])
     if not isinstance(nodes, list):
-        raise ValueError(f"the inputs of layer {shortened(name)} are no list")
+        raise ValueError(f"the inputs of layer {shortened(name)} are not a list")
     histories: list[Any] = []
     settings: dict[str, Any] = {}
     for node in nodes:
@@ -86,7 +88,7 @@ def _call(layer: Config, name: str) -> _Call:
             histories += node if isinstance(node, list) and not is_row else [node]
             given = [row[3] for row in histories if isinstance(row, list) and len(row) > 3]
         for row in given:
-            settings |= row if isinstance(row, dict) else {"what is no dictionary": row}
+            settings |= row if isinstance(row, dict) else {"not a dictionary": row}
         if isinstance(node, dict):
             settings.pop("training", None)  # Keras 3 puts the model's own mode over it
     if layer.get("class_name") == "TFOpLambda" and set(settings) == {"y", "name"}:
@@ -108,7 +110,7 @@ def _call(layer: Config, name: str) -> _Call:
 
 
 def _without_constant(layer: Config, arguments: object) -> tuple[object, Config]:
-    """The tensor that an operator reads, and its other argument, where that is a constant."""
+    """The tensor that an operator reads, and its other argument if that is a constant."""
     if layer.get("class_name") in ARITHMETIC and isinstance(arguments, list):
         tensors = [argument for argument in arguments if _histories(argument) != [None]]
         if len(arguments) == 2 and len(tensors) == 1:
@@ -120,7 +122,7 @@ def _without_constant(layer: Config, arguments: object) -> tuple[object, Config]
 def _reversal(
     current: str, by_name: Mapping[str, Config], readers: Mapping[str, list[str]]
 ) -> tuple[str, list[str]] | None:
-    """The layer that stacks a layer's channels in reverse, and those that take them one by one."""
+    """The layer that stacks another's channels in reverse, and the layers that select each one."""
     taken = readers.get(current, [])
     stacks = {reader for name in taken for reader in readers.get(name, [])}
     if len(taken) != IMAGE_CHANNELS or len(stacks) != 1:
@@ -160,7 +162,7 @@ def _end(model: Config, key: str) -> str:
     if isinstance(ends, list) and ends and isinstance(ends[0], str):
         ends = [ends]
     if not isinstance(ends, list):
-        raise ValueError(f"its {key} are no list")
+        raise ValueError(f"its {key} are not a list")
     name = _source(ends[0]) if len(ends) == 1 else None
     if name is None:
         raise NoChain(f"it has {len(ends)} {key.partition('_')[0]}s")

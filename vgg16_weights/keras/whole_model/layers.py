@@ -40,9 +40,9 @@ _FUNCTIONS: Final = {
 
 
 def parsed(text: str | bytes) -> Config | None:
-    """A model's configuration; ``None`` for text that says nothing of layers.
+    """A model's configuration; ``None`` for one that lists no layers.
 
-    Raises ``ValueError`` for text that is too long or is no JSON, and `HoldsCode`.
+    Raises ``ValueError`` for text that is too long or is not JSON, and `HoldsCode`.
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"its configuration has more than {MOST_BYTES} bytes")
@@ -51,7 +51,7 @@ def parsed(text: str | bytes) -> Config | None:
     except RecursionError:
         raise ValueError("its configuration is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"its configuration is no JSON ({error})") from error
+        raise ValueError(f"its configuration is not JSON ({error})") from error
     _check_no_code(config)
     return config if isinstance(config, dict) and _layers(config) is not None else None
 
@@ -59,8 +59,8 @@ def parsed(text: str | bytes) -> Config | None:
 def layers(config: Config) -> Iterator[SavedLayer]:
     """The layers of a model, from its input to its output.
 
-    Raises `NotThisNetwork` where the model is no chain, once the layers before have been given, and
-    ``ValueError`` for a configuration that makes no sense.
+    Raises `NotThisNetwork` where the model stops being a chain, after giving the layers before, and
+    ``ValueError`` for an invalid configuration.
     """
     return _walk(config, "", level=0, in_training=False)
 
@@ -68,7 +68,7 @@ def layers(config: Config) -> Iterator[SavedLayer]:
 def _check_no_code(config: object) -> None:
     """Raise `HoldsCode` for code, which runs when the file is opened with Keras.
 
-    Nothing of it runs here; whom the file is handed on to is better off with a refusal.
+    None of it runs here, but others may be given the file.
     """
     found = [config]
     while found:
@@ -80,8 +80,10 @@ def _check_no_code(config: object) -> None:
             if item.get("class_name") in _CODE:
                 settings = item.get("config")
                 name = settings.get("name") if isinstance(settings, dict) else None
-                what = f"Lambda layer {shortened(str(name))}" if name else "a function as code"
-                raise HoldsCode(f"it has code in it: {what}")
+                what = (
+                    f"Lambda layer {shortened(str(name))}" if name else "a function saved as code"
+                )
+                raise HoldsCode(f"it contains code: {what}")
 
 
 def _walk(model: Config, path: str, *, level: int, in_training: bool) -> Iterator[SavedLayer]:
@@ -102,21 +104,21 @@ def _walk(model: Config, path: str, *, level: int, in_training: bool) -> Iterato
 
 
 def _layers(config: object) -> list[Config] | None:
-    """The layers that a model lists; ``None`` for a layer that is none."""
+    """The layers that a model lists; ``None`` for a layer that is not a model."""
     settings = config.get("config") if isinstance(config, dict) else None
-    # Keras 1 and early versions of 2 write a Sequential's layers without anything around.
+    # Keras 1 and early versions of 2 write a Sequential's layers as a bare list.
     listed = settings.get("layers") if isinstance(settings, dict) else settings
     if not isinstance(listed, list):
         return None
     if not all(isinstance(layer, dict) for layer in listed):
-        raise ValueError("one of its layers is no dictionary")
+        raise ValueError("one of its layers is not a dictionary")
     return listed
 
 
 def _kind(layer: Config) -> str:
     """A layer's class, without its module.
 
-    A class of one's own computes anything, whatever its name. Raises `NotThisNetwork` for one.
+    Raises `NotThisNetwork` for a class of the user's, which may compute anything.
     """
     kind, registered = layer.get("class_name"), layer.get("registered_name")
     if not isinstance(kind, str):
@@ -126,7 +128,7 @@ def _kind(layer: Config) -> str:
     is_own = not isinstance(module, str) or module.partition(".")[0] not in _KERAS
     if is_own or ">" in kind or ">" in str(registered):
         name = shortened(name_of(layer))
-        raise NotThisNetwork(f"layer {name} is of a class that is not Keras's, {shortened(kind)}")
+        raise NotThisNetwork(f"layer {name} has a class that is not Keras's: {shortened(kind)}")
     function = settings_of(layer).get("function")
     if plain == "TFOpLambda" and isinstance(function, str):
         return _FUNCTIONS.get(function, plain)

@@ -1,8 +1,8 @@
-"""What the configuration of a whole Keras model says of its weights.
+"""Judges the configuration of a whole Keras model, and reads from it what its weights need.
 
-A model's weights can have a VGG's shapes, and the model compute something else: with average
-pooling, another activation, images of another scale. So a file's own configuration is judged, and
-then tells the recipe, the order of the layers and that of the maps' axes.
+A model whose weights have a VGG's shapes may compute something else: with average pooling, another
+activation, images of another scale. So its configuration is judged first; then it gives the recipe,
+the order of the layers and that of the maps' axes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EXPECTED: Final = "a model with the layers of a VGG"
 _ALONE: Final = "the VGG in it alone: model.get_layer('vgg16').save('vgg16.keras')"
 _LISTING: Final = "a Sequential or functional model, which says what it computes"
 _NO_LAYERS: Final = "read by its weights alone: its configuration lists no layers"
-# Layers that do nothing, and that do nothing when the network is used.
+# Layers that do nothing, and layers that do nothing outside training.
 _NOTHING: Final = ("InputLayer", "Identity", "ActivityRegularization")
 ONLY_IN_TRAINING: Final = (
     *("Dropout", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
@@ -46,7 +46,7 @@ ONLY_IN_TRAINING: Final = (
     *("RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomWidth"),
     "RandomZoom",
 )
-# Where the classifier begins, whatever stands before it.
+# Layers with which a classifier begins, whatever comes before them.
 _BEGIN_A_CLASSIFIER: Final = (
     *("Flatten", "Reshape", "Dense"),
     *("GlobalAveragePooling2D", "GlobalMaxPooling2D"),
@@ -56,14 +56,14 @@ _MOST_NUMBERS: Final = 3
 
 
 class ModelConfiguration(NamedTuple):
-    """What a model's configuration says.
+    """What a model's configuration states.
 
     Attributes:
         layers: the paths of the layers that have weights, in the order of the data.
-        set_aside: the paths of those in front whose numbers are the recipe's, not the network's.
-        recipe: what the layers in front make of pixels; ``None`` where there are none.
-        data_format: in what order maps are flattened for fc1; ``None`` without a classifier.
-        head_problem: why what follows the last pooling is not a VGG's classifier, if it is not.
+        set_aside: the paths of those in front whose numbers belong to the recipe.
+        recipe: what the layers in front do to pixels; ``None`` if there are none.
+        data_format: the order in which maps are flattened for fc1; ``None`` without a classifier.
+        head_problem: why what follows the last pooling is not a VGG's classifier; may be empty.
         steps: what was decided, for the user.
     """
 
@@ -83,8 +83,8 @@ def read_configuration(config: Config, arrays_of: ArraysOf) -> ModelConfiguratio
         arrays_of: gives the arrays that the file has for the layer at a path: the mean and the
             variance that ``Normalization`` has learnt.
 
-    Raises `NotThisNetwork` for a model that is no VGG's up to the last pooling, that names the
-    layer, and ``ValueError`` for a configuration that makes no sense.
+    Raises `NotThisNetwork`, which names the layer, for a model that is not a VGG up to the last
+    pooling, and ``ValueError`` for an invalid configuration.
     """
     features = Features(arrays_of)
     classifier: Classifier | None = None
@@ -126,24 +126,24 @@ def _does_nothing(layer: SavedLayer) -> bool:
 def described(
     contents: Contents, text: str | bytes, path: Path, listed: Sequence[ListedLayer]
 ) -> Contents:
-    """A file's contents with what its model's configuration says of them.
+    """A file's contents, completed and judged by its model's configuration.
 
     Args:
-        contents: what the file has in it.
-        text: the configuration, JSON; empty where there is none.
+        contents: the file's contents.
+        text: the configuration, JSON; empty if there is none.
         path: the file.
-        listed: the layers that a VGG has none of, by which a file without a configuration is
+        listed: the layers that a VGG does not have, by which a file without a configuration is
             judged.
 
-    Raises ``BadInput`` for a model that is no VGG before its classifier or that has code in it, and
-    ``ValueError`` for a configuration that makes no sense.
+    Raises ``BadInput`` for a model that contains code or is not a VGG before its classifier, and
+    ``ValueError`` for an invalid configuration.
     """
     if not text:
         return judged(contents, listed, path)
     config = _without_code(text, path)
     if config is None:
         contents = contents._replace(steps=(*contents.steps, _NO_LAYERS))
-        # Such a model says in what order its layers were made, not in which it calls them.
+        # Such a model states the order in which its layers were made, not that of their calls.
         unplaced = [layer._replace(place="anywhere") for layer in listed]
         return judged(contents, unplaced, path, _LISTING)
     by_layer = _by_layer(contents.tensors)
@@ -182,7 +182,7 @@ def _by_layer(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _without_code(text: str | bytes, path: Path) -> Config | None:
-    """A configuration, as `parsed` gives it. Raises ``BadInput`` for one with code in it."""
+    """A configuration, as `parsed` gives it. Raises ``BadInput`` for one that contains code."""
     try:
         return parsed(text)
     except HoldsCode as code:
@@ -190,7 +190,7 @@ def _without_code(text: str | bytes, path: Path) -> Config | None:
 
 
 def _found(path: str, by_layer: Mapping[str, object]) -> str | None:
-    """The layer at a path, or the only one of that name, as a format may not tell all the path."""
+    """The layer at a path, or the only one of that name: some formats store only part of it."""
     if path in by_layer:
         return path
     name = path.rpartition("/")[2]

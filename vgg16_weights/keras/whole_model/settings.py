@@ -1,4 +1,4 @@
-"""What a Keras layer is set to, in one wording for every version of Keras."""
+"""A Keras layer's settings, under the same names for every version of Keras."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from vgg16_weights.contents import DataFormat
 from vgg16_weights.keras.whole_model.configuration import SavedLayer, refuse, shortened
 
-# What Keras 1 called a setting.
+# Setting -> its name in Keras 1.
 _KERAS_1: Final = {
     "filters": "nb_filter",
     "strides": "subsample",
@@ -19,7 +19,7 @@ _KERAS_1: Final = {
 }
 _DIM_ORDERING: Final = {"th": "channels_first", "tf": "channels_last"}
 _QUANTISED: Final = re.compile("int8|int4|float8|quantized", re.IGNORECASE)
-# Layers that are one function of each value, but for `Activation` itself.
+# Layers that apply one function to each value, except `Activation` itself.
 _ACTIVATIONS: Final = {
     "ReLU": "relu",
     "Softmax": "softmax",
@@ -32,7 +32,7 @@ ACTIVATION_LAYERS: Final = ("Activation", *_ACTIVATIONS)
 
 
 def setting(layer: SavedLayer, name: str, default: Any = None) -> Any:
-    """A setting, whatever the version of Keras calls it; the default where it is not there."""
+    """A setting, under the name of any version of Keras; the default if it is missing."""
     settings = layer.settings
     return settings.get(name, settings.get(_KERAS_1.get(name, name), default))
 
@@ -49,19 +49,19 @@ def pair(layer: SavedLayer, name: str, default: tuple[int, int]) -> tuple[int, i
             return both, both
         case [int(height), int(width)]:
             return height, width
-    raise ValueError(f"the {name} of {layer} is no pair of numbers")
+    raise ValueError(f"the {name} of {layer} is not a pair of numbers")
 
 
 def whole(layer: SavedLayer, name: str, default: int | None = None) -> int:
     """A setting that is a whole number. Raises ``ValueError`` for anything else."""
     value = setting(layer, name, default)
     if not isinstance(value, int):
-        raise ValueError(f"the {name} of {layer} is no whole number")
+        raise ValueError(f"the {name} of {layer} is not a whole number")
     return value
 
 
 def data_format(layer: SavedLayer) -> DataFormat:
-    """The order of the maps' axes; ``channels_last`` where it is not said."""
+    """The order of the maps' axes; ``channels_last`` if it is not stated."""
     value = setting(layer, "data_format")
     match _DIM_ORDERING.get(value, value) if isinstance(value, str) else value:
         case "channels_last" | None:
@@ -111,7 +111,7 @@ def _layer_activation(kind: str, settings: Mapping[str, Any]) -> str:
         return _activation(settings.get("activation"))
     if kind == "ReLU":
         changed = [k for k in ("max_value", "negative_slope", "threshold") if settings.get(k)]
-        # A limit of zero leaves nothing of any value.
+        # A limit of zero makes every value zero.
         changed += ["max_value"] * (settings.get("max_value") == 0)
         return f"relu with {changed[0]} {settings[changed[0]]}" if changed else name
     if kind == "Softmax" and settings.get("axis", -1) not in (-1, 1, [-1], [1]):
@@ -120,13 +120,13 @@ def _layer_activation(kind: str, settings: Mapping[str, Any]) -> str:
 
 
 def _is_quantised(layer: SavedLayer) -> bool:
-    """Whether a layer computes in a few bits, with weights of its own form."""
+    """Whether a layer is quantised, so that its weights have another form."""
     policy = layer.settings.get("dtype")
     return bool(_QUANTISED.search(str(policy))) or bool(layer.settings.get("quantization_config"))
 
 
 def check_weights(layer: SavedLayer) -> None:
-    """Raise `NotThisNetwork` for a layer without a bias, or in a few bits."""
+    """Raise `NotThisNetwork` for a layer without a bias, or a quantised one."""
     if not setting(layer, "use_bias", True):
         refuse(layer, "has no bias", "one")
     if _is_quantised(layer):

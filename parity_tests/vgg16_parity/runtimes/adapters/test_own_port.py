@@ -65,15 +65,15 @@ def test_numpys_bfloat16_is_widened() -> None:
 @pytest.mark.parametrize(
     ("computed", "problem"),
     [
-        (None, "gave a NoneType as predictions, which is no array of numbers"),
-        ("logits", "gave a str as predictions, which is no array of numbers"),
+        (None, "gave a NoneType as predictions, which is not an array of numbers"),
+        ("logits", "gave a str as predictions, which is not an array of numbers"),
         ((LOGITS, LOGITS), "gave 2 arrays as predictions: which one?"),
         ([torch.tensor(LOGITS)] * 3, "gave 3 arrays as predictions: which one?"),
-        (Symbolic(), "gave a Symbolic as predictions, which is no array"),
-        ([[1.0], [1.0, 2.0]], "gave a list as predictions, which is no array"),
+        (Symbolic(), "gave a Symbolic as predictions, which is not an array"),
+        ([[1.0], [1.0, 2.0]], "gave a list as predictions, which is not an array"),
         ({"fc1": LOGITS}, "gave no predictions"),
         ({}, "gave no predictions"),
-        ({"predictions": LOGITS, "fc1": None}, "gave a NoneType as fc1, which is no array of"),
+        ({"predictions": LOGITS, "fc1": None}, "gave a NoneType as fc1, which is not an array of"),
     ],
 )
 def test_what_is_no_array_is_refused_in_a_sentence(computed: object, problem: str) -> None:

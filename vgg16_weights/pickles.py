@@ -3,16 +3,25 @@
 Python's own unpickler imports and calls whatever a file names. This one is a stack of values and a
 dictionary: a class or function is a `Record` of its name, a call a record of name and arguments.
 So a file may hold any object of any program, and tells which without harm. The opcodes are those of
-the standard library's ``pickletools``, whose table also decodes their arguments.
+the standard library's ``pickletools``, whose table also decodes their arguments. Long values stay
+what the file gives, such as views of a mapped one.
 """
 
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import Any, Final, Protocol
 
+from vgg16_spec.architecture import Shape
+from vgg16_spec.errors import unique
+
+_OPCODES: Final = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+# What pickletools would copy -> the bytes that its length takes.
+_COUNTED: Final = {"SHORT_BINSTRING": 1, "BINSTRING": 4, "BYTEARRAY8": 8}
+# What Python 2 wrote is names or values: these give back the bytes of either.
+_PYTHON_2: Final = ("utf-8", "surrogateescape")
 _TUPLES: Final = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _EMPTY: Final[dict[str, Callable[[], Any]]] = {
     "EMPTY_DICT": dict,
@@ -21,6 +30,19 @@ _EMPTY: Final[dict[str, Callable[[], Any]]] = {
 }
 _CONSTANTS: Final[dict[str, Any]] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _DICTIONARIES: Final = ("collections.OrderedDict", "collections.defaultdict")
+# NumPy's and PyTorch's limit, and more elements than files have.
+_MOST_AXES: Final = 64
+_MOST_ELEMENTS: Final = 1 << 48
+
+
+class Source(Protocol):
+    """A file or what reads like one."""
+
+    def read(self, size: int, /) -> Any:
+        """So many bytes, or a view of them; fewer at the end."""
+
+    def readline(self) -> bytes:
+        """A line with its end."""
 
 
 @dataclass(eq=False)
@@ -39,16 +61,8 @@ class Record:
     state: object = None
     entries: dict[Any, object] = field(default_factory=dict)
 
-    @property
-    def mapping(self) -> dict[Any, object] | None:
-        """The content of a dictionary of the standard library's; ``None`` for any other object."""
-        if self.name not in _DICTIONARIES:
-            return None
-        pairs = self.args[0] if self.args and isinstance(self.args[0], list) else []
-        return _entries([part for pair in pairs for part in pair]) | self.entries
 
-
-def load(file: IO[bytes], persistent: Callable[[object], object]) -> Any:
+def load(file: Source, persistent: Callable[[object], object]) -> Any:
     """The value of the pickle at a file's position, which is then behind it.
 
     Args:
@@ -59,13 +73,48 @@ def load(file: IO[bytes], persistent: Callable[[object], object]) -> Any:
     """
     machine = _Machine(persistent)
     try:
-        for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name == "STOP":
-                return machine.stack.pop()
-            machine.step(opcode.name, argument)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        while (opcode := _OPCODES[bytes(file.read(1))]).name != "STOP":
+            machine.step(opcode.name, _argument(opcode, file))
+        return machine.stack.pop()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"its pickle is damaged ({str(error)[:99]})") from error
-    raise ValueError("its pickle has no end")
+
+
+def entries(value: object) -> dict[Any, object] | None:
+    """The content of a dictionary of the standard library's; ``None`` for anything else."""
+    if not isinstance(value, Record):
+        return value if isinstance(value, dict) else None
+    if value.name not in _DICTIONARIES:
+        return None
+    pairs = value.args[0] if value.args and isinstance(value.args[0], list) else []
+    return unique(value.entries.items(), _filled({}, pairs))
+
+
+def sizes(value: object) -> Shape | None:
+    """A shape or strides; ``None`` for anything else."""
+    if not isinstance(value, tuple | list) or len(value) > _MOST_AXES:
+        return None
+    is_shape = all(type(size) is int and 0 <= size < _MOST_ELEMENTS for size in value)
+    return tuple(value) if is_shape else None
+
+
+def raw(value: object) -> Any:
+    """The bytes that a value is, or a view of them; ``None`` for anything else."""
+    if isinstance(value, str):
+        return value.encode(*_PYTHON_2)
+    return value if isinstance(value, bytes | memoryview) else None
+
+
+def _argument(opcode: pickletools.OpcodeInfo, file: Any) -> Any:
+    """What follows an opcode in the file; ``None`` for nothing."""
+    if width := _COUNTED.get(opcode.name):
+        size = int.from_bytes(file.read(width), "little")
+        value = file.read(size)
+        if len(value) < size:
+            raise ValueError("it ends too soon")
+        is_text = isinstance(value, bytes) and opcode.name != "BYTEARRAY8"
+        return value.decode(*_PYTHON_2) if is_text else value
+    return opcode.arg.reader(file) if opcode.arg else None
 
 
 class _Machine:
@@ -98,11 +147,11 @@ class _Machine:
             self._since_mark()
         elif name == "POP":
             stack.pop()
-        elif name in ("TUPLE", "LIST", "FROZENSET", "DICT"):
+        elif name == "DICT":
+            stack.append(_filled({}, _pairs(self._since_mark())))
+        elif name in ("TUPLE", "LIST", "FROZENSET"):
             values = self._since_mark()
-            stack.append(
-                tuple(values) if name == "TUPLE" else _entries(values) if name == "DICT" else values
-            )
+            stack.append(tuple(values) if name == "TUPLE" else values)
         elif name in ("APPEND", "APPENDS", "ADDITEMS", "SETITEM", "SETITEMS"):
             self._fill(name)
         elif name in ("GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ", "NEWOBJ_EX"):
@@ -125,7 +174,7 @@ class _Machine:
         values = list(self._popped(one)) if one else self._since_mark()
         target = self.stack[-1]
         if "SETITEM" in name:
-            (target.entries if isinstance(target, Record) else target).update(_entries(values))
+            _filled(target.entries if isinstance(target, Record) else target, _pairs(values))
         elif not isinstance(target, Record):
             target.extend(values)
 
@@ -142,7 +191,11 @@ class _Machine:
             if name == "NEWOBJ_EX":
                 self.stack.pop()  # arguments by keyword
             args, made = self.stack.pop(), self.stack.pop()
-        self.stack.append(Record(made.name, tuple(args)))
+        match made.name, args:
+            case "_codecs.encode", (str() as text, "latin1"):  # Python 3's bytes in Python 2's form
+                self.stack.append(text.encode("latin1"))
+            case _:
+                self.stack.append(Record(made.name, tuple(args)))
 
     def _popped(self, count: int) -> tuple[Any, ...]:
         begin = len(self.stack) - count
@@ -159,7 +212,16 @@ class _Machine:
         return values
 
 
-def _entries(values: list[Any]) -> dict[Any, object]:
-    """Keys and values in turn. Only texts and numbers are keys: others could take hours to hash."""
-    pairs = zip(values[::2], values[1::2], strict=True)
-    return {key: value for key, value in pairs if isinstance(key, str | int)}
+def _pairs(values: list[Any]) -> Iterable[tuple[Any, object]]:
+    """Keys and values in turn -> both together."""
+    return zip(values[::2], values[1::2], strict=True)
+
+
+def _filled(target: dict[Any, object], pairs: Iterable[tuple[Any, object]]) -> dict[Any, object]:
+    """A dictionary with more in it.
+
+    A key that is no name or number becomes a record of its type: others could take hours to hash.
+    """
+    known = (str, int, bytes)
+    hashed = ((k if isinstance(k, known) else Record(type(k).__name__), v) for k, v in pairs)
+    return unique(hashed, target)
