@@ -15,7 +15,7 @@ from onnx_arbiter.compare import compare_runs
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import both, report, row
 from vgg16_parity import run
-from vgg16_parity.judge import alternatives
+from vgg16_parity.judge import alternatives, layers
 from vgg16_parity.judge.gradients import run as gradients
 from vgg16_parity.records import CaseVerdict, Report
 from vgg16_parity.report import html, schema
