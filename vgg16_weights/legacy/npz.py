@@ -133,7 +133,7 @@ def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
         case (2, 0):
             stated = npy.read_array_header_2_0(file, _MOST_HEADER)
         case version:
-            raise ValueError(f"{member.filename} is in version {version} of NumPy's form")
+            raise ValueError(f"{member.filename} is in version {version} of NumPy's format")
     return _Header(*stated, file.tell())
 
 

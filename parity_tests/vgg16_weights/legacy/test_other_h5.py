@@ -80,7 +80,7 @@ def test_files_of_other_programs_are_called_what_they_are(
         file["x"] = np.ones((3, 3))
         file["x"].attrs[mark] = file.attrs[mark] = np.bytes_("single")
     said = refusal(vgg16_weights.detect(tmp_path / "w.h5"), tmp_path / "w.h5")
-    assert f"cannot be used ({called}" in said
+    assert f"cannot be used (it is {called}" in said
     assert len(said) < 300 + len(str(tmp_path))
 
 

@@ -113,12 +113,12 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
     "padding of two": (
         padded("block1_conv1", 2, name="pad"),
         "'pad'",
-        "adds",
+        "pads by",
     ),
     "padding on one side": (
         padded("block1_conv1", ((2, 0), (2, 0)), name="pad"),
         "'pad'",
-        "adds",
+        "pads by",
     ),
     "padding before pooling": (
         at("block1_pool", partial(K.ZeroPadding2D, 1, name="pad"), before=True),
@@ -187,7 +187,7 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
     "normalisation by column": (
         in_front(partial(K.Normalization, axis=2, mean=5.0, variance=4.0, name="n")),
         "'n'",
-        "axis",
+        "along the channels",
     ),
     "contrast": (in_front(partial(K.AutoContrast, name="c")), "'c'", "AutoContrast"),
     "an order of axes": (
