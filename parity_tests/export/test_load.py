@@ -106,7 +106,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "HTML": (
         write(b"\n<!DOCTYPE html><html>"),
-        "is an HTML page; expected the ONNX model: the dow",
+        "is an HTML page; expected the ONNX model; download",
     ),
     "LFS": (write(b"version https://git-lfs.github.com/spec/v1\n"), "is a Git LFS pointer; expect"),
     "TFLite": (write(b"\x1c\0\0\0TFL3" + bytes(64)), "is a TFLite model; expected the ONNX model"),
