@@ -1,8 +1,8 @@
 """What a run rightly did otherwise than its numeric mode says, found in its values.
 
 A case that does not hold is judged again under each arithmetic that its values suggest. The first
-that explains every layer is named in a note; whether the case then holds is the suggestion's to say:
-an algorithm is a run's own choice, fewer bits than it claims are not.
+that explains every layer is named in a note. Whether the case then holds is for the suggestion to
+say: an algorithm is a run's own choice, fewer bits than it claims are not.
 """
 
 from __future__ import annotations

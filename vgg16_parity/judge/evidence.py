@@ -18,7 +18,6 @@ from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
-
 # How a note begins under which a case would hold that does not.
 WOULD_HOLD: Final = "would hold "
 
