@@ -144,8 +144,10 @@ def _with_rounded_weights(
     for rounded, kinds in product(_STORED.values(), (("weight", "bias"), ("weight",))):
         names = {f"{layer}.{kind}" for layer in layers for kind in kinds}
         checkpoint = _rounded(evidence.checkpoint, names, rounded)
-        taps = compute_roughly(checkpoint, images)
-        values = next(tap.preactivation for tap in taps if tap.tap == first.tap)
+        # Weights beyond float16 become infinite, and explain nothing.
+        with np.errstate(over="ignore", invalid="ignore"):
+            taps = compute_roughly(checkpoint, images)
+            values = next(tap.preactivation for tap in taps if tap.tap == first.tap)
         found.append((error(values), rounded.words, checkpoint))
     left, words, checkpoint = min(found, key=itemgetter(0))
     if left <= _LEFT * error(expected.preactivation[image]):
@@ -180,12 +182,13 @@ def _in_mode(evidence: Evidence, layers: Sequence[str], mode: Mode, *, known: bo
         wanted = mode if name in layers else evidence.mode
         if wanted != state:
             modes[name] = state = wanted
-    said = f"as {mode.name} {_where(layers, weighted)}"
-    note = f"{WOULD_HOLD}{said}"
+    where = _where(layers, weighted)
+    note = f"{WOULD_HOLD}as {mode.name} {where}"
     if list(layers) == weighted:
         note += f" (a port is judged so with --port-mode {mode.name})"
     if not known:
-        note = f"errors are no larger than {said}: fewer bits or a small mistake, which taps tell"
+        size = f"errors are no larger than in {mode.name} {where}"
+        note = f"{size}: fewer bits, or a small mistake; taps tell which"
     return Suggestion(Arithmetic(modes=modes), note, passes=False)
 
 

@@ -154,6 +154,7 @@ def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.M
         (("--timeout", "nan"), "vgg16: --timeout: is nan; expected seconds, more than 0"),
         (("--timeout", "0"), "vgg16: --timeout: is 0; expected seconds, more than 0"),
         (("--port", "mine"), "vgg16: --port: 'mine' is no function in a file; expected FILE.py:"),
+        (("--port-mode", "float16"), "vgg16: --port-mode: is the mode of a port; expected --port"),
         (("--report", "/dev/null/r.json"), "vgg16: /dev/null"),
     ],
 )
