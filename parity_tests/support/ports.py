@@ -72,37 +72,37 @@ def prepare(pixels: NDArray[np.uint8], recipe: Recipe, form: str) -> NDArray[np.
     return np.ascontiguousarray(made, np.float32)
 
 
-def _in_float64(levels: Values, scale: Any, mean: Values, std: Values) -> Values:
+def _in_float64(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
     return (levels.astype(np.float64) / np.float64(scale) - mean) / std
 
 
-def _reciprocals(levels: Values, scale: Any, mean: Values, std: Values) -> Values:
+def _reciprocals(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
     one = np.float32(1)
     return (levels * (one / scale) - mean.astype(np.float32)) * (one / std.astype(np.float32))
 
 
-def _reciprocal_scale(levels: Values, scale: Any, mean: Values, std: Values) -> Values:
+def _reciprocal_scale(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
     return (levels * (np.float32(1) / scale) - mean.astype(np.float32)) / std.astype(np.float32)
 
 
-def _folded(levels: Values, scale: Any, mean: Values, std: Values) -> Values:
+def _folded(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
     factor, offset = 1 / (np.float64(scale) * std), mean / std
     return levels * factor.astype(np.float32) - offset.astype(np.float32)
 
 
-def _folded_in_float32(levels: Values, scale: Any, mean: Values, std: Values) -> Values:
+def _folded_in_float32(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
     std, mean = std.astype(np.float32), mean.astype(np.float32)
     return levels * (np.float32(1) / (scale * std)) - mean / std
 
 
-def _fused(levels: Values, scale: Any, mean: Values, std: Values) -> Values:
+def _fused(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
     factor, offset = 1 / (np.float64(scale) * std), mean / std
     return levels.astype(np.float64) * factor.astype(np.float32) - offset.astype(np.float32)
 
 
-def _by_levels(levels: Values, scale: Any, mean: Values, std: Values) -> Values:
-    mean, std = ((np.float64(scale) * each).astype(np.float32) for each in (mean, std))
-    return (levels - mean) / std
+def _by_levels(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
+    mean, std = (mean * np.float64(scale)).astype(np.float32), std * np.float64(scale)
+    return (levels - mean) / std.astype(np.float32)
 
 
 # (levels in float32, scale, mean, std in float64) -> values, rounded to float32 at the end.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -83,8 +83,8 @@ def test_truncated_operands_begin_and_end_on_the_way(tiny: Checkpoint, batch: Ba
     exact = {tap.tap: tap for tap in predict(tiny, images)}
     modes = {"block2_conv1": MODES["tf32"], "block2_conv2": MODES["float32"]}
     predicted = {t.tap: t for t in predict(tiny, images, arithmetic=Arithmetic(modes=modes))}
-    layers = [layer for layer in tiny.configuration.layers if layer.name in modes]
-    values = exact["block1_pool"].values
+    layers = [layer for layer in tiny.configuration.weighted_layers if layer.name in modes]
+    values: NDArray[Any] = exact["block1_pool"].values
     for layer, cut in zip(layers, (True, False), strict=True):
         weight, bias = (tiny[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
         if cut:
