@@ -91,8 +91,9 @@ def _folded(levels: Values, scale: np.float32, mean: Values, std: Values) -> Val
 
 
 def _folded_in_float32(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:
-    std, mean = std.astype(np.float32), mean.astype(np.float32)
-    return levels * (np.float32(1) / (scale * std)) - mean / std
+    std = std.astype(np.float32)
+    folded: Values = levels * (np.float32(1) / (scale * std)) - mean.astype(np.float32) / std
+    return folded
 
 
 def _fused(levels: Values, scale: np.float32, mean: Values, std: Values) -> Values:

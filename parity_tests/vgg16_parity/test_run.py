@@ -180,7 +180,7 @@ def half(images, weights):
     import torch
     import torch_impl
     checkpoint = open_checkpoint(weights)
-    model = torch_impl.VGG(checkpoint.configuration)
+    model = torch_impl.VGG(checkpoint.configuration.name)
     torch_impl.load_checkpoint(model, checkpoint)
     return torch_impl.run_with_taps(model.half(), images)
 """
