@@ -89,7 +89,7 @@ class ErrorVariance:
         inputs: NDArray[np.floating[Any]],
         input_deviation: NDArray[np.floating[Any]] | None = None,
     ) -> None:
-        self.switch(mode)
+        self._set(mode)
         self.accumulated: Float32 = self._stored * squares_of(inputs)
         if input_deviation is not None:
             self.accumulated += squares_of(input_deviation / _UNIT)
@@ -99,8 +99,23 @@ class ErrorVariance:
         # Rounding of an operation's exact input: the network's own inputs already are float32.
         self._input_rounding = self._stored
 
-    def switch(self, mode: Mode) -> None:
-        """Compute in another mode from here on; values on the way stay as they were rounded."""
+    def switch(self, mode: Mode, values: Float64) -> None:
+        """Compute in another mode from here on.
+
+        Args:
+            mode: the mode.
+            values: what the next operation reads, before the ReLU if one follows. A mode that
+                stores fewer bits rounds it again; one with more leaves it as it was rounded.
+        """
+        before = self._stored
+        self._set(mode)
+        if self._stored > before:
+            self.accumulated = self.accumulated + self._stored * squares_of(values)
+        self._input_rounding = self._stored or min(self._input_rounding, np.float32(1))
+        if mode.truncation_bias and self.bias is None:
+            self.bias = np.zeros_like(self.accumulated)
+
+    def _set(self, mode: Mode) -> None:
         self.mode = mode
         self._sums, self._operands, self._stored = (
             np.float32((roundoff / FLOAT32_ROUNDOFF) ** 2)

@@ -26,7 +26,7 @@ from vgg16_parity.judge.layers import Run, compare_with_cpu
 from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
-from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict
+from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict, port_lane
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.shared_runs import rows_of_lanes
@@ -61,7 +61,8 @@ def run_parity(
         images: picture files, at least one.
         runtimes: each gives a row of the report for every lane and device, even if it cannot run.
         lanes: the numeric settings; one that the device lacks is a row that did not run, and one
-            with the same settings as another takes that one's results.
+            with the same settings as another takes that one's results. A user's own port runs in
+            one lane, that of its mode.
         device: where the runtimes run; with ``both``, the GPU is compared with the CPU as well. The
             arbiter runs on the CPU.
         hard_inputs: whether to run the stress inputs too.
@@ -82,7 +83,10 @@ def run_parity(
     if hard_inputs:
         cases += inputs.hard(checkpoint)
     devices: tuple[Device, ...] = get_args(Device) if device == "both" else (device,)
-    found = (lane.mode(place) for lane in lanes for place in devices)
+    lanes_of = {
+        each: [port_lane(each.port_mode, lanes)] if each.port else lanes for each in runtimes
+    }
+    found = (lane.mode(place) for each in lanes_of.values() for lane in each for place in devices)
     modes = {mode.name: mode for mode in found if mode is not None}
     if gradients:
         _require_gradients(runtimes, modes.values())
@@ -100,7 +104,7 @@ def run_parity(
             )
             trains = gradients and not (runtime.onnx or runtime.port)
             shared = default_is_strict(devices, runtime.computed_by, gradients=trains)
-            rows += rows_of_lanes(run, lanes, shared=shared)
+            rows += rows_of_lanes(run, lanes_of[runtime], shared=shared)
         facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
     with progress("digests"):
         weights = Weights.of(checkpoint)

@@ -93,6 +93,16 @@ MODEL_FIT: Final = Tolerance(
     ),
 )
 
+MODE_FIT: Final = Tolerance(
+    limit=2.5,
+    reason=(
+        "The same through a whole network whose layers have different modes: 0.40 to 0.91 were "
+        "measured on three seeds. Behind few layers in few bits, errors of neighbours cancel in "
+        "part. A rounding that is left out where a mode begins is a fourth of the layer's variance "
+        "there, and all of it where what follows rounds nothing."
+    ),
+)
+
 ONE_TERM: Final = Tolerance(
     limit=1.15,
     reason=(

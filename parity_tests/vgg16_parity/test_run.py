@@ -175,6 +175,14 @@ def wide(images, weights):
 
 def scalar(images, weights):
     return np.float32(1)
+
+def half(images, weights):
+    import torch
+    import torch_impl
+    checkpoint = open_checkpoint(weights)
+    model = torch_impl.VGG(checkpoint.configuration.name)
+    torch_impl.load_checkpoint(model, checkpoint)
+    return torch_impl.run_with_taps(model.half(), images)
 """
 
 
@@ -199,6 +207,29 @@ def test_somebodys_own_port_is_a_row(
     (row,) = run.run_parity(tiny, PICTURES, [chosen]).rows
     assert (row.runtime, row.status) == (f"mine:{function}", status)
     assert row.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("mode", "lane", "status", "notes"),
+    [
+        ("float16", "float16", "holds", ()),
+        (
+            "float32",
+            "default",
+            "broken",
+            ("would hold as float16 throughout (a port is judged so with --port-mode float16)",),
+        ),
+    ],
+)
+def test_a_port_is_judged_once_in_its_own_mode_whatever_the_lanes(
+    tiny: Checkpoint, tmp_path: Path, mode: str, lane: str, status: str, notes: tuple[str, ...]
+) -> None:
+    (tmp_path / "mine.py").write_text(PORT)
+    chosen = own_port(f"{tmp_path / 'mine.py'}:half", mode)
+    lanes = [LANES["default"], LANES["strict"], LANES["bfloat16"]]
+    (row,) = run.run_parity(tiny, PICTURES, [chosen], lanes=lanes).rows
+    assert (row.lane, row.mode, row.status) == (lane, mode, status), row.reason
+    assert row.cases[0].notes == notes
 
 
 def test_odd_outputs_for_images_that_are_not_finite_are_a_row(

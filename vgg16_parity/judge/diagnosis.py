@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.numeric_modes import MODES, Mode
+from vgg16_parity.judge.evidence import WOULD_HOLD
 from vgg16_parity.judge.known_inputs import Images, misread
 from vgg16_parity.judge.known_outputs import LOGITS, explain, may_be_right
 from vgg16_parity.network.prediction import compute_roughly, predict
@@ -40,9 +41,13 @@ def with_notes(
     taps: Mapping[str, Values],
     checkpoint: Checkpoint,
 ) -> CaseVerdict:
-    """A port's verdict on a case, with notes: the mistake that explains it, and further advice."""
+    """A port's verdict on a case, with notes: the mistake that explains it, and further advice.
+
+    None is looked for where a note already says how the case would hold.
+    """
     notes = list(verdict.notes)
-    if not verdict.holds and verdict.layers and not expectation.case.extreme:
+    explained = verdict.holds or any(note.startswith(WOULD_HOLD) for note in notes)
+    if not explained and verdict.layers and not expectation.case.extreme:
         arbiter = {tap: expectation.tap(tap, mode) for tap in expectation.relus if tap in taps}
         found = diagnose(checkpoint, expectation.case.images, taps, arbiter, mode)
         notes += [found] if found else []

@@ -73,17 +73,19 @@ def _prepared_otherwise(pixels: NDArray[np.uint8], recipe: Recipe) -> Iterator[t
 
 def _pixels(images: Images, recipe: Recipe) -> NDArray[np.uint8] | None:
     """The pixels that a recipe turned into these values, (N, H, W, 3) in RGB order, or ``None``."""
-    mean, std = (_for_channels(values).astype(np.float64) for values in (recipe.mean, recipe.std))
-    found = (images * std + mean) * recipe.scale
-    whole = np.rint(found)
-    if (
-        not (np.abs(found - whole) < _WHOLE).all()
-        or whole.min() < 0
-        or whole.max() > _LARGEST_PIXEL
-    ):
+    if (whole := levels(images, recipe)) is None:
         return None
     ordered = whole if recipe.channels == "RGB" else whole[:, ::-1]
     return nchw_to_nhwc(ordered).astype(np.uint8)
+
+
+def levels(images: Images, recipe: Recipe) -> NDArray[np.float64] | None:
+    """The levels of 0 to 255 that a recipe made these values of, in their places, if it did."""
+    mean, std = (_for_channels(values).astype(np.float64) for values in (recipe.mean, recipe.std))
+    found = (images * std + mean) * recipe.scale
+    whole: NDArray[np.float64] = np.rint(found)
+    near = bool((np.abs(found - whole) < _WHOLE).all())
+    return whole if near and whole.min() >= 0 and whole.max() <= _LARGEST_PIXEL else None
 
 
 def _for_channels(values: tuple[float, float, float]) -> NDArray[np.float32]:

@@ -63,7 +63,7 @@ def walk(
     for layer in configuration.layers:
         if layer.name in arithmetic.modes:
             for error in errors:
-                error.switch(arithmetic.modes[layer.name])
+                error.switch(arithmetic.modes[layer.name], values)
         match layer:
             case Convolution() | Dense():
                 if relu:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -91,6 +91,20 @@ LANES: Final = MappingProxyType(
 def lane(name: str) -> Lane:
     """The lane of that name. Raises ``BadInput`` for an unknown name."""
     return LANES[require_one_of("lane", name, tuple(LANES))]
+
+
+def port_lane(mode: str, lanes: Sequence[Lane]) -> Lane:
+    """The lane of a user's own port, which runs once, in the mode that it is said to compute in.
+
+    A port computes in one way, whatever lanes the runtimes beside it run in. In float32 it takes
+    the first of ``lanes`` that is strict or default, or else the strict one; in another mode, the
+    lane of that name, whose environment does not rule the mode out.
+    """
+    chosen = LANES[mode] if mode in LANES else LANES["strict"]
+    if mode == "float32":
+        float32 = (lane for lane in lanes if lane.precision == mode and not lane.tf32)
+        chosen = next(float32, chosen)
+    return replace(chosen, modes={"cpu": mode, "cuda": mode})
 
 
 # On a CPU their strict and default lanes give the same bits, as test_lanes.py finds.

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final, Literal
 
+from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity.runtimes.lanes import Device
 from vgg16_spec.errors import BadInput, require_file, require_one_of
 
@@ -73,6 +74,7 @@ class Runtime:
         backend: Keras's backend; None without Keras, or to export through any installed one.
         onnx: whether ONNX Runtime runs an exported graph.
         port: a user's own function that computes it instead, as FILE.py:FUNCTION.
+        port_mode: the numeric mode that the function computes in.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Runtime:
     backend: Backend | None = None
     onnx: bool = False
     port: str = ""
+    port_mode: str = "float32"
 
     @property
     def keras_backend(self) -> Backend | None:
@@ -143,21 +146,23 @@ def installed() -> list[Runtime]:
     return [candidate for candidate in RUNTIMES.values() if not candidate.missing()]
 
 
-def own_port(reference: str) -> Runtime:
+def own_port(reference: str, mode: str = "float32") -> Runtime:
     """A user's own port as a runtime.
 
     Args:
         reference: ``FILE.py:FUNCTION``. The function takes preprocessed images, (N, 3, H, W)
             float32, and the path of the canonical checkpoint. It returns logits (N, classes), or a
             dictionary of taps with the logits as ``predictions``; maps are (N, C, H, W).
+        mode: the numeric mode that it computes in.
 
     Raises:
-        BadInput: the reference has another form, or there is no such file.
+        BadInput: the reference has another form, there is no such file, or no such mode.
     """
+    require_one_of("--port-mode", mode, tuple(MODES))
     file, separator, function = reference.rpartition(":")
     if not (separator and file.endswith(".py") and function.isidentifier()):
         raise BadInput(
             "--port", f"{reference!r} does not name a function in a file", "FILE.py:FUNCTION"
         )
     path = require_file(file, "a Python file").resolve()
-    return Runtime(f"{path.stem}:{function}", "torch", port=f"{path}:{function}")
+    return Runtime(f"{path.stem}:{function}", "torch", port=f"{path}:{function}", port_mode=mode)

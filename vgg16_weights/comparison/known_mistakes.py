@@ -113,7 +113,7 @@ def changes_of(factor: float, likely: str) -> list[Change]:
     changes = [
         UNCHANGED,
         TO_FLOAT16,
-        Change("rounded to bfloat16", lambda values: _bfloat16(values, nearest=True)),
+        TO_BFLOAT16,
         Change("cut to bfloat16", lambda values: _bfloat16(values, nearest=False)),
         Change("negated", np.negative),
     ]
@@ -150,6 +150,9 @@ def _bfloat16(values: Array, *, nearest: bool) -> Array:
     bits = values.view(np.uint32)
     half = (bits >> 16 & 1) + np.uint32(0x7FFF) if nearest else np.uint32(0)
     return ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+TO_BFLOAT16: Final = Change("rounded to bfloat16", partial(_bfloat16, nearest=True))
 
 
 def _decimal(values: Array, count: int) -> Array:

@@ -157,6 +157,7 @@ def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.M
             ("--port", "mine"),
             "vgg16: --port: 'mine' does not name a function in a file; expected FILE.py:",
         ),
+        (("--port-mode", "float16"), "vgg16: --port-mode: is the mode of a port; expected --port"),
         (("--report", "/dev/null/r.json"), "vgg16: /dev/null"),
     ],
 )

@@ -18,7 +18,7 @@ from vgg16_parity.network import sgd_step
 from vgg16_parity.report.table import remarks
 from vgg16_parity.run import Workspace
 from vgg16_parity.runtimes import process
-from vgg16_parity.runtimes.lanes import LANES, Device, default_is_strict, lane
+from vgg16_parity.runtimes.lanes import LANES, Device, default_is_strict, lane, port_lane
 from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port
 from vgg16_spec.checkpoint import Checkpoint
@@ -176,3 +176,21 @@ def test_lanes_that_share_a_run_give_the_same_bits(
     assert {result for result, _ in strict} >= {"case0.accumulated", "case0.local"}
     assert set(strict) == set(default)
     assert [file for file in strict if strict[file] != default[file]] == []
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_port_has_one_lane_on_every_device(device: Device) -> None:
+    named = [LANES[name] for name in ("bfloat16", "tf32", "default", "strict")]
+    for mode in MODES:
+        lane = port_lane(mode, named)
+        assert lane.name == ("default" if mode == "float32" else mode)
+        assert lane.mode(device) == MODES[mode]
+    assert port_lane("float32", named[:2]).name == "strict"
+    assert port_lane("float32", [LANES["strict"], LANES["default"]]).name == "strict"
+
+
+def test_a_mode_of_fewer_bits_is_not_ruled_out_by_a_ports_environment() -> None:
+    for mode in ("tf32", "bfloat16", "float16"):
+        lane = port_lane(mode, [LANES["strict"]])
+        assert lane.environment == {}
+        assert lane.environment == LANES[lane.name].environment  # which a worker reads by its name

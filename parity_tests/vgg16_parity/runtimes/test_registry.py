@@ -124,3 +124,12 @@ def test_a_port_is_a_function_in_a_file(given: str) -> None:
 def test_a_ports_file_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"port\.py: no such file; expected a Python file"):
         own_port(f"{tmp_path}/port.py:run")
+
+
+def test_a_ports_mode_is_float32_unless_it_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "port.py"
+    file.write_text("")
+    assert own_port(f"{file}:run").port_mode == "float32"
+    assert own_port(f"{file}:run", "bfloat16").port_mode == "bfloat16"
+    with pytest.raises(BadInput, match=r"--port-mode: 'half' is unknown; expected one of float32"):
+        own_port(f"{file}:run", "half")

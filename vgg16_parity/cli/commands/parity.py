@@ -48,6 +48,13 @@ def parity(
             help="Your own port: images and weights in, taps or logits out.",
         ),
     ] = None,
+    port_mode: Annotated[
+        str | None,
+        Option(
+            metavar="MODE",
+            help="What the port computes in: float32, tf32, bfloat16, float16. Default: float32.",
+        ),
+    ] = None,
     hard: Annotated[
         bool, Option("--hard", help="Also run stress inputs (constants, NaN, …).")
     ] = False,
@@ -82,7 +89,7 @@ def parity(
     from vgg16_parity.run import DEVICES, run_parity
     from vgg16_parity.runtimes.lanes import lane
 
-    chosen = _runtimes(runtimes, port)
+    chosen = _runtimes(runtimes, port, port_mode)
     if quick and gradients:
         raise BadInput("--quick", "cannot be combined with --gradients", "one of the two")
     place = require_one_of("--device", device, DEVICES)
@@ -119,11 +126,13 @@ def parity(
     return 0 if result.holds else 1
 
 
-def _runtimes(names: str | None, port: str | None) -> list[Runtime]:
+def _runtimes(names: str | None, port: str | None, port_mode: str | None) -> list[Runtime]:
     """The user's own port, if any, and the runtimes named; without either, all."""
     from vgg16_parity.runtimes.registry import RUNTIMES, own_port, runtime
 
-    chosen = [] if port is None else [own_port(port)]
+    if port_mode is not None and port is None:
+        raise BadInput("--port-mode", "is the mode of a port", "--port FILE.py:FUNCTION with it")
+    chosen = [] if port is None else [own_port(port, port_mode or "float32")]
     if names is not None or port is None:
         chosen += map(runtime, _split(names, ",".join(RUNTIMES)))
     return chosen

@@ -11,9 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
-from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.process import Job
-from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.errors import BadInput
 
 _LOGITS: Final = "predictions"
@@ -24,8 +22,6 @@ class OwnPort:
     """The function that ``--port FILE.py:FUNCTION`` names."""
 
     def __init__(self, job: Job) -> None:
-        if (precision := LANES[job.lane].precision) != "float32":
-            raise Unavailable(f"{job.runtime.name} is judged in float32, not in {precision}")
         file, _, function = job.runtime.port.rpartition(":")
         # The file may import its neighbours. From here on, `export` may be one of them.
         sys.path.insert(0, str(Path(file).parent))

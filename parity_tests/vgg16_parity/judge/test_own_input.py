@@ -1,0 +1,125 @@
+"""An input that a port prepared itself, by the same recipe, is no mistake; by another, it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Final
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parity_tests.support.ports import FORMS, prepare, run_in_modes
+from vgg16_parity.judge.own_input import input_deviation
+from vgg16_parity.judge.precision import OWN_INPUT
+from vgg16_parity.own_port import Arbiter, explain
+from vgg16_parity.records import Row
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+from vgg16_spec.images.preprocessing import RECIPES, Recipe, pixels, read_image
+
+PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
+TORCHVISION: Final = RECIPES["torchvision"]
+FOLDED: Final = "scale and offset folded"
+
+Arbiters = Callable[[str], Arbiter]
+
+
+@pytest.fixture(scope="module")
+def arbiters(tiny: Checkpoint) -> Iterator[Arbiters]:
+    made: list[Arbiter] = []
+
+    @cache
+    def arbiter(recipe: str) -> Arbiter:
+        made.append(Arbiter(tiny.with_recipe(RECIPES[recipe]), PICTURES))
+        return made[-1]
+
+    yield arbiter
+    for one in made:
+        one.close()
+
+
+def levels_of(checkpoint: Checkpoint, recipe: Recipe) -> NDArray[np.uint8]:
+    size = checkpoint.configuration.input_size
+    return np.concatenate([pixels(read_image(path), recipe, size=size) for path in PICTURES])
+
+
+def judged(arbiter: Arbiter, images: NDArray[np.float32], *, logits_only: bool = False) -> Row:
+    taps = run_in_modes(arbiter.checkpoint, images, {})
+    return arbiter.judge("mine", taps["predictions"] if logits_only else taps)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_port_may_prepare_its_input_in_any_usual_form(
+    arbiters: Arbiters, recipe: str, form: str
+) -> None:
+    arbiter = arbiters(recipe)
+    images = prepare(levels_of(arbiter.checkpoint, RECIPES[recipe]), RECIPES[recipe], form)
+    for logits_only in (False, True):
+        row = judged(arbiter, images, logits_only=logits_only)
+        assert row.status == "holds", explain(row)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_form_rounds_more_than_twice_the_deviation(
+    arbiters: Arbiters, recipe: str, form: str
+) -> None:
+    arbiter = arbiters(recipe)
+    images = prepare(levels_of(arbiter.checkpoint, RECIPES[recipe]), RECIPES[recipe], form)
+    deviation = input_deviation(arbiter.images, RECIPES[recipe])
+    assert deviation is not None
+    # The sum of the largest errors is above the root of their squares' sum, by less than that.
+    assert (np.abs(images - arbiter.images) <= 2 * deviation).all()
+
+
+def test_a_port_whose_input_is_rounded_otherwise_holds_and_is_told_so(arbiters: Arbiters) -> None:
+    # Z is 18 in the first layer otherwise: pixels near the mean leave small values, whose errors
+    # are those of the larger numbers that were subtracted.
+    arbiter = arbiters("torchvision")
+    images = prepare(levels_of(arbiter.checkpoint, TORCHVISION), TORCHVISION, FOLDED)
+    row = judged(arbiter, images)
+    assert row.status == "holds"
+    assert row.cases[0].notes == (OWN_INPUT,)
+    assert OWN_INPUT in explain(row)
+
+
+WRONG: Final = {
+    "divided by 256": replace(TORCHVISION, scale=256.0),
+    "another mean": replace(TORCHVISION, mean=(0.485, 0.456, 0.407)),
+    "another std": replace(TORCHVISION, std=(0.229, 0.224, 0.2251)),
+    "BGR": replace(TORCHVISION, channels="BGR"),
+    "another filter": replace(TORCHVISION, resample="BICUBIC"),
+    "caffe's": RECIPES["caffe"],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_another_recipe_stays_broken(arbiters: Arbiters, name: str) -> None:
+    arbiter, recipe = arbiters("torchvision"), WRONG[name]
+    images = prepare(levels_of(arbiter.checkpoint, recipe), recipe, FOLDED)
+    for logits_only in (False, True):
+        assert judged(arbiter, images, logits_only=logits_only).status == "broken"
+
+
+def test_an_input_of_its_own_excuses_no_other_layer(arbiters: Arbiters) -> None:
+    arbiter = arbiters("torchvision")
+    images = prepare(levels_of(arbiter.checkpoint, TORCHVISION), TORCHVISION, FOLDED)
+    taps = run_in_modes(arbiter.checkpoint, images, {})
+    # One logit, off by as little as is above the limits.
+    size = np.abs(taps["predictions"]).max()
+    taps["predictions"][0, 0] += size * np.float32(1e-4)
+    row = arbiter.judge("mine", taps)
+    assert (row.status, row.first_wrong) == ("broken", "block1_conv1")
+    assert OWN_INPUT not in row.cases[0].notes
+
+
+def test_what_no_recipe_made_has_no_rounding_of_pixels(arbiters: Arbiters) -> None:
+    arbiter = arbiters("torchvision")
+    assert input_deviation(arbiter.images, TORCHVISION) is not None
+    assert input_deviation(arbiter.images * np.float32(1.01), TORCHVISION) is None
+    noise = np.random.default_rng(3).standard_normal(arbiter.images.shape).astype(np.float32)
+    assert input_deviation(noise, TORCHVISION) is None
