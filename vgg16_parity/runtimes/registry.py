@@ -151,7 +151,14 @@ class Runtime:
         """Why it cannot run here, and the command that helps; empty if it can."""
         if device == "cuda" and (self.engine or self.backend == "openvino"):
             return f"{self.name} runs on the CPU here, not on an NVIDIA GPU"
-        return self.requirement.missing(device)
+        needed = self.requirement
+        if "engines" in needed.extras:
+            # Whoever has the framework installs the engines alone.
+            engines = Requirement(_ENGINES[self.engine or "openvino"], ("engines",))
+            others = tuple(each for each in needed.modules if each not in engines.modules)
+            if not Requirement(others).missing():
+                return engines.missing()
+        return needed.missing(device)
 
 
 RUNTIMES: Final = MappingProxyType(
