@@ -233,8 +233,8 @@ class Workspace:
             status: Status = "not run" if record.unavailable else "failed"
             return conclude(replace(row, record=record), Finding(record.error, status=status)), None
         name, finding = row.name, None
-        if record.mode and record.mode != mode.name:
-            mode = MODES[record.mode]
+        if record.own_mode:
+            mode = MODES[record.own_mode]
             row = replace(row, mode=mode.name)
             with self.progress(f"{name}: arbiter, {mode.name}"):
                 expectations = in_mode(self.checkpoint, expectations, mode, self.folder)
@@ -242,7 +242,7 @@ class Workspace:
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
             cases = judge_cases(self.checkpoint, expectations, mode, job)
-            if record.mode:
+            if record.own_mode:
                 cases = with_mode(cases, mode)
             if runtime.port and depth != "logits":
                 taps = job.result(str(expectations[0].folder), "accumulated")

@@ -151,8 +151,8 @@ class Record:
         repeats: whether a second run of the first case gave the same bits; empty in every lane but
             the strict one, which alone is run twice.
         differs_from: the first tap with other bits; empty if there is none.
-        mode: the numeric mode that the runtime computes in where its lane's is another; absent if
-            it is the lane's.
+        own_mode: the numeric mode that the runtime computes in where it is not its lane's; absent
+            where it is.
     """
 
     error: str = ""
@@ -165,7 +165,7 @@ class Record:
     peak_bytes: int = 0
     repeats: Literal["", "equal", "differs"] = ""
     differs_from: str = ""
-    mode: str = field(default="", metadata={"may be absent": True})
+    own_mode: str = field(default="", metadata={"may be absent": True})
 
 
 def peak_memory() -> int:

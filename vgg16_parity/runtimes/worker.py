@@ -116,11 +116,12 @@ def _run(job: Job, stage: Stage) -> Record:
             layers = network.layers(expectations.images(Path(case)), given)
         if layers:
             job.result(case, "local").write(layers)
+    mode = LANES[job.lane].mode(job.device)
     return Record(
         device=network.device,
         threads=network.threads,
         flags=network.flags,
-        mode=network.mode,
+        own_mode="" if mode and mode.name == network.own_mode else network.own_mode,
         repeats="" if differing is None else "differs" if differing else "equal",
         differs_from=differing[0] if differing else "",
     )

@@ -44,7 +44,7 @@ class OnnxGraph:
         self._open("logits" if job.depth == "logits" else "taps")
         self.device: str = self.network.get_providers()[0]
         self.threads = cores()
-        self.mode = ""
+        self.own_mode = ""
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`."""

@@ -59,13 +59,13 @@ class EngineGraph:
     Attributes:
         job: what to compute.
         open: opens a graph in the engine.
-        flags, device, threads, mode: as `Evaluator`.
+        flags, device, threads, own_mode: as `Evaluator`.
     """
 
     job: Job
     open: Callable[[Graph], Compute]
     flags: dict[str, str]
-    mode: str = ""
+    own_mode: str = ""
     device: str = "cpu"
     threads: int = field(default_factory=cores)
     _kind: Depth | None = None

@@ -76,10 +76,10 @@ def test_an_engine_out_of_float32_is_judged_by_its_own_mode(report: Report, name
     assert (default.status, default.reason) == ("holds", "")
     assert strict.record is not None
     assert default.record is not None
-    assert strict.record.mode == ""
+    assert strict.record.own_mode == ""
     notes = [note for case in default.cases for note in case.notes if "judged" in note]
-    if default.record.mode:
-        assert default.mode == default.record.mode != strict.mode
+    if default.record.own_mode:
+        assert default.mode == default.record.own_mode != strict.mode
         assert notes == [f"the runtime chose {default.mode}, by which it is judged"]
     else:
         # A processor that does not multiply fewer bits.
