@@ -77,6 +77,9 @@ def _to_keras(model: keras.Model, values: NDArray[Any]) -> Any:
     """Values as the model's layers read them: channels last, in the model's float type."""
     if values.ndim == 4:
         values = layouts.contiguous(layouts.nchw_to_nhwc(values))  # (N, C, H, W) -> (N, H, W, C)
+    if keras.backend.backend() == "openvino":
+        # A tensor would be a constant of its graph.
+        return np.asarray(values, model.compute_dtype)
     # Converted by Keras, because NumPy has no bfloat16.
     return keras.ops.convert_to_tensor(values, dtype=model.compute_dtype)
 

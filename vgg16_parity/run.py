@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
-from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge.alternatives import judge_cases
 from vgg16_parity.judge.diagnosis import with_notes
+from vgg16_parity.judge.found_modes import in_mode, with_mode
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
 from vgg16_parity.judge.row import Finding, conclude
@@ -102,7 +103,7 @@ def run_parity(
             run = partial(
                 workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
             )
-            trains = gradients and not (runtime.onnx or runtime.port)
+            trains = gradients and runtime.trains
             shared = default_is_strict(devices, runtime.computed_by, gradients=trains)
             rows += rows_of_lanes(run, lanes_of[runtime], shared=shared)
         facts = tuple(CaseFacts.of(expectation, images) for expectation in expectations)
@@ -235,10 +236,18 @@ class Workspace:
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
             return conclude(replace(row, record=record), Finding(record.error, status=status)), None
-        run, name, finding = Run(job, mode), row.name, None
+        name, finding = row.name, None
+        if record.own_mode:
+            mode = MODES[record.own_mode]
+            row = replace(row, mode=mode.name)
+            with self.progress(f"{name}: arbiter, {mode.name}"):
+                expectations = in_mode(self.checkpoint, expectations, mode, self.folder)
+        run = Run(job, mode)
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
             cases = judge_cases(self.checkpoint, expectations, mode, job)
+            if record.own_mode:
+                cases = with_mode(cases, mode)
             if runtime.port and depth != "logits":
                 taps = job.result(str(expectations[0].folder), "accumulated")
                 first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)
@@ -258,7 +267,8 @@ class Workspace:
         """Run a runtime on the folders of cases; its results are where the job says."""
         label = f"{runtime.name} ({lane.name}{', cuda' if device == 'cuda' else ''})"
         place = Path(tempfile.mkdtemp(prefix="job-", dir=self.folder))
-        model = place / "model"
+        # The engines share one: it is as large as the checkpoint.
+        model = self.folder / f"model-{lane.precision}" if runtime.engine else place / "model"
         job = Job(
             "run",
             runtime,
@@ -268,19 +278,20 @@ class Workspace:
             device=device,
             cases=tuple(map(str, cases)),
             depth=depth,
-            model=str(model) if runtime.onnx else "",
+            model=str(model) if runtime.exported else "",
         )
         exported = Record()
-        if runtime.onnx:
+        if runtime.exported and not model.exists():
             export = replace(job, task="export", device="cpu", folder=str(place / "export"))
             with self.progress(f"{label}: export"):
                 exported = work(export, timeout=self.timeout)
             if exported.error:
+                shutil.rmtree(model, ignore_errors=True)
                 return job, exported
         with self.progress(label):
             record = work(job, timeout=self.timeout)
-        # An exported model is as large as the checkpoint: removed before the next one is written.
-        shutil.rmtree(model, ignore_errors=True)
+        if not runtime.engine:
+            shutil.rmtree(model, ignore_errors=True)
         # The cost is that of both processes.
         costs = {f"export {stage}": seconds for stage, seconds in exported.seconds.items()}
         return job, replace(

@@ -108,7 +108,20 @@ def port_lane(mode: str, lanes: Sequence[Lane]) -> Lane:
 
 
 # On a CPU their strict and default lanes give the same bits, as test_lanes.py finds.
-_EQUAL_ON_CPU: Final = frozenset({"torch", "keras on tensorflow", "keras on jax", "keras on torch"})
+# OpenVINO and ncnn by default compute in fewer bits.
+_EQUAL_ON_CPU: Final = frozenset(
+    {
+        "torch",
+        "keras on tensorflow",
+        "keras on jax",
+        "keras on torch",
+        "opencv",
+        "opencv-winograd",
+        "opencv-direct",
+        "mnn",
+        "litert",
+    }
+)
 
 
 def default_is_strict(devices: Sequence[Device], computed_by: str, *, gradients: bool) -> bool:

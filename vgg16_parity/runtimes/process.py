@@ -151,6 +151,8 @@ class Record:
         repeats: whether a second run of the first case gave the same bits; empty in every lane but
             the strict one, which alone is run twice.
         differs_from: the first tap with other bits; empty if there is none.
+        own_mode: the numeric mode that the runtime computes in where it is not its lane's; absent
+            where it is.
     """
 
     error: str = ""
@@ -163,6 +165,7 @@ class Record:
     peak_bytes: int = 0
     repeats: Literal["", "equal", "differs"] = ""
     differs_from: str = ""
+    own_mode: str = field(default="", metadata={"may be absent": True})
 
 
 def peak_memory() -> int:

@@ -14,9 +14,9 @@ from vgg16_spec.errors import BadInput, require_file, require_one_of
 
 # Not imported from `export`: a user's own folder may have that name.
 Framework = Literal["keras", "torch"]
-Backend = Literal["tensorflow", "jax", "torch"]
+Backend = Literal["tensorflow", "jax", "torch", "openvino"]
 
-# In order of preference.
+# Those that can export, in order of preference.
 BACKENDS: Final[tuple[Backend, ...]] = ("tensorflow", "jax", "torch")
 
 # On a GPU: ONNX Runtime's two builds exclude each other, and JAX needs its CUDA packages as well.
@@ -53,6 +53,7 @@ COMPUTING: Final = {
     "keras on tensorflow": Requirement(("keras", "tensorflow"), ("keras",)),
     "keras on jax": Requirement(("keras", "jax"), ("jax",)),
     "keras on torch": Requirement(("keras", "torch"), ("keras", "torch")),
+    "keras on openvino": Requirement(("keras", "openvino"), ("keras", "engines")),
 }
 _EXPORTERS: Final = {"keras on tensorflow": ("tf2onnx",), "keras on jax": ("jax2onnx",)}
 EXPORTING: Final = {
@@ -60,6 +61,20 @@ EXPORTING: Final = {
         (*needed.modules, *_EXPORTERS.get(name, ()), "onnx", "onnx_ir", "onnxscript"), needed.extras
     )
     for name, needed in COMPUTING.items()
+    if name != "keras on openvino"
+}
+# What runs the exported graph instead of ONNX Runtime: the engine's modules.
+_ENGINES: Final = {
+    "opencv": ("cv2",),
+    "openvino": ("openvino",),
+    "ncnn": ("ncnn",),
+    "mnn": ("MNN",),
+    "litert": ("ai_edge_litert", "flatbuffers"),
+}
+# The distributions of modules that are called otherwise, or have several.
+DISTRIBUTIONS: Final = {
+    "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
 }
 CHECKING: Final = Requirement(("onnx", "onnx_ir", "onnxruntime"), ("torch", "onnx"))
 
@@ -75,6 +90,8 @@ class Runtime:
         onnx: whether ONNX Runtime runs an exported graph.
         port: a user's own function that computes it instead, as FILE.py:FUNCTION.
         port_mode: the numeric mode that the function computes in.
+        engine: what runs the exported graph instead of ONNX Runtime; empty if nothing does.
+        setting: how the engine is set, where it can be set otherwise than by default.
     """
 
     name: str
@@ -83,6 +100,18 @@ class Runtime:
     onnx: bool = False
     port: str = ""
     port_mode: str = "float32"
+    engine: str = ""
+    setting: str = ""
+
+    @property
+    def exported(self) -> bool:
+        """Whether another process exports the graph first."""
+        return self.onnx or bool(self.engine)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has gradients."""
+        return not (self.exported or self.port or self.backend == "openvino")
 
     @property
     def keras_backend(self) -> Backend | None:
@@ -99,9 +128,10 @@ class Runtime:
     def computed_by(self) -> str:
         """The framework's entry in the table of requirements: ``torch``, ``keras on jax``.
 
-        For a user's own port, its name: what it computes with is not known.
+        For a user's own port, its name: what it computes with is not known. An engine, too, has its
+        own name.
         """
-        if self.port:
+        if self.port or self.engine:
             return self.name
         backend = self.keras_backend
         return self.framework if backend is None else f"{self.framework} on {backend}"
@@ -111,6 +141,10 @@ class Runtime:
         """What it needs."""
         if self.port:
             return Requirement()
+        if self.engine:
+            needed = EXPORTING[self.framework]
+            modules = (*needed.modules, *_ENGINES[self.engine])
+            return Requirement(modules, (*needed.extras, "engines"))
         if self.onnx:
             needed = EXPORTING[self.computed_by]
             return Requirement((*needed.modules, "onnxruntime"), (*needed.extras, "onnx"))
@@ -118,7 +152,16 @@ class Runtime:
 
     def missing(self, device: Device = "cpu") -> str:
         """Why it cannot run here, and the command that helps; empty if it can."""
-        return self.requirement.missing(device)
+        if device == "cuda" and (self.engine or self.backend == "openvino"):
+            return f"{self.name} runs on the CPU here, not on an NVIDIA GPU"
+        needed = self.requirement
+        if "engines" in needed.extras:
+            # Whoever has the framework installs the engines alone.
+            engines = Requirement(_ENGINES[self.engine or "openvino"], ("engines",))
+            others = tuple(each for each in needed.modules if each not in engines.modules)
+            if not Requirement(others).missing():
+                return engines.missing()
+        return needed.missing(device)
 
 
 RUNTIMES: Final = MappingProxyType(
@@ -134,15 +177,34 @@ RUNTIMES: Final = MappingProxyType(
         )
     }
 )
+# Engines that nobody here wrote. They are run where they are named, or with ``all``.
+ENGINES: Final = MappingProxyType(
+    {
+        runtime.name: runtime
+        for runtime in (
+            Runtime("opencv", "torch", engine="opencv"),
+            Runtime("opencv-winograd", "torch", engine="opencv", setting="winograd"),
+            Runtime("opencv-direct", "torch", engine="opencv", setting="direct"),
+            Runtime("openvino", "torch", engine="openvino"),
+            Runtime("ncnn", "torch", engine="ncnn"),
+            Runtime("mnn", "torch", engine="mnn"),
+            Runtime("litert", "torch", engine="litert"),
+            Runtime("keras-openvino", "keras", "openvino"),
+        )
+    }
+)
+# The name that stands for all of them.
+EVERY: Final = "all"
+_EVERY: Final = MappingProxyType(RUNTIMES | ENGINES)
 
 
 def runtime(name: str) -> Runtime:
-    """The runtime of that name. Raises ``BadInput`` for an unknown name."""
-    return RUNTIMES[require_one_of("runtime", name, tuple(RUNTIMES))]
+    """The runtime or engine of that name. Raises ``BadInput`` for an unknown name."""
+    return _EVERY[require_one_of("runtime", name, tuple(_EVERY))]
 
 
 def installed() -> list[Runtime]:
-    """The runtimes that can run here."""
+    """The runtimes that can run here, without the engines."""
     return [candidate for candidate in RUNTIMES.values() if not candidate.missing()]
 
 

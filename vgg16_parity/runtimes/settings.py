@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import Any, Final
 
 from vgg16_parity.runtimes.lanes import Device, Lane
 
 CUDA_PROVIDER: Final = "CUDAExecutionProvider"
+_OPENVINO_HINT: Final = "INFERENCE_PRECISION_HINT"
 
 
 class Unavailable(Exception):
@@ -103,6 +105,47 @@ def configure_jax(lane: Lane, device: Device) -> dict[str, str]:
     if device == "cuda":
         flags["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "")
     return _text(flags)
+
+
+def openvino_config(lane: Lane) -> tuple[dict[str, Any], dict[str, str]]:
+    """OpenVINO's configuration for a lane, and its flags; by default it takes fewer bits if it can.
+
+    Raises:
+        Unavailable: the lane's precision is not one that this processor multiplies.
+    """
+    import openvino
+
+    core, chosen = openvino.Core(), {}
+    if lane.precision == "bfloat16":
+        offered = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if "BF16" not in offered:
+            raise Unavailable(f"OpenVINO has no bfloat16 here, only {', '.join(offered)}")
+        chosen[_OPENVINO_HINT] = "bf16"
+    elif lane.precision != "float32":
+        raise Unavailable(f"OpenVINO is run in float32 and bfloat16, not in {lane.precision}")
+    elif lane.deterministic:
+        chosen[_OPENVINO_HINT] = "f32"
+    core.set_property("CPU", chosen)
+    name = core.get_property("CPU", _OPENVINO_HINT).get_type_name()
+    return chosen, {"inference_precision": name}
+
+
+def openvino_mode(flags: dict[str, str]) -> str:
+    """The numeric mode by which OpenVINO's own precision is judged; empty for float32."""
+    return {"bf16": "bfloat16", "f16": "float16"}.get(flags.get("inference_precision", ""), "")
+
+
+def configure_keras_openvino(lane: Lane, device: Device) -> dict[str, str]:
+    """Set up Keras's OpenVINO backend and return its flags."""
+    del device
+    import openvino
+
+    if lane.precision != "float32":
+        raise Unavailable(f"Keras on OpenVINO is run in float32, not in {lane.precision}")
+    config, flags = openvino_config(lane)
+    # Keras compiles its models without a configuration and has no switch for one.
+    openvino.compile_model = partial(openvino.compile_model, config=config)
+    return flags
 
 
 def keras_device(value: Any, device: Device) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from vgg16_parity.network import sgd_step
 from vgg16_parity.runtimes.adapters.framework import Evaluator, FrameworkModel, Taps
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.process import Job, Record, peak_memory, unusable
-from vgg16_parity.runtimes.registry import Runtime
+from vgg16_parity.runtimes.registry import DISTRIBUTIONS, Runtime
 from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.checkpoint import open_checkpoint
 from vgg16_spec.errors import BadInput
@@ -69,6 +70,10 @@ def loader(runtime: Runtime) -> Callable[[Job], Evaluator]:
         from vgg16_parity.runtimes.adapters.own_port import OwnPort
 
         return OwnPort
+    if runtime.engine:
+        engine = import_module(f"vgg16_parity.runtimes.adapters.engines.{runtime.engine}")
+        load: Callable[[Job], Evaluator] = engine.load
+        return load
     if runtime.onnx:
         from vgg16_parity.runtimes.adapters.onnx import OnnxGraph
 
@@ -111,10 +116,12 @@ def _run(job: Job, stage: Stage) -> Record:
             layers = network.layers(expectations.images(Path(case)), given)
         if layers:
             job.result(case, "local").write(layers)
+    mode = LANES[job.lane].mode(job.device)
     return Record(
         device=network.device,
         threads=network.threads,
         flags=network.flags,
+        own_mode="" if mode and mode.name == network.own_mode else network.own_mode,
         repeats="" if differing is None else "differs" if differing else "equal",
         differs_from=differing[0] if differing else "",
     )
@@ -187,11 +194,9 @@ _TASKS: Final[Mapping[str, Callable[[Job, Stage], Record]]] = {
 
 
 def _versions(job: Job) -> dict[str, str]:
-    names = [module.replace("_", "-") for module in job.runtime.requirement.modules]
-    if "onnxruntime" in names:
-        names.append("onnxruntime-gpu")
+    modules = job.runtime.requirement.modules
     versions = {}
-    for name in names:
+    for name in (n for m in modules for n in DISTRIBUTIONS.get(m, (m.replace("_", "-"),))):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions

@@ -145,6 +145,31 @@ def test_nothing_compared_is_exit_status_1(vgg16: Command, monkeypatch: pytest.M
     assert done.status == 1
     assert "Nothing was compared" in done.out
     assert done.out.count("not run:") == 12
+    done = vgg16("parity", "--configuration", "tiny", "--runtimes", "all", "--quick")
+    assert done.status == 1
+    assert "Nothing was compared" in done.out
+    assert done.out.count("not run:") == 14
+
+
+@pytest.mark.slow
+def test_all_runs_what_is_installed_and_tells_the_rest(
+    vgg16: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vgg16_parity.runtimes import registry
+
+    here = {"torch", "onnx", "onnx_ir", "onnxscript", "ai_edge_litert", "flatbuffers"}
+    monkeypatch.setattr(registry, "find_spec", lambda n: find_spec(n) if n in here else None)
+    one = ("--configuration", "tiny", "--images", CAT, "--quick")
+    done = vgg16("parity", *one, "--runtimes", "all", "--json")
+    assert done.status == 0, done.err
+    statuses = {row["runtime"]: row["status"] for row in json.loads(done.out)["rows"]}
+    assert len(statuses) == 14
+    ran = {name: status for name, status in statuses.items() if status != "not run"}
+    assert ran == {"torch": "holds"} | ({"litert": "holds"} if find_spec("ai_edge_litert") else {})
+    # Whoever is named must run.
+    done = vgg16("parity", *one, "--runtimes", "torch,ncnn")
+    assert done.status == 1
+    assert "Parity is not shown: ncnn (strict) did not run." in done.out
 
 
 @pytest.mark.parametrize(

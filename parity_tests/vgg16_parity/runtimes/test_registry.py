@@ -15,6 +15,8 @@ from vgg16_parity.runtimes import registry
 from vgg16_parity.runtimes.registry import (
     CHECKING,
     COMPUTING,
+    DISTRIBUTIONS,
+    ENGINES,
     EXPORTING,
     RUNTIMES,
     Runtime,
@@ -63,11 +65,38 @@ def test_a_runtime_that_is_not_installed_is_a_row_of_the_report(
 def test_every_module_that_is_needed_is_in_an_extra_that_is_named() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    runtimes = (runtime.requirement for runtime in RUNTIMES.values())
+    everyone = (*RUNTIMES.values(), *ENGINES.values())
+    runtimes = (runtime.requirement for runtime in everyone)
     for needed in (*COMPUTING.values(), *EXPORTING.values(), *runtimes, CHECKING):
         named = " ".join(line for extra in needed.extras for line in extras[extra])
         for module in needed.modules:
-            assert module.replace("_", "-") in named, (needed, module)
+            (distribution, *_) = DISTRIBUTIONS.get(module, (module.replace("_", "-"),))
+            assert distribution in named, (needed, module)
+
+
+def test_an_engine_that_is_missing_says_how_to_add_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "ncnn", "cv2", "openvino")
+    assert ENGINES["ncnn"].missing() == (
+        'ncnn is not installed: pip install "vgg16-parity[engines]"'
+    )
+    assert ENGINES["opencv-direct"].missing().startswith("cv2 is not installed: pip install")
+    assert ENGINES["keras-openvino"].missing() == (
+        'openvino is not installed: pip install "vgg16-parity[engines]"'
+    )
+    without(monkeypatch, "ncnn", "torch", "keras")
+    assert ENGINES["ncnn"].missing() == (
+        'torch and ncnn are not installed: pip install "vgg16-parity[torch,engines]"'
+    )
+    assert ENGINES["keras-openvino"].missing() == (
+        'keras is not installed: pip install "vgg16-parity[keras,engines]"'
+    )
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engines_run_on_the_cpu_alone(name: str) -> None:
+    expected = f"{name} runs on the CPU here, not on an NVIDIA GPU"
+    assert ENGINES[name].missing("cuda") == expected
+    assert not ENGINES[name].trains
 
 
 @pytest.mark.parametrize(
@@ -110,6 +139,17 @@ def test_names_are_unique_and_as_documented() -> None:
         "onnx-from-keras",
         "onnx-from-torch",
     ]
+    assert list(ENGINES) == [
+        "opencv",
+        "opencv-winograd",
+        "opencv-direct",
+        "openvino",
+        "ncnn",
+        "mnn",
+        "litert",
+        "keras-openvino",
+    ]
+    assert all(registry.runtime(name).name == name for name in (*RUNTIMES, *ENGINES))
     assert all(isinstance(runtime, Runtime) for runtime in RUNTIMES.values())
 
 

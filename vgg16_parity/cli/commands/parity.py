@@ -26,8 +26,9 @@ def parity(
     runtimes: Annotated[
         str | None,
         Option(
-            metavar="a,b,…",
-            help="Runtimes to compare. Default: all; one that is not installed is only reported.",
+            metavar="a,b,…|all",
+            help="Runtimes to compare. Default: the six of this project; all: these and the "
+            "engines. One that was not named and is not installed is only reported.",
         ),
     ] = None,
     lanes: Annotated[
@@ -88,6 +89,7 @@ def parity(
     from vgg16_parity.report.json import Document, to_json
     from vgg16_parity.run import DEVICES, run_parity
     from vgg16_parity.runtimes.lanes import lane
+    from vgg16_parity.runtimes.registry import EVERY
 
     chosen = _runtimes(runtimes, port, port_mode)
     if quick and gradients:
@@ -111,7 +113,7 @@ def parity(
         hard_inputs=hard,
         depth="logits" if quick else "layers",
         gradients=gradients,
-        all_required=runtimes is not None or port is not None,
+        all_required=port is not None or runtimes not in (None, EVERY),
         timeout=timeout,
         progress=working,
     )
@@ -127,11 +129,13 @@ def parity(
 
 
 def _runtimes(names: str | None, port: str | None, port_mode: str | None) -> list[Runtime]:
-    """The user's own port, if any, and the runtimes named; without either, all."""
-    from vgg16_parity.runtimes.registry import RUNTIMES, own_port, runtime
+    """The user's own port, if any, and the runtimes named; without either, the six."""
+    from vgg16_parity.runtimes.registry import ENGINES, EVERY, RUNTIMES, own_port, runtime
 
     if port_mode is not None and port is None:
         raise BadInput("--port-mode", "is the mode of a port", "--port FILE.py:FUNCTION with it")
+    if names == EVERY:
+        names = ",".join([*RUNTIMES, *ENGINES])
     chosen = [] if port is None else [own_port(port, port_mode or "float32")]
     if names is not None or port is None:
         chosen += map(runtime, _split(names, ",".join(RUNTIMES)))

@@ -56,7 +56,7 @@ class Results:
 
 def applies(runtime: Runtime, mode: Mode) -> bool:
     """Whether a runtime has gradients and computes in float32, the only mode that is modelled."""
-    return not (runtime.onnx or runtime.port) and mode.name == "float32"
+    return runtime.trains and mode.name == "float32"
 
 
 def run_gradients(

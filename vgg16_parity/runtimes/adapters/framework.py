@@ -16,12 +16,14 @@ Taps = Mapping[str, Values]
 class Evaluator(Protocol):
     """The network in one framework.
 
-    ``device``, ``threads`` and ``flags`` go into ``vgg16_parity.runtimes.process.Record``.
+    ``device``, ``threads``, ``flags`` and ``own_mode`` go into
+    ``vgg16_parity.runtimes.process.Record``.
     """
 
     device: str
     threads: int
     flags: dict[str, str]
+    own_mode: str
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """The output of every tap by name for preprocessed images, (N, 3, H, W).
@@ -41,7 +43,7 @@ class FrameworkModel:
         implementation: ``keras_impl`` or ``torch_impl``.
         network: the framework's own model.
         logits: (N, classes) of images, (N, 3, H, W).
-        device, threads, flags: as `Evaluator`.
+        device, threads, flags, own_mode: as `Evaluator`.
     """
 
     implementation: Any
@@ -50,6 +52,7 @@ class FrameworkModel:
     device: str
     threads: int
     flags: dict[str, str]
+    own_mode: str = ""
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`."""

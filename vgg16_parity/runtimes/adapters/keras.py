@@ -21,6 +21,7 @@ def load_keras(job: Job) -> FrameworkModel:
         "tensorflow": settings.configure_tensorflow,
         "jax": settings.configure_jax,
         "torch": settings.configure_torch,
+        "openvino": settings.configure_keras_openvino,
     }
     flags = configure[keras.backend.backend()](lane, job.device)
     # Whatever the user's Keras configuration says: the checkpoint is float32.
@@ -40,4 +41,5 @@ def load_keras(job: Job) -> FrameworkModel:
         return np.asarray(model.predict_on_batch(batch)).astype(np.float32)
 
     device = settings.keras_device(model.weights[0].value, job.device)
-    return FrameworkModel(keras_impl, model, logits, device, cores(), flags)
+    mode = settings.openvino_mode(flags)
+    return FrameworkModel(keras_impl, model, logits, device, cores(), flags, mode)

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime
 
 from export import MODEL_FILE
-from export.graph import naming
-from export.graph.taps import layers_alone, with_taps
-from export.load import open_model
 from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.adapters.exported import write_graph
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.process import Depth, Job
@@ -47,6 +44,7 @@ class OnnxGraph:
         self._open("logits" if job.depth == "logits" else "taps")
         self.device: str = self.network.get_providers()[0]
         self.threads = cores()
+        self.own_mode = ""
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`."""
@@ -70,17 +68,7 @@ class OnnxGraph:
         if kind == self._kind:
             return
         self._kind, self.network = kind, None
-        self.network = self._session(self._path if kind == "logits" else self._written(kind))
-
-    def _written(self, kind: Depth) -> Path:
-        model = open_model(self._path)
-        if kind == "taps":
-            changed = with_taps(model, [str(value.name) for value in naming.taps(model)])
-        else:
-            changed = layers_alone(model)
-        path = self._path.with_name(f"{kind}.onnx")
-        path.write_bytes(ir.to_proto(changed).SerializeToString())
-        return path
+        self.network = self._session(write_graph(self._path, kind))
 
 
 def open_session(providers: Sequence[Any], path: Path, *, deterministic: bool) -> Any:

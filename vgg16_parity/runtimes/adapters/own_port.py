@@ -38,6 +38,7 @@ class OwnPort:
         self._checkpoint = Path(job.checkpoint)
         self.device: str = job.device
         self.threads = cores()
+        self.own_mode = ""
         self.flags: dict[str, str] = {}
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:

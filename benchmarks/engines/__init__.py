@@ -1,0 +1,7 @@
+"""Engines nobody here wrote, judged as ``vgg16 parity`` judges a runtime.
+
+    python -m benchmarks.engines --markdown docs/measured/engines.md
+
+Runs every engine on VGG16 at full size with seeded weights and both photographs, in its float32 and
+as it comes, each in a process of its own. Takes about ten minutes on 2 cores.
+"""

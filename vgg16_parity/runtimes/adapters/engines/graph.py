@@ -1,0 +1,105 @@
+"""What the engines share: the exported graph, its tapped copy, and the copy cut into layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+
+from export import MODEL_FILE
+from export.load import open_model
+from vgg16_parity.runtimes.adapters.exported import write_graph
+from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
+from vgg16_parity.runtimes.lanes import LANES
+from vgg16_parity.runtimes.process import Depth, Job
+from vgg16_parity.runtimes.settings import Unavailable
+
+# An opened graph: the arrays of its inputs in, those of its outputs out, both in their order.
+Compute: TypeAlias = Callable[[Sequence[Values]], Sequence[Values]]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX file to open.
+
+    Attributes:
+        path: the file; the engines share its folder.
+        inputs, outputs: the names of its inputs and outputs.
+        own: where to write the graph in the engine's own format; any suffix may be added.
+    """
+
+    path: Path
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    own: Path
+
+    @classmethod
+    def of(cls, path: Path, folder: Path) -> Graph:
+        """The graph in a file; what an engine writes goes into the folder."""
+        graph = open_model(path).graph
+        return cls(path, _names(graph.inputs), _names(graph.outputs), folder / path.stem)
+
+    def model(self) -> ir.Model:
+        """The graph itself, for an engine whose own format is written from it."""
+        return open_model(self.path)
+
+
+def _names(values: Sequence[ir.Value]) -> tuple[str, ...]:
+    return tuple(str(value.name) for value in values)
+
+
+@dataclass
+class EngineGraph:
+    """The exported file in an engine; its taps and layers come from modified copies beside it.
+
+    Attributes:
+        job: what to compute.
+        open: opens a graph in the engine.
+        flags, device, threads, own_mode: as `Evaluator`.
+    """
+
+    job: Job
+    open: Callable[[Graph], Compute]
+    flags: dict[str, str]
+    own_mode: str = ""
+    device: str = "cpu"
+    threads: int = field(default_factory=cores)
+    _kind: Depth | None = None
+    _graph: Graph | None = None
+    _compute: Compute | None = None
+
+    def __post_init__(self) -> None:
+        self._open("logits" if self.job.depth == "logits" else "taps")
+
+    def forward(self, images: Values, *, logits_only: bool) -> Taps:
+        """As `Evaluator`."""
+        return self._run("logits" if logits_only else "taps", [images])
+
+    def layers(self, images: Values, given: Taps) -> Taps:
+        """As `Evaluator`."""
+        return self._run("layers", [images, *given.values()])
+
+    def _run(self, kind: Depth, inputs: Sequence[Values]) -> Taps:
+        graph, compute = self._open(kind)
+        outputs = compute([np.ascontiguousarray(values, np.float32) for values in inputs])
+        # The graph's last output is called `logits`; every other one has its tap's name.
+        return dict(zip([*graph.outputs[:-1], "predictions"], outputs, strict=True))
+
+    def _open(self, kind: Depth) -> tuple[Graph, Compute]:
+        if kind != self._kind or self._graph is None or self._compute is None:
+            # One at a time, since each holds the weights.
+            self._kind, self._compute = kind, None
+            exported = Path(self.job.model) / MODEL_FILE
+            self._graph = Graph.of(write_graph(exported, kind), Path(self.job.folder))
+            self._compute = self.open(self._graph)
+        return self._graph, self._compute
+
+
+def require_float32(job: Job, engine: str) -> None:
+    """Raise ``Unavailable`` in a lane of another precision than float32."""
+    if (precision := LANES[job.lane].precision) != "float32":
+        raise Unavailable(f"{engine} is run in float32, not in {precision}")
