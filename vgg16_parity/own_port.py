@@ -23,8 +23,9 @@ from onnx_arbiter import expectations
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
-from vgg16_parity.judge.alternatives import Evidence, judge_again
+from vgg16_parity.judge.alternatives import judge_again
 from vgg16_parity.judge.diagnosis import with_notes
+from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect

@@ -1,66 +1,27 @@
 """What a run rightly did otherwise than its numeric mode says, found in its values.
 
-A case that does not hold is judged again under each arithmetic that its values suggest. It holds
-under the first that explains every layer, with a note that names it.
+A case that does not hold is judged again under each arithmetic that its values suggest. The first
+that explains every layer is named in a note. Whether the case then holds is for the suggestion to
+say: an algorithm is a run's own choice, fewer bits than it claims are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final, TypeAlias
-
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.judge.algorithms import find_algorithm, find_logits_alone
+from vgg16_parity.judge.evidence import Evidence, Finder
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
-from vgg16_parity.network.arithmetic import Arithmetic
-from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseVerdict
 from vgg16_parity.runtimes.process import Job
 from vgg16_spec.checkpoint import Checkpoint
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """A case that does not hold, and the values that show it.
-
-    Attributes:
-        checkpoint: what the arbiter computed with.
-        expectation: the arbiter's answers.
-        mode: the run's numeric mode.
-        taps: the run's values by tap.
-        layers: each layer's output for the arbiter's input; empty if layers were not run alone.
-        verdict: the verdict in that mode.
-        taps_optional: whether the run need not have every tap.
-    """
-
-    checkpoint: Checkpoint
-    expectation: ArbiterCase
-    mode: Mode
-    taps: Mapping[str, NDArray[Any]]
-    layers: Mapping[str, NDArray[Any]]
-    verdict: CaseVerdict
-    taps_optional: bool = False
-
-    def judge_as(self, arithmetic: Arithmetic) -> CaseVerdict:
-        """The verdict if the run computed so."""
-        case = self.expectation.case
-        with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
-            expected = expect(
-                self.checkpoint, case, [self.mode], Path(folder) / "case", arithmetic=arithmetic
-            )
-            return judge_case(
-                expected, self.mode, self.taps, self.layers, taps_optional=self.taps_optional
-            )
-
-
-# What the evidence suggests, the likeliest first, each with its note.
-Finder: TypeAlias = Callable[[Evidence], Iterator[tuple[Arithmetic, str]]]
-FINDERS: Final[tuple[Finder, ...]] = ()
+# In the order in which they are asked.
+FINDERS: Final[tuple[Finder, ...]] = (find_algorithm, find_logits_alone)
 
 
 def judge_again(evidence: Evidence) -> CaseVerdict:
@@ -68,10 +29,11 @@ def judge_again(evidence: Evidence) -> CaseVerdict:
     if evidence.verdict.holds:
         return evidence.verdict
     for find in FINDERS:
-        for arithmetic, note in find(evidence):
-            verdict = evidence.judge_as(arithmetic)
+        for suggestion in find(evidence):
+            verdict = evidence.judge_as(suggestion.arithmetic, suggestion.checkpoint)
             if verdict.holds:
-                return replace(verdict, notes=(note, *verdict.notes))
+                told = verdict if suggestion.passes else evidence.verdict
+                return replace(told, notes=(suggestion.note, *told.notes))
     return evidence.verdict
 
 
