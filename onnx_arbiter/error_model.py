@@ -142,14 +142,15 @@ class ErrorVariance:
             squares: S, the sums of the squared products.
             carried: the input's accumulated variance, multiplied by the squared weights.
             length: K, the number of products in a sum.
-            rounding: the variance that the algorithm itself adds; None for a direct sum.
+            rounding: the variance that the algorithm itself adds before the bias; None for a direct
+                sum.
         """
         ends = squares_of(preactivation)
         if rounding is None:
             of_products, of_sums = path_rounding(length)
             own = self._sums * (squares * (1 + of_products) + ends * of_sums)
         else:
-            own = rounding.copy()
+            own = rounding + self._sums * ends
         own += 2 * self._operands * squares  # of both operands: a weight and an activation
         # The stored weight, and the stored output: once before and once after adding the bias.
         own += self._stored * (squares + 2 * ends)

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.error_model import Float32, Float64
+from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.numeric_modes import Mode
-
-
-class Algorithm(Protocol):
-    """An algorithm for a convolution, which rounds otherwise than a direct sum does."""
-
-    @property
-    def name(self) -> str:
-        """Its name in notes."""
-
-    def rounding(
-        self, images: Float64, variance: Float32, weight: NDArray[np.float32], mode: Mode
-    ) -> Float32:
-        """The variance that the algorithm adds to a convolution with zero padding, stride 1.
-
-        Args:
-            images: the layer's exact inputs, (N, in, H, W).
-            variance: of the inputs' error, in units of u²/3 for float32.
-            weight: (out, in, kH, kW).
-            mode: the numeric mode.
-
-        Returns:
-            (N, out, H, W), in the same units, without the error that the input brings along.
-        """
 
 
 @dataclass(frozen=True)

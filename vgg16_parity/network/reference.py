@@ -15,10 +15,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.error_model import ErrorVariance, Float64, activate, squares_of
 from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.network.arithmetic import PLAIN, Algorithm, Arithmetic
+from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_spec.architecture import (
     POOLING_SIZE,
     Convolution,
@@ -121,7 +122,7 @@ def _weighted(
     for error, variance in zip(errors, carried, strict=True):
         rounding = None
         if algorithm is not None:
-            rounding = algorithm.rounding(inputs, error.accumulated, weight, error.mode)
+            rounding = algorithm.rounding(inputs, weight, error.mode)
         error.multiply(preactivation, squares, variance, weight[0].size, rounding)
         if error.bias is not None:
             mean = multiply(layer, weight, error.bias)

@@ -1,0 +1,71 @@
+"""A network computed by Winograd's algorithm holds and is told so; one wrong coefficient does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
+from onnx_arbiter.limits import Tolerance
+from parity_tests.support.winograd import Matrices, matrices, network
+from vgg16_parity.judge.algorithms import LOGITS_ALONE, period, profile
+from vgg16_parity.own_port import Arbiter, explain
+from vgg16_parity.records import Row
+from vgg16_spec.checkpoint import Checkpoint
+
+RELATIVE = Tolerance(1e-3, "the smallest relative mistake in a coefficient that must be found")
+LAVIN = next(each for each in WINOGRAD if each.name.endswith("F(6×6, points 0, ±1, ±2, ±1/2)"))
+
+
+@pytest.fixture(scope="module")
+def arbiter(tiny: Checkpoint) -> Iterator[Arbiter]:
+    with Arbiter(tiny) as opened:
+        yield opened
+
+
+def judged(arbiter: Arbiter, factors: Matrices, *, layers: bool = True) -> Row:
+    images, checkpoint = arbiter.images, arbiter.checkpoint
+    alone = network(checkpoint, images, factors, arbiter.given) if layers else None
+    return arbiter.judge("port", network(checkpoint, images, factors), layers=alone)
+
+
+@pytest.mark.parametrize("size", [4, 6])
+def test_a_period_is_found_where_there_is_one(size: int) -> None:
+    generator = np.random.default_rng(2)
+    errors = generator.standard_normal((2, 4, 31, 29))
+    assert period(errors) == 0
+    rows, columns = (np.where(np.arange(length) % size == 0, 2, 1) for length in (31, 29))
+    periodic = errors * rows[:, np.newaxis] * columns
+    assert period(periodic) == size
+    first, *others = profile(periodic, size, 2)
+    assert first > 1.5 * max(others)
+
+
+@pytest.mark.parametrize("algorithm", WINOGRAD, ids=lambda each: each.name)
+@pytest.mark.parametrize("layers", [True, False])
+@pytest.mark.slow
+def test_winograd_holds(arbiter: Arbiter, algorithm: Winograd, layers: bool) -> None:
+    row = judged(arbiter, matrices(algorithm), layers=layers)
+    assert row.status == "holds", explain(row)
+    print(explain(row))
+
+
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.slow
+def test_one_wrong_coefficient_is_broken(arbiter: Arbiter, which: int) -> None:
+    right = matrices(LAVIN)[which]
+    for place in zip(*np.nonzero(right), strict=True):
+        for factor in (1 + RELATIVE.limit, -1):
+            factors = matrices(LAVIN)
+            factors[which][place] *= np.float32(factor)
+            assert judged(arbiter, factors).status == "broken", (place, factor)
+
+
+@pytest.mark.slow
+def test_logits_alone_stay_broken_and_are_told_what_would_show_more(arbiter: Arbiter) -> None:
+    taps = network(arbiter.checkpoint, arbiter.images, matrices(WINOGRAD[-1]))
+    deviation = arbiter.judge("port", taps["predictions"])
+    if deviation.status == "broken":
+        assert LOGITS_ALONE in deviation.cases[0].notes

@@ -1,0 +1,204 @@
+"""Which algorithm computed a network's 3x3 convolutions, told from the rounding errors.
+
+A transform of tiles rounds some rows and columns of a tile more than others, so the errors of
+Winograd's F(m x m) have the period m: in OpenCV's F(6x6), rms(error / predicted) by row modulo 6 is
+2.3, 1.1, .89, .89, 1.1, 2.2, where a direct sum's is flat. F(2x2) treats its two rows alike, and
+rounds no more than a direct sum does. An FFT spreads its errors evenly over a tile.
+
+An algorithm is only suggested here. It explains a layer if the errors are within the same limits
+under it, and no algorithm in float32 is so poor that a mistake would be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from math import inf
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_arbiter.algorithms.algorithm import Algorithm
+from onnx_arbiter.algorithms.fft import FFTS
+from onnx_arbiter.algorithms.winograd import WINOGRAD
+from onnx_arbiter.expectations import given, images
+from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
+from vgg16_parity.judge.evidence import Evidence, Suggestion
+from vgg16_parity.network.arithmetic import Arithmetic
+from vgg16_parity.records import CaseVerdict
+from vgg16_spec.architecture import Convolution
+
+LOGITS_ALONE: Final = (
+    "convolutions by Winograd's algorithm may round so much: "
+    "return taps to tell that from a mistake (docs/your-port.md)"
+)
+# The largest ratio of one period that a direct sum's errors do not reach: they are flat within
+# 1 % in large layers, within a few in small ones.
+_PERIODIC: Final = 1.1
+# No algorithm in float32 rounds as badly; MNN's is 62 times a direct sum.
+_POOREST: Final = 1000.0
+_KERNEL: Final = 3
+# Passes of the arbiter.
+_MOST_TRIED: Final = 3
+
+
+def find_algorithm(evidence: Evidence) -> Iterator[Suggestion]:
+    """What the errors suggest for every 3x3 convolution that fails, with a note that names it."""
+    chosen = dict[str, Algorithm]()
+    tried = dict[str, list[Algorithm]]()
+    verdict = evidence.verdict
+    for _ in range(_MOST_TRIED):
+        failing = _failing(evidence, verdict)
+        if not failing:
+            return
+        first = failing[0]
+        known = tried.setdefault(first, [])
+        found = [each for each in suggested(evidence, first) if each not in known]
+        if not found:
+            return
+        known.append(found[0])
+        chosen |= dict.fromkeys(failing, found[0])
+        order = evidence.checkpoint.configuration.taps
+        chosen = {layer: chosen[layer] for layer in order if layer in chosen}
+        arithmetic = Arithmetic(algorithms=dict(chosen))
+        yield Suggestion(arithmetic, note(chosen, order))
+        verdict = evidence.judge_as(arithmetic)
+
+
+def find_logits_alone(evidence: Evidence) -> Iterator[Suggestion]:
+    """Where nothing but logits was compared: whether the roughest algorithm would explain them.
+
+    Logits show no tiles, so the case stays broken, with a note.
+    """
+    compared = [layer.tap for layer in evidence.verdict.layers]
+    if compared == [evidence.expectation.last] and _small(evidence.verdict):
+        algorithms = dict.fromkeys(_convolutions(evidence), WINOGRAD[-1])
+        yield Suggestion(Arithmetic(algorithms=algorithms), LOGITS_ALONE, passes=False)
+
+
+def note(chosen: Mapping[str, Algorithm], order: tuple[str, ...]) -> str:
+    """Which layers are as by which algorithm; neighbours together."""
+    layers = [(layer, chosen[layer].name) for layer in order if layer in chosen]
+    words = []
+    for name, group in groupby(layers, key=lambda each: each[1]):
+        names = [layer for layer, _ in group]
+        which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        words.append(f"{which}: as by {name}")
+    return "; ".join(words)
+
+
+def suggested(evidence: Evidence, layer: str) -> list[Algorithm]:
+    """The algorithms whose tiles a layer's errors show, the likeliest first.
+
+    Without a period, an FFT may have spread them.
+    """
+    errors = _errors(evidence, layer)
+    if errors is None:
+        return []
+    size = period(errors.scaled)
+    candidates: list[Algorithm] = [each for each in WINOGRAD if each.outputs == size]
+    if not candidates:
+        candidates = list(FFTS)
+    inputs = _inputs(evidence, layer)
+    weight = evidence.checkpoint[f"{layer}.weight"]
+    costs = []
+    for candidate in candidates:
+        variance = candidate.rounding(inputs.astype(np.float64), weight, evidence.mode)
+        costs.append(_cost(errors.values, FLOAT32_ROUNDOFF * np.sqrt(variance / 3)))
+    return [candidates[index] for index in np.argsort(costs, kind="stable")]
+
+
+def period(scaled: NDArray[np.float64]) -> int:
+    """The period of the errors along rows and along columns; 0 if they have none.
+
+    ``scaled`` is (N, C, H, W), in predicted standard deviations; NaN where a ReLU cut an error off.
+    """
+    spreads = {}
+    for size in sorted({each.outputs for each in WINOGRAD}):
+        profiles = [profile(scaled, size, axis) for axis in (2, 3)]
+        spreads[size] = min(max(each) / min(each) if min(each) else 0.0 for each in profiles)
+    best = max(spreads, key=lambda size: spreads[size])
+    return best if spreads[best] > _PERIODIC else 0
+
+
+def profile(scaled: NDArray[np.float64], size: int, axis: int) -> list[float]:
+    """rms(error / predicted) of every row, or column, modulo a size; 0 where there is none."""
+    lines = np.moveaxis(scaled, axis, 0)
+    squares = np.nansum(np.square(lines), axis=(1, 2, 3))
+    counts = np.count_nonzero(np.isfinite(lines), axis=(1, 2, 3))
+    return [
+        float(np.sqrt(squares[start::size].sum() / max(1, counts[start::size].sum())))
+        for start in range(size)
+    ]
+
+
+class _Errors(NamedTuple):
+    """A layer's errors, and the same in predicted standard deviations; NaN where cut off."""
+
+    values: NDArray[np.float64]
+    scaled: NDArray[np.float64]
+
+
+def _errors(evidence: Evidence, layer: str) -> _Errors | None:
+    kind, values = ("local", evidence.layers) if evidence.layers else ("accumulated", evidence.taps)
+    expected = evidence.expectation.tap(layer, evidence.mode)
+    observed = values.get(layer)
+    if observed is None or observed.shape != expected.preactivation.shape:
+        return None
+    visible = (observed > 0) & (expected.preactivation > 0) if expected.relu else True
+    errors = np.where(visible, observed - expected.preactivation, np.nan)
+    return _Errors(errors, errors / getattr(expected, kind))
+
+
+def _cost(errors: NDArray[np.float64], deviation: NDArray[Any]) -> float:
+    """The negative logarithm of the likelihood of normal errors, whatever their size."""
+    seen = np.isfinite(errors) & (deviation > 0)
+    if not seen.any():
+        return inf
+    scaled = errors[seen] / deviation[seen]
+    return float(np.log(deviation[seen]).mean() + np.log(np.square(scaled).mean()) / 2)
+
+
+def _inputs(evidence: Evidence, layer: str) -> NDArray[np.float32]:
+    """The arbiter's input of a layer."""
+    taps = evidence.checkpoint.configuration.taps
+    place, folder = taps.index(layer), evidence.expectation.folder
+    if not place:
+        return images(folder)
+    before = taps[place - 1]
+    return given(folder, [before])[before]
+
+
+def _convolutions(evidence: Evidence) -> list[str]:
+    layers = evidence.checkpoint.configuration.layers
+    return [
+        layer.name
+        for layer in layers
+        if isinstance(layer, Convolution)
+        and evidence.checkpoint[f"{layer.name}.weight"].shape[2:] == (_KERNEL, _KERNEL)
+    ]
+
+
+def _small(verdict: CaseVerdict) -> bool:
+    """Whether every error may still be of rounding."""
+    compared = (v for layer in verdict.layers for v in (layer.accumulated, layer.local))
+    return all(v is None or v.ratio < _POOREST for v in compared)
+
+
+def _failing(evidence: Evidence, verdict: CaseVerdict) -> list[str]:
+    """The 3x3 convolutions that fail; none if something fails that they cannot explain."""
+    if not verdict.layers or not _small(verdict):
+        return []
+    alone = any(layer.local is not None for layer in verdict.layers)
+    verdicts = {
+        layer.tap: layer.local if alone and layer.local is not None else layer.accumulated
+        for layer in verdict.layers
+    }
+    failed = [tap for tap, one in verdicts.items() if not one.passed]
+    convolutions = _convolutions(evidence)
+    # Alone, every layer answers for itself; in a forward pass, a layer answers for those before it.
+    blamed = failed if alone else failed[:1]
+    if any(tap not in convolutions for tap in blamed):
+        return []
+    return [tap for tap in failed if tap in convolutions]
