@@ -23,9 +23,20 @@ from vgg16_parity.judge.alternatives import judge_cases
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
+from vgg16_parity.judge.probes import Probes, judge_probes_of
 from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
+from vgg16_parity.network.probes import expect_probes
+from vgg16_parity.records import (
+    CaseFacts,
+    CaseVerdict,
+    GradientVerdict,
+    Report,
+    Row,
+    Status,
+    Weights,
+)
+from vgg16_parity.runtimes.adapters.own_port import MISUSE
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
 from vgg16_parity.runtimes.registry import Runtime
@@ -92,6 +103,9 @@ def run_parity(
         workspace = Workspace(stored, folder, timeout, progress, gradients)
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
+        if depth == "layers":
+            probes = workspace.expect_probes(expectations[0], list(modes.values()))
+            workspace = replace(workspace, probes=probes)
         seconds = time.perf_counter() - start
         rows: list[Row] = []
         for runtime in runtimes:
@@ -166,6 +180,7 @@ class Workspace:
         timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
         gradients: whether to compare gradients, on the first case.
+        probes: the arbiter's answers for dense inputs of each layer; None without.
     """
 
     checkpoint: Checkpoint
@@ -173,6 +188,7 @@ class Workspace:
     timeout: float | None
     progress: Progress
     gradients: bool = False
+    probes: Probes | None = None
 
     def expect(
         self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
@@ -184,6 +200,12 @@ class Workspace:
                 folder = self.folder / f"case{index}"
                 found.append(expect(self.checkpoint, case, modes, folder, logits_only=logits_only))
         return found
+
+    def expect_probes(self, case: ArbiterCase, modes: Sequence[Mode]) -> Probes:
+        """Have the arbiter run each layer on dense inputs, of the scale of its own in a case."""
+        with self.progress("arbiter (NumPy, float64): probes"):
+            answers = expect_probes(self.checkpoint, case, modes, self.folder / "probes")
+        return Probes(answers, case)
 
     def rows(
         self,
@@ -234,19 +256,36 @@ class Workspace:
         run, name, finding = Run(job, mode), row.name, None
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
-            cases = judge_cases(self.checkpoint, expectations, mode, job)
-            if runtime.port and depth != "logits":
-                taps = job.result(str(expectations[0].folder), "accumulated")
-                first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)
+            cases, arithmetic = judge_cases(self.checkpoint, expectations, mode, job)
+            if runtime.port:
+                first = self._with_notes(cases[0], expectations[0], run, record)
                 cases = (first, *cases[1:])
             compared = compare_with_cpu(run, cpu[0], expectations) if cpu else ()
+            probes = judge_probes_of(job, mode, self.checkpoint, self.probes, arithmetic)
         if self.gradients and gradient_run.applies(runtime, mode):
             with self.progress(f"{name}: gradients"):
                 record, gradients, finding = gradient_run.run_gradients(
                     job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
-        row = replace(row, record=record, cases=cases, gradients=gradients, beside_cpu=compared)
+        row = replace(
+            row,
+            record=record,
+            cases=cases,
+            probes=probes,
+            gradients=gradients,
+            beside_cpu=compared,
+        )
         return conclude(row, finding, cpu_holds=cpu is None or cpu[1]), run
+
+    def _with_notes(
+        self, verdict: CaseVerdict, expectation: ArbiterCase, run: Run, record: Record
+    ) -> CaseVerdict:
+        """A port's verdict on a case, with what is known of its mistake."""
+        if run.job.depth != "logits":
+            taps = run.job.result(str(expectation.folder), "accumulated")
+            verdict = with_notes(verdict, expectation, run.mode, taps, self.checkpoint)
+        said = record.flags.get(MISUSE)
+        return replace(verdict, notes=(*verdict.notes, said)) if said else verdict
 
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
@@ -263,6 +302,7 @@ class Workspace:
             folder=str(place / "run"),
             device=device,
             cases=tuple(map(str, cases)),
+            probes=str(self.probes.answers.folder) if self.probes else "",
             depth=depth,
             model=str(model) if runtime.onnx else "",
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
-from vgg16_parity.network.arithmetic import Arithmetic
+from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import CaseVerdict
 from vgg16_parity.runtimes.process import Job
@@ -63,29 +63,36 @@ Finder: TypeAlias = Callable[[Evidence], Iterator[tuple[Arithmetic, str]]]
 FINDERS: Final[tuple[Finder, ...]] = ()
 
 
-def judge_again(evidence: Evidence) -> CaseVerdict:
+def judge_again(evidence: Evidence) -> tuple[CaseVerdict, Arithmetic]:
     """The case under the first arithmetic that explains it; as it was if none does."""
     if evidence.verdict.holds:
-        return evidence.verdict
+        return evidence.verdict, PLAIN
     for find in FINDERS:
         for arithmetic, note in find(evidence):
             verdict = evidence.judge_as(arithmetic)
             if verdict.holds:
-                return replace(verdict, notes=(note, *verdict.notes))
-    return evidence.verdict
+                return replace(verdict, notes=(note, *verdict.notes)), arithmetic
+    return evidence.verdict, PLAIN
 
 
 def judge_cases(
     checkpoint: Checkpoint, expectations: Sequence[ArbiterCase], mode: Mode, job: Job
-) -> tuple[CaseVerdict, ...]:
-    """Judge a worker's results of every case by the arbiter's answers."""
-    return tuple(_judged(checkpoint, expectation, mode, job) for expectation in expectations)
+) -> tuple[tuple[CaseVerdict, ...], Arithmetic]:
+    """Judge a worker's results of every case by the arbiter's answers.
+
+    Returns the verdicts, and the first arithmetic beyond the mode that explains one of them.
+    """
+    judged = [_judged(checkpoint, expectation, mode, job) for expectation in expectations]
+    found = (arithmetic for _, arithmetic in judged if arithmetic is not PLAIN)
+    return tuple(verdict for verdict, _ in judged), next(found, PLAIN)
 
 
-def _judged(checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, job: Job) -> CaseVerdict:
+def _judged(
+    checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, job: Job
+) -> tuple[CaseVerdict, Arithmetic]:
     folder, optional = str(expectation.folder), bool(job.runtime.port)
     taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
     if not expectation.case.finite:
-        return judge_not_finite(expectation, taps)
+        return judge_not_finite(expectation, taps), PLAIN
     verdict = judge_case(expectation, mode, taps, layers, taps_optional=optional)
     return judge_again(Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,8 @@ from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.errors import BadInput
 
+# The flag that tells what the function did to its input.
+MISUSE: Final = "its input"
 _LOGITS: Final = "predictions"
 _EXPECTED: Final = "logits, or taps with predictions"
 
@@ -46,7 +48,10 @@ class OwnPort:
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`, for the taps that the function returns."""
-        taps = port_taps("--port", self._function(np.array(images), self._checkpoint))
+        given = np.array(images)
+        taps = port_taps("--port", self._function(given, self._checkpoint))
+        if said := misuse([("the images", given, images)], taps):
+            self.flags[MISUSE] = "; ".join(said)
         for name, values in taps.items():
             # Others cannot go from this process to the one that judges.
             if values.dtype.kind not in "fiu":
@@ -57,6 +62,24 @@ class OwnPort:
         """None: the function is called as a whole."""
         del images, given
         return {}
+
+
+def misuse(
+    inputs: Iterable[tuple[str, Values, Values]], outputs: Mapping[str, Values]
+) -> list[str]:
+    """What a port did to what it was given: it changed it, or returned views of it.
+
+    Args:
+        inputs: a name for each, what the port was given, and the values that it had.
+        outputs: what the port computed, by name.
+    """
+    found = []
+    for name, given, original in inputs:
+        if not np.array_equal(given, original, equal_nan=True):
+            found.append(f"the port changed {name} in place")
+        if views := [tap for tap, values in outputs.items() if np.may_share_memory(values, given)]:
+            found.append(f"the port returned {', '.join(views)} as a view of {name}")
+    return found
 
 
 def port_taps(port: str, computed: object) -> dict[str, Values]:
@@ -71,10 +94,20 @@ def port_taps(port: str, computed: object) -> dict[str, Values]:
     # What Hugging Face's models return; some are mappings too.
     if not isinstance(computed, Mapping):
         computed = {_LOGITS: getattr(computed, "logits", computed)}
-    elif _LOGITS not in computed and "logits" in computed:
-        computed = {_LOGITS if name == "logits" else name: each for name, each in computed.items()}
-    if _LOGITS not in computed:
+    arrays = port_arrays(port, computed)
+    if _LOGITS not in arrays:
         raise BadInput(port, "gave no predictions", _EXPECTED)
+    return arrays
+
+
+def port_arrays(port: str, computed: Mapping[Any, Any]) -> dict[str, Values]:
+    """What a port computed by name, as arrays; ``logits`` is another name for ``predictions``.
+
+    Raises:
+        BadInput: naming the port, if what is there is no array.
+    """
+    if _LOGITS not in computed and "logits" in computed:
+        computed = {_LOGITS if name == "logits" else name: each for name, each in computed.items()}
     return {str(name): _array(port, str(name), values) for name, values in computed.items()}
 
 
