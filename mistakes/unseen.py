@@ -21,7 +21,7 @@ Change: TypeAlias = Callable[[Values, Values], None]
 LAYERS: Final = ("block1_conv2", "block3_conv1", "block5_conv3", "fc1", "fc2")
 UNIT: Final = 1
 # How far below zero a dark unit stays, in terms of what its weights add up to.
-_BELOW: Final = 1.05
+_BELOW: Final = 1.5
 
 
 def with_dark_units(

@@ -70,7 +70,8 @@ def expect_probes(
 ) -> ArbiterCase:
     """Run each layer alone and write inputs and answers into a new folder, as a case.
 
-    The inputs' scale is that of the layers' own in ``case``, of which every tap was written.
+    The inputs' scale is that of the layers' own in ``case``, of which every tap was written. What a
+    layer reached is the largest magnitude of its inputs and of its pre-activation.
     """
     # The comparison reports values that are not finite and variances that overflow.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -81,7 +82,11 @@ def expect_probes(
     first, last = probes[0], probes[-1]
     labels = tuple(f"{sign}{pair}" for sign in ("x", "-x") for pair in range(1, _PAIRS + 1))
     named = Case(PROBES, first.inputs, labels)
-    return write_case(named, [*predictions, last.prediction], folder)
+    written = write_case(named, [*predictions, last.prediction], folder)
+    # A mode must hold the inputs too.
+    largest = {each.layer: float(np.abs(each.inputs).max()) for each in probes}
+    reached = {layer: max(most, largest[layer]) for layer, most in written.reached.items()}
+    return replace(written, reached=reached)
 
 
 def inputs(

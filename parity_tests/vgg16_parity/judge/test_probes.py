@@ -19,7 +19,7 @@ from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 
-SEEDS: Final = range(20)
+SEEDS: Final = range(10)
 HALVES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
