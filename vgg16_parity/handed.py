@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 from weakref import ref
 
+import numpy as np
 from numpy.typing import NDArray
-
-from vgg16_parity.runtimes.adapters.own_port import misuse
 
 Values = NDArray[Any]
 
@@ -52,3 +51,21 @@ class HandedOut:
             if (array := each.array()) is not None
         )
         return misuse(inputs, outputs)
+
+
+def misuse(
+    inputs: Iterable[tuple[str, Values, Values]], outputs: Mapping[str, Values]
+) -> list[str]:
+    """What a port did to what it was given: it changed it, or returned views of it.
+
+    Args:
+        inputs: a name for each, what the port was given, and the values that it had.
+        outputs: what the port computed, by name.
+    """
+    found = []
+    for name, given, original in inputs:
+        if not np.array_equal(given, original, equal_nan=True):
+            found.append(f"the port changed {name} in place")
+        if views := [tap for tap, values in outputs.items() if np.may_share_memory(values, given)]:
+            found.append(f"the port returned {', '.join(views)} as a view of {name}")
+    return found

@@ -29,14 +29,12 @@ from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes
 from vgg16_parity.records import (
     CaseFacts,
-    CaseVerdict,
     GradientVerdict,
     Report,
     Row,
     Status,
     Weights,
 )
-from vgg16_parity.runtimes.adapters.own_port import MISUSE
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
 from vgg16_parity.runtimes.registry import Runtime
@@ -257,8 +255,9 @@ class Workspace:
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
             cases, arithmetic = judge_cases(self.checkpoint, expectations, mode, job)
-            if runtime.port:
-                first = self._with_notes(cases[0], expectations[0], run, record)
+            if runtime.port and depth != "logits":
+                taps = job.result(str(expectations[0].folder), "accumulated")
+                first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)
                 cases = (first, *cases[1:])
             compared = compare_with_cpu(run, cpu[0], expectations) if cpu else ()
             probes = judge_probes_of(job, mode, self.checkpoint, self.probes, arithmetic)
@@ -267,25 +266,9 @@ class Workspace:
                 record, gradients, finding = gradient_run.run_gradients(
                     job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
-        row = replace(
-            row,
-            record=record,
-            cases=cases,
-            probes=probes,
-            gradients=gradients,
-            beside_cpu=compared,
-        )
+        row = replace(row, record=record, cases=cases, probes=probes, gradients=gradients)
+        row = replace(row, beside_cpu=compared)
         return conclude(row, finding, cpu_holds=cpu is None or cpu[1]), run
-
-    def _with_notes(
-        self, verdict: CaseVerdict, expectation: ArbiterCase, run: Run, record: Record
-    ) -> CaseVerdict:
-        """A port's verdict on a case, with what is known of its mistake."""
-        if run.job.depth != "logits":
-            taps = run.job.result(str(expectation.folder), "accumulated")
-            verdict = with_notes(verdict, expectation, run.mode, taps, self.checkpoint)
-        said = record.flags.get(MISUSE)
-        return replace(verdict, notes=(*verdict.notes, said)) if said else verdict
 
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +16,6 @@ from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.errors import BadInput
 
-# The flag that tells what the function did to its input.
-MISUSE: Final = "its input"
 _LOGITS: Final = "predictions"
 _EXPECTED: Final = "logits, or taps with predictions"
 
@@ -48,10 +46,7 @@ class OwnPort:
 
     def forward(self, images: Values, *, logits_only: bool) -> Taps:
         """As `Evaluator`, for the taps that the function returns."""
-        given = np.array(images)
-        taps = port_taps("--port", self._function(given, self._checkpoint))
-        if said := misuse([("the images", given, images)], taps):
-            self.flags[MISUSE] = "; ".join(said)
+        taps = port_taps("--port", self._function(np.array(images), self._checkpoint))
         for name, values in taps.items():
             # Others cannot go from this process to the one that judges.
             if values.dtype.kind not in "fiu":
@@ -62,24 +57,6 @@ class OwnPort:
         """None: the function is called as a whole."""
         del images, given
         return {}
-
-
-def misuse(
-    inputs: Iterable[tuple[str, Values, Values]], outputs: Mapping[str, Values]
-) -> list[str]:
-    """What a port did to what it was given: it changed it, or returned views of it.
-
-    Args:
-        inputs: a name for each, what the port was given, and the values that it had.
-        outputs: what the port computed, by name.
-    """
-    found = []
-    for name, given, original in inputs:
-        if not np.array_equal(given, original, equal_nan=True):
-            found.append(f"the port changed {name} in place")
-        if views := [tap for tap, values in outputs.items() if np.may_share_memory(values, given)]:
-            found.append(f"the port returned {', '.join(views)} as a view of {name}")
-    return found
 
 
 def port_taps(port: str, computed: object) -> dict[str, Values]:
