@@ -41,7 +41,8 @@ def with_dark_units(
 
 def dark(values: Values) -> NDArray[np.bool_]:
     """Which units of a tap no image lights: (N, units) or (N, units, H, W) -> (units,)."""
-    return ~np.any(values > 0, axis=(0, *range(2, values.ndim)))
+    lit: NDArray[np.bool_] = np.any(values > 0, axis=(0, *range(2, values.ndim)))
+    return ~lit
 
 
 def with_tensors(checkpoint: Checkpoint, changed: Mapping[str, Values]) -> Checkpoint:
