@@ -238,7 +238,7 @@ class Arbiter:
             case, start = self._expect(mode), time.perf_counter()
             folder = self._folder / f"{mode.name}-probes"
             answers = dense.expect_probes(self.checkpoint, case, [mode], folder)
-            self._probes[mode.name] = Probes(answers, case)
+            self._probes[mode.name] = Probes(answers, case, frozenset({mode.name}))
             self._seconds += time.perf_counter() - start
         return self._probes[mode.name]
 

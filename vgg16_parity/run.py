@@ -203,7 +203,7 @@ class Workspace:
         """Have the arbiter run each layer on dense inputs, of the scale of its own in a case."""
         with self.progress("arbiter (NumPy, float64): probes"):
             answers = expect_probes(self.checkpoint, case, modes, self.folder / "probes")
-        return Probes(answers, case)
+        return Probes(answers, case, frozenset(mode.name for mode in modes))
 
     def rows(
         self,

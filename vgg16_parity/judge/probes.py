@@ -22,10 +22,11 @@ Outputs: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 class Probes(NamedTuple):
-    """The arbiter's answers for the probes, and the case that gave them their scale."""
+    """The arbiter's answers for the probes in some modes, and the case that gave them a scale."""
 
     answers: ArbiterCase
     case: ArbiterCase
+    modes: frozenset[str]
 
 
 def judge_probes_of(
@@ -61,16 +62,19 @@ def judge_probes(
             maps as small as these, so that a layer holds under the mode as well.
         optional: whether the run need not have every layer.
     """
-    verdicts = _judged(probes.answers, mode, outputs, optional=optional)
-    if arithmetic is PLAIN or all(each.local.passed for each in verdicts):
-        return verdicts
+    verdicts: tuple[ProbeVerdict, ...] = ()
+    if mode.name in probes.modes:
+        verdicts = _judged(probes.answers, mode, outputs, optional=optional)
+        if arithmetic is PLAIN or all(each.local.passed for each in verdicts):
+            return verdicts
     with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
         answers = expect_probes(
             checkpoint, probes.case, [mode], Path(folder) / "probes", arithmetic=arithmetic
         )
         others = _judged(answers, mode, outputs, optional=optional)
     return tuple(
-        other if other.local.passed else each for each, other in zip(verdicts, others, strict=True)
+        other if other.local.passed else each
+        for each, other in zip(verdicts or others, others, strict=True)
     )
 
 

@@ -89,9 +89,9 @@ def test_a_probe_beyond_the_mode_is_left_out_and_a_missing_output_is_not(
     port = ports["torch"]
     port.load(arbiter.checkpoint)
     outputs = run(port, arbiter)
-    answers, case = arbiter._probe(MODES["float32"])
+    answers, case, modes = arbiter._probe(MODES["float32"])
     reached = dict(answers.reached) | {"block1_conv2": float("inf")}
-    wide = Probes(type(answers)(answers.case, answers.folder, answers.relus, reached), case)
+    wide = Probes(type(answers)(answers.case, answers.folder, answers.relus, reached), case, modes)
     del outputs["fc2"]
     found = judge_probes(arbiter.checkpoint, wide, MODES["float32"], outputs)
     assert [each.layer for each in found] == [tap for tap in reached if tap != "block1_conv2"]
@@ -100,6 +100,16 @@ def test_a_probe_beyond_the_mode_is_left_out_and_a_missing_output_is_not(
         each.layer == "fc2"
         for each in judge_probes(arbiter.checkpoint, wide, MODES["float32"], outputs, optional=True)
     )
+
+
+def test_a_mode_that_was_not_foreseen_is_computed_then(arbiter: Arbiter) -> None:
+    port = in_torch.Port("tiny")
+    port.load(arbiter.checkpoint)
+    port.model.to(torch.bfloat16)
+    outputs, probes = run(port, arbiter), arbiter._probe(MODES["float32"])
+    found = judge_probes(arbiter.checkpoint, probes, MODES["bfloat16"], outputs)
+    assert len(found) == len(outputs)
+    assert all(each.local.passed for each in found)
 
 
 def test_what_explains_the_case_explains_its_probes(arbiter: Arbiter) -> None:
