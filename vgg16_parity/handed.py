@@ -42,7 +42,7 @@ class HandedOut:
         for key, values in arrays.items():
             self.add(f"{name}[{key!r}]", values, partial(original, key))
 
-    def misused(self, outputs: Mapping[str, Values]) -> list[str]:
+    def misused(self, *outputs: tuple[str, Values]) -> list[str]:
         """A sentence on each input that changed, or of which an output is a view."""
         self._handed = [each for each in self._handed if each.array() is not None]
         inputs = (
@@ -54,18 +54,18 @@ class HandedOut:
 
 
 def misuse(
-    inputs: Iterable[tuple[str, Values, Values]], outputs: Mapping[str, Values]
+    inputs: Iterable[tuple[str, Values, Values]], outputs: Iterable[tuple[str, Values]]
 ) -> list[str]:
     """What a port did to what it was given: it changed it, or returned views of it.
 
     Args:
         inputs: a name for each, what the port was given, and the values that it had.
-        outputs: what the port computed, by name.
+        outputs: what the port computed, each with its name.
     """
     found = []
     for name, given, original in inputs:
         if not np.array_equal(given, original, equal_nan=True):
             found.append(f"the port changed {name} in place")
-        if views := [tap for tap, values in outputs.items() if np.may_share_memory(values, given)]:
+        if views := [tap for tap, values in outputs if np.may_share_memory(values, given)]:
             found.append(f"the port returned {', '.join(views)} as a view of {name}")
     return found

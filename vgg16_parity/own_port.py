@@ -30,9 +30,9 @@ from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.probes import Probes, judge_probes
 from vgg16_parity.judge.row import conclude
-from vgg16_parity.network import probes as dense
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import CaseFacts, ProbeVerdict, Report, Row, Weights
+from vgg16_parity.network.probes import expect_probes, inputs_of
+from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
 from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
@@ -153,7 +153,7 @@ class Arbiter:
         and predictions read (8, features). The arrays are the caller's own.
         """
         folder = self._probe(MODES["float32"]).answers.folder
-        read = partial(dense.inputs, folder, self.checkpoint.configuration)
+        read = partial(inputs_of, folder, self.checkpoint.configuration)
         found = read(writable=True)
         self._handed.add_all("probes", found, read)
         return found
@@ -187,34 +187,31 @@ class Arbiter:
         if layers and (odd := sorted(set(layers) ^ set(taps))):
             problem = f"layers alone and taps are not the same: {', '.join(odd)}"
             raise BadInput(name, problem, "both of every layer that is given")
-        known_layers = self.checkpoint.configuration.taps
-        if probes and (odd := [layer for layer in probes if layer not in known_layers]):
-            problem = f"probes: no layer is called {', '.join(odd)}"
-            raise BadInput(name, problem, f"outputs by layer: {', '.join(known_layers)}")
         alone = port_taps(name, layers) if layers else {}
-        probed = port_arrays(name, probes) if probes else {}
+        dense = self._of_probes(name, probes) if probes else {}
         expectation = self._expect(known)
         case = judge_case(expectation, known, taps, alone, taps_optional=True)
         case, arithmetic = judge_again(
             Evidence(self.checkpoint, expectation, known, taps, alone, case, taps_optional=True)
         )
         case = with_notes(case, expectation, known, taps, self.checkpoint)
-        notes = [*case.notes, *self._handed.misused(taps | alone | probed)]
-        verdicts: tuple[ProbeVerdict, ...] = ()
-        if probed:
-            verdicts = judge_probes(
-                self.checkpoint,
-                self._probe(known),
-                known,
-                probed,
-                arithmetic=arithmetic,
-                optional=True,
+        more = [ADVICE] if alone and not dense else []
+        more += self._handed.misused(*taps.items(), *alone.items(), *dense.items())
+        row = Row(name, known.name, known.name, "holds")
+        if dense:
+            answers, weights = self._probe(known), self.checkpoint
+            found = judge_probes(
+                weights, answers, known, dense, arithmetic=arithmetic, optional=True
             )
-        elif alone:
-            notes.append(ADVICE)
-        case = replace(case, notes=tuple(notes))
-        row = Row(name, known.name, known.name, "holds", cases=(case,), probes=verdicts)
-        return conclude(row)
+            row = replace(row, probes=found)
+        return conclude(replace(row, cases=(replace(case, notes=(*case.notes, *more)),)))
+
+    def _of_probes(self, port: str, outputs: Mapping[str, Values]) -> dict[str, Values]:
+        found, layers = port_arrays(port, outputs), self.checkpoint.configuration.taps
+        if odd := [layer for layer in found if layer not in layers]:
+            problem = f"probes: no layer is called {', '.join(odd)}"
+            raise BadInput(port, problem, f"outputs by layer: {', '.join(layers)}")
+        return found
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""
@@ -237,7 +234,7 @@ class Arbiter:
         if mode.name not in self._probes:
             case, start = self._expect(mode), time.perf_counter()
             folder = self._folder / f"{mode.name}-probes"
-            answers = dense.expect_probes(self.checkpoint, case, [mode], folder)
+            answers = expect_probes(self.checkpoint, case, [mode], folder)
             self._probes[mode.name] = Probes(answers, case, frozenset({mode.name}))
             self._seconds += time.perf_counter() - start
         return self._probes[mode.name]

@@ -89,7 +89,7 @@ def expect_probes(
     return replace(written, reached=reached)
 
 
-def inputs(
+def inputs_of(
     folder: Path, configuration: Configuration, *, writable: bool = False
 ) -> dict[str, Inputs]:
     """Layer -> its inputs, from the folder of `expect_probes`, in the network's order.
@@ -110,7 +110,7 @@ def lit(
 
     ``case`` is what `expect_probes` returned.
     """
-    of_layer = inputs(case.folder, configuration)
+    of_layer = inputs_of(case.folder, configuration)
     for layer in configuration.weighted_layers:
         preactivation = case.preactivation(layer.name)
         passes = preactivation > 0 if layer.relu else np.ones(preactivation.shape, bool)

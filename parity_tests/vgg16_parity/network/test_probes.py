@@ -62,7 +62,9 @@ def test_a_bias_that_cuts_everything_is_outdone_by_a_larger_scale(
     before = probed(tiny, tmp_path / "before")
     changed = with_bias(tiny, "fc2", 3, -40.0)
     after = probed(changed, tmp_path / "after")
-    (old, new) = (probes.inputs(case.folder, tiny.configuration)["fc2"] for case in (before, after))
+    (old, new) = (
+        probes.inputs_of(case.folder, tiny.configuration)["fc2"] for case in (before, after)
+    )
     factor = new[0, 0] / old[0, 0]
     assert factor in (2.0, 4.0, 8.0, 16.0, 32.0)
     assert np.array_equal(old * factor, new)
@@ -121,7 +123,7 @@ def test_the_values_are_the_same_at_every_call_and_in_every_layer_others() -> No
 
 
 def test_a_pooling_reads_what_a_relu_lets_through(tiny: Checkpoint, tmp_path: Path) -> None:
-    found = probes.inputs(probed(tiny, tmp_path).folder, tiny.configuration)
+    found = probes.inputs_of(probed(tiny, tmp_path).folder, tiny.configuration)
     assert all(values.min() > 0 for layer, values in found.items() if layer.endswith("pool"))
 
 
