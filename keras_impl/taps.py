@@ -43,34 +43,43 @@ def run_layers_locally(
     Args:
         model: as for `run_with_taps`.
         images: the input of the first layer, (N, 3, H, W).
-        given: tap name -> what the next layer reads instead of that tap, in the tap's shape; cast
-            to the model's float type.
+        given: tap name -> what the next layer reads instead of that tap; cast to the model's float
+            type. Maps may have any number and size, if every layer has an input of its own.
 
     Returns:
-        The layers' outputs, with the names and shapes of the taps.
+        The layers' outputs, with the names of the taps.
+
+    Raises:
+        ValueError: a layer reads the one before, and the network does not take images of that size.
     """
-    configuration_of(model).check_input(images.shape[1:])
-    tapped = [layer.name for layer in _tapped(model)]
-    values = keras.Input(images.shape[2:] + images.shape[1:2], dtype=model.compute_dtype)
-    inputs, read, outputs = [values], [_to_keras(model, images)], {}
+    *followed, last = (layer.name for layer in _tapped(model))
+    if not all(tap in given for tap in followed):
+        configuration_of(model).check_input(images.shape[1:])
+    read, outputs = [_to_keras(model, images)], {}
+    values = _input_of(model, read[0])
+    inputs = [values]
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
         result = layer(values)
-        if layer.name not in tapped:
+        if layer.name not in (*followed, last):
             values = result
             continue
         outputs[layer.name] = _before_softmax(layer, values, result)
         if layer.name in given:
-            values = keras.Input(result.shape[1:], dtype=model.compute_dtype)
-            inputs.append(values)
             read.append(_to_keras(model, given[layer.name]))
+            values = _input_of(model, read[-1])
+            inputs.append(values)
     return _run(keras.Model(inputs, outputs), read)
 
 
 def _tapped(model: keras.Model) -> list[keras.Layer]:
     skipped = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Dropout)
     return [layer for layer in model.layers if not isinstance(layer, skipped)]
+
+
+def _input_of(model: keras.Model, tensor: Any) -> Any:
+    return keras.Input(tensor.shape[1:], dtype=model.compute_dtype)
 
 
 def _to_keras(model: keras.Model, values: NDArray[Any]) -> Any:

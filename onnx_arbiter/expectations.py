@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ class Prediction:
         accumulated: mode -> predicted standard deviation if the runtime computed all layers so far;
             of the shape of ``preactivation``.
         local: the same if the runtime got the arbiter's input of this layer, rounded.
+        given: what the next layer gets where layers run alone; None for the tap's values.
     """
 
     tap: str
@@ -61,6 +62,7 @@ class Prediction:
     relu: bool
     accumulated: Mapping[str, NDArray[np.float32]]
     local: Mapping[str, NDArray[np.float32]]
+    given: NDArray[np.float32] | None = None
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -137,7 +139,8 @@ def write_case(
         relus[tap] = prediction.relu
         np.save(folder / f"{tap}.preactivation.npy", prediction.preactivation)
         if not only:
-            np.save(folder / f"{tap}.given.npy", prediction.values.astype(np.float32))
+            given = prediction.values if prediction.given is None else prediction.given
+            np.save(folder / f"{tap}.given.npy", given.astype(np.float32))
         for kind in ("accumulated", "local"):
             for mode, deviation in getattr(prediction, kind).items():
                 np.save(folder / f"{tap}.{mode}.{kind}.npy", deviation)
@@ -149,11 +152,16 @@ def images(folder: Path) -> NDArray[np.float32]:
     return np.asarray(_load(folder / f"{IMAGES}.npy"))
 
 
-def given(folder: Path, taps: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """The input of the layer after each tap where layers are compared locally."""
-    return {tap: _load(folder / f"{tap}.given.npy") for tap in taps}
+def given(
+    folder: Path, taps: Sequence[str], *, writable: bool = False
+) -> dict[str, NDArray[np.float32]]:
+    """The input of the layer after each tap where layers are compared locally.
+
+    What is written to ``writable`` arrays reaches neither the files nor a later caller's arrays.
+    """
+    return {tap: _load(folder / f"{tap}.given.npy", "c" if writable else "r") for tap in taps}
 
 
-def _load(path: Path) -> NDArray[Any]:
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+def _load(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     return mapped

@@ -38,12 +38,18 @@ def run_layers_locally(
     Args:
         model: as for `run_with_taps`.
         images: the input of the first layer, (N, 3, H, W).
-        given: tap name -> what the next layer reads instead of that tap, in the tap's shape; cast
-            to the model's float type.
+        given: tap name -> what the next layer reads instead of that tap; cast to the model's float
+            type. Maps may have any number and size, if every layer has an input of its own.
 
     Returns:
-        The layers' outputs, with the names and shapes of the taps.
+        The layers' outputs, with the names of the taps.
+
+    Raises:
+        ValueError: a layer reads the one before, and the network does not take images of that size.
     """
+    *followed, _ = model.tap_modules
+    if not all(tap in given for tap in followed):
+        model.configuration.check_input(images.shape[1:])
     parameter = next(model.parameters())
 
     def tensor(values: NDArray[Any]) -> torch.Tensor:
@@ -58,7 +64,9 @@ def run_layers_locally(
         return tensor(given[name]) if name in given else None
 
     with tapped(model, keep), torch.inference_mode():
-        model(tensor(images))
+        maps = model.features(tensor(images))
+        if model.configuration.include_top:
+            model.classifier(torch.flatten(maps, 1))  # (N, C, H, W) -> (N, C * H * W) -> (N, K)
     return taps
 
 

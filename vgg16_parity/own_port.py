@@ -11,28 +11,32 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter import expectations
+from onnx_arbiter.compare import Verdict
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
+from vgg16_parity.handed import HandedOut
 from vgg16_parity.judge.alternatives import judge_again
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.layers import judge_case
+from vgg16_parity.judge.probes import Probes, judge_probes
 from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
+from vgg16_parity.network.probes import expect_probes, inputs_of
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
-from vgg16_parity.runtimes.adapters.own_port import port_taps
+from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_parity.weights import open_file
 from vgg16_spec import architecture
@@ -44,6 +48,10 @@ from vgg16_weights.contents import Choices
 from vgg16_weights.tf.checkpoints import file_named
 
 Values = NDArray[Any]
+
+ADVICE: Final = (
+    "layers were compared on these inputs only: `probes` light every unit (docs/your-port.md)"
+)
 
 
 def checkpoint_of(
@@ -104,6 +112,8 @@ class Arbiter:
         self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
         self._expectations: dict[str, ArbiterCase] = {}
+        self._probes: dict[str, Probes] = {}
+        self._handed = HandedOut()
         self._seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -119,17 +129,35 @@ class Arbiter:
     @property
     def images(self) -> NDArray[np.float32]:
         """The input of a port: (N, 3, H, W), preprocessed; a copy."""
-        return self._case.images.copy()
+        images = self._case.images.copy()
+        self._handed.add("the images", images, lambda: self._case.images)
+        return images
 
     @property
     def given(self) -> dict[str, NDArray[np.float32]]:
         """The inputs of a port's layers if each runs alone: tap -> the input of the next layer.
 
         The arbiter's values rounded to float32, maps as (N, C, H, W); the first layer reads the
-        images.
+        images. The arrays are the caller's own.
         """
-        taps = self.checkpoint.configuration.taps
-        return expectations.given(self._expect(MODES["float32"]).folder, taps[:-1])
+        taps = self.checkpoint.configuration.taps[:-1]
+        read = partial(expectations.given, self._expect(MODES["float32"]).folder, taps)
+        found = read(writable=True)
+        self._handed.add_all("given", found, read)
+        return found
+
+    @property
+    def probes(self) -> dict[str, NDArray[np.float32]]:
+        """Dense inputs of a port's layers, which light every unit: layer -> its own input.
+
+        Maps are (8, C, h, w), smaller than the network's; fc1's are those that are flattened. fc2
+        and predictions read (8, features). The arrays are the caller's own.
+        """
+        folder = self._probe(MODES["float32"]).answers.folder
+        read = partial(inputs_of, folder, self.checkpoint.configuration)
+        found = read(writable=True)
+        self._handed.add_all("probes", found, read)
+        return found
 
     def judge(
         self,
@@ -137,6 +165,7 @@ class Arbiter:
         computed: Values | Mapping[str, Values],
         *,
         layers: Mapping[str, Values] | None = None,
+        probes: Mapping[str, Values] | None = None,
         mode: str = "float32",
     ) -> Row:
         """Judge what a port computed from ``images``.
@@ -147,10 +176,12 @@ class Arbiter:
                 are (N, C, H, W).
             layers: each layer's output for ``given``, under the same names; with it the row names
                 the layer that is wrong locally.
+            probes: each layer's output for its own of ``probes``, by the layer's name.
             mode: the numeric mode of the port, one of ``onnx_arbiter.numeric_modes.MODES``.
 
         Raises:
-            BadInput: the mode is unknown, the taps lack the logits, or the layers have other names.
+            BadInput: the mode is unknown, the taps lack the logits, or the layers or the probes
+                have other names.
         """
         known = MODES[require_one_of("mode", mode, tuple(MODES))]
         taps = port_taps(name, computed)
@@ -158,13 +189,30 @@ class Arbiter:
             problem = f"layers alone and taps are not the same: {', '.join(odd)}"
             raise BadInput(name, problem, "both of every layer that is given")
         alone = port_taps(name, layers) if layers else {}
+        dense = self._of_probes(name, probes) if probes else {}
         expectation = self._expect(known)
         case = judge_case(expectation, known, taps, alone, taps_optional=True)
-        case = judge_again(
+        case, arithmetic = judge_again(
             Evidence(self.checkpoint, expectation, known, taps, alone, case, taps_optional=True)
         )
         case = with_notes(case, expectation, known, taps, self.checkpoint)
-        return conclude(Row(name, known.name, known.name, "holds", cases=(case,)))
+        more = [ADVICE] if alone and not dense else []
+        more += self._handed.misused(*taps.items(), *alone.items(), *dense.items())
+        row = Row(name, known.name, known.name, "holds")
+        if dense:
+            answers, weights = self._probe(known), self.checkpoint
+            found = judge_probes(
+                weights, answers, known, dense, arithmetic=arithmetic, optional=True
+            )
+            row = replace(row, probes=found)
+        return conclude(replace(row, cases=(replace(case, notes=(*case.notes, *more)),)))
+
+    def _of_probes(self, port: str, outputs: Mapping[str, Values]) -> dict[str, Values]:
+        found, layers = port_arrays(port, outputs), self.checkpoint.configuration.taps
+        if odd := [layer for layer in found if layer not in layers]:
+            problem = f"probes: no layer is called {', '.join(odd)}"
+            raise BadInput(port, problem, f"outputs by layer: {', '.join(layers)}")
+        return found
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""
@@ -182,6 +230,15 @@ class Arbiter:
     @cached_property
     def _weights(self) -> Weights:
         return Weights.of(self.checkpoint)
+
+    def _probe(self, mode: Mode) -> Probes:
+        if mode.name not in self._probes:
+            case, start = self._expect(mode), time.perf_counter()
+            folder = self._folder / f"{mode.name}-probes"
+            answers = expect_probes(self.checkpoint, case, [mode], folder)
+            self._probes[mode.name] = Probes(answers, case, frozenset({mode.name}))
+            self._seconds += time.perf_counter() - start
+        return self._probes[mode.name]
 
     def _expect(self, mode: Mode) -> ArbiterCase:
         if mode.name not in self._expectations:
@@ -204,13 +261,17 @@ def explain(row: Row) -> str:
         for layer in case.layers:
             figures = [("", layer.accumulated)]
             figures += [("alone ", layer.local)] if layer.local is not None else []
-            said = "; ".join(
-                f"{kind}{verdict.ratio:.3g} times the predicted error, "
-                f"{verdict.deviations:.3g} deviations{'' if verdict.passed else ' WRONG'}"
-                for kind, verdict in figures
-            )
+            said = "; ".join(f"{kind}{_figures(verdict)}" for kind, verdict in figures)
             lines.append(f"  {layer.tap:<{width}}  {said}")
+    lines += [f"  {probe.layer:<{width}}  dense {_figures(probe.local)}" for probe in row.probes]
     return "\n".join(lines)
+
+
+def _figures(verdict: Verdict) -> str:
+    return (
+        f"{verdict.ratio:.3g} times the predicted error, "
+        f"{verdict.deviations:.3g} deviations{'' if verdict.passed else ' WRONG'}"
+    )
 
 
 def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) -> list[Path]:

@@ -59,6 +59,12 @@ class Judge:
         """The input of each layer run alone: tap -> what the layer after it reads, as NCHW."""
         return self._arbiter(weights, configuration).given
 
+    def probes(
+        self, weights: Checkpoint | str | Path = "seeded", configuration: str | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Dense inputs that light every unit: layer -> its own input if it runs alone, as NCHW."""
+        return self._arbiter(weights, configuration).probes
+
     def __call__(
         self,
         name: str,
@@ -67,6 +73,7 @@ class Judge:
         *,
         configuration: str | None = None,
         layers: Mapping[str, NDArray[Any]] | None = None,
+        probes: Mapping[str, NDArray[Any]] | None = None,
         mode: str = "float32",
     ) -> Row:
         """Judge what a port computed of `images`.
@@ -77,6 +84,7 @@ class Judge:
             weights: the weights that the port computed with.
             configuration: their network.
             layers: what each layer computed of `given`, under the names of ``computed``.
+            probes: what each layer computed of its own of `probes`, by the layer's name.
             mode: the port's arithmetic: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
 
         Returns:
@@ -90,7 +98,7 @@ class Judge:
         from vgg16_parity.own_port import explain
 
         arbiter = self._arbiter(weights, configuration)
-        row = arbiter.judge(name, computed, layers=layers, mode=mode)
+        row = arbiter.judge(name, computed, layers=layers, probes=probes, mode=mode)
         self._rows.append((arbiter, row))
         if row.status != "holds":
             raise AssertionError(explain(row))

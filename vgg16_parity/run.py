@@ -24,8 +24,10 @@ from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.found_modes import in_mode, with_mode
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
+from vgg16_parity.judge.probes import Probes, judge_probes_of
 from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.prediction import expect
+from vgg16_parity.network.probes import expect_probes
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict, port_lane
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
@@ -97,6 +99,9 @@ def run_parity(
         workspace = Workspace(stored, folder, timeout, progress, gradients)
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
+        if depth == "layers":
+            probes = workspace.expect_probes(expectations[0], list(modes.values()))
+            workspace = replace(workspace, probes=probes)
         seconds = time.perf_counter() - start
         rows: list[Row] = []
         for runtime in runtimes:
@@ -171,6 +176,7 @@ class Workspace:
         timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
         gradients: whether to compare gradients, on the first case.
+        probes: the arbiter's answers for dense inputs of each layer; None without.
     """
 
     checkpoint: Checkpoint
@@ -178,6 +184,7 @@ class Workspace:
     timeout: float | None
     progress: Progress
     gradients: bool = False
+    probes: Probes | None = None
 
     def expect(
         self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
@@ -189,6 +196,12 @@ class Workspace:
                 folder = self.folder / f"case{index}"
                 found.append(expect(self.checkpoint, case, modes, folder, logits_only=logits_only))
         return found
+
+    def expect_probes(self, case: ArbiterCase, modes: Sequence[Mode]) -> Probes:
+        """Have the arbiter run each layer on dense inputs, of the scale of its own in a case."""
+        with self.progress("arbiter (NumPy, float64): probes"):
+            answers = expect_probes(self.checkpoint, case, modes, self.folder / "probes")
+        return Probes(answers, case, frozenset(mode.name for mode in modes))
 
     def rows(
         self,
@@ -245,7 +258,7 @@ class Workspace:
         run = Run(job, mode)
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
-            cases = judge_cases(self.checkpoint, expectations, mode, job)
+            cases, arithmetic = judge_cases(self.checkpoint, expectations, mode, job)
             if record.own_mode:
                 cases = with_mode(cases, mode)
             if runtime.port and depth != "logits":
@@ -253,12 +266,14 @@ class Workspace:
                 first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)
                 cases = (first, *cases[1:])
             compared = compare_with_cpu(run, cpu[0], expectations) if cpu else ()
+            probes = judge_probes_of(job, mode, self.checkpoint, self.probes, arithmetic)
         if self.gradients and gradient_run.applies(runtime, mode):
             with self.progress(f"{name}: gradients"):
                 record, gradients, finding = gradient_run.run_gradients(
                     job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
-        row = replace(row, record=record, cases=cases, gradients=gradients, beside_cpu=compared)
+        row = replace(row, record=record, cases=cases, probes=probes, gradients=gradients)
+        row = replace(row, beside_cpu=compared)
         return conclude(row, finding, cpu_holds=cpu is None or cpu[1]), run
 
     def run(
@@ -277,6 +292,7 @@ class Workspace:
             folder=str(place / "run"),
             device=device,
             cases=tuple(map(str, cases)),
+            probes=str(self.probes.answers.folder) if self.probes else "",
             depth=depth,
             model=str(model) if runtime.exported else "",
         )

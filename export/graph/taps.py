@@ -21,17 +21,30 @@ def layers_alone(model: ir.Model) -> ir.Model:
     """A copy of a named graph, cut at every tap.
 
     Its outputs are the taps. Readers of a tap read a new input ``<tap>_given`` instead; these
-    follow the images in the taps' order.
+    follow the images in the taps' order. Each input has a number of images of its own, and maps of
+    any height and width.
     """
     apart = model.clone()
     taps = naming.taps(apart)
+    for value in (*apart.graph.inputs, *(out for node in apart.graph for out in node.outputs)):
+        value.shape = _of_any_size(value)
     for tap in taps[:-1]:
         given = ir.val(f"{tap.name}_given", type=tap.type, shape=tap.shape)
+        given.shape = _of_any_size(given)
         for node, index in tuple(tap.uses()):
             node.replace_input_with(index, given)
         apart.graph.inputs.append(given)
     apart.graph.outputs[:] = taps
     return apart
+
+
+def _of_any_size(value: ir.Value) -> ir.Shape | None:
+    """(N, C, H, W) or (N, features), with symbols of the value's own for all but C and features."""
+    if value.shape is None:
+        return None
+    sizes: list[int | str | ir.SymbolicDim] = [f"{value.name}_{axis}" for axis in "NCHW"]
+    sizes[1] = value.shape[1]
+    return ir.Shape(sizes[: len(value.shape)])
 
 
 def _as_read(value: ir.Value) -> ir.Value:

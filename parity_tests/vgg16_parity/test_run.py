@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vgg16_parity import run
+from mistakes import unseen
+from vgg16_parity import inputs, run
 from vgg16_parity.report.json import to_json
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES
@@ -57,6 +58,22 @@ def test_a_weight_that_differs_breaks_parity_at_its_layer(
     spread = [layer.tap for layer in row.cases[0].layers if not layer.accumulated.passed]
     taps = list(tiny.configuration.taps)
     assert spread == taps[taps.index("block3_conv2") :]
+
+
+def test_a_weight_that_no_photograph_shows_breaks_parity_at_its_layer(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    images = inputs.pictures(tiny, PICTURES).images
+    darkened = write_checkpoint(unseen.with_dark_units(tiny, images), tmp_path / "dark.safetensors")
+    changed, layer = unseen.planted(darkened, "one weight of a dark unit is zeroed", "block3_conv1")
+    handed(monkeypatch, changed, tmp_path)
+    chosen = [RUNTIMES[name] for name in ("keras-tensorflow", "onnx-from-torch")]
+    rows = run.run_parity(darkened, PICTURES, chosen).rows
+    assert [(row.status, row.first_wrong) for row in rows] == [("broken", layer)] * 2
+    for row in rows:
+        assert row.reason.startswith(f"{layer}, given a dense input: errors are")
+        assert all(verdict.passed for _, verdict in row.verdicts("local"))
+        assert [probe.layer for probe in row.probes] == list(tiny.configuration.taps)
 
 
 def test_without_layers_alone_the_first_tap_that_is_off_is_named(

@@ -17,6 +17,7 @@ from vgg16_parity.judge.algorithms import find_algorithm, find_logits_alone
 from vgg16_parity.judge.evidence import Evidence, Finder
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.judge.precision import find_precision
+from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.records import CaseVerdict
 from vgg16_parity.runtimes.process import Job
 from vgg16_spec.checkpoint import Checkpoint
@@ -25,30 +26,38 @@ from vgg16_spec.checkpoint import Checkpoint
 FINDERS: Final[tuple[Finder, ...]] = (find_algorithm, find_precision, find_logits_alone)
 
 
-def judge_again(evidence: Evidence) -> CaseVerdict:
+def judge_again(evidence: Evidence) -> tuple[CaseVerdict, Arithmetic]:
     """The case under the first arithmetic that explains it; as it was if none does."""
     if evidence.verdict.holds:
-        return evidence.verdict
+        return evidence.verdict, PLAIN
     for find in FINDERS:
         for suggestion in find(evidence):
             verdict = evidence.judge_as(suggestion.arithmetic, suggestion.checkpoint)
             if verdict.holds:
                 told = verdict if suggestion.passes else evidence.verdict
-                return replace(told, notes=(suggestion.note, *told.notes))
-    return evidence.verdict
+                arithmetic = suggestion.arithmetic if suggestion.passes else PLAIN
+                return replace(told, notes=(suggestion.note, *told.notes)), arithmetic
+    return evidence.verdict, PLAIN
 
 
 def judge_cases(
     checkpoint: Checkpoint, expectations: Sequence[ArbiterCase], mode: Mode, job: Job
-) -> tuple[CaseVerdict, ...]:
-    """Judge a worker's results of every case by the arbiter's answers."""
-    return tuple(_judged(checkpoint, expectation, mode, job) for expectation in expectations)
+) -> tuple[tuple[CaseVerdict, ...], Arithmetic]:
+    """Judge a worker's results of every case by the arbiter's answers.
+
+    Returns the verdicts, and the first arithmetic beyond the mode that explains one of them.
+    """
+    judged = [_judged(checkpoint, expectation, mode, job) for expectation in expectations]
+    found = (arithmetic for _, arithmetic in judged if arithmetic is not PLAIN)
+    return tuple(verdict for verdict, _ in judged), next(found, PLAIN)
 
 
-def _judged(checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, job: Job) -> CaseVerdict:
+def _judged(
+    checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, job: Job
+) -> tuple[CaseVerdict, Arithmetic]:
     folder, optional = str(expectation.folder), bool(job.runtime.port)
     taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
     if not expectation.case.finite:
-        return judge_not_finite(expectation, taps)
+        return judge_not_finite(expectation, taps), PLAIN
     verdict = judge_case(expectation, mode, taps, layers, taps_optional=optional)
     return judge_again(Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional))

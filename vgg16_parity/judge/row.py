@@ -45,10 +45,14 @@ def conclude(row: Row, finding: Finding | None = None, *, cpu_holds: bool = True
 
 
 def _wrong_layer(row: Row) -> Finding | None:
-    """The first layer that is wrong locally; if none is, the first wrong tap."""
+    """The first layer that is wrong locally, on any input; if none is, the first wrong tap."""
     if failed := _first_failure(row, "local"):
         tap, reason = failed
         return Finding(f"{tap}, given the arbiter's input: {reason}", tap)
+    for probe in row.probes:
+        if not probe.local.passed:
+            reason = f"{probe.layer}, given a dense input: {probe.local.reason}"
+            return Finding(reason, probe.layer)
     if failed := _first_failure(row, "accumulated"):
         tap, reason = failed
         alone = any(iter_verdicts(row, "local"))

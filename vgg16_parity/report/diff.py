@@ -25,7 +25,14 @@ MOVED: Final = Tolerance(
 )
 
 _FIGURES: Final = ("ratio", "deviations")
-_KINDS: Final[tuple[Kind, ...]] = ("accumulated", "local", "gradient", "parameter", "velocity")
+_KINDS: Final[tuple[Kind, ...]] = (
+    "accumulated",
+    "local",
+    "probe",
+    "gradient",
+    "parameter",
+    "velocity",
+)
 
 
 def diff_reports(older: Document, newer: Document) -> list[Change]:

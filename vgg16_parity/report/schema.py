@@ -82,7 +82,9 @@ def _object(record: Any) -> Any:
         # Only these records hold figures that may be infinite.
         value = _value(hints[each.name], nullable=record in (Verdict, Decision))
         if each.metadata.get("may be absent"):
-            value = NotRequired[next(iter(typing.get_args(value)), value)]
+            # Absent where it would be null.
+            arguments = typing.get_args(value)
+            value = NotRequired[arguments[0] if type(None) in arguments else value]
         members[each.name] = Annotated[value, Field(description=descriptions.get(each.name))]
     create: Any = TypedDict
     kind = create(record.__name__, members)

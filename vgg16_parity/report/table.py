@@ -16,7 +16,8 @@ def table(report: Report) -> list[tuple[str, ...]]:
     """The rows as text, in the order of ``COLUMNS``.
 
     ``R`` (rms error over rms predicted) and ``Z`` (largest error in predicted standard deviations)
-    are those of the worst tap; ``alone`` is R of the worst layer on the arbiter's input;
+    are those of the worst tap; ``alone`` is R of the worst layer on an input of its own, the
+    arbiter's or a dense one;
     ``|error|`` is the largest of any logit; ``top-1`` counts the images with the arbiter's top
     class; ``s`` and ``GB`` are the worker processes' seconds and peak memory.
     """
@@ -87,7 +88,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     ratio = deviations = local = error = agreed = seconds = memory = ""
     if worst := row.worst("accumulated").values():
         ratio, deviations = (_short(max(figures)) for figures in zip(*worst, strict=True))
-    if alone := row.worst("local").values():
+    if alone := [*row.worst("local").values(), *row.worst("probe").values()]:
         local = _short(max(figure for figure, _ in alone))
     if decisions := [decision for case in row.cases for decision in case.decisions]:
         error = f"{max(decision.largest_error for decision in decisions):.1e}"

@@ -105,6 +105,8 @@ class Job:
         folder: where the worker leaves ``record.json`` and its results; it creates the folder.
         device: where it computes. An export needs the CPU only, wherever its graph will run.
         cases: folders, as ``onnx_arbiter.expectations`` writes them.
+        probes: the folder of every layer's dense inputs, as ``vgg16_parity.network.probes`` writes
+            it; empty without.
         depth: what to compute of each case in a run.
         model: the folder of the exported graph, for a runtime that runs one.
     """
@@ -116,6 +118,7 @@ class Job:
     folder: str
     device: Device = "cpu"
     cases: tuple[str, ...] = ()
+    probes: str = ""
     depth: Depth = "layers"
     model: str = ""
 

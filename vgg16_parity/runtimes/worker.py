@@ -109,13 +109,8 @@ def _run(job: Job, stage: Stage) -> Record:
                 again = network.forward(images, logits_only=logits_only)
             differing = _differing(stored, again)
             del again
-    for case in job.cases if job.depth == "layers" and not job.runtime.port else ():
-        *tapped, _ = job.result(case, "accumulated")
-        given = expectations.given(Path(case), tapped)
-        with stage("layers"):
-            layers = network.layers(expectations.images(Path(case)), given)
-        if layers:
-            job.result(case, "local").write(layers)
+    if job.depth == "layers" and not job.runtime.port:
+        _run_layers(job, network, stage)
     mode = LANES[job.lane].mode(job.device)
     return Record(
         device=network.device,
@@ -125,6 +120,17 @@ def _run(job: Job, stage: Stage) -> Record:
         repeats="" if differing is None else "differs" if differing else "equal",
         differs_from=differing[0] if differing else "",
     )
+
+
+def _run_layers(job: Job, network: Evaluator, stage: Stage) -> None:
+    """Run each layer alone, on the arbiter's values in every case and on the probes."""
+    *tapped, _ = job.result(job.cases[0], "accumulated")
+    for folder in (*job.cases, *filter(None, [job.probes])):
+        given = expectations.given(Path(folder), tapped)
+        with stage("probes" if folder == job.probes else "layers"):
+            layers = network.layers(expectations.images(Path(folder)), given)
+        if layers:
+            job.result(folder, "local").write(layers)
 
 
 def _differing(first: Taps, again: Taps) -> list[str]:

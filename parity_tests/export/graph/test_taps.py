@@ -103,7 +103,8 @@ def test_the_cut_graph_reads_every_tap_but_the_last(exported: Path, tiny: Checkp
     shapes = tiny.configuration.output_shapes()
     for value, tap in zip(list(graph.inputs)[1:], taps, strict=False):
         assert value.shape is not None
-        assert tuple(value.shape[1:]) == shapes[tap]
+        assert len(value.shape) == 1 + len(shapes[tap])
+        assert value.shape[1] == shapes[tap][0]
 
 
 def test_both_graphs_compute_the_network(exported: Path, arbiter: Arbiter) -> None:
@@ -111,6 +112,14 @@ def test_both_graphs_compute_the_network(exported: Path, arbiter: Arbiter) -> No
     assert tuple(taps) == tuple(layers) == arbiter.checkpoint.configuration.taps
     row = arbiter.judge("onnx", taps, layers=layers)
     assert row.status == "holds", row.reason
+
+
+def test_the_cut_graph_takes_maps_of_any_number_and_size(exported: Path, arbiter: Arbiter) -> None:
+    taps = run(tapped(exported), arbiter.images)
+    layers = run(layers_alone(open_model(exported)), *arbiter.probes.values())
+    row = arbiter.judge("onnx", taps, probes=layers)
+    assert row.status == "holds", row.reason
+    assert [probe.layer for probe in row.probes] == list(taps)
 
 
 def test_another_input_of_one_layer_changes_that_layer_alone(

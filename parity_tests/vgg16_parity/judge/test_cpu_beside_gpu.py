@@ -17,6 +17,7 @@ from parity_tests.support.reports import both, report, row
 from vgg16_parity import run
 from vgg16_parity.judge import alternatives, layers
 from vgg16_parity.judge.gradients import run as gradients
+from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.records import CaseVerdict, Report
 from vgg16_parity.report import html, schema
 from vgg16_parity.report.diff import diff_reports
@@ -118,12 +119,12 @@ def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
     move_gpu(monkeypatch)
     real, judged = alternatives.judge_cases, list[tuple[CaseVerdict, ...]]()
 
-    def judge_cases(*arguments: Any) -> tuple[CaseVerdict, ...]:
-        cases = real(*arguments)
+    def judge_cases(*arguments: Any) -> tuple[tuple[CaseVerdict, ...], Arithmetic]:
+        cases, arithmetic = real(*arguments)
         if not judged:  # the CPU's comes first
             cases = tuple(dataclasses.replace(case, reason="wrong") for case in cases)
         judged.append(cases)
-        return cases
+        return cases, arithmetic
 
     monkeypatch.setattr(run, "judge_cases", judge_cases)
     cpu, on_gpu = two(tiny, depth="taps").rows

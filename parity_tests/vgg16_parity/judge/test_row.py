@@ -8,7 +8,14 @@ import pytest
 
 from onnx_arbiter.compare import Verdict, refused
 from vgg16_parity.judge.row import Finding, conclude, wrong_gradient
-from vgg16_parity.records import BesideCpu, CaseVerdict, GradientVerdict, LayerVerdict, Row
+from vgg16_parity.records import (
+    BesideCpu,
+    CaseVerdict,
+    GradientVerdict,
+    LayerVerdict,
+    ProbeVerdict,
+    Row,
+)
 from vgg16_parity.runtimes.process import Record
 
 RIGHT = Verdict(True, 0.5, 2.0, 1e-6, 1e-7, 1e-7)
@@ -74,6 +81,19 @@ def test_the_first_wrong_layer_is_named(
     assert (made.first_wrong, made.reason) == (first_wrong, reason)
     assert made.status == ("broken" if reason else "holds")
     assert (made.cases, made.record, made.device) == (cases, RECORD, "cuda")
+
+
+def test_a_layer_wrong_on_a_dense_input_is_named_before_what_taps_show() -> None:
+    probes = (ProbeVerdict("conv", RIGHT), ProbeVerdict("fc", WRONG))
+    dense = ("fc, given a dense input: too far", "fc")
+    for verdicts, expected in (
+        (HOLDS, dense),
+        (case("a", ("conv", WRONG, RIGHT), ("fc", WRONG, RIGHT)), dense),
+        (case("a", ("conv", WRONG, WRONG)), (f"conv, {GIVEN}: a: too far", "conv")),
+    ):
+        made = row(cases=(verdicts,), probes=probes)
+        assert (made.status, made.reason, made.first_wrong) == ("broken", *expected)
+    assert row(cases=(HOLDS,), probes=probes[:1]).status == "holds"
 
 
 def test_what_was_found_first_is_the_reason() -> None:

@@ -20,10 +20,11 @@ from pydantic import ValidationError
 from parity_tests.support import report_page
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import METADATA, decision, everything, report, row, verdict
-from vgg16_parity.records import BesideCpu, GradientVerdict, LayerVerdict, Report
-from vgg16_parity.report import schema
+from vgg16_parity.records import BesideCpu, GradientVerdict, LayerVerdict, ProbeVerdict, Report
+from vgg16_parity.report import html, schema
 from vgg16_parity.report.diff import diff_reports
 from vgg16_parity.report.json import Change, Document, encode, to_json
+from vgg16_parity.report.junit import junit
 from vgg16_parity.report.table import COLUMNS, remarks, table
 from vgg16_spec.errors import BadInput
 
@@ -146,6 +147,9 @@ def test_what_json_cannot_hold_is_null() -> None:
 def test_a_real_run_is_as_the_schema_has_it(vgg16: Command) -> None:
     arguments = ("--configuration", "tiny", "--runtimes", "torch", "--lanes", "strict", "--json")
     document = json.loads(vgg16("parity", *arguments, "--hard", "--gradients").out)
+    assert len(document["rows"][0]["probes"]) == 21
+    for added in ADDED["Row"]:
+        document["rows"][0].pop(added, None)
     assert problems(document) == []
     assert document["rows"][0]["gradients"]
     assert any(not case["layers"] for case in document["rows"][0]["cases"])
@@ -279,3 +283,26 @@ def test_a_damaged_value_is_named_by_its_place(tmp_path: Path) -> None:
     file.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(BadInput, match=r"damaged at \$\.rows\[0\]\..*\.ratio"):
         schema.read(file)
+
+
+def test_layers_on_dense_inputs_are_in_every_kind_of_report() -> None:
+    verdicts = (verdict(0.9, 3.0), verdict(7.0, 40.0, "too far"))
+    probes = tuple(map(ProbeVerdict, ("block1_conv1", "predictions"), verdicts))
+    made = report(row(), row("keras-jax", status="broken", probes=probes))
+    before, after = (dict(zip(COLUMNS, line, strict=True)) for line in table(made))
+    assert (before["alone"], after["alone"]) == ("0.70", "7.00")
+    document = to_json(made)
+    assert "probes" not in document["rows"][0]
+    assert [probe["layer"] for probe in document["rows"][1]["probes"]] == [
+        probe.layer for probe in probes
+    ]
+    assert schema.decode(Document, document).rows == made.rows
+    tests = {test.name: test for suite in junit(made) for test in suite}
+    assert not tests["block1_conv1 probe"].result
+    assert tests["predictions probe"].result[0].message == "too far"
+    shown = html.page(made)
+    assert "Layer on dense inputs, strict" in shown
+    assert "Layer on dense inputs" not in html.page(report())
+    replaced = report(row(), row("keras-jax", status="broken", probes=probes[:1]))
+    changes = diff_reports(Document.of(made), Document.of(replaced))
+    assert [change.what for change in changes] == ["predictions, probe"]

@@ -32,7 +32,11 @@ class Evaluator(Protocol):
         """
 
     def layers(self, images: Values, given: Taps) -> Taps:
-        """Every layer's output for the given input; empty if layers cannot run alone."""
+        """Every layer's output for the given input; empty if layers cannot run alone.
+
+        ``images`` are the first layer's, ``given`` has tap -> the input of the next layer. Their
+        number and the size of their maps are any: probes are smaller than photographs.
+        """
 
 
 @dataclass

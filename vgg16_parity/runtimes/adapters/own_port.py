@@ -68,10 +68,20 @@ def port_taps(port: str, computed: object) -> dict[str, Values]:
     # What Hugging Face's models return; some are mappings too.
     if not isinstance(computed, Mapping):
         computed = {_LOGITS: getattr(computed, "logits", computed)}
-    elif _LOGITS not in computed and "logits" in computed:
-        computed = {_LOGITS if name == "logits" else name: each for name, each in computed.items()}
-    if _LOGITS not in computed:
+    arrays = port_arrays(port, computed)
+    if _LOGITS not in arrays:
         raise BadInput(port, "gave no predictions", _EXPECTED)
+    return arrays
+
+
+def port_arrays(port: str, computed: Mapping[Any, Any]) -> dict[str, Values]:
+    """What a port computed by name, as arrays; ``logits`` is another name for ``predictions``.
+
+    Raises:
+        BadInput: naming the port, if what is there is no array.
+    """
+    if _LOGITS not in computed and "logits" in computed:
+        computed = {_LOGITS if name == "logits" else name: each for name, each in computed.items()}
     return {str(name): _array(port, str(name), values) for name, values in computed.items()}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vgg16_parity.runtimes.adapters.own_port import port_taps
+from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
 from vgg16_spec.errors import BadInput
 
 LOGITS = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -83,3 +83,8 @@ def test_what_is_no_array_is_refused_in_a_sentence(computed: object, problem: st
     assert said.startswith(f"mine: {problem}")
     assert len(said) <= 300
     assert "\n" not in said
+
+
+def test_layers_need_no_logits_among_them() -> None:
+    assert list(port_arrays("mine", {"fc1": LOGITS})) == ["fc1"]
+    assert list(port_arrays("mine", {"logits": LOGITS})) == ["predictions"]

@@ -1,0 +1,104 @@
+"""Mistakes that photographs cannot show: in weights of units that stay dark, or read nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgg16_parity.network.reference import walk
+from vgg16_spec.architecture import Configuration, WeightedLayer
+from vgg16_spec.checkpoint import Checkpoint, Tensor
+
+Values: TypeAlias = NDArray[Any]
+# Changes the parameters of a layer, in place: its weight and bias.
+Change: TypeAlias = Callable[[Values, Values], None]
+
+# A layer of every kind; the one after each reads the unit that is dark in it.
+LAYERS: Final = ("block1_conv2", "block3_conv1", "block5_conv3", "fc1", "fc2")
+UNIT: Final = 1
+# How far below zero a dark unit stays, in terms of what its weights add up to.
+_BELOW: Final = 1.5
+
+
+def with_dark_units(
+    checkpoint: Checkpoint, images: Values, layers: Sequence[str] = LAYERS
+) -> Checkpoint:
+    """The network with unit ``UNIT`` of each layer dark on these images, by a lower bias."""
+    for layer in layers:
+        preactivation = next(
+            tap.preactivation for tap in walk(checkpoint, images) if tap.tap == layer
+        )
+        bias = np.array(checkpoint[f"{layer}.bias"])
+        reached = preactivation[:, UNIT].max() - bias[UNIT]
+        bias[UNIT] = -_BELOW * abs(reached)
+        checkpoint = with_tensors(checkpoint, {f"{layer}.bias": bias})
+    return checkpoint
+
+
+def dark(values: Values) -> NDArray[np.bool_]:
+    """Which units of a tap no image lights: (N, units) or (N, units, H, W) -> (units,)."""
+    lit: NDArray[np.bool_] = np.any(values > 0, axis=(0, *range(2, values.ndim)))
+    return ~lit
+
+
+def with_tensors(checkpoint: Checkpoint, changed: Mapping[str, Values]) -> Checkpoint:
+    """The checkpoint with other values for some tensors, in no file."""
+    tensors = {name: checkpoint.tensor(name) for name in checkpoint} | {
+        name: Tensor.of(each) for name, each in changed.items()
+    }
+    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+
+
+def planted(checkpoint: Checkpoint, mistake: str, layer: str) -> tuple[Checkpoint, str]:
+    """The checkpoint with a mistake about the dark unit of a layer, and the layer that has it."""
+    if mistake == COLUMN:
+        return _without_column(checkpoint, layer)
+    names = [f"{layer}.{kind}" for kind in ("weight", "bias")]
+    weight, bias = (np.array(checkpoint[name]) for name in names)
+    ROWS[mistake](weight, bias)
+    return with_tensors(checkpoint, dict(zip(names, (weight, bias), strict=True))), layer
+
+
+def _without_column(checkpoint: Checkpoint, layer: str) -> tuple[Checkpoint, str]:
+    """Zeros instead of the weights that the next layer has for the unit."""
+    configuration = checkpoint.configuration
+    reader = _reader(configuration, layer)
+    weight = np.array(checkpoint[f"{reader.name}.weight"])
+    units = configuration.weight_shapes[f"{layer}.bias"][0]
+    # fc1 has as many columns for a channel as its map has pixels.
+    weight.reshape(len(weight), units, -1)[:, UNIT] = 0
+    return with_tensors(checkpoint, {f"{reader.name}.weight": weight}), reader.name
+
+
+def _reader(configuration: Configuration, layer: str) -> WeightedLayer:
+    layers = configuration.weighted_layers
+    return layers[[each.name for each in layers].index(layer) + 1]
+
+
+def _zeroed(weight: Values, bias: Values) -> None:
+    weight[UNIT] = bias[UNIT] = 0
+
+
+def _one_zeroed(weight: Values, bias: Values) -> None:
+    del bias
+    weight[UNIT].flat[0] = 0
+
+
+def _one_doubled(weight: Values, bias: Values) -> None:
+    del bias
+    weight[UNIT].flat[-1] *= 2
+
+
+COLUMN: Final = "the weights of an input that is always zero are zeroed"
+ROWS: Final[Mapping[str, Change]] = MappingProxyType(
+    {
+        "the weights and the bias of a dark unit are zeroed": _zeroed,
+        "one weight of a dark unit is zeroed": _one_zeroed,
+        "one weight of a dark unit is doubled": _one_doubled,
+    }
+)
+MISTAKES: Final = (*ROWS, COLUMN)
