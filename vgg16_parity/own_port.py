@@ -24,11 +24,14 @@ from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge.alternatives import Evidence, judge_again
+from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
+from vgg16_parity.network.search import SEARCHED, searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
+from vgg16_parity.report.coverage import exercised
 from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
 from vgg16_parity.runtimes.adapters.own_port import port_taps
@@ -81,6 +84,8 @@ class Arbiter:
         pictures: files, prepared by the checkpoint's own recipe; by default the project's
             photographs.
         case: a prepared batch instead of pictures.
+        searched: whether to add images that exercise what the batch does not, for a port that gives
+            only logits; they are searched once for a checkpoint, which takes a minute for VGG16.
 
     Attributes:
         files: the pictures' paths; empty if a batch was passed.
@@ -95,14 +100,18 @@ class Arbiter:
         pictures: Sequence[Path] = (),
         *,
         case: Case | None = None,
+        searched: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         pictures = pictures or [photograph.path for photograph in PHOTOGRAPHS]
         self.files = tuple(map(str, pictures)) if case is None else ()
         self._case = case or inputs.pictures(checkpoint, pictures)
+        if searched:
+            self._case, self.files = _with_searched(checkpoint, self._case), ()
         self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
         self._expectations: dict[str, ArbiterCase] = {}
+        self._coverages: dict[str, Coverages] = {}
         self._seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -163,7 +172,8 @@ class Arbiter:
             Evidence(self.checkpoint, expectation, known, taps, alone, case, taps_optional=True)
         )
         case = with_notes(case, expectation, known, taps, self.checkpoint)
-        return conclude(Row(name, known.name, known.name, "holds", cases=(case,)))
+        row = Row(name, known.name, known.name, "holds", cases=(case,))
+        return conclude(self._coverages[known.name].added_to(row))
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""
@@ -185,11 +195,27 @@ class Arbiter:
     def _expect(self, mode: Mode) -> ArbiterCase:
         if mode.name not in self._expectations:
             start = time.perf_counter()
+            coverages = Coverages(self.checkpoint.configuration)
+            self._coverages[mode.name] = coverages
             self._expectations[mode.name] = expect(
-                self.checkpoint, self._case, [mode], self._folder / mode.name
+                self.checkpoint,
+                self._case,
+                [mode],
+                self._folder / mode.name,
+                exercised=coverages.case(self._case.name),
             )
             self._seconds += time.perf_counter() - start
         return self._expectations[mode.name]
+
+
+def _with_searched(checkpoint: Checkpoint, case: Case) -> Case:
+    more = searched(checkpoint)
+    return Case(
+        f"{case.name} and {SEARCHED}",
+        np.concatenate([case.images, more.images]),
+        (*case.labels, *more.labels),
+        extreme=case.extreme,
+    )
 
 
 def explain(row: Row) -> str:
@@ -197,6 +223,8 @@ def explain(row: Row) -> str:
     lines = [f"{row.runtime} ({row.mode}): {row.status}"]
     if row.reason:
         lines.append(row.reason)
+    if row.coverage is not None:
+        lines.append(f"the inputs exercise {exercised(row.coverage)}")
     lines += [f"{case.case}: {note}" for case in row.cases for note in case.notes]
     width = max((len(tap) for tap, _ in row.verdicts("accumulated")), default=0)
     for case in row.cases:

@@ -20,11 +20,13 @@ from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge.alternatives import judge_cases
+from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
 from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.prediction import expect
+from vgg16_parity.network.search import searched
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
@@ -89,14 +91,28 @@ def run_parity(
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as temporary:
         folder = Path(temporary)
         stored = in_file(checkpoint, folder, progress)
-        workspace = Workspace(stored, folder, timeout, progress, gradients)
+        only_whole = [runtime for runtime in runtimes if depth != "logits" and _runs_whole(runtime)]
+        coverages = Coverages(
+            stored.configuration,
+            tapped=depth != "logits",
+            pooled=depth == "logits" or bool(only_whole),
+        )
+        workspace = Workspace(stored, folder, timeout, progress, gradients, coverages)
+        common = len(cases)
+        if only_whole:
+            with progress("searched inputs"):
+                cases.append(searched(stored))
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         seconds = time.perf_counter() - start
         rows: list[Row] = []
         for runtime in runtimes:
             run = partial(
-                workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
+                workspace.rows,
+                runtime,
+                devices=devices,
+                expectations=expectations if runtime in only_whole else expectations[:common],
+                depth=depth,
             )
             trains = gradients and not (runtime.onnx or runtime.port)
             shared = default_is_strict(devices, runtime.computed_by, gradients=trains)
@@ -113,6 +129,11 @@ def run_parity(
         all_required=all_required,
         rows=tuple(rows),
     )
+
+
+def _runs_whole(runtime: Runtime) -> bool:
+    """Whether its layers cannot run alone: searched inputs exercise more of its weights."""
+    return bool(runtime.port)
 
 
 def _require_gradients(runtimes: Sequence[Runtime], modes: Iterable[Mode]) -> None:
@@ -166,6 +187,7 @@ class Workspace:
         timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
         gradients: whether to compare gradients, on the first case.
+        coverages: takes what the cases exercise; None where no row is judged.
     """
 
     checkpoint: Checkpoint
@@ -173,6 +195,7 @@ class Workspace:
     timeout: float | None
     progress: Progress
     gradients: bool = False
+    coverages: Coverages | None = None
 
     def expect(
         self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
@@ -182,7 +205,17 @@ class Workspace:
         for index, case in enumerate(cases):
             with self.progress(f"arbiter (NumPy, float64): {case.name}"):
                 folder = self.folder / f"case{index}"
-                found.append(expect(self.checkpoint, case, modes, folder, logits_only=logits_only))
+                exercised = None if self.coverages is None else self.coverages.case(case.name)
+                found.append(
+                    expect(
+                        self.checkpoint,
+                        case,
+                        modes,
+                        folder,
+                        logits_only=logits_only,
+                        exercised=exercised,
+                    )
+                )
         return found
 
     def rows(
@@ -246,6 +279,9 @@ class Workspace:
                     job, record, self.checkpoint, expectations[0], mode, self.timeout
                 )
         row = replace(row, record=record, cases=cases, gradients=gradients, beside_cpu=compared)
+        if self.coverages is not None:
+            # What probes exercise counts once ``coverages.probes`` has it.
+            row = self.coverages.added_to(row)
         return conclude(row, finding, cpu_holds=cpu is None or cpu[1]), run
 
     def run(
