@@ -107,8 +107,8 @@ def _key(checkpoint: Checkpoint) -> str:
 def _read(path: Path, checkpoint: Checkpoint) -> Float32 | None:
     """The images of a cache file; None if there is none, or it is damaged."""
     try:
-        # A zip file has checksums.
-        with np.load(path, allow_pickle=False) as file:
+        # A zip file has checksums. NumPy leaves the file of a damaged one open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             images: NDArray[np.float32] = file["images"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
@@ -202,7 +202,7 @@ def _climb(
             shape = (1, -1, *[1] * (at.ndim - 2)) if value.size != at.size else at.shape
             wanted[tap] = value.reshape(shape) * _nearly_lit(at)
         rate = np.float32(_RATE * (1 - step / steps))
-        image = image + rate * size * np.sign(_gradient(checkpoint, taps, wanted))
+        image = image + rate * size * np.sign(gradient(checkpoint, taps, wanted))
         if inside:
             image = np.clip(image, lowest, highest)
     return image
@@ -243,7 +243,7 @@ def _dark(found: Exercised, layer: WeightedLayer) -> tuple[Float32, Float32]:
     return (rows / size).astype(np.float32), (columns / size).astype(np.float32)
 
 
-def _gradient(
+def gradient(
     checkpoint: Checkpoint, taps: Mapping[str, Prediction], wanted: Mapping[str, Float32]
 ) -> Float32:
     """The gradient, at the image, of the sum over all taps of ``wanted`` times pre-activation."""
@@ -274,7 +274,7 @@ def _gradient(
 
 def _unpool(delta: Float32, largest: NDArray[np.floating], maps: NDArray[np.floating]) -> Float32:
     """Give the gradient of each window to its largest value: (N, C, H // 2, W // 2) -> maps'."""
-    result: Float32 = np.zeros(maps.shape, np.float32)
+    result: Float32 = np.zeros(maps.shape, delta.dtype)
     wins = reference.window_views(maps) == largest[..., np.newaxis, np.newaxis]
     reference.window_views(result)[...] = wins * delta[..., np.newaxis, np.newaxis]
     return result
