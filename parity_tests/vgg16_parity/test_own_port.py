@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own custom
 
+from vgg16_parity.own_port import Arbiter, checkpoint_of
 from vgg16_parity.pytest_plugin import Judge
 
 BLOCKS = (2, 2, 3, 3, 3)
@@ -72,3 +73,16 @@ def test_a_port_that_reads_blue_for_red_is_told_so(vgg16_parity: Judge) -> None:
         judge("my port, BGR", taps, tiny)
     assert "on another input: channels reversed (BGR for RGB, or RGB for BGR)" in str(told.value)
     judge.close()
+
+
+def test_searched_images_can_be_added_to_the_batch() -> None:
+    tiny = checkpoint_of("seeded", "tiny")
+    with Arbiter(tiny) as plain, Arbiter(tiny, searched=True) as searching:
+        rows = [
+            arbiter.judge("mine", my_port(arbiter.images, tiny)["predictions"])
+            for arbiter in (plain, searching)
+        ]
+        assert len(plain.images) < len(searching.images)
+        assert searching.report(rows[1:]).holds
+    shares = [row.coverage.share for row in rows if row.coverage is not None]
+    assert shares[0] < shares[1]

@@ -39,11 +39,11 @@ _VERSION: Final = 1
 MOST_IMAGES: Final = 8
 _STEPS: Final = 4
 # Of the first step, in units of what the image's noise has at a pixel.
-_RATE: Final = 0.5
+_RATE: Final = 0.7
 _SEED: Final = 16
 _GRID: Final = 4
 # The spot's radius as a share of the image's side, and what is left of the noise far from it.
-_RADIUS: Final = 0.11
+_RADIUS: Final = 0.07
 _AROUND: Final = 1e-3
 # How far beyond the pixels' range the bright spots go.
 _BEYOND: Final = 40.0

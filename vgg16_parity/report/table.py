@@ -61,10 +61,9 @@ def remarks(report: Report) -> list[str]:
             lines.append(f"{row.name}: difference from the CPU: {difference} of what is predicted")
         if with_gradients and row.cases:
             lines.append(f"{row.name}: {_gradients(row)}")
-    lines += _coverages(report)
     # What is true of several rows is one line.
     lines += [f"{', '.join(names)}: {note}" for note, names in rows_of.items() if len(names) > 1]
-    return lines
+    return lines + _coverages(report)
 
 
 def _coverages(report: Report) -> list[str]:
