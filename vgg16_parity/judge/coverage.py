@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_arbiter.error_model import REACH
+from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.numeric_modes import Mode
 
 from vgg16_parity.network.coverage import CaseExercised, Coverage, Exercised
 from vgg16_parity.records import Row
@@ -33,6 +41,18 @@ class Coverages:
     def case(self, name: str) -> CaseExercised:
         """What takes the taps of a case, for ``vgg16_parity.network.prediction.expect``."""
         return self._cases.setdefault(name, CaseExercised(self.configuration, **self._wanted))
+
+    def add_probes(
+        self, inputs: Mapping[str, NDArray[np.float32]], answers: ArbiterCase, mode: Mode
+    ) -> None:
+        """Take what each layer's own inputs exercise: layer -> its input, and its answers."""
+        found = Exercised(self.configuration)
+        for layer in self.configuration.weighted_layers:
+            tap = answers.tap(layer.name, mode)
+            passes = tap.preactivation + REACH * tap.local > 0
+            # No output of the last layer is cut.
+            found.add_layer(layer.name, inputs[layer.name], passes | (not layer.relu))
+        self.probes = found
 
     def added_to(self, row: Row) -> Row:
         """The row with its coverage; as it was if nothing was compared."""

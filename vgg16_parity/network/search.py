@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +59,9 @@ def searched(checkpoint: Checkpoint) -> Case:
     path = cache_folder() / f"searched-{_key(checkpoint)}.npz"
     images = _read(path, checkpoint)
     if images is None:
-        images = search(checkpoint)
+        # Weights so large that images overflow leave them out: they exercise less.
+        with np.errstate(over="ignore", invalid="ignore"):
+            images = search(checkpoint)
         try:
             ensure_folder(path.parent)
             with whole_file(path) as temporary, temporary.open("wb") as file:
@@ -135,7 +138,7 @@ def _starts(checkpoint: Checkpoint) -> Iterator[list[tuple[Float32, Float32]]]:
     stress = [image[np.newaxis] for case in inputs.hard(checkpoint)[:4] for image in case.images]
     # From all over the image: the next spot is far from the last one.
     order = generator.permutation(_GRID**2)
-    for number in range(10**9):
+    for number in count():
         row, column = (np.array(divmod(int(order[number % len(order)]), _GRID)) + 0.5) / _GRID
         distance = np.hypot(rows - row, columns - column) / _RADIUS
         size = (half * (np.exp(-np.square(distance)) + _AROUND)).astype(np.float32)
@@ -167,18 +170,18 @@ def _share(found: Exercised, taps: Mapping[str, Prediction]) -> float:
 
     They have nine in ten weights, and are all that is far from exercised after an image or two.
     """
-    tried, before = found.copy(), "flatten"
-    names = [layer.name for layer in found.configuration.layers]
+    tried, before = found.copy(), _taps_before(found)
     for layer in found.configuration.weighted_layers:
         if isinstance(layer, Dense):
-            previous = names[names.index(layer.name) - 1]
-            if previous == before:
-                previous = names[names.index(before) - 1]
-            passes = taps[layer.name].preactivation > 0
-            if not layer.relu:
-                passes = np.ones_like(passes)
-            tried.add_layer(layer.name, taps[previous].values, passes)
+            outputs = taps[layer.name].preactivation
+            passes = outputs > 0 if layer.relu else np.ones(outputs.shape, bool)
+            tried.add_layer(layer.name, taps[before[layer.name]].values, passes)
     return float(np.mean(list(tried.coverage().tensors.values())))
+
+
+def _taps_before(found: Exercised) -> dict[str, str]:
+    """Layer -> the tap that it reads, for every layer but the first."""
+    return {layer: tap for tap, layer in pairwise(found.configuration.taps)}
 
 
 def _climb(
@@ -218,14 +221,12 @@ def _nearly_lit(preactivation: NDArray[np.floating]) -> Float32:
 def _values_of_units(found: Exercised) -> dict[str, Float32]:
     """Tap -> how much of a tensor is dark at each unit, or channel: what it would add if lit."""
     values: dict[str, Float32] = {}
-    before = ""
-    names = [layer.name for layer in found.configuration.layers if not isinstance(layer, Flatten)]
+    before = _taps_before(found)
     for layer in found.configuration.weighted_layers:
         outputs, reads = _dark(found, layer)
-        place = names.index(layer.name)
-        before = names[place - 1] if place else ""
-        if before:
-            values[before] = values.get(before, np.float32(0)) + reads
+        if layer.name in before:
+            tap = before[layer.name]
+            values[tap] = values[tap] + reads if tap in values else reads
         if layer.relu:
             values[layer.name] = outputs
     return values
