@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import REACH
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
-
 from vgg16_parity.network.coverage import CaseExercised, Coverage, Exercised
 from vgg16_parity.records import Row
 from vgg16_spec.architecture import Configuration
