@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.files.cache import cache_folder, ensure_folder
+
+Reals: TypeAlias = NDArray[np.floating[Any]]
 
 SEARCHED: Final = "searched inputs"
 # Changes whenever the images for a checkpoint do.
@@ -245,11 +247,11 @@ def _dark(found: Exercised, layer: WeightedLayer) -> tuple[Float32, Float32]:
 
 
 def gradient(
-    checkpoint: Checkpoint, taps: Mapping[str, Prediction], wanted: Mapping[str, Float32]
-) -> Float32:
+    checkpoint: Checkpoint, taps: Mapping[str, Prediction], wanted: Mapping[str, Reals]
+) -> Reals:
     """The gradient, at the image, of the sum over all taps of ``wanted`` times pre-activation."""
     layers = checkpoint.configuration.layers
-    delta: Float32 = np.zeros(taps[layers[-1].name].preactivation.shape, np.float32)
+    delta: Reals = np.zeros(taps[layers[-1].name].preactivation.shape, np.float32)
     for index, layer in reversed(list(enumerate(layers))):
         below = taps.get(layers[index - 1].name) if index else None
         if layer.name in wanted:
@@ -273,9 +275,9 @@ def gradient(
     return delta
 
 
-def _unpool(delta: Float32, largest: NDArray[np.floating], maps: NDArray[np.floating]) -> Float32:
+def _unpool(delta: Reals, largest: NDArray[np.floating], maps: NDArray[np.floating]) -> Reals:
     """Give the gradient of each window to its largest value: (N, C, H // 2, W // 2) -> maps'."""
-    result: Float32 = np.zeros(maps.shape, delta.dtype)
+    result: Reals = np.zeros(maps.shape, delta.dtype)
     wins = reference.window_views(maps) == largest[..., np.newaxis, np.newaxis]
     reference.window_views(result)[...] = wins * delta[..., np.newaxis, np.newaxis]
     return result
