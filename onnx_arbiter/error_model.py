@@ -44,7 +44,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 # An error may reach this many standard deviations when a ReLU or a maximum depends on it.
-_REACH: Final = 3.0
+REACH: Final = 3.0
 # The standard deviation that a variance of 1 stands for.
 _UNIT: Final = FLOAT32_ROUNDOFF / 3**0.5
 
@@ -124,7 +124,7 @@ class ErrorVariance:
 
     def rectify(self, preactivation: Float64) -> None:
         """Pass a ReLU: keep the error where the value may become positive."""
-        passes = preactivation + _REACH * self.accumulated_deviation() > 0
+        passes = preactivation + REACH * self.accumulated_deviation() > 0
         self.move(lambda errors: np.where(passes, errors, np.float32(0)))
 
     def multiply(
@@ -183,7 +183,7 @@ class ErrorVariance:
             candidates: the exact values.
             largest: their maximum, without the last axis.
         """
-        reach = _REACH * self.accumulated_deviation()
+        reach = REACH * self.accumulated_deviation()
         may_win = candidates + reach >= largest[..., np.newaxis]
         self.accumulated = np.where(may_win, self.accumulated, np.float32(0)).max(axis=-1)
         # Given rounded values, a maximum returns one of them unchanged.

@@ -26,6 +26,7 @@ from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.handed import HandedOut
 from vgg16_parity.judge.alternatives import judge_again
+from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.layers import judge_case
@@ -33,7 +34,9 @@ from vgg16_parity.judge.probes import Probes, judge_probes
 from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes, inputs_of
+from vgg16_parity.network.search import SEARCHED, searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
+from vgg16_parity.report.coverage import exercised
 from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import encode
 from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
@@ -90,6 +93,8 @@ class Arbiter:
         pictures: files, prepared by the checkpoint's own recipe; by default the project's
             photographs.
         case: a prepared batch instead of pictures.
+        searched: whether to add images that exercise what the batch does not, for a port that gives
+            only logits; they are searched once for a checkpoint, which takes a minute for VGG16.
 
     Attributes:
         files: the pictures' paths; empty if a batch was passed.
@@ -104,16 +109,20 @@ class Arbiter:
         pictures: Sequence[Path] = (),
         *,
         case: Case | None = None,
+        searched: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         pictures = pictures or [photograph.path for photograph in PHOTOGRAPHS]
         self.files = tuple(map(str, pictures)) if case is None else ()
         self._case = case or inputs.pictures(checkpoint, pictures)
+        if searched:
+            self._case, self.files = _with_searched(checkpoint, self._case), ()
         self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
         self._expectations: dict[str, ArbiterCase] = {}
         self._probes: dict[str, Probes] = {}
         self._handed = HandedOut()
+        self._coverages: dict[str, Coverages] = {}
         self._seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -205,7 +214,8 @@ class Arbiter:
                 weights, answers, known, dense, arithmetic=arithmetic, optional=True
             )
             row = replace(row, probes=found)
-        return conclude(replace(row, cases=(replace(case, notes=(*case.notes, *more)),)))
+        row = replace(row, cases=(replace(case, notes=(*case.notes, *more)),))
+        return conclude(self._coverages[known.name].added_to(row))
 
     def _of_probes(self, port: str, outputs: Mapping[str, Values]) -> dict[str, Values]:
         found, layers = port_arrays(port, outputs), self.checkpoint.configuration.taps
@@ -237,17 +247,34 @@ class Arbiter:
             folder = self._folder / f"{mode.name}-probes"
             answers = expect_probes(self.checkpoint, case, [mode], folder)
             self._probes[mode.name] = Probes(answers, case, frozenset({mode.name}))
+            self._coverages[mode.name].add_probes(answers)
             self._seconds += time.perf_counter() - start
         return self._probes[mode.name]
 
     def _expect(self, mode: Mode) -> ArbiterCase:
         if mode.name not in self._expectations:
             start = time.perf_counter()
+            coverages = Coverages(self.checkpoint.configuration)
+            self._coverages[mode.name] = coverages
             self._expectations[mode.name] = expect(
-                self.checkpoint, self._case, [mode], self._folder / mode.name
+                self.checkpoint,
+                self._case,
+                [mode],
+                self._folder / mode.name,
+                exercised=coverages.case(self._case.name),
             )
             self._seconds += time.perf_counter() - start
         return self._expectations[mode.name]
+
+
+def _with_searched(checkpoint: Checkpoint, case: Case) -> Case:
+    more = searched(checkpoint)
+    return Case(
+        f"{case.name} and {SEARCHED}",
+        np.concatenate([case.images, more.images]),
+        (*case.labels, *more.labels),
+        extreme=case.extreme,
+    )
 
 
 def explain(row: Row) -> str:
@@ -255,6 +282,8 @@ def explain(row: Row) -> str:
     lines = [f"{row.runtime} ({row.mode}): {row.status}"]
     if row.reason:
         lines.append(row.reason)
+    if row.coverage is not None:
+        lines.append(f"the inputs exercise {exercised(row.coverage)}")
     lines += [f"{case.case}: {note}" for case in row.cases for note in case.notes]
     width = max((len(tap) for tap, _ in row.verdicts("accumulated")), default=0)
     for case in row.cases:

@@ -12,6 +12,7 @@ import numpy as np
 from onnx_arbiter.compare import Verdict
 from onnx_arbiter.expectations import ArbiterCase
 from vgg16_parity.inputs import PICTURES
+from vgg16_parity.network.coverage import Coverage
 from vgg16_parity.runtimes.process import Record
 from vgg16_spec.architecture import IMAGENET_CLASSES
 from vgg16_spec.checkpoint import Checkpoint, digest
@@ -87,6 +88,8 @@ class Image:
 class CaseFacts:
     """One batch of inputs; every runtime gets the same.
 
+    Searched inputs are for those whose layers cannot run alone.
+
     Attributes:
         name: ``photographs``, or the kind of stress input.
         images: the images, in the batch's order.
@@ -133,22 +136,6 @@ class ProbeVerdict:
 
     layer: str
     local: Verdict
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """The share of the weights that the inputs exercise.
-
-    A weight counts where, for some input, what it multiplies is not zero and the output that it
-    reaches is not cut by a ReLU.
-
-    Attributes:
-        share: of all parameters, 0 to 1.
-        tensors: the share of each tensor, in the order of the checkpoint.
-    """
-
-    share: float
-    tensors: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from onnx_arbiter.expectations import IMAGES, ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge.alternatives import judge_cases
+from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.found_modes import in_mode, with_mode
 from vgg16_parity.judge.gradients import run as gradient_run
@@ -28,6 +29,7 @@ from vgg16_parity.judge.probes import Probes, judge_probes_of
 from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes
+from vgg16_parity.network.search import searched
 from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict, port_lane
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
@@ -96,7 +98,17 @@ def run_parity(
     with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as temporary:
         folder = Path(temporary)
         stored = in_file(checkpoint, folder, progress)
-        workspace = Workspace(stored, folder, timeout, progress, gradients)
+        only_whole = [runtime for runtime in runtimes if depth != "logits" and _runs_whole(runtime)]
+        coverages = Coverages(
+            stored.configuration,
+            tapped=depth != "logits",
+            pooled=depth == "logits" or bool(only_whole),
+        )
+        workspace = Workspace(stored, folder, timeout, progress, gradients, coverages)
+        common = len(cases)
+        if only_whole:
+            with progress("searched inputs"):
+                cases.append(searched(stored))
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         if depth == "layers":
@@ -106,7 +118,11 @@ def run_parity(
         rows: list[Row] = []
         for runtime in runtimes:
             run = partial(
-                workspace.rows, runtime, devices=devices, expectations=expectations, depth=depth
+                workspace.rows,
+                runtime,
+                devices=devices,
+                expectations=expectations if runtime in only_whole else expectations[:common],
+                depth=depth,
             )
             trains = gradients and runtime.trains
             shared = default_is_strict(devices, runtime.computed_by, gradients=trains)
@@ -123,6 +139,11 @@ def run_parity(
         all_required=all_required,
         rows=tuple(rows),
     )
+
+
+def _runs_whole(runtime: Runtime) -> bool:
+    """Whether its layers cannot run alone: searched inputs exercise more of its weights."""
+    return bool(runtime.port)
 
 
 def _require_gradients(runtimes: Sequence[Runtime], modes: Iterable[Mode]) -> None:
@@ -176,6 +197,7 @@ class Workspace:
         timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
         gradients: whether to compare gradients, on the first case.
+        coverages: takes what the cases exercise; None where no row is judged.
         probes: the arbiter's answers for dense inputs of each layer; None without.
     """
 
@@ -184,6 +206,7 @@ class Workspace:
     timeout: float | None
     progress: Progress
     gradients: bool = False
+    coverages: Coverages | None = None
     probes: Probes | None = None
 
     def expect(
@@ -194,13 +217,25 @@ class Workspace:
         for index, case in enumerate(cases):
             with self.progress(f"arbiter (NumPy, float64): {case.name}"):
                 folder = self.folder / f"case{index}"
-                found.append(expect(self.checkpoint, case, modes, folder, logits_only=logits_only))
+                exercised = None if self.coverages is None else self.coverages.case(case.name)
+                found.append(
+                    expect(
+                        self.checkpoint,
+                        case,
+                        modes,
+                        folder,
+                        logits_only=logits_only,
+                        exercised=exercised,
+                    )
+                )
         return found
 
     def expect_probes(self, case: ArbiterCase, modes: Sequence[Mode]) -> Probes:
         """Have the arbiter run each layer on dense inputs, of the scale of its own in a case."""
         with self.progress("arbiter (NumPy, float64): probes"):
             answers = expect_probes(self.checkpoint, case, modes, self.folder / "probes")
+        if self.coverages is not None:
+            self.coverages.add_probes(answers)
         return Probes(answers, case, frozenset(mode.name for mode in modes))
 
     def rows(
@@ -274,6 +309,8 @@ class Workspace:
                 )
         row = replace(row, record=record, cases=cases, probes=probes, gradients=gradients)
         row = replace(row, beside_cpu=compared)
+        if self.coverages is not None:
+            row = self.coverages.added_to(row)
         return conclude(row, finding, cpu_holds=cpu is None or cpu[1]), run
 
     def run(

@@ -77,8 +77,10 @@ def network(
             case _:
                 weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
                 if isinstance(layer, Convolution) and layer.kernel_size == 3:
-                    compute = by_fft if isinstance(factors, Fft) else by_winograd
-                    values = compute(values, weight, factors)  # type: ignore[operator]
+                    if isinstance(factors, Fft):
+                        values = by_fft(values, weight, factors)
+                    else:
+                        values = by_winograd(values, weight, factors)
                 else:
                     values = reference.multiply(layer, weight, values)
                 values = values + reference.for_channels(bias, values)

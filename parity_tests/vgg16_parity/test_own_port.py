@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own custom
 
+from vgg16_parity.own_port import Arbiter, checkpoint_of
 from vgg16_parity.pytest_plugin import Judge
 from vgg16_spec.errors import BadInput
 
@@ -149,3 +150,16 @@ def test_inputs_that_a_port_changes_or_returns_are_named_and_stay_right(judge: J
     assert judge.given(tiny)["fc1"].any()
     assert all(values.any() for values in judge.probes(tiny).values())
     assert judge.probes(tiny)["fc2"].std() > 0
+
+
+def test_searched_images_can_be_added_to_the_batch() -> None:
+    tiny = checkpoint_of("seeded", "tiny")
+    with Arbiter(tiny) as plain, Arbiter(tiny, searched=True) as searching:
+        rows = [
+            arbiter.judge("mine", my_port(arbiter.images, tiny)["predictions"])
+            for arbiter in (plain, searching)
+        ]
+        assert len(plain.images) < len(searching.images)
+        assert searching.report(rows[1:]).holds
+    shares = [row.coverage.share for row in rows if row.coverage is not None]
+    assert shares[0] < shares[1]

@@ -182,7 +182,7 @@ def wrong(images, weights):
     return taps | {"fc1": taps["fc1"][:, ::-1]}
 
 def misspelt(images, weights):
-    return some_taps(images, weights) | {"../conv1": images}
+    return some_taps(images, weights) | {"../conv1": images + 0}
 
 def nothing(images, weights):
     return {"fc1": images}
@@ -200,6 +200,13 @@ def half(images, weights):
     model = torch_impl.VGG(checkpoint.configuration.name)
     torch_impl.load_checkpoint(model, checkpoint)
     return torch_impl.run_with_taps(model.half(), images)
+
+def in_place(images, weights):
+    images *= 2
+    return logits(images, weights)
+
+def two(images, weights):
+    return logits(images[:2], weights)
 """
 
 
@@ -213,6 +220,8 @@ def half(images, weights):
         ("nothing", "failed", "--port: gave no predictions; expected logits, or taps with"),
         ("missing", "failed", "--port: "),
         ("wide", "failed", "--port: gave complex128 as predictions; expected real numbers"),
+        ("in_place", "failed", "--port: changed its input, 2 images, in place; expected a port"),
+        ("two", "broken", "from predictions on: searched inputs: its shape is (2, 1000), the"),
         ("scalar", "broken", "from predictions on: photographs: its shape is (), the arbiter's"),
     ],
 )
@@ -249,6 +258,19 @@ def test_a_port_is_judged_once_in_its_own_mode_whatever_the_lanes(
     assert row.cases[0].notes == notes
 
 
+def test_what_runs_whole_is_judged_on_searched_inputs_too(tiny: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PORT)
+    chosen = [own_port(f"{tmp_path / 'mine.py'}:logits"), RUNTIMES["torch"]]
+    port, torch = run.run_parity(tiny, PICTURES, chosen).rows
+    assert [case.case for case in port.cases] == ["photographs", "searched inputs"]
+    assert [case.case for case in torch.cases] == ["photographs"]
+    quick, _ = run.run_parity(tiny, PICTURES, chosen, depth="logits").rows
+    assert [case.case for case in quick.cases] == ["photographs"]
+    assert quick.coverage is not None
+    assert port.coverage is not None
+    assert quick.coverage.share < port.coverage.share < 1
+
+
 def test_odd_outputs_for_images_that_are_not_finite_are_a_row(
     tiny: Checkpoint, tmp_path: Path
 ) -> None:
@@ -256,7 +278,8 @@ def test_odd_outputs_for_images_that_are_not_finite_are_a_row(
     chosen = own_port(f"{tmp_path / 'mine.py'}:scalar")
     (row,) = run.run_parity(tiny, PICTURES, [chosen], hard_inputs=True).rows
     assert row.status == "broken"
-    assert row.cases[-1].reason == "no outputs of the network's shape: predictions"
+    (infinite,) = (case for case in row.cases if case.case == "infinity")
+    assert infinite.reason == "no outputs of the network's shape: predictions"
 
 
 def test_a_ports_file_may_hold_classes_that_are_looked_up_by_name(

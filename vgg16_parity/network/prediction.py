@@ -17,6 +17,7 @@ from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.network import reference
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
+from vgg16_parity.network.coverage import CaseExercised
 from vgg16_spec.checkpoint import Checkpoint
 
 
@@ -28,16 +29,20 @@ def expect(
     *,
     arithmetic: Arithmetic = PLAIN,
     logits_only: bool = False,
+    exercised: CaseExercised | None = None,
 ) -> ArbiterCase:
     """Run the arbiter on a case and write its answers into a new folder.
 
-    With ``logits_only``, write the last tap alone. Raises ``ValueError`` if the network does not
+    With ``logits_only``, write the last tap alone. ``exercised`` takes what the case exercises, if
+    its images are finite. Raises ``ValueError`` if the network does not
     take images of this size.
     """
     only = checkpoint.configuration.taps[-1] if logits_only else ""
     # The comparison reports values that are not finite and variances that overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         answers = predict(checkpoint, case.images, modes, arithmetic)
+        if exercised is not None and case.finite:
+            answers = exercised.observe(case.images, answers)
         return write_case(case, answers, folder, only=only)
 
 

@@ -10,7 +10,9 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from onnx_arbiter.limits import Tolerance
+from vgg16_parity.network.coverage import Coverage
 from vgg16_parity.records import CaseFacts, Kind, Row, Weights
+from vgg16_parity.report.coverage import percent
 from vgg16_parity.report.json import Change, Document
 
 MOVED: Final = Tolerance(
@@ -24,6 +26,8 @@ MOVED: Final = Tolerance(
     ),
 )
 
+# A share that changed by less is the same: outputs so near zero that other processors cut them.
+_COVERED: Final = 1e-3
 _FIGURES: Final = ("ratio", "deviations")
 _KINDS: Final[tuple[Kind, ...]] = (
     "accumulated",
@@ -94,6 +98,7 @@ def _row(where: str, old: Row, new: Row) -> Iterator[Change]:
         for tap, figures in _paired(*worst).items():
             yield from _tap(where, f"{tap}, {kind}", *figures)
     yield from _differences(where, _paired(_outcomes(old), _outcomes(new)))
+    yield from _coverage(where, old.coverage, new.coverage)
 
 
 def _tap(
@@ -108,6 +113,23 @@ def _tap(
         near = math.isfinite(high) and high <= MOVED.limit * low
         if before != after and not near:
             yield Change(where, f"{what} {figure}", _short(before), _short(after))
+
+
+def _coverage(where: str, old: Coverage | None, new: Coverage | None) -> Iterator[Change]:
+    """What is exercised of all weights and, where both say so, of each tensor."""
+    if old is None and new is None:
+        return
+    if old is None or new is None:
+        shares = (percent(each.share) if each else "" for each in (old, new))
+        yield Change(where, "weights exercised", *shares)
+        return
+    names = {"weights exercised": (old.share, new.share)}
+    names |= {
+        f"{name}, exercised": each for name, each in _paired(old.tensors, new.tensors).items()
+    }
+    for what, (before, after) in names.items():
+        if abs((before or 0.0) - (after or 0.0)) > _COVERED:
+            yield Change(where, what, *(percent(each or 0.0) for each in (before, after)))
 
 
 def _outcomes(row: Row) -> dict[str, str]:

@@ -13,8 +13,10 @@ from typing import Final
 
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.inputs import PICTURES
+from vgg16_parity.network.coverage import ENOUGH
 from vgg16_parity.records import KINDS, Decision, Image, Kind, Report, Row
 from vgg16_parity.report import charts
+from vgg16_parity.report.coverage import alike, lacking, percent
 from vgg16_parity.report.json import Change
 from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, summary, table
 from vgg16_parity.runtimes.lanes import LANES
@@ -70,8 +72,10 @@ def page(
         "class_name": names.__getitem__,
         "facts": asdict,
         "heat": charts.heat,
+        "lacking": lacking,
         "lead": _lead,
         "number": charts.number,
+        "percent": percent,
         "scientific": lambda value: "∞" if math.isinf(value) else f"{value:.2e}",
     }
     histograms = charts.histograms(report.rows)
@@ -89,6 +93,8 @@ def page(
         histograms=histograms,
         places=charts.places(len(histograms[0].counts)) if histograms else {},
         limit_position=charts.position(LIMITS.deviations.limit),
+        coverages=alike(report),
+        enough=percent(ENOUGH),
         cases=_cases(report, pictures),
         version=next((found.version for found in distributions(name="vgg16-parity")), ""),
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from vgg16_parity.records import KINDS, Report, Row, iter_verdicts
+from vgg16_parity.report.coverage import lacking, percent
 
 # Characters that XML 1.0 or UTF-8 cannot write.
 _UNWRITABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -46,6 +47,10 @@ def _suite(row: Row, *, required: bool) -> TestSuite:
         facts |= {"device": record.device, "threads": str(record.threads)}
         facts |= {"repeats": record.repeats} if record.repeats else {}
         facts |= record.versions | record.flags
+    if row.coverage is not None:
+        facts["exercised"] = percent(row.coverage.share)
+        short = lacking(row.coverage)
+        facts |= {f"exercised of {name}": percent(share) for name, share in short.items()}
     for name, value in facts.items():
         suite.add_property(_clean(name), _clean(value))
     if row.status in ("not run", "failed"):

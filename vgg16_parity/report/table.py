@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final, get_args
 
 from vgg16_parity.records import Report, Row, Status
+from vgg16_parity.report.coverage import alike, exercised, lacking, least
 
 COLUMNS: Final = ("runtime", "parity", "lane", "R", "Z", "alone", "|error|", "top-1", "s", "GB")
 TEXT_COLUMNS: Final = 3
@@ -29,7 +30,9 @@ def summary(report: Report) -> str:
     names = {s: [row.name for row in report.rows if row.status == s] for s in get_args(Status)}
     if report.holds:
         runs = "1 run" if len(names["holds"]) == 1 else f"{len(names['holds'])} runs"
-        return f"Parity holds: {runs} within the errors predicted of the float64 arbiter."
+        coverage = least(report)
+        inputs = f"; the inputs exercise {exercised(coverage)}" if coverage else ""
+        return f"Parity holds: {runs} within the errors predicted of the float64 arbiter{inputs}."
     if broken := names["broken"]:
         return f"Parity is broken: {', '.join(broken)}."
     if failed := names["failed"]:
@@ -61,7 +64,21 @@ def remarks(report: Report) -> list[str]:
             lines.append(f"{row.name}: {_gradients(row)}")
     # What is true of several rows is one line.
     lines += [f"{', '.join(names)}: {note}" for note, names in rows_of.items() if len(names) > 1]
-    return lines
+    return lines + _coverages(report)
+
+
+def _coverages(report: Report) -> list[str]:
+    """What the inputs of each row do not exercise, unless the summary says all of it."""
+    smallest = least(report)
+    said = exercised(smallest) if smallest and report.holds else ""
+    texts = [
+        (names, exercised(coverage, every=True))
+        for names, coverage in alike(report)
+        if lacking(coverage)
+    ]
+    return [
+        f"{', '.join(names)}: the inputs exercise {text}" for names, text in texts if text != said
+    ]
 
 
 def _notes(row: Row) -> list[str]:

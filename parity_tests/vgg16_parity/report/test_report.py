@@ -36,7 +36,9 @@ RELEASED: dict[str, Any] = json.loads(
 
 
 def problems(document: dict[str, Any]) -> list[str]:
-    found = Draft202012Validator(RELEASED).iter_errors(document)
+    """Where a document, without what was added since, is not as the released schema has it."""
+    rows = [{k: v for k, v in each.items() if k not in ADDED["Row"]} for each in document["rows"]]
+    found = Draft202012Validator(RELEASED).iter_errors(document | {"rows": rows})
     return [f"{error.json_path}: {error.message}" for error in found]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
+from vgg16_parity.runtimes.adapters.own_port import OwnPort, port_arrays, port_taps
+from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.registry import own_port
 from vgg16_spec.errors import BadInput
 
 LOGITS = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -88,3 +91,35 @@ def test_what_is_no_array_is_refused_in_a_sentence(computed: object, problem: st
 def test_layers_need_no_logits_among_them() -> None:
     assert list(port_arrays("mine", {"fc1": LOGITS})) == ["fc1"]
     assert list(port_arrays("mine", {"logits": LOGITS})) == ["predictions"]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("images -= 1; return images.sum((2, 3))", "changed its input, 2 images, in place"),
+        ("return images[:, 0, 0]", "returned a view of its input as predictions"),
+        (
+            "return {'fc1': torch.from_numpy(images)[:, 0, 0], 'predictions': images.sum((2, 3))}",
+            "returned a view of its input as fc1",
+        ),
+    ],
+)
+def test_a_port_that_takes_its_input_for_its_own_is_told_so(
+    body: str, problem: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"import torch\n\ndef run(images, weights):\n    {body}\n")
+    port = OwnPort(Job("run", own_port(f"{file}:run"), "strict", "", ""))
+    images = np.ones((2, 3, 4, 4), np.float32)
+    with pytest.raises(BadInput) as refusal:
+        port.forward(images, logits_only=False)
+    assert str(refusal.value).startswith(f"--port: {problem}")
+    assert (images == 1).all()
+
+
+def test_a_port_may_pass_nan_on(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def run(images, weights):\n    return images.sum((2, 3))\n")
+    port = OwnPort(Job("run", own_port(f"{file}:run"), "strict", "", ""))
+    taps = port.forward(np.full((2, 3, 4, 4), np.nan, np.float32), logits_only=False)
+    assert np.isnan(taps["predictions"]).all()
