@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from typing import Any, Literal, NamedTuple
@@ -20,6 +21,7 @@ from onnx_arbiter.compare import Verdict, compare_runs, compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.records import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_parity.runtimes.process import Job
 from vgg16_spec.logits import top
@@ -50,9 +52,11 @@ def judge_case(
     case = expectation.case
     if beyond := expectation.beyond(mode):
         message = f"{beyond}: not compared"
-        reason, notes = ("", (message,)) if case.extreme else (message, ())
-        return CaseVerdict(case.name, (), (), reason, notes)
+        if case.extreme:
+            return CaseVerdict(case.name, (), (), notes=(message,))
+        return CaseVerdict(case.name, (), (), message)
     verdicts: list[LayerVerdict] = []
+    errors: list[LayerError] = []
     decisions: tuple[Decision, ...] = ()
     for tap in expectation.relus:
         observed = taps.get(tap)
@@ -62,9 +66,21 @@ def judge_case(
         compare = partial(
             compare_with_arbiter, preactivation=expected.preactivation, relu=expected.relu
         )
-        accumulated = compare(observed, deviation=expected.accumulated)
-        local = compare(layers.get(tap), deviation=expected.local) if layers else None
+        accumulated = compare(
+            observed,
+            deviation=expected.accumulated,
+            independent=partial(expectation.independent_before, tap, mode),
+        )
+        local = None
+        if layers:
+            local = compare(
+                layers.get(tap),
+                deviation=expected.local,
+                independent=partial(expectation.independent_inputs, tap),
+            )
         verdicts.append(LayerVerdict(tap, accumulated, local))
+        count = partial(_fewest, expectation, tap, mode)
+        errors.append(LayerError.of(tap, expected, local or accumulated, count))
         if tap == expectation.last and math.isfinite(accumulated.max_error):
             decisions = decide(taps[tap], expected.preactivation, expected.accumulated)
 
@@ -79,11 +95,19 @@ def judge_case(
         reasons.append("nothing was compared")
     if flipped := images("flipped"):
         reasons.append(f"top classes differ by more than rounding allows: {flipped}")
-    inside = images("inside")
-    note = f"top classes changed places within the allowed error: {inside}"
-    return CaseVerdict(
-        case.name, tuple(verdicts), decisions, "; ".join(reasons), (note,) if inside else ()
-    )
+    notes = list[str]()
+    if inside := images("inside"):
+        notes.append(f"top classes changed places within the allowed error: {inside}")
+    verdict = CaseVerdict(case.name, tuple(verdicts), decisions, "; ".join(reasons))
+    if verdict.holds:
+        notes += (uneven_alone if layers else uneven_taps)(errors)
+    return replace(verdict, notes=tuple(notes))
+
+
+def _fewest(expectation: ArbiterCase, tap: str, mode: Mode) -> float:
+    """The smallest number of independent errors of any image at a tap."""
+    images = range(len(expectation.case.images))
+    return min(expectation.independent_at(tap, mode, image) for image in images)
 
 
 def decide(
@@ -187,4 +211,9 @@ def _difference(
         return None
     both = [expectation.tap(tap, run.mode) for run in (gpu, cpu)]
     deviation = np.hypot(*(getattr(each, kind) for each in both))
-    return compare_runs(ours, theirs, both[0].preactivation, deviation, relu=both[0].relu)
+    before = partial(expectation.independent_before, tap, gpu.mode)
+    if kind == "local":
+        before = partial(expectation.independent_inputs, tap)
+    return compare_runs(
+        ours, theirs, both[0].preactivation, deviation, relu=both[0].relu, independent=before
+    )

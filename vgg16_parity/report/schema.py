@@ -80,9 +80,12 @@ def _object(record: Any) -> Any:
     members = {}
     for each in dataclasses.fields(record):
         # Only these records hold figures that may be infinite.
-        value = _value(hints[each.name], nullable=record in (Verdict, Decision))
-        if each.metadata.get("may be absent"):
-            value = NotRequired[next(iter(typing.get_args(value)), value)]
+        absent = bool(each.metadata.get("may be absent"))
+        value = _value(hints[each.name], nullable=record in (Verdict, Decision) and not absent)
+        if absent:
+            # What may be absent is not null.
+            null = type(None) in typing.get_args(value)
+            value = NotRequired[typing.get_args(value)[0] if null else value]
         members[each.name] = Annotated[value, Field(description=descriptions.get(each.name))]
     create: Any = TypedDict
     kind = create(record.__name__, members)
