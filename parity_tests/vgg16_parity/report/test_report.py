@@ -67,6 +67,7 @@ ADDED = {
     "Metadata": ("preprocessing", "labels"),
     "Weights": ("recipe_assumed",),
     "Row": ("probes", "coverage"),
+    "Verdict": ("ratio_limit",),
 }
 
 
