@@ -143,22 +143,11 @@ def compare_runs(
         whole = np.where(lifted, errors - preactivation, errors)
         shown = shown * _shown(preactivation, predicted, errors)
     scaled = np.where(errors > 0, whole / predicted, 0.0)
-    axes = tuple(range(1, errors.ndim))
-    squares, expected = np.square(whole).mean(axis=axes), shown.mean(axis=axes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
-    allowed = np.full(ratios.shape, limits.ratio.limit)
-    for at in np.flatnonzero(ratios > limits.ratio.limit) if limits.chance else ():
-        # An error beyond Z fails, so that none shows further below zero.
-        reach = limits.deviations.limit * predicted[at] if relu else math.inf
-        possible = np.where(preactivation[at] > -reach, np.square(predicted[at]), 0.0)
-        before = partial(independent, int(at)) if independent is not None else lambda: math.inf
-        allowed[at] = _allowed(
-            float(ratios[at]), preactivation[at], possible, shown[at], limits, before
-        )
-    image = int((ratios / allowed).argmax())
+    ratio, limit = _worst_ratio(
+        whole, shown, preactivation, predicted, relu=relu, limits=limits, independent=independent
+    )
     worst = np.unravel_index(int(scaled.argmax()), scaled.shape)
-    ratio, limit, deviations = float(ratios[image]), float(allowed[image]), float(scaled[worst])
+    deviations = float(scaled[worst])
     reason = _exceeded(ratio, limit, deviations, limits)
     return Verdict(
         passed=not reason,
@@ -166,7 +155,7 @@ def compare_runs(
         deviations=deviations,
         max_error=float(errors.max()),
         rms_error=float(np.sqrt(np.square(errors).mean())),
-        rms_predicted=float(np.sqrt(expected.mean())),
+        rms_predicted=float(np.sqrt(shown.mean())),
         worst=tuple(map(int, worst)),
         histogram=_histogram(scaled),
         reason=reason,
@@ -185,6 +174,37 @@ def _shown(preactivation: Float64, predicted: Float64, errors: Float64) -> Float
     near = ~visible & (preactivation > -_FURTHEST * predicted)
     share[near] = np.interp(-preactivation[near] / predicted[near], _DISTANCES, _SHOWN)
     return share
+
+
+def _worst_ratio(
+    errors: Float64,
+    shown: Float64,
+    values: Float64,
+    predicted: Float64,
+    *,
+    relu: bool,
+    limits: Limits,
+    independent: Independent | None,
+) -> tuple[float, float]:
+    """R and its limit, of the image where R is the largest in units of its limit.
+
+    ``shown`` is the variance that R counts, ``predicted`` the deviation whether it shows or not.
+    """
+    axes = tuple(range(1, errors.ndim))
+    squares, expected = np.square(errors).mean(axis=axes), shown.mean(axis=axes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
+    allowed = np.full(ratios.shape, limits.ratio.limit)
+    for image in np.flatnonzero(ratios > limits.ratio.limit) if limits.chance else ():
+        # An error beyond Z fails, so that none shows further below zero.
+        reach = limits.deviations.limit * predicted[image] if relu else math.inf
+        possible = np.where(values[image] > -reach, np.square(predicted[image]), 0.0)
+        before = partial(independent, int(image)) if independent is not None else lambda: math.inf
+        allowed[image] = _allowed(
+            float(ratios[image]), values[image], possible, shown[image], limits, before
+        )
+    worst = (ratios / allowed).argmax()
+    return float(ratios[worst]), float(allowed[worst])
 
 
 def _allowed(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.compare import Verdict, compare_runs, compare_with_arbiter
-from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
@@ -52,9 +52,8 @@ def judge_case(
     case = expectation.case
     if beyond := expectation.beyond(mode):
         message = f"{beyond}: not compared"
-        if case.extreme:
-            return CaseVerdict(case.name, (), (), notes=(message,))
-        return CaseVerdict(case.name, (), (), message)
+        reason, said = ("", (message,)) if case.extreme else (message, ())
+        return CaseVerdict(case.name, (), (), reason, said)
     verdicts: list[LayerVerdict] = []
     errors: list[LayerError] = []
     decisions: tuple[Decision, ...] = ()
@@ -63,30 +62,15 @@ def judge_case(
         if observed is None and taps_optional:
             continue
         expected = expectation.tap(tap, mode)
-        compare = partial(
-            compare_with_arbiter, preactivation=expected.preactivation, relu=expected.relu
-        )
-        accumulated = compare(
-            observed,
-            deviation=expected.accumulated,
-            independent=partial(expectation.independent_before, tap, mode),
-        )
-        local = None
-        if layers:
-            local = compare(
-                layers.get(tap),
-                deviation=expected.local,
-                independent=partial(expectation.independent_inputs, tap),
-            )
-        verdicts.append(LayerVerdict(tap, accumulated, local))
-        count = partial(_fewest, expectation, tap, mode)
-        errors.append(LayerError.of(tap, expected, local or accumulated, count))
-        if tap == expectation.last and math.isfinite(accumulated.max_error):
+        layer = _compared(expectation, expected, mode, tap, observed, layers)
+        verdicts.append(layer)
+        judged, count = layer.local or layer.accumulated, partial(_fewest, expectation, tap, mode)
+        errors.append(LayerError.of(tap, expected, judged, count))
+        if tap == expectation.last and math.isfinite(layer.accumulated.max_error):
             decisions = decide(taps[tap], expected.preactivation, expected.accumulated)
 
     def images(outcome: str) -> str:
-        chosen = (decision.outcome == outcome for decision in decisions)
-        return ", ".join(compress(case.labels, chosen))
+        return ", ".join(compress(case.labels, (each.outcome == outcome for each in decisions)))
 
     reasons = []
     if unknown := [tap for tap in (*taps, *layers) if tap not in expectation.relus]:
@@ -102,6 +86,27 @@ def judge_case(
     if verdict.holds:
         notes += (uneven_alone if layers else uneven_taps)(errors)
     return replace(verdict, notes=tuple(notes))
+
+
+def _compared(
+    expectation: ArbiterCase,
+    expected: ArbiterTap,
+    mode: Mode,
+    tap: str,
+    observed: NDArray[Any] | None,
+    layers: Taps,
+) -> LayerVerdict:
+    """A tap as the runtime has it, and its layer alone if any layer was run alone."""
+    compare = partial(
+        compare_with_arbiter, preactivation=expected.preactivation, relu=expected.relu
+    )
+    before = partial(expectation.independent_before, tap, mode)
+    accumulated = compare(observed, deviation=expected.accumulated, independent=before)
+    if not layers:
+        return LayerVerdict(tap, accumulated)
+    inputs = partial(expectation.independent_inputs, tap)
+    local = compare(layers.get(tap), deviation=expected.local, independent=inputs)
+    return LayerVerdict(tap, accumulated, local)
 
 
 def _fewest(expectation: ArbiterCase, tap: str, mode: Mode) -> float:
