@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.error_model import activate
+from onnx_arbiter.error_model import Float64, activate
+from onnx_arbiter.independence import independent_errors, largest_ratio
 from onnx_arbiter.limits import LIMITS, Limits
 
 # Histogram of errors in predicted standard deviations: one bin below 2^-8, one for each power of
 # two up to 2^16, one above.
 HISTOGRAM_EXPONENTS: Final = tuple(range(-8, 17))
+# The index of an image -> the number of independent errors in what it was computed from.
+Independent: TypeAlias = Callable[[int], float]
+# s, and the mean square of the normal errors that exceed s, where the others count as zero.
+_FURTHEST: Final = 40.0
+_DISTANCES: Final = np.linspace(0, _FURTHEST, 4001)
+_SHOWN: Final = np.array(
+    [
+        s * math.exp(-s * s / 2) / math.sqrt(2 * math.pi) + math.erfc(s / math.sqrt(2)) / 2
+        for s in _DISTANCES.tolist()
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +37,9 @@ class Verdict:
 
     Attributes:
         passed: whether both figures are within their limits and every value is finite.
-        ratio: R, rms(error) / rms(predicted standard deviation) of the worst image: the smallest
-            limit that would have passed. Infinite if undefined.
+        ratio: R, rms(error) / rms(predicted standard deviation) of the worst image, the one that
+            is furthest beyond its limit or nearest to it: the smallest limit that would have
+            passed. Infinite if undefined.
         deviations: Z, the largest error in predicted standard deviations of its own element: the
             smallest limit that would have passed. Infinite if undefined.
         max_error: the largest |error|.
@@ -35,6 +49,8 @@ class Verdict:
             (image, unit).
         histogram: number of nonzero errors in each bin of ``HISTOGRAM_EXPONENTS``.
         reason: why it did not pass; empty if it did.
+        ratio_limit: the limit that was applied to ``ratio``: larger than the report's where so few
+            errors of the image are independent that their rms varies; absent if there is none.
     """
 
     passed: bool
@@ -46,6 +62,7 @@ class Verdict:
     worst: tuple[int, ...] = ()
     histogram: tuple[int, ...] = ()
     reason: str = ""
+    ratio_limit: float = field(default=0.0, metadata={"may be absent": True})
 
 
 def refused(reason: str) -> Verdict:
@@ -63,6 +80,7 @@ def compare_with_arbiter(
     *,
     relu: bool = False,
     limits: Limits = LIMITS,
+    independent: Independent | None = None,
 ) -> Verdict:
     """Compare a runtime's values of one tap with the arbiter's.
 
@@ -72,6 +90,9 @@ def compare_with_arbiter(
         deviation: predicted standard deviation of the runtime's error at each element.
         relu: whether a ReLU follows ``preactivation``.
         limits: R and Z.
+        independent: the smallest number of independent errors in anything that an image's values
+            were computed from; asked only where R is beyond ``limits``. None if it is unknown, or
+            nothing before had an error.
 
     Returns:
         The verdict. Empty arrays, another shape and values that are not finite never pass.
@@ -80,7 +101,14 @@ def compare_with_arbiter(
         return MISSING
     arbiter = activate(preactivation, relu)
     return compare_runs(
-        observed, arbiter, preactivation, deviation, relu=relu, limits=limits, whose="the arbiter's"
+        observed,
+        arbiter,
+        preactivation,
+        deviation,
+        relu=relu,
+        limits=limits,
+        independent=independent,
+        whose="the arbiter's",
     )
 
 
@@ -92,6 +120,7 @@ def compare_runs(
     *,
     relu: bool = False,
     limits: Limits = LIMITS,
+    independent: Independent | None = None,
     whose: str = "the other run's",
 ) -> Verdict:
     """Compare two runs' values of one tap with each other, as `compare_with_arbiter` does.
@@ -106,34 +135,97 @@ def compare_runs(
         return refused("the predicted error is not finite: the values are too large to judge")
     one, other = ours.astype(np.float64), theirs.astype(np.float64)
     errors, predicted = np.abs(one - other), deviation.astype(np.float64)
-    hidden, visible = np.zeros_like(errors), predicted
+    whole, shown = errors, np.square(predicted)
     if relu:
         # Where one value is positive and a ReLU hides the other, the difference is larger than it
         # appears, by at least the arbiter's distance from zero.
         lifted = (preactivation < 0) & (np.minimum(one, other) <= 0) & (errors > 0)
-        hidden = np.where(lifted, -preactivation, 0.0)
-        # An error is predicted wherever it can be seen: where the ReLU lets the arbiter's value
-        # through, give or take a standard deviation, and where it let a runtime's through.
-        visible = np.where((preactivation > -predicted) | (errors > 0), predicted, 0.0)
-    scaled = np.where(errors > 0, (errors + hidden) / predicted, 0.0)
-    axes = tuple(range(1, errors.ndim))
-    squares, expected = np.square(errors).mean(axis=axes), np.square(visible).mean(axis=axes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
+        whole = np.where(lifted, errors - preactivation, errors)
+        shown = shown * _shown(preactivation, predicted, errors)
+    scaled = np.where(errors > 0, whole / predicted, 0.0)
+    ratio, limit = _worst_ratio(
+        whole, shown, preactivation, predicted, relu=relu, limits=limits, independent=independent
+    )
     worst = np.unravel_index(int(scaled.argmax()), scaled.shape)
-    ratio, deviations = float(ratios.max()), float(scaled[worst])
-    reason = _exceeded(ratio, deviations, limits)
+    deviations = float(scaled[worst])
+    reason = _exceeded(ratio, limit, deviations, limits)
     return Verdict(
         passed=not reason,
         ratio=ratio,
         deviations=deviations,
         max_error=float(errors.max()),
-        rms_error=float(np.sqrt(squares.mean())),
-        rms_predicted=float(np.sqrt(expected.mean())),
+        rms_error=float(np.sqrt(np.square(errors).mean())),
+        rms_predicted=float(np.sqrt(shown.mean())),
         worst=tuple(map(int, worst)),
         histogram=_histogram(scaled),
         reason=reason,
+        ratio_limit=limit,
     )
+
+
+def _shown(preactivation: Float64, predicted: Float64, errors: Float64) -> Float64:
+    """The share of each predicted variance that shows behind a ReLU.
+
+    All of it where the arbiter's value is positive, or an error showed; elsewhere the mean square
+    of the normal errors that exceed the distance from zero.
+    """
+    visible = (preactivation > 0) | (errors > 0)
+    share = visible.astype(np.float64)
+    near = ~visible & (preactivation > -_FURTHEST * predicted)
+    share[near] = np.interp(-preactivation[near] / predicted[near], _DISTANCES, _SHOWN)
+    return share
+
+
+def _worst_ratio(
+    errors: Float64,
+    shown: Float64,
+    values: Float64,
+    predicted: Float64,
+    *,
+    relu: bool,
+    limits: Limits,
+    independent: Independent | None,
+) -> tuple[float, float]:
+    """R and its limit, of the image where R is the largest in units of its limit.
+
+    ``shown`` is the variance that R counts, ``predicted`` the deviation whether it shows or not.
+    """
+    axes = tuple(range(1, errors.ndim))
+    squares, expected = np.square(errors).mean(axis=axes), shown.mean(axis=axes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
+    allowed = np.full(ratios.shape, limits.ratio.limit)
+    for image in np.flatnonzero(ratios > limits.ratio.limit) if limits.chance else ():
+        # An error beyond Z fails, so that none shows further below zero.
+        reach = limits.deviations.limit * predicted[image] if relu else math.inf
+        possible = np.where(values[image] > -reach, np.square(predicted[image]), 0.0)
+        before = partial(independent, int(image)) if independent is not None else lambda: math.inf
+        allowed[image] = _allowed(
+            float(ratios[image]), values[image], possible, shown[image], limits, before
+        )
+    worst = (ratios / allowed).argmax()
+    return float(ratios[worst]), float(allowed[worst])
+
+
+def _allowed(
+    ratio: float,
+    values: Float64,
+    possible: Float64,
+    shown: Float64,
+    limits: Limits,
+    before: Callable[[], float],
+) -> float:
+    """The limit of an R that is larger than R's limit for many errors.
+
+    The squares of all errors that may show, of the variance ``possible``, add up to those of N
+    independent ones, and what showed is at most that. R is in units of the variance ``shown``.
+    ``before`` is N of what the values were computed from.
+    """
+    unit = math.sqrt(float(possible.sum()) / float(shown.sum()))
+    if ratio > unit * largest_ratio(1, limits.chance):
+        return limits.ratio.limit  # more than even a single error explains: nothing to count
+    count = min(independent_errors(values, possible), before())
+    return max(limits.ratio.limit, unit * largest_ratio(count, limits.chance))
 
 
 def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -> Verdict:
@@ -154,7 +246,7 @@ def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -
     error, predicted = rms("rms_error"), rms("rms_predicted")
     ratio = error / predicted if error else 0.0
     start, _, worst = max(blocks, key=lambda block: block[2].deviations)
-    reason = _exceeded(ratio, worst.deviations, limits)
+    reason = _exceeded(ratio, limits.ratio.limit, worst.deviations, limits)
     return replace(
         worst,
         passed=not reason,
@@ -181,14 +273,12 @@ def refusal(values: NDArray[Any], shape: tuple[int, ...], whose: str = "its") ->
     return ""
 
 
-def _exceeded(ratio: float, deviations: float, limits: Limits) -> str:
+def _exceeded(ratio: float, ratio_limit: float, deviations: float, limits: Limits) -> str:
     """Which figures exceed their limits; empty if none does."""
     reasons = []
     # Not the other way round: NaN is within no limit.
-    if not ratio <= limits.ratio.limit:
-        reasons.append(
-            f"errors are {ratio:.3g} times the predicted size (limit {limits.ratio.limit:g})"
-        )
+    if not ratio <= ratio_limit:
+        reasons.append(f"errors are {ratio:.3g} times the predicted size (limit {ratio_limit:.3g})")
     if not deviations <= limits.deviations.limit:
         reasons.append(
             f"one is {deviations:.3g} predicted standard deviations "

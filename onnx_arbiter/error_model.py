@@ -1,8 +1,13 @@
 """The error model: the rounding error to expect of each value, operation by operation.
 
-A rounding error is uniform over half a gap: relative to the rounded value, its variance is u²/3,
-with u the unit roundoff. Let v be the variance of a runtime's error, x the input of a layer, W its
-weights, y its output before the ReLU, K the length of its sums, and ∘ the elementwise product:
+A rounding error is uniform over half a gap either way. Half a gap is u relative to a power of two,
+with u the unit roundoff, and nearly u/2 relative to the largest number below the next. The unit
+here, u²/3, is therefore an upper bound of the variance relative to the rounded value: mantissas
+spread evenly on a logarithmic scale have 3 / (8 ln 2) = 0.541 times it on average. A layer that
+only rounds, such as pooling, therefore has errors of 0.7355 times the predicted size: R is not 1.
+
+Let v be the variance of a runtime's error, x the input of a layer, W its weights, y its output
+before the ReLU, K the length of its sums, and ∘ the elementwise product:
 
     S     = W∘W * x∘x
     v_out = W∘W * v_in + (u²/3) · ( S · (1 + K/6) + y∘y · K/3 )

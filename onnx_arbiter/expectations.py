@@ -7,8 +7,10 @@ layers are compared locally. Workers and the comparison map these files into mem
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import activate
+from onnx_arbiter.independence import independent_errors
 from onnx_arbiter.numeric_modes import Mode
 
 IMAGES: Final = "images"
@@ -69,6 +72,16 @@ class Prediction:
         """The tap's values."""
         return activate(self.preactivation, self.relu)
 
+    def independent(self) -> dict[str, tuple[float, ...]]:
+        """Mode -> the number of independent errors of each image."""
+        return {
+            mode: tuple(
+                _independent(values, self.relu, size)
+                for values, size in zip(self.preactivation, deviation, strict=True)
+            )
+            for mode, deviation in self.accumulated.items()
+        }
+
 
 class ArbiterTap(NamedTuple):
     """A tap's prediction in one mode, mapped from its files; the rest as in ``Prediction``."""
@@ -88,12 +101,18 @@ class ArbiterCase:
         folder: the folder of its files.
         relus: tap -> whether a ReLU ends it, in the network's order; the taps in the folder.
         reached: tap -> largest magnitude of its pre-activation, in the network's order; every tap.
+        passed: mode -> for each image, the smallest number of independent errors at any tap that is
+            not in the folder.
     """
 
     case: Case
     folder: Path
     relus: Mapping[str, bool]
     reached: Mapping[str, float]
+    passed: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    _counted: dict[tuple[str, str, int], float] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def last(self) -> str:
@@ -120,6 +139,31 @@ class ArbiterCase:
             _load(self.folder / f"{name}.{mode.name}.local.npy"),
         )
 
+    def independent_at(self, name: str, mode: Mode, image: int) -> float:
+        """The number of independent errors at a tap, in an image."""
+        key = (name, mode.name, image)
+        if key not in self._counted:
+            preactivation, relu, deviation, _ = self.tap(name, mode)
+            self._counted[key] = _independent(preactivation[image], relu, deviation[image])
+        return self._counted[key]
+
+    def independent_before(self, name: str, mode: Mode, image: int) -> float:
+        """The smallest number of independent errors at any tap before one, in an image."""
+        fewest = self.passed[mode.name][image] if self.passed else math.inf
+        before = takewhile(lambda tap: tap != name, self.relus)
+        return min((self.independent_at(tap, mode, image) for tap in before), default=fewest)
+
+    def independent_inputs(self, name: str, image: int) -> float:
+        """The number of independent roundings of what a layer gets where it runs alone.
+
+        Of a sequence, each layer gets the tap before. The network's own input is not rounded.
+        """
+        before = list(takewhile(lambda tap: tap != name, self.relus))
+        if not before:
+            return math.inf
+        given = activate(self.preactivation(before[-1])[image], self.relus[before[-1]])
+        return independent_errors(given, np.square(given))
+
 
 def write_case(
     case: Case, predictions: Iterable[Prediction], folder: Path, *, only: str = ""
@@ -131,10 +175,13 @@ def write_case(
     folder.mkdir()
     np.save(folder / f"{IMAGES}.npy", case.images)
     relus, reached = {}, {}
+    passed = dict[str, tuple[float, ...]]()
     for prediction in predictions:
         tap = prediction.tap
         reached[tap] = float(np.abs(prediction.preactivation).max(initial=0))
         if only and tap != only:
+            for mode, counts in prediction.independent().items():
+                passed[mode] = tuple(map(min, counts, passed.get(mode, counts)))
             continue
         relus[tap] = prediction.relu
         np.save(folder / f"{tap}.preactivation.npy", prediction.preactivation)
@@ -144,7 +191,7 @@ def write_case(
         for kind in ("accumulated", "local"):
             for mode, deviation in getattr(prediction, kind).items():
                 np.save(folder / f"{tap}.{mode}.{kind}.npy", deviation)
-    return ArbiterCase(case, folder, relus, reached)
+    return ArbiterCase(case, folder, relus, reached, passed)
 
 
 def images(folder: Path) -> NDArray[np.float32]:
@@ -160,6 +207,16 @@ def given(
     What is written to ``writable`` arrays reaches neither the files nor a later caller's arrays.
     """
     return {tap: _load(folder / f"{tap}.given.npy", "c" if writable else "r") for tap in taps}
+
+
+def _independent(
+    preactivation: NDArray[np.float64], relu: bool, deviation: NDArray[np.float32]
+) -> float:
+    """The number of independent errors of one image at a tap, of those that a ReLU lets pass."""
+    variance = np.square(deviation, dtype=np.float64)
+    if relu:
+        variance = np.where(preactivation > -deviation, variance, 0.0)
+    return independent_errors(preactivation, variance)
 
 
 def _load(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:

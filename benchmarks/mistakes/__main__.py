@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.harness import command, machine
 from benchmarks.harness.tables import page, provenance, table
+from benchmarks.mistakes import sensitivity
 from onnx_arbiter.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 _PACKAGE: Final = "benchmarks.mistakes"
 # Configuration -> the number of photographs.
 _PICTURES: Final = {"tiny": 2, "D": 1}
+_TITLES: Final = {"tiny": "The tiny network", "D": "VGG16"}
+_SMALLEST: Final = (
+    "## The smallest mistakes that show",
+    "Each weighted layer alone, on the arbiter's input: the smallest mistake that breaks it under "
+    "the former limits (R 4, Z 16) / under the present ones "
+    f"(R {LIMITS.ratio.limit:g}, Z {LIMITS.deviations.limit:g}). Weights change relative to their "
+    "size, a bias in the values' units; *typical* is the median of 101 single weights, or of all "
+    "biases; *bits* are the fewest of the weights' significands that pass, of float32's 24. A "
+    "dash: no size shows, because the photograph does not exercise it. Computed from the arbiter's "
+    "values and predicted deviations; a runtime's own rounding comes on top.",
+)
 _PACKAGES: Final = ("keras", "tensorflow", "torch", "numpy", "pillow")
 
 
@@ -55,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--configurations", type=command.names(known), default=known, help=listed)
     chosen = parser.parse_args(arguments)
     measured = {name: _measure(name) for name in chosen.configurations}
+    smallest = {name: _sensitivity(name) for name in chosen.configurations}
     facts = machine.measurement_facts(_PACKAGES, chosen.date)
-    command.publish(_page(measured, command.line(_PACKAGE, arguments), facts), chosen)
+    command.publish(_page(measured, smallest, command.line(_PACKAGE, arguments), facts), chosen)
     as_stated = all(
         found.named == MISTAKES[mistake].named
         for findings in measured.values()
@@ -84,13 +97,29 @@ def _measure(configuration: str) -> Findings:
     return findings
 
 
+def _sensitivity(configuration: str) -> str:
+    """The table of the smallest mistakes that each layer shows on the first photograph."""
+    from vgg16_parity.own_port import checkpoint_of
+    from vgg16_spec.images.photographs import PHOTOGRAPHS
+    from vgg16_spec.images.preprocessing import preprocess, read_image
+
+    command.say(f"{configuration}: sensitivity")
+    checkpoint = checkpoint_of("seeded", configuration)
+    size = checkpoint.configuration.input_size
+    image = preprocess(read_image(PHOTOGRAPHS[0].path), checkpoint.recipe, size=size)
+    found = {each.layer: each for each in sensitivity.measure(checkpoint, image)}
+    return sensitivity.described(found)
+
+
 def _found(row: Row, mistake: Mistake) -> Found:
     accumulated, local = row.worst("accumulated"), row.worst("local")
     ratio, deviations = (local if mistake.layer else accumulated)[mistake.named]
     return Found(row.first_wrong, deviations, ratio, accumulated["predictions"][1])
 
 
-def _page(measured: dict[str, Findings], asked: str, facts: dict[str, str]) -> str:
+def _page(
+    measured: dict[str, Findings], smallest: dict[str, str], asked: str, facts: dict[str, str]
+) -> str:
     parts = [
         "# Planted mistakes, and how they are reported",
         "Every mistake below is planted in the project's own models and judged as `vgg16 parity` "
@@ -108,8 +137,10 @@ def _page(measured: dict[str, Findings], asked: str, facts: dict[str, str]) -> s
     for configuration, findings in measured.items():
         count = _PICTURES[configuration]
         pictures = "the first photograph" if count == 1 else "both photographs"
-        title = "VGG16" if configuration == "D" else "The tiny network"
-        parts += [f"## {title}, seeded weights, {pictures}", _table(findings)]
+        parts += [f"## {_TITLES[configuration]}, seeded weights, {pictures}", _table(findings)]
+    parts += _SMALLEST
+    for configuration, lines in smallest.items():
+        parts += [f"### {_TITLES[configuration]}, seeded weights, the first photograph", lines]
     return page([*parts, provenance(asked, facts)])
 
 

@@ -141,9 +141,11 @@ def _records(row: Row) -> list[dict[str, Any]]:
             "tap": layer.tap,
             "kind": kind,
             "ratio": verdict.ratio,
+            "ratio_limit": verdict.ratio_limit,
             "deviations": verdict.deviations,
             "observed": verdict.rms_error,
             "predicted": verdict.rms_predicted,
+            "noted": any(note.startswith(f"{layer.tap}: ") for note in case.notes),
         }
         for case in row.cases
         for layer in case.layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -26,16 +27,21 @@ def markdown(results: Results, command: str, facts: Mapping[str, str], picture: 
         facts: the machine and the versions.
         picture: the plot's file name beside the page, or empty.
     """
-    ratio, deviations = (
-        max((record[figure] for record in _records(results)), default=0.0)
-        for figure in ("ratio", "deviations")
+    records = _records(results)
+    ratio, deviations, share = (
+        max((float(of(record)) for record in records), default=0.0)
+        for of in (itemgetter("ratio"), itemgetter("deviations"), _share)
     )
+    noted = sum(record["noted"] for record in records if record["kind"] == "local")
     parts = [
         "# How well errors are predicted",
         "The largest rms(error) / rms(predicted) of any image at any layer was "
-        f"**{ratio:.2f}**; the limit R is {LIMITS.ratio.limit:g}. The largest |error| / predicted "
-        f"of any element was **{deviations:.2f}**; the limit Z is {LIMITS.deviations.limit:g}. "
-        "Mistakes are [orders of magnitude larger](mistakes.md).",
+        f"**{ratio:.2f}**. The limit R is {LIMITS.ratio.limit:g}, and more where few errors of an "
+        f"image are independent: at most {share:.2f} of it was reached. The largest |error| / "
+        f"predicted of any element was **{deviations:.2f}**; the limit Z is "
+        f"{LIMITS.deviations.limit:g}. Of {len(records):,} verdicts, {_failed(records)} failed; "
+        f"{noted} layers were noted as uneven. Mistakes are "
+        "[orders of magnitude larger](mistakes.md).",
         "The arbiter predicts the standard deviation of a runtime's rounding error at each "
         "element. This page compares the prediction with the errors of every runtime.",
     ]
@@ -75,6 +81,16 @@ def _records(results: Results) -> list[dict[str, Any]]:
     return [record for seeds in results.values() for found in seeds.values() for record in found]
 
 
+def _share(record: Mapping[str, Any]) -> float:
+    """How much of its limit an R reaches."""
+    return float(record["ratio"] / record["ratio_limit"])
+
+
+def _failed(records: list[dict[str, Any]]) -> int:
+    limit = LIMITS.deviations.limit
+    return sum(_share(record) > 1 or record["deviations"] > limit for record in records)
+
+
 def _runtimes(results: Results) -> str:
     """The largest figures of each runtime and mode."""
     records = _records(results)
@@ -100,11 +116,13 @@ def _cases(results: Results) -> str:
     lines = []
     for case in dict.fromkeys(record["case"] for record in records):
         own = [record for record in records if record["case"] == case]
-        worst = max(own, key=lambda record: float(record["ratio"]))
+        worst = max(own, key=_share)
         most = max(float(record["deviations"]) for record in own)
         where = f"{worst['tap']}, {worst['kind']}, {worst['runtime']}"
-        lines.append((case, where, f"{worst['ratio']:.2f}", f"{most:.2f}"))
-    return table(("input", "where R is largest", "R", "Z"), lines, words=2) if lines else ""
+        figures = (worst["ratio"], worst["ratio_limit"], most)
+        lines.append((case, where, *(f"{figure:.2f}" for figure in figures)))
+    header = ("input", "where R is nearest its limit", "R", "its limit", "Z")
+    return table(header, lines, words=2) if lines else ""
 
 
 def _median(records: list[dict[str, Any]], tap: str, figure: str) -> float:

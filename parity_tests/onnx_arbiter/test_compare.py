@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onnx_arbiter.compare import (
     HISTOGRAM_EXPONENTS,
@@ -11,7 +13,8 @@ from onnx_arbiter.compare import (
     compare_runs,
     compare_with_arbiter,
 )
-from onnx_arbiter.limits import LIMITS, Limits, Tolerance
+from onnx_arbiter.limits import GRADIENT_LIMITS, LIMITS, Limits, Tolerance
+from parity_tests.support.tolerances import MODEL_FIT, ONE_TERM
 
 ARBITER = np.random.default_rng(0).standard_normal((3, 1000)) * 4
 # Another size for each element, so that dividing by a neighbour's shows.
@@ -91,10 +94,55 @@ def test_an_error_is_predicted_where_a_relu_lets_one_through(nearest: float, pas
     observed, deviation = np.array([[1e-7, 0.0, 0.0]]), np.full((1, 3), 1e-6)
     verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
     assert verdict.passed is passed
-    assert verdict.ratio == pytest.approx(0.1)
     assert verdict.deviations == pytest.approx((1e-7 - nearest) / 1e-6)
+    # The one error that shows, over its own prediction.
+    assert verdict.ratio == pytest.approx(verdict.deviations)
     hidden = compare_with_arbiter(np.zeros((1, 3)), preactivation, deviation, relu=True)
-    assert (hidden.ratio, hidden.rms_predicted) == (0, 0)
+    assert hidden.ratio == 0
+    assert 0 <= hidden.rms_predicted < 1e-6
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 300),
+    depth=st.floats(-6, 12),
+    spread=st.floats(0, 20),
+    scale=st.floats(-30, 30),
+)
+@settings(max_examples=300, deadline=None)
+def test_rounding_behind_a_relu_passes_however_little_of_it_shows(
+    seed: int, size: int, depth: float, spread: float, scale: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    deviation = 10.0**scale * generator.lognormal(size=(2, size))
+    preactivation = deviation * (spread * generator.standard_normal((2, size)) - depth)
+    errors = deviation * generator.standard_normal((2, size))
+    observed = np.maximum(preactivation + errors, 0)
+    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
+    assert verdict.passed, verdict.reason
+    # No rms of errors is further off than the furthest error.
+    assert verdict.ratio <= verdict.deviations * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("below", [0.0, 1.5, 3.0, 9.0])
+def test_errors_that_lift_everything_out_of_a_relu_fail(below: float) -> None:
+    # By half a deviation: far less of their size shows than there must be.
+    deviation = np.full((1, 1000), 1e-6)
+    preactivation = -below * deviation * np.linspace(0.9, 1, 1000)
+    observed = np.full((1, 1000), 2e-6 if below < 2 else 5e-7)
+    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
+    assert not verdict.passed
+    assert verdict.reason.startswith("errors are ")
+
+
+@pytest.mark.parametrize("depth", [-3.0, 0.0, 1.0, 2.5])
+def test_rounding_behind_a_relu_has_the_predicted_size(depth: float) -> None:
+    generator = np.random.default_rng(7)
+    deviation = np.ones((1, 200_000))
+    preactivation = generator.standard_normal(deviation.shape) - depth
+    observed = np.maximum(preactivation + generator.standard_normal(deviation.shape), 0)
+    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
+    assert 1 / MODEL_FIT.limit <= verdict.ratio <= ONE_TERM.limit
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -218,3 +266,11 @@ def test_blocks_of_different_sizes_give_the_verdict_on_the_whole() -> None:
         assert getattr(combined, figure) == pytest.approx(getattr(whole, figure)), figure
     missing = compare_with_arbiter(observed[0, :2], expected[0, :2] * np.nan, deviation[0, :2])
     assert combine_blocks([*blocks, (10, 1, missing)], LIMITS) is missing
+
+
+def test_the_limits_of_gradients_do_not_depend_on_the_number_of_errors() -> None:
+    one, deviation = np.ones((1, 100)), np.ones((1, 100))
+    verdict = compare_with_arbiter(one + 4.5, one, deviation, limits=GRADIENT_LIMITS)
+    assert (verdict.passed, verdict.ratio_limit) == (False, GRADIENT_LIMITS.ratio.limit)
+    # One value throughout: of a forward pass, that is one error, and passes.
+    assert compare_with_arbiter(one + 4.5, one, deviation).passed

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import ErrorVariance, squares_of
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.tolerances import MODEL_FIT
+from parity_tests.support.tolerances import MODEL_FIT, PURE_ROUNDING
 
 FLOAT32 = MODES["float32"]
 
@@ -97,3 +98,28 @@ def test_a_maximum_passes_on_the_largest_mean_error_of_possible_winners(
     # Given rounded values, a maximum returns one of them unchanged.
     assert error.local_bias is not None
     assert error.local_bias.ravel().tolist() == [0]
+
+
+def rounding(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The error of rounding to float32, in predicted standard deviations."""
+    unit = FLOAT32.unit_variance**0.5
+    return (values.astype(np.float32) - values) / (unit * np.abs(values))
+
+
+def test_pure_rounding_of_log_uniform_values_has_an_rms_of_0_7355() -> None:
+    values = 2 ** np.random.default_rng(0).uniform(-10, 10, 1_000_000)
+    rms = np.sqrt(np.square(rounding(values)).mean())
+    assert rms == pytest.approx(np.sqrt(3 / (8 * np.log(2))), rel=PURE_ROUNDING.limit)
+    assert rms == pytest.approx(0.7355, rel=PURE_ROUNDING.limit)
+
+
+def test_pure_rounding_has_that_r_whatever_the_scale_of_the_values() -> None:
+    # R is the rms of all errors over that of all predictions: a value counts by its square. On
+    # average over the scales that normal values may have, it is the same.
+    normal = np.random.default_rng(1).standard_normal(250_000)
+    squares = []
+    for scale in 2 ** np.arange(0, 1, 1 / 16):
+        values = scale * normal
+        squares.append(np.average(np.square(rounding(values)), weights=np.square(values)))
+    assert np.sqrt(np.mean(squares)) == pytest.approx(0.7355, rel=PURE_ROUNDING.limit)
+    assert max(squares) <= 1

@@ -138,3 +138,27 @@ TF32_ABOVE_FLOAT32: Final = Tolerance(
         "on, or was never off, the factor is one."
     ),
 )
+
+WILSON_HILFERTY: Final = Tolerance(
+    limit=1.10,
+    reason=(
+        "The approximation of R's limit over the exact quantile: 1.089 for a single independent "
+        "error and a chance of 1e-7, 1.015 for ten, 1.002 where the limit reaches its least value."
+    ),
+)
+
+COUNTED: Final = Tolerance(
+    limit=0.05,
+    reason=(
+        "The number of independent errors is counted on 8,192 draws: with up to 300 groups, the "
+        "pairs of equal ones vary by 1 %, the groups' own sizes by as much again."
+    ),
+)
+
+PURE_ROUNDING: Final = Tolerance(
+    limit=0.005,
+    reason=(
+        "R of rounding alone over a million values: the mean square of their errors varies by "
+        "0.1 %, and its root by half of that; the values' sizes add as much."
+    ),
+)

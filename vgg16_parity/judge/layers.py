@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from typing import Any, Literal, NamedTuple
@@ -17,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.compare import Verdict, compare_runs, compare_with_arbiter
-from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.records import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_parity.runtimes.process import Job
 from vgg16_spec.logits import top
@@ -50,27 +52,25 @@ def judge_case(
     case = expectation.case
     if beyond := expectation.beyond(mode):
         message = f"{beyond}: not compared"
-        reason, notes = ("", (message,)) if case.extreme else (message, ())
-        return CaseVerdict(case.name, (), (), reason, notes)
+        reason, said = ("", (message,)) if case.extreme else (message, ())
+        return CaseVerdict(case.name, (), (), reason, said)
     verdicts: list[LayerVerdict] = []
+    errors: list[LayerError] = []
     decisions: tuple[Decision, ...] = ()
     for tap in expectation.relus:
         observed = taps.get(tap)
         if observed is None and taps_optional:
             continue
         expected = expectation.tap(tap, mode)
-        compare = partial(
-            compare_with_arbiter, preactivation=expected.preactivation, relu=expected.relu
-        )
-        accumulated = compare(observed, deviation=expected.accumulated)
-        local = compare(layers.get(tap), deviation=expected.local) if layers else None
-        verdicts.append(LayerVerdict(tap, accumulated, local))
-        if tap == expectation.last and math.isfinite(accumulated.max_error):
+        layer = _compared(expectation, expected, mode, tap, observed, layers)
+        verdicts.append(layer)
+        judged, count = layer.local or layer.accumulated, partial(_fewest, expectation, tap, mode)
+        errors.append(LayerError.of(tap, expected, judged, count))
+        if tap == expectation.last and math.isfinite(layer.accumulated.max_error):
             decisions = decide(taps[tap], expected.preactivation, expected.accumulated)
 
     def images(outcome: str) -> str:
-        chosen = (decision.outcome == outcome for decision in decisions)
-        return ", ".join(compress(case.labels, chosen))
+        return ", ".join(compress(case.labels, (each.outcome == outcome for each in decisions)))
 
     reasons = []
     if unknown := [tap for tap in (*taps, *layers) if tap not in expectation.relus]:
@@ -79,11 +79,40 @@ def judge_case(
         reasons.append("nothing was compared")
     if flipped := images("flipped"):
         reasons.append(f"top classes differ by more than rounding allows: {flipped}")
-    inside = images("inside")
-    note = f"top classes changed places within the allowed error: {inside}"
-    return CaseVerdict(
-        case.name, tuple(verdicts), decisions, "; ".join(reasons), (note,) if inside else ()
+    notes = list[str]()
+    if inside := images("inside"):
+        notes.append(f"top classes changed places within the allowed error: {inside}")
+    verdict = CaseVerdict(case.name, tuple(verdicts), decisions, "; ".join(reasons))
+    if verdict.holds:
+        notes += (uneven_alone if layers else uneven_taps)(errors)
+    return replace(verdict, notes=tuple(notes))
+
+
+def _compared(
+    expectation: ArbiterCase,
+    expected: ArbiterTap,
+    mode: Mode,
+    tap: str,
+    observed: NDArray[Any] | None,
+    layers: Taps,
+) -> LayerVerdict:
+    """A tap as the runtime has it, and its layer alone if any layer was run alone."""
+    compare = partial(
+        compare_with_arbiter, preactivation=expected.preactivation, relu=expected.relu
     )
+    before = partial(expectation.independent_before, tap, mode)
+    accumulated = compare(observed, deviation=expected.accumulated, independent=before)
+    if not layers:
+        return LayerVerdict(tap, accumulated)
+    inputs = partial(expectation.independent_inputs, tap)
+    local = compare(layers.get(tap), deviation=expected.local, independent=inputs)
+    return LayerVerdict(tap, accumulated, local)
+
+
+def _fewest(expectation: ArbiterCase, tap: str, mode: Mode) -> float:
+    """The smallest number of independent errors of any image at a tap."""
+    images = range(len(expectation.case.images))
+    return min(expectation.independent_at(tap, mode, image) for image in images)
 
 
 def decide(
@@ -187,4 +216,9 @@ def _difference(
         return None
     both = [expectation.tap(tap, run.mode) for run in (gpu, cpu)]
     deviation = np.hypot(*(getattr(each, kind) for each in both))
-    return compare_runs(ours, theirs, both[0].preactivation, deviation, relu=both[0].relu)
+    before = partial(expectation.independent_before, tap, gpu.mode)
+    if kind == "local":
+        before = partial(expectation.independent_inputs, tap)
+    return compare_runs(
+        ours, theirs, both[0].preactivation, deviation, relu=both[0].relu, independent=before
+    )

@@ -5,6 +5,7 @@ One pass beside the forward pass; ``onnx_arbiter/error_model.py`` has the formul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,19 @@ def predict_logits(
     checkpoint: Checkpoint, images: NDArray[np.floating[Any]], mode: Mode = MODES["float32"]
 ) -> tuple[Float64, NDArray[np.float32]]:
     """The arbiter's logits and the predicted standard deviation of an error, (N, classes)."""
-    *_, last = predict(checkpoint, images, (mode,))
-    return last.preactivation, last.accumulated[mode.name]
+    return expect_logits(checkpoint, images, mode)[:2]
+
+
+def expect_logits(
+    checkpoint: Checkpoint, images: NDArray[np.floating[Any]], mode: Mode = MODES["float32"]
+) -> tuple[Float64, NDArray[np.float32], tuple[float, ...]]:
+    """The same, and for each image the smallest number of independent errors before the logits."""
+    fewest = (math.inf,) * len(images)
+    for tap in predict(checkpoint, images, (mode,)):
+        if tap.tap == checkpoint.configuration.taps[-1]:
+            return tap.preactivation, tap.accumulated[mode.name], fewest
+        fewest = tuple(map(min, fewest, tap.independent()[mode.name]))
+    raise AssertionError("a network ends with its logits")
 
 
 def through_softmax(

@@ -145,14 +145,14 @@ def check_model(
         compared = tuple(weights.compare(found, checkpoint))
     with progress("arbiter (NumPy, float64)"):
         batch = np.concatenate([preprocess(picture, recipe, size=size) for picture in pictures])
-        expected, deviation = prediction.predict_logits(checkpoint, batch)
+        expected, deviation, fewest = prediction.expect_logits(checkpoint, batch)
     if found.kind == "probabilities":
         logits, expected = expected, softmax(expected)
         deviation = prediction.through_softmax(logits, deviation, expected).astype(np.float32)
     taken = [_as_taken(found.front, picture, recipe, size) for picture in pictures]
     arbiter = ArbiterTap(expected, relu=False, accumulated=deviation, local=deviation)
     with progress("ONNX Runtime"):
-        outputs, numbers = _numbers(Path(path), found, taken, arbiter)
+        outputs, numbers = _numbers(Path(path), found, taken, arbiter, fewest)
     equal = not any(weight.problem for weight in compared)
     cost, precision = None, accuracy.precision_of(model)
     if outputs is not None and precision and outputs.shape == expected.shape:
@@ -177,12 +177,18 @@ def check_model(
 
 
 def _numbers(
-    path: Path, found: TracedGraph, taken: Sequence[NDArray[Any]], arbiter: ArbiterTap
+    path: Path,
+    found: TracedGraph,
+    taken: Sequence[NDArray[Any]],
+    arbiter: ArbiterTap,
+    fewest: Sequence[float],
 ) -> tuple[NDArray[Any] | None, Numbers]:
     """The outputs, if the file runs, and the third stage."""
     try:
         outputs = _run(path, found, taken)
-        verdict = compare_with_arbiter(outputs, arbiter.preactivation, arbiter.accumulated)
+        verdict = compare_with_arbiter(
+            outputs, arbiter.preactivation, arbiter.accumulated, independent=fewest.__getitem__
+        )
     except BadInput:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own

@@ -59,7 +59,7 @@ def _lines(report: CheckReport, named: str) -> Iterator[str]:
         yield (
             f"numbers: errors are {verdict.ratio:.2g} times the predicted size, the largest "
             f"{verdict.deviations:.2g} standard deviations "
-            f"(limits {LIMITS.ratio.limit:g} and {LIMITS.deviations.limit:g})"
+            f"(limits {verdict.ratio_limit:.3g} and {LIMITS.deviations.limit:g})"
         )
     if report.numbers.mistake:
         yield f"numbers: {report.numbers.mistake}"

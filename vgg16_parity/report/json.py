@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from onnx_arbiter.compare import HISTOGRAM_EXPONENTS
+from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, Verdict
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.table import summary
@@ -23,7 +23,8 @@ class AppliedLimits:
     """The largest values that pass.
 
     Attributes:
-        ratio: R, the limit of ``ratio``.
+        ratio: R, the least limit of ``ratio``: ``ratio_limit`` is larger where few of an image's
+            errors are independent.
         deviations: Z, the limit of ``deviations``.
     """
 
@@ -136,7 +137,7 @@ def encode(record: Any) -> Any:
 # Fields that the first documents of this schema lack: there where they say something.
 _ADDED: Final = {
     each.name
-    for record in (Metadata, Weights, Row, Record)
+    for record in (Metadata, Weights, Row, Record, Verdict)
     for each in dataclasses.fields(record)
     if each.metadata.get("may be absent")
 }

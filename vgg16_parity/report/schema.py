@@ -80,8 +80,9 @@ def _object(record: Any) -> Any:
     members = {}
     for each in dataclasses.fields(record):
         # Only these records hold figures that may be infinite.
-        value = _value(hints[each.name], nullable=record in (Verdict, Decision))
-        if each.metadata.get("may be absent"):
+        absent = bool(each.metadata.get("may be absent"))
+        value = _value(hints[each.name], nullable=record in (Verdict, Decision) and not absent)
+        if absent:
             # Absent where it would be null.
             arguments = typing.get_args(value)
             value = NotRequired[arguments[0] if type(None) in arguments else value]

@@ -45,7 +45,7 @@ def test_the_command_says_what_it_found(
         "weights: 32 of 32 equal",
     ]
     assert said[2].startswith("numbers: errors are ")
-    assert said[2].endswith(" standard deviations (limits 4 and 16)")
+    assert said[2].endswith(" standard deviations (limits 1.5 and 10)")
     assert said[3] == f"model.onnx matches {tiny.file}."
     done = vgg16("check", exported, "--configuration", "tiny", "--weights", "seeded:1")
     assert done.status == 1
@@ -178,7 +178,7 @@ def test_the_weights_of_another_configuration_are_one_line(
 ) -> None:
     logits = np.zeros((len(PICTURES), 1000))
     monkeypatch.setattr(
-        "vgg16_parity.network.prediction.predict_logits", lambda *_: (logits, logits + 1)
+        "vgg16_parity.network.prediction.expect_logits", lambda *_: (logits, logits + 1, [9.0] * 9)
     )
     report = check(exported, generate(configuration(name)))
     _, *said = [line for line in lines(report) if line.startswith("weights: ")]

@@ -71,6 +71,7 @@ ADDED = {
     "Weights": ("recipe_assumed",),
     "Row": ("probes", "coverage"),
     "Record": ("own_mode",),
+    "Verdict": ("ratio_limit",),
 }
 
 
