@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vgg16_parity.network.reference import walk
+from vgg16_parity.network.reference import for_channels, walk
 from vgg16_spec.architecture import Configuration, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 
@@ -20,8 +20,8 @@ Change: TypeAlias = Callable[[Values, Values], None]
 # A layer of every kind; the one after each reads the unit that is dark in it.
 LAYERS: Final = ("block1_conv2", "block3_conv1", "block5_conv3", "fc1", "fc2")
 UNIT: Final = 1
-# How far below zero a dark unit stays, in terms of what its weights add up to.
-_BELOW: Final = 1.5
+# A dark unit's bias, in terms of what the weights of any unit add up to.
+_BELOW: Final = 1.05
 
 
 def with_dark_units(
@@ -33,8 +33,8 @@ def with_dark_units(
             tap.preactivation for tap in walk(checkpoint, images) if tap.tap == layer
         )
         bias = np.array(checkpoint[f"{layer}.bias"])
-        reached = preactivation[:, UNIT].max() - bias[UNIT]
-        bias[UNIT] = -_BELOW * abs(reached)
+        # As far as any unit of the layer gets: no single weight could light this one.
+        bias[UNIT] = -_BELOW * np.abs(preactivation - for_channels(bias, preactivation)).max()
         checkpoint = with_tensors(checkpoint, {f"{layer}.bias": bias})
     return checkpoint
 

@@ -205,7 +205,7 @@ class Arbiter:
             Evidence(self.checkpoint, expectation, known, taps, alone, case, taps_optional=True)
         )
         case = with_notes(case, expectation, known, taps, self.checkpoint)
-        more = [ADVICE] if alone and not dense else []
+        more = [ADVICE] if alone and not dense and case.holds else []
         more += self._handed.misused(*taps.items(), *alone.items(), *dense.items())
         row = Row(name, known.name, known.name, "holds")
         if dense:
