@@ -1,4 +1,4 @@
-"""A network computed by Winograd's algorithm holds and is told so; one wrong coefficient does not."""
+"""A network computed by Winograd's algorithm holds with a note; a wrong coefficient does not."""
 
 from __future__ import annotations
 
