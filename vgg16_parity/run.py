@@ -24,8 +24,9 @@ from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
 from vgg16_parity.judge.row import Finding, conclude
+from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import CaseFacts, GradientVerdict, Report, Row, Status, Weights
+from vgg16_parity.records import BesideCpu, CaseFacts, GradientVerdict, Report, Row, Status, Weights
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict
 from vgg16_parity.runtimes.process import Depth, Job, Record, peak_memory, work
 from vgg16_parity.runtimes.registry import Runtime
@@ -231,15 +232,18 @@ class Workspace:
         if record.error:
             status: Status = "not run" if record.unavailable else "failed"
             return conclude(replace(row, record=record), Finding(record.error, status=status)), None
-        run, name, finding = Run(job, mode), row.name, None
+        assumed = dict[str, Arithmetic]()
+        run, name, finding = Run(job, mode, assumed), row.name, None
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
-            cases = judge_cases(self.checkpoint, expectations, mode, job)
+            cases = judge_cases(self.checkpoint, expectations, mode, job, assumed)
             if runtime.port and depth != "logits":
                 taps = job.result(str(expectations[0].folder), "accumulated")
                 first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)
                 cases = (first, *cases[1:])
-            compared = compare_with_cpu(run, cpu[0], expectations) if cpu else ()
+            compared: tuple[BesideCpu, ...] = ()
+            if cpu:
+                compared = compare_with_cpu(run, cpu[0], expectations, self.checkpoint)
         if self.gradients and gradient_run.applies(runtime, mode):
             with self.progress(f"{name}: gradients"):
                 record, gradients, finding = gradient_run.run_gradients(

@@ -16,6 +16,7 @@ from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.algorithms import find_algorithm, find_logits_alone
 from vgg16_parity.judge.evidence import Evidence, Finder
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
+from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.records import CaseVerdict
 from vgg16_parity.runtimes.process import Job
 from vgg16_spec.checkpoint import Checkpoint
@@ -26,28 +27,54 @@ FINDERS: Final[tuple[Finder, ...]] = (find_algorithm, find_logits_alone)
 
 def judge_again(evidence: Evidence) -> CaseVerdict:
     """The case under the first arithmetic that explains it; as it was if none does."""
+    return _explained(evidence)[0]
+
+
+def judge_cases(
+    checkpoint: Checkpoint,
+    expectations: Sequence[ArbiterCase],
+    mode: Mode,
+    job: Job,
+    assumed: dict[str, Arithmetic],
+) -> tuple[CaseVerdict, ...]:
+    """Judge a worker's results of every case by the arbiter's answers.
+
+    ``assumed`` gets the arithmetic under which a case holds, by the case's name, if it is another
+    than the mode's.
+    """
+    return tuple(
+        _judged(checkpoint, expectation, mode, job, assumed) for expectation in expectations
+    )
+
+
+def _explained(evidence: Evidence) -> tuple[CaseVerdict, Arithmetic]:
+    """The verdict, and the arithmetic that it assumes."""
     if evidence.verdict.holds:
-        return evidence.verdict
+        return evidence.verdict, PLAIN
     for find in FINDERS:
         for suggestion in find(evidence):
             verdict = evidence.judge_as(suggestion.arithmetic, suggestion.checkpoint)
             if verdict.holds:
                 told = verdict if suggestion.passes else evidence.verdict
-                return replace(told, notes=(suggestion.note, *told.notes))
-    return evidence.verdict
+                assumed = suggestion.arithmetic if suggestion.passes else PLAIN
+                return replace(told, notes=(suggestion.note, *told.notes)), assumed
+    return evidence.verdict, PLAIN
 
 
-def judge_cases(
-    checkpoint: Checkpoint, expectations: Sequence[ArbiterCase], mode: Mode, job: Job
-) -> tuple[CaseVerdict, ...]:
-    """Judge a worker's results of every case by the arbiter's answers."""
-    return tuple(_judged(checkpoint, expectation, mode, job) for expectation in expectations)
-
-
-def _judged(checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, job: Job) -> CaseVerdict:
+def _judged(
+    checkpoint: Checkpoint,
+    expectation: ArbiterCase,
+    mode: Mode,
+    job: Job,
+    assumed: dict[str, Arithmetic],
+) -> CaseVerdict:
     folder, optional = str(expectation.folder), bool(job.runtime.port)
     taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
     if not expectation.case.finite:
         return judge_not_finite(expectation, taps)
     verdict = judge_case(expectation, mode, taps, layers, taps_optional=optional)
-    return judge_again(Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional))
+    evidence = Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional)
+    judged, arithmetic = _explained(evidence)
+    if arithmetic is not PLAIN:
+        assumed[expectation.case.name] = arithmetic
+    return judged
