@@ -27,6 +27,7 @@ from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
 from vgg16_parity.judge.probes import Probes, judge_probes_of
 from vgg16_parity.judge.row import Finding, conclude
+from vgg16_parity.network.arithmetic import PLAIN
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes
 from vgg16_parity.network.search import searched
@@ -290,18 +291,19 @@ class Workspace:
             row = replace(row, mode=mode.name)
             with self.progress(f"{name}: arbiter, {mode.name}"):
                 expectations = in_mode(self.checkpoint, expectations, mode, self.folder)
-        run = Run(job, mode)
         gradients: tuple[GradientVerdict, ...] = ()
         with self.progress(f"{name}: judging"):
-            cases, arithmetic = judge_cases(self.checkpoint, expectations, mode, job)
+            cases, assumed = judge_cases(self.checkpoint, expectations, mode, job)
+            run = Run(job, mode, assumed)
             if record.own_mode:
                 cases = with_mode(cases, mode)
             if runtime.port and depth != "logits":
                 taps = job.result(str(expectations[0].folder), "accumulated")
                 first = with_notes(cases[0], expectations[0], mode, taps, self.checkpoint)
                 cases = (first, *cases[1:])
-            compared = compare_with_cpu(run, cpu[0], expectations) if cpu else ()
+            arithmetic = next(iter(assumed.values()), PLAIN)
             probes = judge_probes_of(job, mode, self.checkpoint, self.probes, arithmetic)
+            compared = compare_with_cpu(run, cpu[0], expectations, self.checkpoint) if cpu else ()
         if self.gradients and gradient_run.applies(runtime, mode):
             with self.progress(f"{name}: gradients"):
                 record, gradients, finding = gradient_run.run_gradients(

@@ -109,7 +109,7 @@ class _Factor:
     def both_sides(
         self, values: Float32, variance: Float32 | None = None
     ) -> tuple[Float32, Float32]:
-        """M x mᵀ of the last two axes, and its variance."""
+        """Multiply the last two axes from both sides, m x mᵀ: the values and their variance."""
         left, spread = self.apply(values, variance)
         result, spread = self.apply(left.swapaxes(-1, -2), spread.swapaxes(-1, -2))
         return result.swapaxes(-1, -2), spread.swapaxes(-1, -2)

@@ -77,10 +77,7 @@ def network(
             case _:
                 weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
                 if isinstance(layer, Convolution) and layer.kernel_size == 3:
-                    if isinstance(factors, Fft):
-                        values = by_fft(values, weight, factors)
-                    else:
-                        values = by_winograd(values, weight, factors)
+                    values = _convolve(values, weight, factors)
                 else:
                     values = reference.multiply(layer, weight, values)
                 values = values + reference.for_channels(bias, values)
@@ -88,3 +85,9 @@ def network(
         before = layer.name
         taps[before] = values
     return taps
+
+
+def _convolve(values: Float32, weight: Float32, factors: Matrices | Fft) -> Float32:
+    if isinstance(factors, Fft):
+        return by_fft(values, weight, factors)
+    return by_winograd(values, weight, factors)

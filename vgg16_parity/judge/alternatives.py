@@ -42,14 +42,14 @@ def judge_again(evidence: Evidence) -> tuple[CaseVerdict, Arithmetic]:
 
 def judge_cases(
     checkpoint: Checkpoint, expectations: Sequence[ArbiterCase], mode: Mode, job: Job
-) -> tuple[tuple[CaseVerdict, ...], Arithmetic]:
+) -> tuple[tuple[CaseVerdict, ...], dict[str, Arithmetic]]:
     """Judge a worker's results of every case by the arbiter's answers.
 
-    Returns the verdicts, and the first arithmetic beyond the mode that explains one of them.
+    Returns the verdicts, and by the case's name the arithmetic beyond the mode that one assumes.
     """
     judged = [_judged(checkpoint, expectation, mode, job) for expectation in expectations]
-    found = (arithmetic for _, arithmetic in judged if arithmetic is not PLAIN)
-    return tuple(verdict for verdict, _ in judged), next(found, PLAIN)
+    assumed = {case.case: found for case, found in judged if found is not PLAIN}
+    return tuple(case for case, _ in judged), assumed
 
 
 def _judged(

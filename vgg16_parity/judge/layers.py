@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import compress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,18 +25,25 @@ from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
+from vgg16_parity.network.arithmetic import Arithmetic
+from vgg16_parity.network.prediction import expect
 from vgg16_parity.records import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_parity.runtimes.process import Job
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.logits import top
 
 Taps = Mapping[str, NDArray[Any]]
 
 
 class Run(NamedTuple):
-    """A finished job and the numeric mode that it computed in."""
+    """A finished job and the numeric mode that it computed in.
+
+    ``assumed`` is the arithmetic that a case was judged by, by the case's name, if another.
+    """
 
     job: Job
     mode: Mode
+    assumed: Mapping[str, Arithmetic] = MappingProxyType({})
 
 
 def judge_case(
@@ -186,9 +196,11 @@ def judge_not_finite(expectation: ArbiterCase, taps: Taps) -> CaseVerdict:
 
 
 def compare_with_cpu(
-    gpu: Run, cpu: Run, expectations: Sequence[ArbiterCase]
+    gpu: Run, cpu: Run, expectations: Sequence[ArbiterCase], checkpoint: Checkpoint
 ) -> tuple[BesideCpu, ...]:
     """Compare a run on the GPU with the CPU's, in every case within range of both modes.
+
+    Each run's errors are predicted by the arithmetic that it was judged by.
 
     A case with values that are not finite is left out, and so is a tap that only one run has.
     """
@@ -196,29 +208,51 @@ def compare_with_cpu(
     for expectation in expectations:
         if not expectation.case.finite or any(expectation.beyond(run.mode) for run in (gpu, cpu)):
             continue
-        layers = []
-        for tap in expectation.relus:
-            accumulated, local = (
-                _difference(gpu, cpu, expectation, tap, kind) for kind in ("accumulated", "local")
-            )
-            if accumulated is not None:
-                layers.append(LayerVerdict(tap, accumulated, local))
+        with TemporaryDirectory(prefix="vgg16-beside-") as folder:
+            both = [
+                (run, _as_judged(run, expectation, checkpoint, Path(folder) / name))
+                for name, run in (("gpu", gpu), ("cpu", cpu))
+            ]
+            layers = []
+            for tap in expectation.relus:
+                accumulated, local = (
+                    _difference(both, expectation, tap, kind) for kind in ("accumulated", "local")
+                )
+                if accumulated is not None:
+                    layers.append(LayerVerdict(tap, accumulated, local))
         cases.append(BesideCpu(expectation.case.name, tuple(layers)))
     return tuple(cases)
 
 
+def _as_judged(
+    run: Run, expectation: ArbiterCase, checkpoint: Checkpoint, folder: Path
+) -> ArbiterCase:
+    """The arbiter's answers by which a run was judged."""
+    arithmetic = run.assumed.get(expectation.case.name)
+    if arithmetic is None:
+        return expectation
+    only = len(expectation.relus) == 1
+    return expect(
+        checkpoint, expectation.case, [run.mode], folder, arithmetic=arithmetic, logits_only=only
+    )
+
+
 def _difference(
-    gpu: Run, cpu: Run, expectation: ArbiterCase, tap: str, kind: Literal["accumulated", "local"]
+    both: Sequence[tuple[Run, ArbiterCase]],
+    expectation: ArbiterCase,
+    tap: str,
+    kind: Literal["accumulated", "local"],
 ) -> Verdict | None:
     folder = str(expectation.folder)
-    ours, theirs = (run.job.result(folder, kind).get(tap) for run in (gpu, cpu))
+    ours, theirs = (run.job.result(folder, kind).get(tap) for run, _ in both)
     if ours is None or theirs is None:
         return None
-    both = [expectation.tap(tap, run.mode) for run in (gpu, cpu)]
-    deviation = np.hypot(*(getattr(each, kind) for each in both))
-    before = partial(expectation.independent_before, tap, gpu.mode)
+    predicted = [expected.tap(tap, run.mode) for run, expected in both]
+    deviation = np.hypot(*(getattr(each, kind) for each in predicted))
+    before = partial(expectation.independent_before, tap, both[0][0].mode)
     if kind == "local":
         before = partial(expectation.independent_inputs, tap)
+    first = predicted[0]
     return compare_runs(
-        ours, theirs, both[0].preactivation, deviation, relu=both[0].relu, independent=before
+        ours, theirs, first.preactivation, deviation, relu=first.relu, independent=before
     )

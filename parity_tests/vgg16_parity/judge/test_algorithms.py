@@ -1,4 +1,4 @@
-"""A network computed by Winograd's algorithm holds with a note; one wrong coefficient does not."""
+"""A network computed by Winograd's algorithm holds with a note; a wrong coefficient does not."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mistakes import catalogue
+from mistakes.catalogue import MISTAKES, Mistake
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.limits import Tolerance
-from parity_tests.support.winograd import Matrices, matrices, network
+from parity_tests.support.winograd import Float32, Matrices, matrices, network
 from vgg16_parity.judge.algorithms import LOGITS_ALONE, period, profile
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_parity.records import Row
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 RELATIVE = Tolerance(1e-3, "the smallest relative mistake in a coefficient that must be found")
 LAVIN = next(each for each in WINOGRAD if each.name.endswith("F(6×6, points 0, ±1, ±2, ±1/2)"))
@@ -69,3 +72,30 @@ def test_logits_alone_stay_broken_and_are_told_what_would_show_more(arbiter: Arb
     deviation = arbiter.judge("port", taps["predictions"])
     if deviation.status == "broken":
         assert LOGITS_ALONE in deviation.cases[0].notes
+
+
+class Winograds:
+    """A port that computes by Winograd's algorithm, to plant mistakes of weights and images in."""
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def plant(self, name: str) -> None:
+        """Mistakes in the computation are those of the frameworks' ports."""
+
+    def taps(self, images: Float32) -> dict[str, Float32]:
+        return network(self.checkpoint, images, matrices(LAVIN))
+
+    def layers(self, images: Float32, given: dict[str, Float32]) -> dict[str, Float32]:
+        return network(self.checkpoint, images, matrices(LAVIN), given)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [each for each in MISTAKES.values() if each.reweight or each.recipe],
+    ids=lambda each: each.name,
+)
+@pytest.mark.slow
+def test_a_mistake_under_winograd_is_broken(arbiter: Arbiter, mistake: Mistake) -> None:
+    pictures = [photograph.path for photograph in PHOTOGRAPHS]
+    assert catalogue.judged(arbiter, Winograds(), mistake, pictures).status == "broken"

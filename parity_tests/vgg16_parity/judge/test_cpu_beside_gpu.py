@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.compare import compare_runs
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import both, report, row
+from parity_tests.support.winograd import matrices, network
 from vgg16_parity import run
 from vgg16_parity.judge import alternatives, layers
 from vgg16_parity.judge.gradients import run as gradients
@@ -110,6 +112,34 @@ def test_two_that_hold_and_differ_by_too_much_are_broken(
     _, row = two(tiny, depth="taps").rows
     assert (row.status, row.first_wrong) == ("broken", "block1_conv1")
     assert row.reason.startswith("block1_conv1 beside the CPU's: photographs: errors are")
+
+
+def test_a_gpu_that_computes_by_winograd_is_compared_by_that_error(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
+) -> None:
+    real = process.Job.result
+
+    def result(job: Any, folder: str, kind: Any) -> Any:
+        found = real(job, folder, kind)
+        if job.device == "cpu" or kind == "local":
+            return found if kind != "local" else {}
+        images = np.load(Path(folder) / "images.npy")
+        return dict(network(tiny, images, matrices(WINOGRAD[-1])))
+
+    monkeypatch.setattr(process.Job, "result", result)
+    monkeypatch.setattr(run, "work", _on_cpu(process.work))
+    cpu, on_gpu = two(tiny, depth="taps").rows
+    assert (cpu.status, on_gpu.status) == ("holds", "holds")
+    assert "as by Winograd F(6×6, points 0, ±1, ±2, ±3)" in on_gpu.cases[0].notes[0]
+    assert max(verdict.ratio for _, verdict in on_gpu.verdicts("beside cpu")) < 1
+
+
+def _on_cpu(work: Any) -> Any:
+    def on_cpu(job: Any, **options: Any) -> process.Record:
+        record: process.Record = work(dataclasses.replace(job, device="cpu"), **options)
+        return record
+
+    return on_cpu
 
 
 def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
