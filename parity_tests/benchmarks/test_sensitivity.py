@@ -60,7 +60,8 @@ def test_the_judge_sees_a_little_more_and_not_a_little_less(
     change[place] = weight[place]
     moved = reference.multiply(weighted, change, inputs)  # type: ignore[arg-type]
     smallest = getattr(found[name], mistake).shown_from(*pair)
-    limits = Limits(*(Tolerance(limit, "a pair of limits") for limit in pair))
+    ratio, deviations = (Tolerance(limit, "a pair of limits") for limit in pair)
+    limits = Limits(ratio, deviations)
     for factor in (0.98, 1.02):
         observed = np.maximum(expected.preactivation + factor * smallest * moved, 0)
         deviation = expected.local["float32"]

@@ -103,7 +103,8 @@ def test_a_maximum_passes_on_the_largest_mean_error_of_possible_winners(
 def rounding(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The error of rounding to float32, in predicted standard deviations."""
     unit = FLOAT32.unit_variance**0.5
-    return (values.astype(np.float32) - values) / (unit * np.abs(values))
+    scaled: NDArray[np.float64] = (values.astype(np.float32) - values) / (unit * np.abs(values))
+    return scaled
 
 
 def test_pure_rounding_of_log_uniform_values_has_an_rms_of_0_7355() -> None:

@@ -149,12 +149,12 @@ def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
     move_gpu(monkeypatch)
     real, judged = alternatives.judge_cases, list[tuple[CaseVerdict, ...]]()
 
-    def judge_cases(*arguments: Any) -> tuple[tuple[CaseVerdict, ...], Arithmetic]:
-        cases, arithmetic = real(*arguments)
+    def judge_cases(*arguments: Any) -> tuple[tuple[CaseVerdict, ...], dict[str, Arithmetic]]:
+        cases, assumed = real(*arguments)
         if not judged:  # the CPU's comes first
             cases = tuple(dataclasses.replace(case, reason="wrong") for case in cases)
         judged.append(cases)
-        return cases, arithmetic
+        return cases, assumed
 
     monkeypatch.setattr(run, "judge_cases", judge_cases)
     cpu, on_gpu = two(tiny, depth="taps").rows
