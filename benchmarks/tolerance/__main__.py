@@ -20,9 +20,9 @@ from benchmarks.tolerance.report import markdown, plot
 from onnx_arbiter.expectations import Case
 from vgg16_parity import inputs
 from vgg16_parity.records import Row
-from vgg16_parity.run import Workspace, in_file
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
+from vgg16_parity.workspace import Workspace, in_file
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate

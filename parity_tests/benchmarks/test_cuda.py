@@ -24,7 +24,7 @@ from benchmarks.cuda.schedule import Schedule
 from benchmarks.cuda.worker import timed
 from benchmarks.harness.measure import Outcome
 from parity_tests.support.cuda import unusable
-from vgg16_parity import run
+from vgg16_parity import workspace
 from vgg16_parity.records import Report
 from vgg16_parity.report import schema
 from vgg16_parity.runtimes import process, registry
@@ -199,7 +199,7 @@ def test_the_tests_that_need_a_gpu_are_a_target(
 def test_a_worker_stopped_at_the_deadline_was_not_run_and_one_that_fails_has_failed(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, error: str, status: str, reason: str
 ) -> None:
-    monkeypatch.setattr(run, "work", lambda *_, **__: process.Record(error=error))
+    monkeypatch.setattr(workspace, "work", lambda *_, **__: process.Record(error=error))
     pictures = [photograph.path for photograph in PHOTOGRAPHS]
     deadline = time.monotonic() + 600
     parity = Parity(tiny, pictures, "cpu", deadline=deadline, progress=nullcontext)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mistakes import unseen
-from vgg16_parity import inputs, run
+from vgg16_parity import inputs, run, workspace
 from vgg16_parity.report.json import to_json
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES
@@ -34,7 +34,7 @@ def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path
     def work(job: process.Job, **options: Any) -> process.Record:
         return real(dataclasses.replace(job, checkpoint=str(path)), **options)
 
-    monkeypatch.setattr(run, "work", work)
+    monkeypatch.setattr(workspace, "work", work)
 
 
 def changed(checkpoint: Checkpoint, tensor: str) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -60,9 +60,21 @@ class Evidence:
     layers: Mapping[str, NDArray[Any]]
     verdict: CaseVerdict
     taps_optional: bool = False
+    _judged: list[tuple[Arithmetic, Checkpoint | None, CaseVerdict]] = field(default_factory=list)
 
     def judge_as(self, arithmetic: Arithmetic, checkpoint: Checkpoint | None = None) -> CaseVerdict:
-        """The verdict if the run computed so, with these weights or its own."""
+        """The verdict if the run computed so, with these weights or its own.
+
+        The arbiter runs once for each arithmetic: a finder may ask for what was judged before.
+        """
+        for known, weights, verdict in self._judged:
+            if known is arithmetic and weights is checkpoint:
+                return verdict
+        verdict = self._judge_as(arithmetic, checkpoint)
+        self._judged.append((arithmetic, checkpoint, verdict))
+        return verdict
+
+    def _judge_as(self, arithmetic: Arithmetic, checkpoint: Checkpoint | None) -> CaseVerdict:
         with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
             expected = expect(
                 checkpoint or self.checkpoint,

@@ -16,7 +16,7 @@ from onnx_arbiter.compare import compare_runs
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import both, report, row
 from parity_tests.support.winograd import matrices, network
-from vgg16_parity import run
+from vgg16_parity import run, workspace
 from vgg16_parity.judge import alternatives, layers
 from vgg16_parity.judge.gradients import run as gradients
 from vgg16_parity.network.arithmetic import Arithmetic
@@ -48,7 +48,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, checkpoint: Path | None = None) -> None
                 job = dataclasses.replace(job, checkpoint=str(checkpoint))
         return real(job, **options)
 
-    monkeypatch.setattr(run, "work", work)
+    monkeypatch.setattr(workspace, "work", work)
     monkeypatch.setattr(gradients, "work", work)
 
 
@@ -127,7 +127,7 @@ def test_a_gpu_that_computes_by_winograd_is_compared_by_that_error(
         return dict(network(tiny, images, matrices(WINOGRAD[-1])))
 
     monkeypatch.setattr(process.Job, "result", result)
-    monkeypatch.setattr(run, "work", _on_cpu(process.work))
+    monkeypatch.setattr(workspace, "work", _on_cpu(process.work))
     cpu, on_gpu = two(tiny, depth="taps").rows
     assert (cpu.status, on_gpu.status) == ("holds", "holds")
     assert "as by Winograd F(6×6, points 0, ±1, ±2, ±3)" in on_gpu.cases[0].notes[0]
@@ -156,7 +156,7 @@ def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
         judged.append(cases)
         return cases, assumed
 
-    monkeypatch.setattr(run, "judge_cases", judge_cases)
+    monkeypatch.setattr(workspace, "judge_cases", judge_cases)
     cpu, on_gpu = two(tiny, depth="taps").rows
     assert (cpu.status, on_gpu.status) == ("broken", "holds")
     assert not on_gpu.beside_cpu[0].layers[0].accumulated.passed

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.numeric_modes import MODES
-from vgg16_parity import inputs, run
+from vgg16_parity import inputs, run, workspace
 from vgg16_parity.judge.gradients.run import applies
 from vgg16_parity.network import sgd_step
 from vgg16_parity.report.table import remarks
-from vgg16_parity.run import Workspace
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES, Device, default_is_strict, lane, port_lane
 from vgg16_parity.runtimes.process import work
@@ -103,7 +102,7 @@ def test_a_row_that_was_not_run_again_says_so(
         started.append(job.lane)
         return work(job, **options)
 
-    monkeypatch.setattr(run, "work", counted)
+    monkeypatch.setattr(workspace, "work", counted)
     lanes = [LANES[name] for name in names]
     report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, depth="logits")
     rows = {row.lane: row for row in report.rows}
@@ -133,7 +132,7 @@ def test_a_lane_that_fails_is_no_other_lanes_result(
 
     assert own_port(f"{__file__}:run").computed_by != "torch"
 
-    monkeypatch.setattr(run, "work", work)
+    monkeypatch.setattr(workspace, "work", work)
     lanes = [LANES["default"], LANES["strict"]]
     report = run.run_parity(tiny, PICTURES, [RUNTIMES["torch"]], lanes=lanes, depth="logits")
     assert [(row.lane, row.reason) for row in report.rows] == [
@@ -150,13 +149,13 @@ def test_lanes_that_share_a_run_give_the_same_bits(
     runtime = RUNTIMES[name]
     if reason := runtime.missing():
         pytest.skip(reason)
-    workspace = Workspace(tiny, tmp_path, None, lambda _: nullcontext())
+    place = workspace.Workspace(tiny, tmp_path, None, lambda _: nullcontext())
     case = inputs.pictures(tiny, PICTURES)
-    (expected,) = workspace.expect([case], [MODES["float32"]], logits_only=False)
+    (expected,) = place.expect([case], [MODES["float32"]], logits_only=False)
     np.save(expected.folder / f"{sgd_step.LABELS}.npy", sgd_step.labels(expected))
     found = []
     for which in ("strict", "default"):
-        job, record = workspace.run(runtime, LANES[which], "cpu", [expected.folder], "layers")
+        job, record = place.run(runtime, LANES[which], "cpu", [expected.folder], "layers")
         assert not record.error
         assert record.repeats == ("equal" if which == "strict" else "")
         folders = [job.folder]

@@ -13,7 +13,7 @@ import pytest
 
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.tolerances import DIRECT_SUMS, FLOAT32_TAPS
-from vgg16_parity import inputs, run
+from vgg16_parity import inputs, run, workspace
 from vgg16_parity.records import Report, Row
 from vgg16_parity.runtimes.lanes import LANES, default_is_strict
 from vgg16_parity.runtimes.process import Job, Record, work
@@ -98,24 +98,22 @@ def test_records_have_versions_and_flags(report: Report) -> None:
 
 
 @pytest.fixture(scope="module")
-def workspace(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def place(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("engines")
-    found = run.Workspace(tiny, folder, None, lambda _: nullcontext())
+    found = workspace.Workspace(tiny, folder, None, lambda _: nullcontext())
     case = inputs.pictures(tiny, PICTURES)
     (expected,) = found.expect([case], [MODES["float32"]], logits_only=False)
     return found, expected
 
 
 @pytest.mark.parametrize("name", SHARING)
-def test_lanes_that_share_a_run_give_the_same_bits_and_right_layers(
-    workspace: Any, name: str
-) -> None:
-    place, expected = workspace
+def test_lanes_that_share_a_run_give_the_same_bits_and_right_layers(place: Any, name: str) -> None:
+    made, expected = place
     runtime = engine(name)
     assert default_is_strict(["cpu"], runtime.computed_by, gradients=False)
     found = []
     for lane in ("strict", "default"):
-        job, record = place.run(runtime, LANES[lane], "cpu", [expected.folder], "layers")
+        job, record = made.run(runtime, LANES[lane], "cpu", [expected.folder], "layers")
         assert record.error == ""
         files = sorted(Path(job.folder).glob("case0.*/*.npy"))
         found.append({(file.parent.name, file.name): file.read_bytes() for file in files})
@@ -142,7 +140,7 @@ def test_a_changed_bias_is_found_in_every_engine(
     def handed(job: Job, **options: Any) -> Record:
         return work(dataclasses.replace(job, checkpoint=str(path)), **options)
 
-    monkeypatch.setattr(run, "work", handed)
+    monkeypatch.setattr(workspace, "work", handed)
     chosen = installed(DIRECT)
     report = run.run_parity(tiny, PICTURES, chosen)
     named = {row.runtime: (row.status, row.first_wrong) for row in report.rows}
