@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from math import inf
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -38,6 +39,9 @@ LOGITS_ALONE: Final = (
 _PERIODIC: Final = 1.1
 # No algorithm in float32 rounds as badly; MNN's is 62 times a direct sum.
 _POOREST: Final = 1000.0
+# R of a layer under an algorithm's own rounding, above which the arbiter need not run by it: what
+# the input brings along is not in it.
+_FITS: Final = 4.0
 _KERNEL: Final = 3
 # Passes of the arbiter.
 _MOST_TRIED: Final = 3
@@ -102,11 +106,14 @@ def suggested(evidence: Evidence, layer: str) -> list[Algorithm]:
         candidates = list(FFTS)
     inputs = _inputs(evidence, layer)
     weight = evidence.checkpoint[f"{layer}.weight"]
-    costs = []
+    fits = list[tuple[float, Algorithm]]()
     for candidate in candidates:
         variance = candidate.rounding(inputs.astype(np.float64), weight, evidence.mode)
-        costs.append(_cost(errors.values, FLOAT32_ROUNDOFF * np.sqrt(variance / 3)))
-    return [candidates[index] for index in np.argsort(costs, kind="stable")]
+        fit = _fit(errors.values, FLOAT32_ROUNDOFF * np.sqrt(variance / 3))
+        # One that explains the layer no better than a direct sum is none that it shows.
+        if fit.ratio < _FITS and fit.cost < errors.as_direct.cost:
+            fits.append((fit.cost, candidate))
+    return [candidate for _, candidate in sorted(fits, key=itemgetter(0))]
 
 
 def period(scaled: NDArray[np.float64]) -> int:
@@ -134,10 +141,11 @@ def profile(scaled: NDArray[np.float64], size: int, axis: int) -> list[float]:
 
 
 class _Errors(NamedTuple):
-    """A layer's errors, and the same in predicted standard deviations; NaN where cut off."""
+    """A layer's errors, and the same in a direct sum's deviations; NaN where cut off."""
 
     values: NDArray[np.float64]
     scaled: NDArray[np.float64]
+    as_direct: _Fit
 
 
 def _errors(evidence: Evidence, layer: str) -> _Errors | None:
@@ -148,16 +156,28 @@ def _errors(evidence: Evidence, layer: str) -> _Errors | None:
         return None
     visible = (observed > 0) & (expected.preactivation > 0) if expected.relu else True
     errors = np.where(visible, observed - expected.preactivation, np.nan)
-    return _Errors(errors, errors / getattr(expected, kind))
+    deviation = getattr(expected, kind)
+    return _Errors(errors, errors / deviation, _fit(errors, deviation))
 
 
-def _cost(errors: NDArray[np.float64], deviation: NDArray[Any]) -> float:
-    """The negative logarithm of the likelihood of normal errors, whatever their size."""
+class _Fit(NamedTuple):
+    """How well deviations explain errors: rms(error) over rms(predicted), and a cost.
+
+    The cost is the negative logarithm of the likelihood of normal errors, whatever their size.
+    """
+
+    ratio: float
+    cost: float
+
+
+def _fit(errors: NDArray[np.float64], deviation: NDArray[Any]) -> _Fit:
     seen = np.isfinite(errors) & (deviation > 0)
     if not seen.any():
-        return inf
-    scaled = errors[seen] / deviation[seen]
-    return float(np.log(deviation[seen]).mean() + np.log(np.square(scaled).mean()) / 2)
+        return _Fit(inf, inf)
+    found, predicted = errors[seen], deviation[seen].astype(np.float64)
+    squares = float(np.square(found / predicted).mean())
+    cost = float(np.log(predicted).mean() + np.log(squares) / 2) if squares else -inf
+    return _Fit(float(np.sqrt(np.square(found).mean() / np.square(predicted).mean())), cost)
 
 
 def _inputs(evidence: Evidence, layer: str) -> NDArray[np.float32]:
