@@ -62,6 +62,20 @@ def test_a_weight_is_exercised_if_and_only_if_changing_it_changes_what_is_compar
     assert min(counts.values()) > 30, counts
 
 
+def test_what_a_pooling_cuts_does_not_show_in_the_logits(tiny: Checkpoint, batch: Batch) -> None:
+    images = batch(tiny)
+    found = exercised(tiny, images)
+    tapped, logits = (found.at(taps).rows("block5_conv3") for taps in (TINY.taps, ()))
+    assert not (logits & ~tapped).any()
+    cut = np.argwhere(tapped & ~logits)
+    assert len(cut) > 30
+    before = reference.run_with_taps(tiny, images)
+    for index in map(tuple, cut[::10].tolist()):
+        after = reference.run_with_taps(changed(tiny, "block5_conv3.weight", index), images)
+        assert not np.array_equal(before["block5_conv3"], after["block5_conv3"]), index
+        assert np.array_equal(before["predictions"], after["predictions"]), index
+
+
 @pytest.mark.parametrize("name", ["block1_conv2", "block3_conv1", "fc1"])
 def test_layers_agree_with_plain_loops(name: str) -> None:
     (layer,) = (each for each in TINY.weighted_layers if each.name == name)
