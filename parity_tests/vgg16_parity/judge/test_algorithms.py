@@ -53,7 +53,6 @@ def test_a_period_is_found_where_there_is_one(size: int) -> None:
 def test_winograd_holds(arbiter: Arbiter, algorithm: Winograd, layers: bool) -> None:
     row = judged(arbiter, matrices(algorithm), layers=layers)
     assert row.status == "holds", explain(row)
-    print(explain(row))
 
 
 @pytest.mark.parametrize("which", range(3))
