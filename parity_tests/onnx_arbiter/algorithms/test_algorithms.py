@@ -14,9 +14,13 @@ from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, MODES
 from parity_tests.support.winograd import Float32, by_fft, by_winograd, matrices
 from vgg16_parity.network.reference import _convolve
 
-RATIO = (
-    Tolerance(0.3, "real FFTs take several levels at a time; 3 of MNN's points round together"),
-    Tolerance(1.0, "0.735 is expected, and 0.76 was the largest, of roundings that are uniform"),
+# rms(error) / rms(predicted).
+LOWEST = Tolerance(0.3, "MNN's points with one channel read 0.35: some terms are shared")
+HIGHEST = Tolerance(1.0, "0.735 is expected of uniform roundings; 0.76 was the largest")
+HIGHEST_OF_FFTS = Tolerance(
+    1.5,
+    "One channel of 14x14 in a tile of 32x32, mostly zeros, reads 1.33: few frequencies carry the "
+    "sum, and their errors do not average out.",
 )
 SHAPES = ((1, 14, 14), (3, 17, 23), (64, 30, 20))
 
@@ -53,6 +57,5 @@ def test_the_variance_is_that_of_float32(
     assert variance.shape == exact.shape
     predicted = np.sqrt(variance.mean() / 3) * FLOAT32_ROUNDOFF
     ratio = np.sqrt(np.square(computed - exact).mean()) / predicted
-    print(algorithm.name, shape, ratio)
-    low, high = RATIO
-    assert low.limit < ratio < high.limit
+    highest = HIGHEST_OF_FFTS if isinstance(algorithm, Fft) else HIGHEST
+    assert LOWEST.limit < ratio < highest.limit
