@@ -155,8 +155,8 @@ def _measured(alone: _Layer, products: Float64) -> Sensitivity:
 def round_to_bits(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
     """Values rounded to a significand of so many bits."""
     mantissas, exponents = np.frexp(values)
-    rounded: NDArray[np.float32] = np.ldexp(np.rint(np.ldexp(mantissas, bits)), exponents - bits)
-    return rounded
+    kept: NDArray[np.float32] = np.ldexp(np.rint(np.ldexp(mantissas, bits)), exponents - bits)
+    return kept
 
 
 def described(found: Mapping[str, Sensitivity]) -> str:

@@ -71,10 +71,9 @@ def uneven_alone(layers: Sequence[LayerError]) -> Iterator[str]:
         ]
         others.sort(key=lambda other: abs(np.log(other.length / layer.length)))
         nearest = others[:_NEAREST]
-        # An algorithm that adds up more exactly gains more on longer sums: at most their root.
-        usual = [other.ratio * max(1.0, other.length / layer.length) ** 0.5 for other in nearest]
-        if len(nearest) == _NEAREST and _is_above(layer, max(usual), nearest):
-            yield _note(layer, max(usual))
+        usual = max((other.ratio for other in nearest), default=0.0)
+        if len(nearest) == _NEAREST and _is_above(layer, usual, nearest):
+            yield _note(layer, usual)
 
 
 def uneven_taps(taps: Sequence[LayerError]) -> Iterator[str]:
