@@ -7,7 +7,6 @@ assert row.status == "holds", explain(row)
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,8 +36,6 @@ from vgg16_parity.network.probes import expect_probes, inputs_of
 from vgg16_parity.network.search import SEARCHED, searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.coverage import exercised
-from vgg16_parity.report.files import write_files
-from vgg16_parity.report.json import encode
 from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_parity.weights import open_file
@@ -301,40 +298,3 @@ def _figures(verdict: Verdict) -> str:
         f"{verdict.ratio:.3g} times the predicted error, "
         f"{verdict.deviations:.3g} deviations{'' if verdict.passed else ' WRONG'}"
     )
-
-
-def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) -> list[Path]:
-    """Write JSON, HTML and JUnit reports into a folder, one of each per checkpoint and batch.
-
-    ``ports`` are a report of each port and the pictures that it ran on. The second checkpoint's
-    files are ``report-2.json`` and so on.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        BadInput: if a file cannot be written.
-    """
-    groups: dict[str, list[tuple[Report, Sequence[Path]]]] = {}
-    for report, pictures in ports:
-        key = json.dumps([encode(report.weights), *map(encode, report.cases)])
-        groups.setdefault(key, []).append((report, pictures))
-    written: list[Path] = []
-    for number, (_, group) in enumerate(sorted(groups.items()), 1):
-        suffix = "" if number == 1 else f"-{number}"
-        files = {
-            "--report": folder / f"report{suffix}.json",
-            "--html": folder / f"report{suffix}.html",
-            "--junit": folder / f"junit{suffix}.xml",
-        }
-        reports = [report for report, _ in group]
-        merged = replace(
-            reports[0],
-            rows=tuple(row for report in reports for row in report.rows),
-            # The arbiter ran once in each process.
-            arbiter_seconds=max(report.arbiter_seconds for report in reports),
-            peak_bytes=max(report.peak_bytes for report in reports),
-        )
-        write_files(files, merged, group[0][1])
-        written += files.values()
-    return written

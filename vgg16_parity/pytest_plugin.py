@@ -150,8 +150,8 @@ class _Reporting:
         if not self.judged:
             terminalreporter.write_line("vgg16 parity: no port was judged; no report is written")
             return
-        from vgg16_parity.own_port import write_reports
         from vgg16_parity.records import Report
+        from vgg16_parity.report.files import write_reports
         from vgg16_parity.report.schema import decode
         from vgg16_spec.errors import BadInput
 

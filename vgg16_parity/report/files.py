@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,3 +66,42 @@ def write_files(
         with whole_file(path) as temporary:
             # A file's name need not be UTF-8; JSON reads the escape back.
             temporary.write_text(texts[option](), encoding="utf-8", errors="backslashreplace")
+
+
+def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) -> list[Path]:
+    """Write JSON, HTML and JUnit reports into a folder, one of each per checkpoint and batch.
+
+    ``ports`` are a report of each port and the pictures that it ran on. The second checkpoint's
+    files are ``report-2.json`` and so on.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        BadInput: if a file cannot be written.
+    """
+    from vgg16_parity.report.json import encode
+
+    groups: dict[str, list[tuple[Report, Sequence[Path]]]] = {}
+    for report, pictures in ports:
+        key = json.dumps([encode(report.weights), *map(encode, report.cases)])
+        groups.setdefault(key, []).append((report, pictures))
+    written: list[Path] = []
+    for number, (_, group) in enumerate(sorted(groups.items()), 1):
+        suffix = "" if number == 1 else f"-{number}"
+        files = {
+            "--report": folder / f"report{suffix}.json",
+            "--html": folder / f"report{suffix}.html",
+            "--junit": folder / f"junit{suffix}.xml",
+        }
+        reports = [report for report, _ in group]
+        merged = replace(
+            reports[0],
+            rows=tuple(row for report in reports for row in report.rows),
+            # The arbiter ran once in each process.
+            arbiter_seconds=max(report.arbiter_seconds for report in reports),
+            peak_bytes=max(report.peak_bytes for report in reports),
+        )
+        write_files(files, merged, group[0][1])
+        written += files.values()
+    return written
