@@ -17,7 +17,7 @@ from parity_tests.support.helpers import Command
 from parity_tests.support.reports import both, report, row
 from parity_tests.support.winograd import matrices, network
 from vgg16_parity import run
-from vgg16_parity.judge import layers
+from vgg16_parity.judge import alternatives, layers
 from vgg16_parity.judge.gradients import run as gradients
 from vgg16_parity.records import CaseVerdict, Report
 from vgg16_parity.report import html, schema
@@ -146,7 +146,7 @@ def test_a_wrong_cpu_is_reported_and_does_not_break_the_gpu(
 ) -> None:
     gpu(monkeypatch)
     move_gpu(monkeypatch)
-    real, judged = run.judge_cases, list[tuple[CaseVerdict, ...]]()
+    real, judged = alternatives.judge_cases, list[tuple[CaseVerdict, ...]]()
 
     def judge_cases(*arguments: Any) -> tuple[CaseVerdict, ...]:
         cases = real(*arguments)
