@@ -19,8 +19,9 @@ from onnx_arbiter.compare import Verdict
 from onnx_arbiter.expectations import ArbiterTap
 from onnx_arbiter.independence import largest_ratio
 
-# R of neighbours differs by up to 1.4 where many errors are independent (benchmarks.tolerance).
-_FACTOR: Final = 2.0
+# On seed 0 of VGG16 in six runtimes, neighbours of a kind differ by up to 1.1 and are not noted.
+# Weights of six digits in one layer of the longest sums are 1.4 (Keras) to 6 (PyTorch) times above.
+_FACTOR: Final = 1.5
 # Layers of the same kind that are nearest in the length of their sums.
 _NEAREST: Final = 2
 # The probability with which one layer's R may be further from its neighbours' by chance.

@@ -65,7 +65,7 @@ def test_a_layer_far_above_its_neighbours_is_noted(runtime: int, layer: str) -> 
     (note,) = uneven_alone(errors(runtime, **{layer: math.hypot(ratio, 1.4)}))
     assert note.startswith(f"{layer}: errors are 1.")
     # A few errors may be as far off by chance.
-    assert not list(uneven_alone(errors(runtime, 8.0, **{layer: math.hypot(ratio, 1.4)})))
+    assert not list(uneven_alone(errors(runtime, 2.0, **{layer: math.hypot(ratio, 1.4)})))
 
 
 def test_of_taps_the_first_that_grows_is_noted() -> None:
