@@ -100,8 +100,9 @@ def suggested(evidence: Evidence, layer: str) -> list[Algorithm]:
     errors = _errors(evidence, layer)
     if errors is None:
         return []
-    size = period(errors.scaled)
-    candidates: list[Algorithm] = [each for each in WINOGRAD if each.outputs == size]
+    shown = periods(errors.scaled)
+    # A period of 4 looks like one of 6 or 8 where maps have few tiles: the likelihood decides.
+    candidates: list[Algorithm] = [each for each in WINOGRAD if each.outputs in shown]
     if not candidates:
         candidates = list(FFTS)
     inputs = _inputs(evidence, layer)
@@ -116,17 +117,18 @@ def suggested(evidence: Evidence, layer: str) -> list[Algorithm]:
     return [candidate for _, candidate in sorted(fits, key=itemgetter(0))]
 
 
-def period(scaled: NDArray[np.float64]) -> int:
-    """The period of the errors along rows and along columns; 0 if they have none.
+def periods(scaled: NDArray[np.float64]) -> list[int]:
+    """The sizes of a tile whose period the errors show along rows and along columns.
 
     ``scaled`` is (N, C, H, W), in predicted standard deviations; NaN where a ReLU cut an error off.
     """
-    spreads = {}
-    for size in sorted({each.outputs for each in WINOGRAD}):
-        profiles = [profile(scaled, size, axis) for axis in (2, 3)]
-        spreads[size] = min(max(each) / min(each) if min(each) else 0.0 for each in profiles)
-    best = max(spreads, key=lambda size: spreads[size])
-    return best if spreads[best] > _PERIODIC else 0
+    sizes = sorted({each.outputs for each in WINOGRAD})
+    profiles = {size: [profile(scaled, size, axis) for axis in (2, 3)] for size in sizes}
+    return [
+        size
+        for size, both in profiles.items()
+        if all(min(each) > 0 and max(each) > _PERIODIC * min(each) for each in both)
+    ]
 
 
 def profile(scaled: NDArray[np.float64], size: int, axis: int) -> list[float]:

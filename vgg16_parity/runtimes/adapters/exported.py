@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
+import onnx.shape_inference
 import onnx_ir as ir
 
 from export.graph import naming
 from export.graph.taps import layers_alone, with_taps
 from export.load import open_model
 from vgg16_parity.runtimes.process import Depth
+from vgg16_spec.architecture import Shape
 
 
-def write_graph(path: Path, kind: Depth) -> Path:
+def write_graph(path: Path, kind: Depth, sizes: Sequence[Shape] | None = None) -> Path:
     """The graph of an exported file that computes this much, written beside it.
 
-    For the logits alone it is the file itself.
+    For the logits alone it is the file itself. ``sizes`` are the shapes of all inputs, for an
+    engine that opens no graph of any size.
     """
     if kind == "logits":
         return path
@@ -25,5 +30,15 @@ def write_graph(path: Path, kind: Depth) -> Path:
     else:
         changed = layers_alone(model)
     written = path.with_name(f"{kind}.onnx")
-    written.write_bytes(ir.to_proto(changed).SerializeToString())
+    proto = ir.to_proto(changed) if sizes is None else _of_sizes(changed, sizes)
+    written.write_bytes(proto.SerializeToString())
     return written
+
+
+def _of_sizes(model: ir.Model, sizes: Sequence[Shape]) -> onnx.ModelProto:
+    for node in model.graph:
+        for output in node.outputs:
+            output.shape = None
+    for value, size in zip(model.graph.inputs, sizes, strict=True):
+        value.shape = ir.Shape(size)
+    return onnx.shape_inference.infer_shapes(ir.to_proto(model), strict_mode=True, data_prop=True)

@@ -17,6 +17,7 @@ from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.process import Depth, Job
 from vgg16_parity.runtimes.settings import Unavailable
+from vgg16_spec.architecture import Shape
 
 # An opened graph: the arrays of its inputs in, those of its outputs out, both in their order.
 Compute: TypeAlias = Callable[[Sequence[Values]], Sequence[Values]]
@@ -68,7 +69,7 @@ class EngineGraph:
     own_mode: str = ""
     device: str = "cpu"
     threads: int = field(default_factory=cores)
-    _kind: Depth | None = None
+    _opened: tuple[Depth, list[Shape] | None] | None = None
     _graph: Graph | None = None
     _compute: Compute | None = None
 
@@ -84,17 +85,19 @@ class EngineGraph:
         return self._run("layers", [images, *given.values()])
 
     def _run(self, kind: Depth, inputs: Sequence[Values]) -> Taps:
-        graph, compute = self._open(kind)
+        sizes = [values.shape for values in inputs] if kind == "layers" else None
+        graph, compute = self._open(kind, sizes)
         outputs = compute([np.ascontiguousarray(values, np.float32) for values in inputs])
         # The graph's last output is called `logits`; every other one has its tap's name.
         return dict(zip([*graph.outputs[:-1], "predictions"], outputs, strict=True))
 
-    def _open(self, kind: Depth) -> tuple[Graph, Compute]:
-        if kind != self._kind or self._graph is None or self._compute is None:
+    def _open(self, kind: Depth, sizes: list[Shape] | None = None) -> tuple[Graph, Compute]:
+        wanted = (kind, sizes)
+        if wanted != self._opened or self._graph is None or self._compute is None:
             # One at a time, since each holds the weights.
-            self._kind, self._compute = kind, None
+            self._opened, self._compute = wanted, None
             exported = Path(self.job.model) / MODEL_FILE
-            self._graph = Graph.of(write_graph(exported, kind), Path(self.job.folder))
+            self._graph = Graph.of(write_graph(exported, kind, sizes), Path(self.job.folder))
             self._compute = self.open(self._graph)
         return self._graph, self._compute
 
