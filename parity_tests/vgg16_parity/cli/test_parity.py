@@ -86,6 +86,7 @@ def test_the_report_names_weights_images_versions_and_flags(
         "run",
         "repeat",
         "layers",
+        "probes",
     }
     assert report["rows"][2]["record"]["flags"]["op_determinism"] == "True"
     assert report["rows"][4]["record"]["flags"]["exported from"] == "keras on tensorflow"
