@@ -109,7 +109,7 @@ def test_winograd_holds(arbiter: Arbiter, algorithm: Winograd, layers: bool) -> 
         assert f"as by Winograd F({algorithm.outputs}" in notes[0]
 
 
-# Every coefficient of F(4x4) and of Lavin's F(6x6), every third of the others: each takes a pass.
+# Every coefficient of both of Lavin's larger sizes, every third of the others: most take a pass.
 @pytest.mark.parametrize("factor", [1 + RELATIVE.limit, -1], ids=["off", "negative"])
 @pytest.mark.parametrize("which", ["output", "kernel", "input"])
 @by_name
@@ -124,7 +124,7 @@ def test_a_wrong_coefficient_is_broken(
 ) -> None:
     index = ("output", "kernel", "input").index(which)
     places = list(zip(*np.nonzero(matrices(algorithm)[index]), strict=True))
-    for place in places if algorithm in (LAVIN, *FOURS) else places[::3]:
+    for place in places if algorithm in (LAVIN, FOURS[1]) else places[::3]:
         factors = matrices(algorithm)
         factors[index][place] *= np.float32(factor)
         for given_inputs in (None, inputs):
