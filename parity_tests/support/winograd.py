@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,21 @@ from onnx_arbiter.algorithms.algorithm import join, tiles
 from onnx_arbiter.algorithms.fft import Fft
 from onnx_arbiter.algorithms.winograd import Winograd, transforms
 from vgg16_parity.network import reference
-from vgg16_spec.architecture import Convolution, Flatten, MaxPooling
+from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.logits import softmax
 
 Float32 = NDArray[np.float32]
 Matrices = tuple[Float32, Float32, Float32]
+# How 3x3 convolutions are computed: by Winograd's algorithm, by FFTs, or as direct sums.
+Engine = Matrices | Fft | None
+COMPUTED: Final = (
+    "no ReLU",
+    "average pooling",
+    "softmax",
+    "padding on one side",
+    "dropout left on",
+)
 
 
 def matrices(algorithm: Winograd) -> Matrices:
@@ -57,37 +67,59 @@ def by_fft(images: NDArray[Any], weight: Float32, algorithm: Fft) -> Float32:
 def network(
     checkpoint: Checkpoint,
     images: Float32,
-    factors: Matrices | Fft,
+    engine: Engine,
     given: Mapping[str, Float32] | None = None,
+    mistake: str = "",
 ) -> dict[str, Float32]:
-    """The taps of a port whose 3x3 convolutions are computed so, or its layers for given inputs."""
+    """The taps of a port whose 3x3 convolutions are computed so, or its layers for given inputs.
+
+    ``mistake`` is one of the computation, by its name in ``mistakes.catalogue``.
+    """
     taps: dict[str, Float32] = {}
     values, before = images, ""
     for layer in checkpoint.configuration.layers:
+        if isinstance(layer, Flatten):
+            continue
         if given is not None and before:
             values = given[before]
-        match layer:
-            case MaxPooling():
-                values = reference.windows(values).max(axis=-1)
-            case Flatten():
-                values = values.reshape(len(values), -1)
-                if given is not None:
-                    given = {**given, before: values}
-                continue
-            case _:
-                weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-                if isinstance(layer, Convolution) and layer.kernel_size == 3:
-                    values = _convolve(values, weight, factors)
-                else:
-                    values = reference.multiply(layer, weight, values)
-                values = values + reference.for_channels(bias, values)
-                values = np.maximum(values, 0) if layer.relu else values
         before = layer.name
+        if isinstance(layer, MaxPooling):
+            candidates = reference.windows(values)
+            averages = mistake == "average pooling"
+            values = candidates.mean(axis=-1) if averages else candidates.max(axis=-1)
+        else:
+            values = _weighted(checkpoint, layer, values, engine, mistake)
         taps[before] = values
     return taps
 
 
-def _convolve(values: Float32, weight: Float32, factors: Matrices | Fft) -> Float32:
-    if isinstance(factors, Fft):
-        return by_fft(values, weight, factors)
-    return by_winograd(values, weight, factors)
+def _weighted(
+    checkpoint: Checkpoint, layer: WeightedLayer, values: Float32, engine: Engine, mistake: str
+) -> Float32:
+    """A layer of weights with its ReLU."""
+    weight, bias = (checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+    if isinstance(layer, Dense):
+        values = reference.multiply(layer, weight, reference.flatten(values))
+    elif mistake == "padding on one side" and layer.name == "block2_conv1":
+        # Of the enlarged maps, those that are padded on no side at the top and left.
+        enlarged = np.pad(values, ((0, 0), (0, 0), (0, 2), (0, 2)))
+        values = _convolve(layer, enlarged, weight, engine)[:, :, 1:-1, 1:-1]
+    else:
+        values = _convolve(layer, values, weight, engine)
+    values = values + reference.for_channels(bias, values)
+    if layer.relu and not (mistake == "no ReLU" and layer.name == "block3_conv2"):
+        values = np.maximum(values, 0)
+    if mistake == "dropout left on" and isinstance(layer, Dense) and layer.relu:
+        kept = np.random.default_rng(0).random(values.shape) < 0.5
+        values = np.where(kept, 2 * values, np.float32(0))
+    if mistake == "softmax" and layer.name == checkpoint.configuration.taps[-1]:
+        values = softmax(values.astype(np.float64)).astype(np.float32)
+    return values
+
+
+def _convolve(layer: Convolution, values: Float32, weight: Float32, engine: Engine) -> Float32:
+    if engine is None or layer.kernel_size != 3:
+        return reference.multiply(layer, weight, values)
+    if isinstance(engine, Fft):
+        return by_fft(values, weight, engine)
+    return by_winograd(values, weight, engine)

@@ -13,7 +13,7 @@ from typing import Final
 
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.algorithms import find_algorithm, find_logits_alone
+from vgg16_parity.judge.algorithms import find_algorithm, find_fft, find_logits_alone
 from vgg16_parity.judge.evidence import Evidence, Finder
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.judge.precision import find_precision
@@ -23,7 +23,12 @@ from vgg16_parity.runtimes.process import Job
 from vgg16_spec.checkpoint import Checkpoint
 
 # In the order in which they are asked.
-FINDERS: Final[tuple[Finder, ...]] = (find_algorithm, find_precision, find_logits_alone)
+FINDERS: Final[tuple[Finder, ...]] = (
+    find_algorithm,
+    find_precision,
+    find_fft,
+    find_logits_alone,
+)
 
 
 def judge_again(evidence: Evidence) -> tuple[CaseVerdict, Arithmetic]:

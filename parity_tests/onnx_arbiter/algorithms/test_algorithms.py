@@ -18,9 +18,10 @@ from vgg16_parity.network.reference import _convolve
 LOWEST = Tolerance(0.3, "MNN's points with one channel read 0.35: some terms are shared")
 HIGHEST = Tolerance(1.0, "0.735 is expected of uniform roundings; 0.76 was the largest")
 HIGHEST_OF_FFTS = Tolerance(
-    1.5,
-    "One channel of 14x14 in a tile of 32x32, mostly zeros, reads 1.33: few frequencies carry the "
-    "sum, and their errors do not average out.",
+    1.2,
+    "0.80 where maps fill a tile. One channel of 14x14 in a tile of 32x32 reads 1.11: on the way "
+    "back, errors gather in the part of the tile that the map fills, and are predicted to spread "
+    "over all of it.",
 )
 SHAPES = ((1, 14, 14), (3, 17, 23), (64, 30, 20))
 
