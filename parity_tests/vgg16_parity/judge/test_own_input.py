@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mistakes.unseen import with_tensors
 from parity_tests.support.ports import FORMS, prepare, run_in_modes
 from vgg16_parity.judge.own_input import input_deviation
 from vgg16_parity.judge.precision import OWN_INPUT
@@ -123,3 +124,15 @@ def test_what_no_recipe_made_has_no_rounding_of_pixels(arbiters: Arbiters) -> No
     assert input_deviation(arbiter.images * np.float32(1.01), TORCHVISION) is None
     noise = np.random.default_rng(3).standard_normal(arbiter.images.shape).astype(np.float32)
     assert input_deviation(noise, TORCHVISION) is None
+
+
+def test_a_small_mistake_further_on_is_no_input_of_its_own(arbiters: Arbiters) -> None:
+    arbiter, broken = arbiters("torchvision"), 0
+    for by in (1e-6, 2e-6, 4e-6, 8e-6, 16e-6):
+        bias = np.array(arbiter.checkpoint["block2_conv1.bias"])
+        bias[np.abs(bias).argmax()] *= np.float32(1 + by)
+        wrong = with_tensors(arbiter.checkpoint, {"block2_conv1.bias": bias})
+        row = arbiter.judge("mine", run_in_modes(wrong, arbiter.images, {}))
+        broken += row.status == "broken"
+        assert not any(OWN_INPUT in note for note in row.cases[0].notes)
+    assert broken
