@@ -101,8 +101,7 @@ def _is_above(layer: LayerError, usual: float, others: Sequence[LayerError]) -> 
 def _note(layer: LayerError, usual: float) -> str:
     return (
         f"{layer.tap}: errors are {layer.ratio:.2g} times the predicted size, where {usual:.2g} is "
-        "usual in this run: within the limit, but more than its rounding elsewhere; were its "
-        "weights rounded?"
+        "usual in this run: were its weights rounded?"
     )
 
 
