@@ -112,10 +112,11 @@ def test_a_row_that_was_not_run_again_says_so(
     assert default is not None
     assert default.repeats == ""
     noted = [f"torch (default): photographs: {NOTE}"]
+    said = [remark for remark in remarks(report) if "the inputs exercise" not in remark]
     if "strict" not in names:
-        assert remarks(report) == []
+        assert said == []
         return
-    assert remarks(report) == noted
+    assert said == noted
     strict = rows["strict"].record
     assert strict is not None
     assert (strict.repeats, strict.versions) == ("equal", default.versions)

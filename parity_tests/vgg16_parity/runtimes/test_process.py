@@ -113,7 +113,7 @@ def test_the_record_says_what_ran_where_and_at_what_cost(tiny: Checkpoint) -> No
     assert row.record.device == "cpu"
     assert row.record.flags["deterministic_algorithms"] == "True"
     assert row.record.threads >= 1
-    assert set(row.record.seconds) == {"import", "load", "run", "repeat", "layers"}
+    assert set(row.record.seconds) == {"import", "load", "run", "repeat", "layers", "probes"}
     assert (row.record.repeats, row.record.differs_from) == ("equal", "")
     assert row.record.peak_bytes > 50_000_000
 

@@ -32,7 +32,9 @@ def taps(images, weights):
 def wandering(images, weights):
     CALLS.append(0)
     found = taps(images, weights)
-    found["fc1"][found["fc1"] > 0] += np.float32(3e-7) * len(CALLS)
+    if len(CALLS) % 2:
+        lit = found["fc1"] > 0
+        found["fc1"][lit] = np.nextafter(found["fc1"][lit], np.float32(np.inf))
     return found
 
 def growing(images, weights):
