@@ -1,4 +1,4 @@
-"""Engines nobody here wrote, judged as ``vgg16 parity`` judges a runtime.
+"""Other engines, judged as ``vgg16 parity`` judges a runtime.
 
     python -m benchmarks.engines --markdown docs/measured/engines.md
 

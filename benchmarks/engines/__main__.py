@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _page(rows: Sequence[Row], asked: str, facts: dict[str, str]) -> str:
     told = [f"- {row.name}: {line}" for row in rows for line in _told(row)]
     parts = [
-        "# Engines nobody here wrote",
+        "# Other engines",
         "`vgg16 parity --runtimes all` also runs engines that are widely used and that this "
         "project had no hand in. Below is VGG16 at full size with seeded weights on both "
         f"photographs. R (limit {LIMITS.ratio.limit:g}) and Z (limit "

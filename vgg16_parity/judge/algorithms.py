@@ -108,7 +108,7 @@ def find_logits_alone(evidence: Evidence) -> Iterator[Suggestion]:
     """
     compared = [layer.tap for layer in evidence.verdict.layers]
     if compared == [evidence.expectation.last] and _small(evidence.verdict):
-        algorithms = dict.fromkeys(_convolutions(evidence), WINOGRAD[-1])
+        algorithms = dict.fromkeys(convolutions(evidence), WINOGRAD[-1])
         yield Suggestion(Arithmetic(algorithms=algorithms), LOGITS_ALONE, passes=False)
 
 
@@ -247,7 +247,8 @@ def _inputs(evidence: Evidence, layer: str) -> NDArray[np.float32]:
     return given(folder, [before])[before]
 
 
-def _convolutions(evidence: Evidence) -> list[str]:
+def convolutions(evidence: Evidence) -> list[str]:
+    """The layers with kernels of 3x3."""
     layers = evidence.checkpoint.configuration.layers
     return [
         layer.name
@@ -273,9 +274,9 @@ def _failing(evidence: Evidence, verdict: CaseVerdict) -> list[str]:
         for layer in verdict.layers
     }
     failed = [tap for tap, one in verdicts.items() if not one.passed]
-    convolutions = _convolutions(evidence)
+    known = convolutions(evidence)
     # Alone, every layer answers for itself; in a forward pass, a layer answers for those before it.
     blamed = failed if alone else failed[:1]
-    if any(tap not in convolutions for tap in blamed):
+    if any(tap not in known for tap in blamed):
         return []
-    return [tap for tap in failed if tap in convolutions]
+    return [tap for tap in failed if tap in known]

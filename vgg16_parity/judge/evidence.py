@@ -87,7 +87,12 @@ class Evidence:
             # Layers alone were given what the arbiter computed with its own weights.
             layers = {} if checkpoint else self.layers
             return judge_case(
-                expected, self.mode, self.taps, layers, taps_optional=self.taps_optional
+                expected,
+                self.mode,
+                self.taps,
+                layers,
+                taps_optional=self.taps_optional,
+                alike=not arithmetic.algorithms,
             )
 
 

@@ -53,11 +53,13 @@ def judge_case(
     layers: Taps,
     *,
     taps_optional: bool = False,
+    alike: bool = True,
 ) -> CaseVerdict:
     """Judge a runtime's taps, by name, in the order of the arbiter's.
 
     ``layers`` has each layer's output given the arbiter's input, or nothing. With
-    ``taps_optional``, a runtime need not have every tap.
+    ``taps_optional``, a runtime need not have every tap. Unless its layers are computed ``alike``,
+    one with larger errors than the others is nothing to note.
     """
     case = expectation.case
     if beyond := expectation.beyond(mode):
@@ -93,7 +95,7 @@ def judge_case(
     if inside := images("inside"):
         notes.append(f"top classes changed places within the allowed error: {inside}")
     verdict = CaseVerdict(case.name, tuple(verdicts), decisions, "; ".join(reasons))
-    if verdict.holds:
+    if verdict.holds and alike:
         notes += (uneven_alone if layers else uneven_taps)(errors)
     return replace(verdict, notes=tuple(notes))
 

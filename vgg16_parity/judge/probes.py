@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from onnx_arbiter.compare import compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.judge.algorithms import convolutions, suggested
+from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
-from vgg16_parity.network.probes import expect_probes
-from vgg16_parity.records import ProbeVerdict
+from vgg16_parity.network.probes import PROBES, expect_probes
+from vgg16_parity.records import CaseVerdict, ProbeVerdict
 from vgg16_parity.runtimes.process import Job
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -62,20 +65,42 @@ def judge_probes(
             maps as small as these, so that a layer holds under the mode as well.
         optional: whether the run need not have every layer.
     """
-    verdicts: tuple[ProbeVerdict, ...] = ()
-    if mode.name in probes.modes:
-        verdicts = _judged(probes.answers, mode, outputs, optional=optional)
-        if arithmetic is PLAIN or all(each.local.passed for each in verdicts):
-            return verdicts
-    with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
-        answers = expect_probes(
-            checkpoint, probes.case, [mode], Path(folder) / "probes", arithmetic=arithmetic
-        )
-        others = _judged(answers, mode, outputs, optional=optional)
-    return tuple(
-        other if other.local.passed else each
-        for each, other in zip(verdicts or others, others, strict=True)
-    )
+
+    def judged_as(assumed: Arithmetic) -> tuple[ProbeVerdict, ...]:
+        with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
+            place = Path(folder) / "probes"
+            answers = expect_probes(checkpoint, probes.case, [mode], place, arithmetic=assumed)
+            return _judged(answers, mode, outputs, optional=optional)
+
+    if mode.name not in probes.modes:
+        return judged_as(arithmetic)
+    found = _judged(probes.answers, mode, outputs, optional=optional)
+    if arithmetic is not PLAIN and not _all_pass(found):
+        found = _better(found, judged_as(arithmetic))
+    if not _all_pass(found):
+        # Maps as small as these may be cut into other tiles than the network's own.
+        nothing = CaseVerdict(PROBES, (), ())
+        evidence = Evidence(checkpoint, probes.answers, mode, outputs, outputs, nothing)
+        failed = {each.layer for each in found if not each.local.passed}
+        shown = {
+            layer: suggested(evidence, layer) for layer in convolutions(evidence) if layer in failed
+        }
+        for rank in range(max(map(len, shown.values()), default=0)):
+            algorithms = {layer: each[rank] for layer, each in shown.items() if rank < len(each)}
+            found = _better(found, judged_as(replace(arithmetic, algorithms=algorithms)))
+    return found
+
+
+def _all_pass(verdicts: tuple[ProbeVerdict, ...]) -> bool:
+    return all(each.local.passed for each in verdicts)
+
+
+def _better(
+    verdicts: tuple[ProbeVerdict, ...], others: tuple[ProbeVerdict, ...]
+) -> tuple[ProbeVerdict, ...]:
+    """The others that pass, in place of those before."""
+    pairs = zip(verdicts, others, strict=True)
+    return tuple(other if other.local.passed else each for each, other in pairs)
 
 
 def _judged(

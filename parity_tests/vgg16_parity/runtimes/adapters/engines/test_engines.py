@@ -1,4 +1,4 @@
-"""Engines nobody here wrote compute the network; whoever crashes or hangs is a row."""
+"""Other engines compute the network; whoever crashes or hangs is a row."""
 
 from __future__ import annotations
 
