@@ -12,12 +12,12 @@ from typing import Any, Final
 import pytest
 
 from parity_tests.support.helpers import Command, same
-from parity_tests.support.weights.hostile import CANARY
-from parity_tests.support.weights.hostile_archives import ARCHIVES
-from parity_tests.support.weights.hostile_files import FILES, SECRET, TOLD
-from parity_tests.support.weights.hostile_npy import NPY
-from parity_tests.support.weights.hostile_pth import PTH
-from parity_tests.support.weights.hostile_safetensors import SAFETENSORS
+from parity_tests.support.weights.hostile.archives import ARCHIVES
+from parity_tests.support.weights.hostile.common import CANARY
+from parity_tests.support.weights.hostile.files import FILES, SECRET, TOLD
+from parity_tests.support.weights.hostile.npy import NPY
+from parity_tests.support.weights.hostile.pth import PTH
+from parity_tests.support.weights.hostile.safetensors import SAFETENSORS
 from vgg16_spec.checkpoint import Checkpoint, open_checkpoint
 
 pytestmark = [
@@ -47,7 +47,7 @@ def ported(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         files += [(f"{name} as {told}", path, told) for told in TOLD.get(name, ())]
     (folder / "out" / "ported.safetensors").write_text("old")
     done = subprocess.run(
-        [sys.executable, "-m", "parity_tests.support.weights.hostile_ports", str(folder / "out")],
+        [sys.executable, "-m", "parity_tests.support.weights.hostile.ports", str(folder / "out")],
         input=json.dumps(files),
         capture_output=True,
         text=True,

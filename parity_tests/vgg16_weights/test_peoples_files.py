@@ -18,9 +18,9 @@ import keras_impl
 import torch_impl
 import vgg16_weights
 from parity_tests.support.helpers import Command, Outcome, same
-from parity_tests.support.weights import peoples_keras
 from parity_tests.support.weights.older_keras import layers_of
-from parity_tests.support.weights.peoples_files import (
+from parity_tests.support.weights.peoples import keras as peoples_keras
+from parity_tests.support.weights.peoples.files import (
     EXPECTED,
     FLATTENED,
     KERASES,
@@ -29,7 +29,7 @@ from parity_tests.support.weights.peoples_files import (
     Refused,
     Same,
 )
-from parity_tests.support.weights.peoples_keras import MEAN, VARIANCE
+from parity_tests.support.weights.peoples.keras import MEAN, VARIANCE
 from parity_tests.support.weights.tiny_files import state_dict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata, open_checkpoint

@@ -34,7 +34,7 @@ from onnx_arbiter.expectations import given, images
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
 from vgg16_parity.network.arithmetic import Arithmetic
-from vgg16_parity.records import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import Convolution
 
 LOGITS_ALONE: Final = (

@@ -18,8 +18,8 @@ from vgg16_parity.judge.evidence import Evidence, Finder
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.judge.precision import find_precision
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
-from vgg16_parity.records import CaseVerdict
 from vgg16_parity.runtimes.process import Job
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 # In the order in which they are asked.

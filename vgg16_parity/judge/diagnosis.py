@@ -17,7 +17,7 @@ from vgg16_parity.judge.evidence import WOULD_HOLD
 from vgg16_parity.judge.known_inputs import Images, misread
 from vgg16_parity.judge.known_outputs import LOGITS, explain, may_be_right
 from vgg16_parity.network.prediction import compute_roughly, predict
-from vgg16_parity.records import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate

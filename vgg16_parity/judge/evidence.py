@@ -15,7 +15,7 @@ from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 # How a note begins under which a case would hold that does not.

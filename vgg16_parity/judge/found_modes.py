@@ -9,7 +9,7 @@ from pathlib import Path
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 

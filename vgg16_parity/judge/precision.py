@@ -22,7 +22,7 @@ from vgg16_parity.judge.own_input import input_deviation
 from vgg16_parity.network import reference
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.prediction import compute_roughly
-from vgg16_parity.records import LayerVerdict
+from vgg16_parity.verdicts import LayerVerdict
 from vgg16_spec.architecture import Dense
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.errors import BadInput

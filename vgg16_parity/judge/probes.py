@@ -17,8 +17,8 @@ from vgg16_parity.judge.algorithms import convolutions, suggested
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.probes import PROBES, expect_probes
-from vgg16_parity.records import CaseVerdict, ProbeVerdict
 from vgg16_parity.runtimes.process import Job
+from vgg16_parity.verdicts import CaseVerdict, ProbeVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 Outputs: TypeAlias = Mapping[str, NDArray[Any]]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from onnx_arbiter.compare import Verdict
-from vgg16_parity.records import GradientVerdict, Kind, Row, Status, iter_verdicts
+from vgg16_parity.records import Kind, Row, Status, iter_verdicts
+from vgg16_parity.verdicts import GradientVerdict
 
 # What to look for first, and what to call it.
 _WRONG_GRADIENTS: Final = (

@@ -14,12 +14,13 @@ from typing import Final
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.inputs import PICTURES
 from vgg16_parity.network.coverage import ENOUGH
-from vgg16_parity.records import KINDS, Decision, Image, Kind, Report, Row
+from vgg16_parity.records import KINDS, Image, Kind, Report, Row
 from vgg16_parity.report import charts
 from vgg16_parity.report.coverage import alike, lacking, percent
 from vgg16_parity.report.json import Change
 from vgg16_parity.report.table import COLUMNS, TEXT_COLUMNS, remarks, summary, table
 from vgg16_parity.runtimes.lanes import LANES
+from vgg16_parity.verdicts import Decision
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import read_image
 

@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from onnx_arbiter.compare import Verdict
-from vgg16_parity.records import Decision
 from vgg16_parity.report.json import SCHEMA, Document
+from vgg16_parity.verdicts import Decision
 from vgg16_spec.errors import BadInput, require_file
 
 _EXPECTED: Final = f"a JSON report of vgg16 parity ({SCHEMA})"

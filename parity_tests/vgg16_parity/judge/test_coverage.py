@@ -14,7 +14,8 @@ from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.network.coverage import Coverage
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes
-from vgg16_parity.records import CaseVerdict, LayerVerdict, ProbeVerdict, Row
+from vgg16_parity.records import Row
+from vgg16_parity.verdicts import CaseVerdict, LayerVerdict, ProbeVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 FLOAT32 = MODES["float32"]

@@ -20,7 +20,7 @@ from vgg16_parity import run, workspace
 from vgg16_parity.judge import alternatives, layers
 from vgg16_parity.judge.gradients import run as gradients
 from vgg16_parity.network.arithmetic import Arithmetic
-from vgg16_parity.records import CaseVerdict, Report
+from vgg16_parity.records import Report
 from vgg16_parity.report import html, schema
 from vgg16_parity.report.diff import diff_reports
 from vgg16_parity.report.json import Document, to_json
@@ -29,6 +29,7 @@ from vgg16_parity.report.table import remarks, summary, table
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 

@@ -11,7 +11,7 @@ from vgg16_parity import inputs
 from vgg16_parity.judge.found_modes import in_mode, with_mode
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.records import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 

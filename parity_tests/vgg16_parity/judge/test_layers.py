@@ -18,7 +18,7 @@ from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.own_port import Arbiter, explain
-from vgg16_parity.records import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.photographs import PHOTOGRAPHS

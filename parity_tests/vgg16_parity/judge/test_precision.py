@@ -16,7 +16,7 @@ from parity_tests.support.ports import DTYPES, run_in_modes
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence
 from vgg16_parity.own_port import Arbiter, explain
-from vgg16_parity.records import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate

@@ -8,15 +8,15 @@ import pytest
 
 from onnx_arbiter.compare import Verdict, refused
 from vgg16_parity.judge.row import Finding, conclude, wrong_gradient
-from vgg16_parity.records import (
+from vgg16_parity.records import Row
+from vgg16_parity.runtimes.process import Record
+from vgg16_parity.verdicts import (
     BesideCpu,
     CaseVerdict,
     GradientVerdict,
     LayerVerdict,
     ProbeVerdict,
-    Row,
 )
-from vgg16_parity.runtimes.process import Record
 
 RIGHT = Verdict(True, 0.5, 2.0, 1e-6, 1e-7, 1e-7)
 WRONG = refused("too far")

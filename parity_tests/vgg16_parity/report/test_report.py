@@ -20,12 +20,13 @@ from pydantic import ValidationError
 from parity_tests.support import report_page
 from parity_tests.support.helpers import Command
 from parity_tests.support.reports import METADATA, decision, everything, report, row, verdict
-from vgg16_parity.records import BesideCpu, GradientVerdict, LayerVerdict, ProbeVerdict, Report
+from vgg16_parity.records import Report
 from vgg16_parity.report import html, schema
 from vgg16_parity.report.diff import diff_reports
 from vgg16_parity.report.json import Change, Document, encode, to_json
 from vgg16_parity.report.junit import junit
 from vgg16_parity.report.table import COLUMNS, remarks, table
+from vgg16_parity.verdicts import BesideCpu, GradientVerdict, LayerVerdict, ProbeVerdict
 from vgg16_spec.errors import BadInput
 
 Place = tuple[str | int, ...]

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 import vgg16_weights
-from parity_tests.support.weights.hostile import (
+from parity_tests.support.weights.hostile.common import (
     DEEP,
     DEFLATED,
     GIGABYTE,

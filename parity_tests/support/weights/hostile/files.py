@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 import vgg16_weights
-from parity_tests.support.weights.hostile import CANARY, GIGABYTE, Hostile
+from parity_tests.support.weights.hostile.common import CANARY, GIGABYTE, Hostile
 from parity_tests.support.weights.tiny_files import matconvnet
 from vgg16_spec.checkpoint import Checkpoint
 

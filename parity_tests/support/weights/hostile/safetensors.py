@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from parity_tests.support.weights.hostile import (
+from parity_tests.support.weights.hostile.common import (
     DEEP,
     Hostile,
 )

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 
 import vgg16_weights
-from parity_tests.support.weights.hostile import (
+from parity_tests.support.weights.hostile.common import (
     DEFLATED,
     GIGABYTE,
     STORED,

@@ -10,8 +10,8 @@ from typing import Any, Final
 import torch
 
 from parity_tests.support.weights import older_keras, tiny_files
-from parity_tests.support.weights import peoples_torch as saved
 from parity_tests.support.weights.older_keras import AUTHORS, keras_2, layers_of
+from parity_tests.support.weights.peoples import torch as saved
 from parity_tests.support.weights.tiny_files import Make
 from vgg16_spec.checkpoint import Checkpoint
 

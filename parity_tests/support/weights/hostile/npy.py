@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from parity_tests.support.weights.hostile import Calls, Hostile, evaluated, system, touch
+from parity_tests.support.weights.hostile.common import Calls, Hostile, evaluated, system, touch
 from parity_tests.support.weights.tensorflow_files import header, save
 from vgg16_spec.checkpoint import Checkpoint
 

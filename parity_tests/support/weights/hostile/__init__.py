@@ -1,0 +1,1 @@
+"""Files that mean harm, by format, and what they would do."""
