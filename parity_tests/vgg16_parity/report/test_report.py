@@ -1,4 +1,4 @@
-"""From records to the table, the remarks and the JSON document, whose format is documented."""
+"""From records to the JSON document, whose format is documented."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ from pydantic import ValidationError
 
 from parity_tests.support import report_page
 from parity_tests.support.helpers import Command
-from parity_tests.support.reports import METADATA, decision, everything, report, row, verdict
+from parity_tests.support.reports import METADATA, everything, report, row, verdict
 from vgg16_parity.records import Report
-from vgg16_parity.report import html, schema
+from vgg16_parity.report import schema
 from vgg16_parity.report.diff import diff_reports
 from vgg16_parity.report.json import Change, Document, encode, to_json
-from vgg16_parity.report.junit import junit
-from vgg16_parity.report.table import COLUMNS, remarks, table
-from vgg16_parity.verdicts import BesideCpu, GradientVerdict, LayerVerdict, ProbeVerdict
+from vgg16_parity.verdicts import BesideCpu, GradientVerdict, LayerVerdict
 from vgg16_spec.errors import BadInput
 
 Place = tuple[str | int, ...]
@@ -94,51 +92,6 @@ def test_the_schema_requires_what_the_released_one_does() -> None:
         for name in names:
             del found["properties"][name]
     assert constraints(derived, derived["$defs"]) == constraints(RELEASED, RELEASED["$defs"])
-
-
-def test_the_worst_tap_and_the_images_that_agree_are_in_the_table() -> None:
-    cells = dict(zip(COLUMNS, table(report())[0], strict=True))
-    assert cells == {
-        "runtime": "torch",
-        "parity": "holds",
-        "lane": "strict",
-        "R": "0.75",
-        "Z": "5.00",
-        "alone": "0.70",
-        "|error|": "1.0e-05",
-        "top-1": "1/1",
-        "s": "2",
-        "GB": "1.5",
-    }
-
-
-def test_a_first_class_that_changed_places_is_counted() -> None:
-    swapped = decision(top1=282, top5=(282, 281, 285, 287, 292), outcome="inside")
-    case = dataclasses.replace(row().cases[0], decisions=(decision(), swapped))
-    cells = dict(zip(COLUMNS, table(report(row(cases=(case,))))[0], strict=True))
-    assert cells["top-1"] == "1/2"
-
-
-def test_a_row_that_did_not_run_has_no_numbers() -> None:
-    cells = {line[0]: line for line in table(everything())}
-    assert cells["onnx-from-torch"] == ("onnx-from-torch", "not run", "strict", *[""] * 7)
-    assert cells["keras-torch"] == ("keras-torch", "failed", "strict", *[""] * 7)
-
-
-def test_remarks_tell_what_does_not_hold_and_what_is_worth_knowing() -> None:
-    assert remarks(report()) == []
-    none = "gradients were not compared"
-    assert remarks(everything()) == [
-        f"torch (strict): {none}",
-        "keras-jax (strict) broken: errors are 5 times the predicted size (limit 2)",
-        "keras-jax (strict): NaN: one NaN: nothing of it is left at block1_pool",
-        f"keras-jax (strict): {none}",
-        f"port (strict): {none}",
-        "keras-torch (strict) failed: the worker was killed by signal 9",
-        "onnx-from-torch (strict) not run: onnxruntime is not installed",
-        "torch (default): gradients of 2 tensors: R 1.50 and Z 4.00; "
-        "after a step of SGD: R 0.30 and Z 4.00",
-    ]
 
 
 @pytest.mark.parametrize("made", [report(), everything()], ids=["holds", "everything"])
@@ -220,16 +173,6 @@ def test_what_the_released_schema_accepts_and_refuses_is_as_before() -> None:
     assert min(found.values()) > 100
 
 
-def test_a_note_on_several_rows_is_one_line() -> None:
-    (case,) = row().cases
-    noted = row(cases=(replace(case, notes=("seen",)),))
-    other = replace(noted, runtime="keras-jax")
-    assert remarks(report(noted)) == ["torch (strict): photographs: seen"]
-    assert remarks(report(noted, other)) == [
-        "torch (strict), keras-jax (strict): photographs: seen",
-    ]
-
-
 def test_the_documentation_lists_every_field() -> None:
     assert report_page.PAGE.read_text(encoding="utf-8") == report_page.updated()
 
@@ -294,26 +237,3 @@ def test_a_damaged_value_is_named_by_its_place(tmp_path: Path) -> None:
     file.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(BadInput, match=r"damaged at \$\.rows\[0\]\..*\.ratio"):
         schema.read(file)
-
-
-def test_layers_on_dense_inputs_are_in_every_kind_of_report() -> None:
-    verdicts = (verdict(0.9, 3.0), verdict(7.0, 40.0, "too far"))
-    probes = tuple(map(ProbeVerdict, ("block1_conv1", "predictions"), verdicts))
-    made = report(row(), row("keras-jax", status="broken", probes=probes))
-    before, after = (dict(zip(COLUMNS, line, strict=True)) for line in table(made))
-    assert (before["alone"], after["alone"]) == ("0.70", "7.00")
-    document = to_json(made)
-    assert "probes" not in document["rows"][0]
-    assert [probe["layer"] for probe in document["rows"][1]["probes"]] == [
-        probe.layer for probe in probes
-    ]
-    assert schema.decode(Document, document).rows == made.rows
-    tests = {test.name: test for suite in junit(made) for test in suite}
-    assert not tests["block1_conv1 probe"].result
-    assert tests["predictions probe"].result[0].message == "too far"
-    shown = html.page(made)
-    assert "Layer on dense inputs, strict" in shown
-    assert "Layer on dense inputs" not in html.page(report())
-    replaced = report(row(), row("keras-jax", status="broken", probes=probes[:1]))
-    changes = diff_reports(Document.of(made), Document.of(replaced))
-    assert [change.what for change in changes] == ["predictions, probe"]
