@@ -43,7 +43,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, SMALLEST_NORMAL, Mode
+from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, SMALLEST_NORMAL, Mode, float32_units
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -123,8 +123,7 @@ class ErrorVariance:
     def _set(self, mode: Mode) -> None:
         self.mode = mode
         self._sums, self._operands, self._stored = (
-            np.float32((roundoff / FLOAT32_ROUNDOFF) ** 2)
-            for roundoff in (mode.sums, mode.operands, mode.stored)
+            float32_units(roundoff) for roundoff in (mode.sums, mode.operands, mode.stored)
         )
 
     def rectify(self, preactivation: Float64) -> None:

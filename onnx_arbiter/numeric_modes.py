@@ -44,6 +44,11 @@ class Mode:
         return self.sums**2 / 3
 
 
+def float32_units(roundoff: float) -> np.float32:
+    """The variance of a rounding error of 1, in units of float32's u²/3."""
+    return np.float32((roundoff / FLOAT32_ROUNDOFF) ** 2)
+
+
 MODES: Final = MappingProxyType(
     {
         mode.name: mode

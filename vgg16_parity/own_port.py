@@ -281,7 +281,7 @@ def explain(row: Row) -> str:
         lines.append(row.reason)
     if row.coverage is not None:
         lines.append(f"the inputs exercise {exercised(row.coverage)}")
-    lines += [f"{case.case}: {note}" for case in row.cases for note in case.notes]
+    lines += row.notes
     width = max((len(tap) for tap, _ in row.verdicts("accumulated")), default=0)
     for case in row.cases:
         for layer in case.layers:

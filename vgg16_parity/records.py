@@ -14,7 +14,13 @@ from onnx_arbiter.expectations import ArbiterCase
 from vgg16_parity.inputs import PICTURES
 from vgg16_parity.network.coverage import Coverage
 from vgg16_parity.runtimes.process import Record
-from vgg16_parity.verdicts import BesideCpu, CaseVerdict, GradientVerdict, ProbeVerdict
+from vgg16_parity.verdicts import (
+    BesideCpu,
+    CaseVerdict,
+    GradientVerdict,
+    ProbeVerdict,
+    by_algorithm,
+)
 from vgg16_spec.architecture import IMAGENET_CLASSES
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.metadata import Metadata
@@ -155,6 +161,14 @@ class Row:
     def name(self) -> str:
         """The runtime with its setting."""
         return f"{self.runtime} ({self.setting})"
+
+    @property
+    def notes(self) -> list[str]:
+        """What never fails the run, each with the case that it is about."""
+        found = [f"{case.case}: {note}" for case in self.cases for note in case.notes]
+        names = {probe.layer: probe.algorithm for probe in self.probes if probe.algorithm}
+        said = by_algorithm(names, [probe.layer for probe in self.probes])
+        return [*found, f"dense inputs: {said}"] if said else found
 
     def verdicts(self, kind: Kind) -> Iterator[tuple[str, Verdict]]:
         """The tap or tensor and the verdict, for all cases."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 from onnx_arbiter.compare import Verdict
@@ -30,10 +32,12 @@ class ProbeVerdict:
     Attributes:
         layer: the layer's name.
         local: its output for the probe.
+        algorithm: what computed its convolution, as the errors show; absent for a direct sum.
     """
 
     layer: str
     local: Verdict
+    algorithm: str = field(default="", metadata={"may be absent": True})
 
 
 @dataclass(frozen=True)
@@ -113,3 +117,14 @@ class BesideCpu:
 
     case: str
     layers: tuple[LayerVerdict, ...]
+
+
+def by_algorithm(algorithms: Mapping[str, str], order: Sequence[str]) -> str:
+    """Which layers are as by which algorithm, by name; neighbours together."""
+    layers = [(layer, algorithms[layer]) for layer in order if layer in algorithms]
+    words = []
+    for name, group in groupby(layers, key=lambda each: each[1]):
+        names = [layer for layer, _ in group]
+        which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        words.append(f"{which}: as by {name}")
+    return "; ".join(words)

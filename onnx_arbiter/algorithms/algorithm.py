@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import Float32, Float64
-from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode
+from onnx_arbiter.numeric_modes import Mode
 
 # Values of transformed tiles that are held at a time, of the inputs and the outputs each.
 BLOCK: Final = 1 << 22
@@ -57,8 +57,3 @@ def join(parts: Float32, height: int, width: int) -> Float32:
     outputs, count, rows, columns, size, _ = parts.shape
     joined = parts.transpose(1, 0, 2, 4, 3, 5).reshape(count, outputs, rows * size, columns * size)
     return joined[:, :, :height, :width]
-
-
-def scale(roundoff: float) -> np.float32:
-    """The variance of a rounding of 1, in units of u²/3 for float32."""
-    return np.float32((roundoff / FLOAT32_ROUNDOFF) ** 2)

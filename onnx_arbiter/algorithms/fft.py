@@ -26,9 +26,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.algorithms.algorithm import BLOCK, join, scale, tiles
+from onnx_arbiter.algorithms.algorithm import BLOCK, join, tiles
 from onnx_arbiter.error_model import Float32, Float64, path_rounding
-from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.numeric_modes import Mode, float32_units
 
 # Of a value of a transform's rms, at each level of radix 2.
 _ROUNDINGS: Final = 1.5
@@ -85,7 +85,7 @@ class Fft:
             variance[..., np.newaxis, np.newaxis], (*variance.shape, outputs, outputs)
         )
         height, width = images.shape[2:]
-        return scale(mode.sums) * join(parts, height, width)
+        return float32_units(mode.sums) * join(parts, height, width)
 
     def _mean(self, powers: Float32) -> Float32:
         """The mean over all frequencies, of which the first axis has those up to the middle."""

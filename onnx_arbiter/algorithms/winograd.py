@@ -40,11 +40,11 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.algorithms.algorithm import BLOCK, join, scale, tiles
+from onnx_arbiter.algorithms.algorithm import BLOCK, join, tiles
 from onnx_arbiter.error_model import Float32, Float64, path_rounding
-from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.numeric_modes import Mode, float32_units
 
-_KERNEL: Final = 3
+KERNEL: Final = 3
 Rows: TypeAlias = list[list[Fraction]]
 
 
@@ -64,7 +64,7 @@ def transforms(points: Sequence[Fraction | float]) -> Transforms:
     last = [Fraction(0)]
     output = [[point**k for point in exact] + [Fraction(k == outputs - 1)] for k in range(outputs)]
     kernel = [
-        [point**k / factor for k in range(_KERNEL)]
+        [point**k / factor for k in range(KERNEL)]
         for point, factor in zip(exact, scales, strict=True)
     ]
     kernel.append([Fraction(0), Fraction(0), Fraction(1)])
@@ -155,7 +155,7 @@ class Winograd:
             parts[:, start : start + step] = output.both_sides(summed, variance)[1]
         height, width = images.shape[2:]
         joined = join(parts.reshape(len(weight), count, rows, *shape[2:]), height, width)
-        return scale(mode.sums) * joined
+        return float32_units(mode.sums) * joined
 
 
 class _Products:

@@ -18,8 +18,7 @@ limits. An FFT is therefore only named, in a note on a case that stays broken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
 from math import inf, nan, sqrt
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -29,13 +28,12 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.algorithms.fft import FFTS
-from onnx_arbiter.algorithms.winograd import WINOGRAD
+from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
 from onnx_arbiter.expectations import given, images
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
 from vgg16_parity.network.arithmetic import Arithmetic
-from vgg16_parity.verdicts import CaseVerdict
-from vgg16_spec.architecture import Convolution
+from vgg16_parity.verdicts import CaseVerdict, by_algorithm
 
 LOGITS_ALONE: Final = (
     "convolutions by Winograd's algorithm may round so much: "
@@ -56,7 +54,6 @@ _FITS: Final = 4.0
 _CHANNELS: Final = 0.75
 # The axes of a channel's values: images, rows, columns.
 _PLACES: Final = (0, 2, 3)
-_KERNEL: Final = 3
 # Passes of the arbiter.
 _MOST_TRIED: Final = 3
 
@@ -65,14 +62,14 @@ def find_algorithm(evidence: Evidence) -> Iterator[Suggestion]:
     """What the errors suggest for every 3x3 convolution that fails, with a note that names it."""
     order = evidence.checkpoint.configuration.taps
     for arithmetic in _choices(evidence, suggested):
-        yield Suggestion(arithmetic, note(arithmetic.algorithms, order))
+        yield Suggestion(arithmetic, by_algorithm(names_of(arithmetic), order))
 
 
 def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
     """FFTs that would explain every 3x3 convolution that fails; the case stays broken."""
     order = evidence.checkpoint.configuration.taps
     for arithmetic in _choices(evidence, _ffts):
-        told = f"{WOULD_HOLD}with {note(arithmetic.algorithms, order)}; {NO_PATTERN}"
+        told = f"{WOULD_HOLD}with {by_algorithm(names_of(arithmetic), order)}; {NO_PATTERN}"
         yield Suggestion(arithmetic, told, passes=False)
 
 
@@ -112,15 +109,9 @@ def find_logits_alone(evidence: Evidence) -> Iterator[Suggestion]:
         yield Suggestion(Arithmetic(algorithms=algorithms), LOGITS_ALONE, passes=False)
 
 
-def note(chosen: Mapping[str, Algorithm], order: tuple[str, ...]) -> str:
-    """Which layers are as by which algorithm; neighbours together."""
-    layers = [(layer, chosen[layer].name) for layer in order if layer in chosen]
-    words = []
-    for name, group in groupby(layers, key=lambda each: each[1]):
-        names = [layer for layer, _ in group]
-        which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        words.append(f"{which}: as by {name}")
-    return "; ".join(words)
+def names_of(arithmetic: Arithmetic) -> dict[str, str]:
+    """Layer -> the name of its algorithm."""
+    return {layer: algorithm.name for layer, algorithm in arithmetic.algorithms.items()}
 
 
 def suggested(evidence: Evidence, layer: str) -> list[Algorithm]:
@@ -185,13 +176,13 @@ def periods(scaled: NDArray[np.float64]) -> list[int]:
 
 
 def profile(scaled: NDArray[np.float64], size: int, axis: int) -> list[float]:
-    """rms(error / predicted) of every row, or column, modulo a size; 0 where there is none."""
+    """rms(error / predicted) of every row, or column, modulo a size; 0 where no error shows."""
     lines = np.moveaxis(scaled, axis, 0)
     squares = np.nansum(np.square(lines), axis=(1, 2, 3))
     counts = np.count_nonzero(np.isfinite(lines), axis=(1, 2, 3))
     return [
         float(np.sqrt(squares[start::size].sum() / max(1, counts[start::size].sum())))
-        for start in range(size)
+        for start in range(min(size, len(lines)))  # a map may be smaller than a tile
     ]
 
 
@@ -249,13 +240,8 @@ def _inputs(evidence: Evidence, layer: str) -> NDArray[np.float32]:
 
 def convolutions(evidence: Evidence) -> list[str]:
     """The layers with kernels of 3x3."""
-    layers = evidence.checkpoint.configuration.layers
-    return [
-        layer.name
-        for layer in layers
-        if isinstance(layer, Convolution)
-        and evidence.checkpoint[f"{layer.name}.weight"].shape[2:] == (_KERNEL, _KERNEL)
-    ]
+    layers = evidence.checkpoint.configuration.convolutions
+    return [layer.name for layer in layers if layer.kernel_size == KERNEL]
 
 
 def _small(verdict: CaseVerdict) -> bool:

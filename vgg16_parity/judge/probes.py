@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.compare import compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.algorithms import convolutions, suggested
+from vgg16_parity.judge.algorithms import convolutions, names_of, suggested
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.probes import PROBES, expect_probes
@@ -70,7 +70,9 @@ def judge_probes(
         with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
             place = Path(folder) / "probes"
             answers = expect_probes(checkpoint, probes.case, [mode], place, arithmetic=assumed)
-            return _judged(answers, mode, outputs, optional=optional)
+            found = _judged(answers, mode, outputs, optional=optional)
+        names = names_of(assumed)
+        return tuple(replace(each, algorithm=names.get(each.layer, "")) for each in found)
 
     if mode.name not in probes.modes:
         return judged_as(arithmetic)

@@ -35,8 +35,7 @@ def expect(
     """Run the arbiter on a case and write its answers into a new folder.
 
     With ``logits_only``, write the last tap alone. ``exercised`` takes what the case exercises, if
-    its images are finite. Raises ``ValueError`` if the network does not
-    take images of this size.
+    its images are finite. Raises ``ValueError`` if the network does not take images of this size.
     """
     only = checkpoint.configuration.taps[-1] if logits_only else ""
     # The comparison reports values that are not finite and variances that overflow.

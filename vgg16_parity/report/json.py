@@ -13,6 +13,7 @@ from onnx_arbiter.limits import LIMITS
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.table import summary
 from vgg16_parity.runtimes.process import Record
+from vgg16_parity.verdicts import ProbeVerdict
 from vgg16_spec.checkpoint.metadata import Metadata
 
 SCHEMA: Final = "vgg16-parity-report/3"
@@ -137,7 +138,7 @@ def encode(record: Any) -> Any:
 # Fields that the first documents of this schema lack: there where they say something.
 _ADDED: Final = {
     each.name
-    for record in (Metadata, Weights, Row, Record, Verdict)
+    for record in (Metadata, Weights, Row, Record, Verdict, ProbeVerdict)
     for each in dataclasses.fields(record)
     if each.metadata.get("may be absent")
 }

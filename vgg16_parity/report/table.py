@@ -47,13 +47,13 @@ def remarks(report: Report) -> list[str]:
     lines = []
     rows_of: dict[str, list[str]] = defaultdict(list)
     for row in report.rows:
-        for note in _notes(row):
+        for note in row.notes:
             rows_of[note].append(row.name)
     with_gradients = any(row.gradients for row in report.rows)
     for row in report.rows:
         if row.reason:
             lines.append(f"{row.name} {row.status}: {row.reason}")
-        lines += [f"{row.name}: {note}" for note in _notes(row) if len(rows_of[note]) == 1]
+        lines += [f"{row.name}: {note}" for note in row.notes if len(rows_of[note]) == 1]
         if row.record is not None and row.record.repeats == "differs":
             first = row.record.differs_from
             lines.append(f"{row.name}: a second run gave other bits from {first} on")
@@ -79,10 +79,6 @@ def _coverages(report: Report) -> list[str]:
     return [
         f"{', '.join(names)}: the inputs exercise {text}" for names, text in texts if text != said
     ]
-
-
-def _notes(row: Row) -> list[str]:
-    return [f"{case.case}: {note}" for case in row.cases for note in case.notes]
 
 
 def _gradients(row: Row) -> str:

@@ -11,7 +11,9 @@ import torch
 
 from mistakes import in_keras, in_torch
 from mistakes.catalogue import FRAMEWORKS, Port
+from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.winograd import matrices, network
 from vgg16_parity.judge.probes import Probes, judge_probes
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.own_port import Arbiter, explain
@@ -130,3 +132,22 @@ def test_what_explains_the_case_explains_its_probes(arbiter: Arbiter) -> None:
 
     assert wrong(Arithmetic(modes={"fc1": MODES["float16"]})) == []
     assert wrong(Arithmetic(modes={"fc2": MODES["float16"]})) == ["fc1"]
+
+
+@pytest.mark.parametrize("points", ["0, ±1, ±2, ±3", "0, ±1, ±2, ±1/2"])
+def test_probes_by_another_algorithm_than_the_case_hold_and_are_told(
+    arbiter: Arbiter, points: str
+) -> None:
+    tiny = arbiter.checkpoint
+    factors = matrices(next(each for each in WINOGRAD if points in each.name))
+    first, *others = arbiter.probes.values()
+    given = dict(zip(tiny.configuration.taps[:-1], others, strict=True))
+    outputs = network(tiny, first, factors, given)
+    direct = network(tiny, arbiter.images, None)
+    row = arbiter.judge("mine", direct, probes=outputs)
+    assert row.status == "holds", explain(row)
+    assert [note for note in row.notes if note.startswith("dense inputs: block") and "F(" in note]
+    # A mistake in one layer is not excused by what the others show.
+    wrong = outputs | {"block3_conv2": outputs["block3_conv2"] * np.float32(1 + 1e-5)}
+    row = arbiter.judge("mine", direct, probes=wrong)
+    assert (row.status, row.first_wrong) == ("broken", "block3_conv2")
