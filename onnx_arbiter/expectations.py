@@ -130,6 +130,10 @@ class ArbiterCase:
         """A tap's pre-activation."""
         return _load(self.folder / f"{tap}.preactivation.npy")
 
+    def has(self, mode: Mode) -> bool:
+        """Whether the errors of a mode were predicted."""
+        return (self.folder / f"{self.last}.{mode.name}.accumulated.npy").exists()
+
     def tap(self, name: str, mode: Mode) -> ArbiterTap:
         """A tap's prediction in one mode."""
         return ArbiterTap(

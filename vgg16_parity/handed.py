@@ -1,9 +1,8 @@
-"""The arrays that a port was given: whether it changed them, or returned views of them."""
+"""Whether a port changed the arrays that it was given, or returned views of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -14,11 +13,12 @@ Values = NDArray[Any]
 
 
 class _Handed(NamedTuple):
-    """An array that a port was given, while anything refers to it, and what it held."""
+    """An array that a port was given, while anything refers to it, and where its values stand."""
 
     name: str
     array: ref[Values]
-    original: Callable[[], Values]
+    read: Callable[[], Mapping[str, Values]]
+    key: str
 
 
 class HandedOut:
@@ -27,36 +27,30 @@ class HandedOut:
     def __init__(self) -> None:
         self._handed: list[_Handed] = []
 
-    def add(self, name: str, array: Values, original: Callable[[], Values]) -> None:
-        """Remember an array of the port's own; ``original`` reads its values again."""
-        self._handed.append(_Handed(name, ref(array), original))
-
-    def add_all(
+    def add(
         self, name: str, arrays: Mapping[str, Values], read: Callable[[], Mapping[str, Values]]
     ) -> None:
-        """Remember each of some arrays, as ``name['key']``; ``read`` reads all of them again."""
+        """Remember arrays of the port's own as ``name['key']``, or as ``name`` where a key is empty.
 
-        def original(key: str) -> Values:
-            return read()[key]
-
+        ``read`` reads all of them again.
+        """
         for key, values in arrays.items():
-            self.add(f"{name}[{key!r}]", values, partial(original, key))
+            label = f"{name}[{key!r}]" if key else name
+            self._handed.append(_Handed(label, ref(values), read, key))
 
     def misused(self, *outputs: tuple[str, Values]) -> list[str]:
         """A sentence on each input that changed, or of which an output is a view."""
-        self._handed = [each for each in self._handed if each.array() is not None]
-        inputs = (
-            (each.name, array, each.original())
-            for each in self._handed
-            if (array := each.array()) is not None
-        )
-        return misuse(inputs, outputs)
+        live = [(each, array) for each in self._handed if (array := each.array()) is not None]
+        self._handed = [each for each, _ in live]
+        originals = {read: read() for read in {each.read for each in self._handed}}
+        inputs = [(each.name, array, originals[each.read][each.key]) for each, array in live]
+        return [f"the port {said}" for said in misuse(inputs, outputs)]
 
 
 def misuse(
     inputs: Iterable[tuple[str, Values, Values]], outputs: Iterable[tuple[str, Values]]
 ) -> list[str]:
-    """What a port did to what it was given: it changed it, or returned views of it.
+    """What a port did to what it was given: ``changed the images in place``.
 
     Args:
         inputs: a name for each, what the port was given, and the values that it had.
@@ -65,7 +59,7 @@ def misuse(
     found = []
     for name, given, original in inputs:
         if not np.array_equal(given, original, equal_nan=True):
-            found.append(f"the port changed {name} in place")
+            found.append(f"changed {name} in place")
         if views := [tap for tap, values in outputs if np.may_share_memory(values, given)]:
-            found.append(f"the port returned {', '.join(views)} as a view of {name}")
+            found.append(f"returned {', '.join(views)} as a view of {name}")
     return found

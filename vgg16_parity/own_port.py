@@ -49,8 +49,9 @@ from vgg16_weights.tf.checkpoints import file_named
 
 Values = NDArray[Any]
 
-ADVICE: Final = (
-    "layers were compared on these inputs only: `probes` light every unit (docs/your-port.md)"
+_PROBES_ADVICE: Final = (
+    "layers were compared on inputs that leave units dark: pass `probes` to judge every weight "
+    "(docs/your-port.md)"
 )
 
 
@@ -136,7 +137,7 @@ class Arbiter:
     def images(self) -> NDArray[np.float32]:
         """The input of a port: (N, 3, H, W), preprocessed; a copy."""
         images = self._case.images.copy()
-        self._handed.add("the images", images, lambda: self._case.images)
+        self._handed.add("the images", {"": images}, lambda: {"": self._case.images})
         return images
 
     @property
@@ -149,7 +150,7 @@ class Arbiter:
         taps = self.checkpoint.configuration.taps[:-1]
         read = partial(expectations.given, self._expect(MODES["float32"]).folder, taps)
         found = read(writable=True)
-        self._handed.add_all("given", found, read)
+        self._handed.add("given", found, read)
         return found
 
     @property
@@ -162,7 +163,7 @@ class Arbiter:
         folder = self._probe(MODES["float32"]).answers.folder
         read = partial(inputs_of, folder, self.checkpoint.configuration)
         found = read(writable=True)
-        self._handed.add_all("probes", found, read)
+        self._handed.add("probes", found, read)
         return found
 
     def judge(
@@ -202,13 +203,17 @@ class Arbiter:
             Evidence(self.checkpoint, expectation, known, taps, alone, case, taps_optional=True)
         )
         case = with_notes(case, expectation, known, taps, self.checkpoint)
-        more = [ADVICE] if alone and not dense and case.holds else []
+        more = [_PROBES_ADVICE] if alone and not dense and case.holds else []
         more += self._handed.misused(*taps.items(), *alone.items(), *dense.items())
         row = Row(name, known.name, known.name, "holds")
         if dense:
-            answers, weights = self._probe(known), self.checkpoint
             found = judge_probes(
-                weights, answers, known, dense, arithmetic=arithmetic, optional=True
+                self.checkpoint,
+                self._probe(known),
+                known,
+                dense,
+                arithmetic=arithmetic,
+                optional=True,
             )
             row = replace(row, probes=found)
         row = replace(row, cases=(replace(case, notes=(*case.notes, *more)),))

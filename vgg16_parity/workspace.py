@@ -179,8 +179,8 @@ class Workspace:
         """Run a runtime on the folders of cases; its results are where the job says."""
         label = f"{runtime.name} ({lane.name}{', cuda' if device == 'cuda' else ''})"
         place = Path(tempfile.mkdtemp(prefix="job-", dir=self.folder))
-        # The engines share one: it is as large as the checkpoint.
-        model = self.folder / f"model-{lane.precision}" if runtime.engine else place / "model"
+        # The engines share one, in float32: it is as large as the checkpoint.
+        model = (self.folder if runtime.engine else place) / "model"
         job = Job(
             "run",
             runtime,
@@ -195,16 +195,28 @@ class Workspace:
         )
         exported = Record()
         if runtime.exported and not model.exists():
-            export = replace(job, task="export", device="cpu", folder=str(place / "export"))
+            export = replace(
+                job,
+                task="export",
+                lane="strict" if runtime.engine else lane.name,
+                device="cpu",
+                folder=str(place / "export"),
+            )
             with self.progress(f"{label}: export"):
                 exported = work(export, timeout=self.timeout)
             if exported.error:
                 shutil.rmtree(model, ignore_errors=True)
+                shutil.rmtree(place)
                 return job, exported
         with self.progress(label):
             record = work(job, timeout=self.timeout)
-        if not runtime.engine:
-            shutil.rmtree(model, ignore_errors=True)
+        if record.error:
+            # What an engine writes of the graph is as large as the checkpoint, too.
+            shutil.rmtree(place)
+        if runtime.engine:
+            # The export is no engine's own cost.
+            return job, record
+        shutil.rmtree(model, ignore_errors=True)
         # The cost is that of both processes.
         costs = {f"export {stage}": seconds for stage, seconds in exported.seconds.items()}
         return job, replace(

@@ -16,16 +16,16 @@ def test_an_input_that_was_changed_or_returned_is_named() -> None:
     outputs = (("fc1", LOGITS * 2), ("fc2", given[:1]), ("predictions", given.T))
     inputs = [("the images", given, LOGITS), ("given['fc1']", nan, nan.copy())]
     assert misuse(inputs, outputs[:1]) == []
-    assert misuse(inputs, outputs) == ["the port returned fc2, predictions as a view of the images"]
+    assert misuse(inputs, outputs) == ["returned fc2, predictions as a view of the images"]
     given[0, 0] += 1
-    assert misuse(inputs, ()) == ["the port changed the images in place"]
+    assert misuse(inputs, ()) == ["changed the images in place"]
 
 
 def test_what_nothing_refers_to_any_more_is_forgotten() -> None:
     handed = HandedOut()
     kept, dropped = LOGITS.copy(), LOGITS.copy()
-    handed.add("kept", kept, lambda: LOGITS)
-    handed.add_all("given", {"fc1": dropped}, lambda: {"fc1": LOGITS})
+    handed.add("kept", {"": kept}, lambda: {"": LOGITS})
+    handed.add("given", {"fc1": dropped}, lambda: {"fc1": LOGITS})
     dropped[:] = kept[:] = 0
     assert handed.misused() == [
         "the port changed kept in place",

@@ -71,7 +71,7 @@ def two(images, weights):
         ("nothing", "failed", "--port: gave no predictions; expected logits, or taps with"),
         ("missing", "failed", "--port: "),
         ("wide", "failed", "--port: gave complex128 as predictions; expected real numbers"),
-        ("in_place", "failed", "--port: changed its input, 2 images, in place; expected a port"),
+        ("in_place", "failed", "--port: changed its input in place; expected arrays of its own"),
         ("two", "broken", "from predictions on: searched inputs: its shape is (2, 1000), the"),
         ("scalar", "broken", "from predictions on: photographs: its shape is (), the arbiter's"),
     ],

@@ -100,15 +100,17 @@ def port_lane(mode: str, lanes: Sequence[Lane]) -> Lane:
     the first of ``lanes`` that is strict or default, or else the strict one; in another mode, the
     lane of that name, whose environment does not rule the mode out.
     """
-    chosen = LANES[mode] if mode in LANES else LANES["strict"]
     if mode == "float32":
         float32 = (lane for lane in lanes if lane.precision == mode and not lane.tf32)
-        chosen = next(float32, chosen)
+        chosen = next(float32, LANES["strict"])
+    else:
+        chosen = LANES[mode]
     return replace(chosen, modes={"cpu": mode, "cuda": mode})
 
 
-# On a CPU their strict and default lanes give the same bits, as test_lanes.py finds.
-# OpenVINO and ncnn by default compute in fewer bits.
+# On a CPU their strict and default lanes give the same bits, as test_lanes.py finds of the
+# frameworks and test_engines.py of the engines. OpenVINO and ncnn are not among them: by default
+# they may compute in fewer bits.
 _EQUAL_ON_CPU: Final = frozenset(
     {
         "torch",

@@ -111,7 +111,12 @@ class Runtime:
     @property
     def trains(self) -> bool:
         """Whether it has gradients."""
-        return not (self.exported or self.port or self.backend == "openvino")
+        return not (self.onnx or self.port or self.engine_used)
+
+    @property
+    def engine_used(self) -> str:
+        """The engine that computes, also behind Keras; empty without one."""
+        return self.engine or ("openvino" if self.backend == "openvino" else "")
 
     @property
     def keras_backend(self) -> Backend | None:
@@ -152,12 +157,12 @@ class Runtime:
 
     def missing(self, device: Device = "cpu") -> str:
         """Why it cannot run here, and the command that helps; empty if it can."""
-        if device == "cuda" and (self.engine or self.backend == "openvino"):
+        if device == "cuda" and self.engine_used:
             return f"{self.name} runs on the CPU here, not on an NVIDIA GPU"
         needed = self.requirement
-        if "engines" in needed.extras:
+        if self.engine_used:
             # Whoever has the framework installs the engines alone.
-            engines = Requirement(_ENGINES[self.engine or "openvino"], ("engines",))
+            engines = Requirement(_ENGINES[self.engine_used], ("engines",))
             others = tuple(each for each in needed.modules if each not in engines.modules)
             if not Requirement(others).missing():
                 return engines.missing()
@@ -177,7 +182,7 @@ RUNTIMES: Final = MappingProxyType(
         )
     }
 )
-# Engines that nobody here wrote. They are run where they are named, or with ``all``.
+# Other projects' engines. They are run where they are named, or with ``all``.
 ENGINES: Final = MappingProxyType(
     {
         runtime.name: runtime
@@ -193,14 +198,14 @@ ENGINES: Final = MappingProxyType(
         )
     }
 )
+KNOWN: Final = MappingProxyType(RUNTIMES | ENGINES)
 # The name that stands for all of them.
-EVERY: Final = "all"
-_EVERY: Final = MappingProxyType(RUNTIMES | ENGINES)
+ALL: Final = "all"
 
 
 def runtime(name: str) -> Runtime:
     """The runtime or engine of that name. Raises ``BadInput`` for an unknown name."""
-    return _EVERY[require_one_of("runtime", name, tuple(_EVERY))]
+    return KNOWN[require_one_of("runtime", name, tuple(KNOWN))]
 
 
 def installed() -> list[Runtime]:

@@ -89,7 +89,7 @@ def parity(
     from vgg16_parity.report.json import Document, to_json
     from vgg16_parity.run import DEVICES, run_parity
     from vgg16_parity.runtimes.lanes import lane
-    from vgg16_parity.runtimes.registry import EVERY
+    from vgg16_parity.runtimes.registry import ALL
 
     chosen = _runtimes(runtimes, port, port_mode)
     if quick and gradients:
@@ -98,7 +98,9 @@ def parity(
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
     pictures = options.named_pictures(images)
-    chosen_lanes = [lane(name) for name in _split(lanes, "strict" if quick else "strict,default")]
+    chosen_lanes = [
+        lane(name) for name in _split(lanes or ("strict" if quick else "strict,default"))
+    ]
     wanted = {"--report": report, "--html": html, "--junit": junit}
     files = {option: path for option, path in wanted.items() if path is not None}
     given = [weights, recipe, port and port.rpartition(":")[0]]
@@ -113,7 +115,7 @@ def parity(
         hard_inputs=hard,
         depth="logits" if quick else "layers",
         gradients=gradients,
-        all_required=port is not None or runtimes not in (None, EVERY),
+        all_required=port is not None if runtimes is None else ALL not in _split(runtimes),
         timeout=timeout,
         progress=working,
     )
@@ -130,22 +132,21 @@ def parity(
 
 def _runtimes(names: str | None, port: str | None, port_mode: str | None) -> list[Runtime]:
     """The user's own port, if any, and the runtimes named; without either, the six."""
-    from vgg16_parity.runtimes.registry import ENGINES, EVERY, RUNTIMES, own_port, runtime
+    from vgg16_parity.runtimes.registry import ALL, KNOWN, RUNTIMES, own_port, runtime
 
     if port_mode is not None and port is None:
         raise BadInput("--port-mode", "is the mode of a port", "--port FILE.py:FUNCTION with it")
-    if names == EVERY:
-        names = ",".join([*RUNTIMES, *ENGINES])
     chosen = [] if port is None else [own_port(port, port_mode or "float32")]
-    if names is not None or port is None:
-        chosen += map(runtime, _split(names, ",".join(RUNTIMES)))
-    return chosen
+    if names is None:
+        return chosen or [*RUNTIMES.values()]
+    for name in _split(names):
+        chosen += KNOWN.values() if name == ALL else [runtime(name)]
+    return list(dict.fromkeys(chosen))
 
 
-def _split(names: str | None, default: str) -> list[str]:
+def _split(names: str) -> list[str]:
     """Names between commas, each once."""
-    text = default if names is None else names
-    return list(dict.fromkeys(map(str.strip, text.split(","))))
+    return list(dict.fromkeys(map(str.strip, names.split(","))))
 
 
 def _print(report: Report, changes: list[Change] | None, older: Path | None) -> None:

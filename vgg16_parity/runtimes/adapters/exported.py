@@ -17,10 +17,10 @@ from vgg16_spec.architecture import Shape
 
 
 def write_graph(path: Path, kind: Depth, sizes: Sequence[Shape] | None = None) -> Path:
-    """The graph of an exported file that computes this much, written beside it.
+    """Write the graph that computes what ``kind`` says beside the exported file; returns its path.
 
-    For the logits alone it is the file itself. ``sizes`` are the shapes of all inputs, for an
-    engine that opens no graph of any size.
+    For the logits it is the file itself. ``sizes`` are the shapes of all inputs, for an engine that
+    needs fixed ones.
     """
     if kind == "logits":
         return path

@@ -69,9 +69,9 @@ class EngineGraph:
     own_mode: str = ""
     device: str = "cpu"
     threads: int = field(default_factory=cores)
-    _opened: tuple[Depth, list[Shape] | None] | None = None
-    _graph: Graph | None = None
-    _compute: Compute | None = None
+    _opened: tuple[Depth, list[Shape] | None, Graph, Compute] | None = field(
+        default=None, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         self._open("logits" if self.job.depth == "logits" else "taps")
@@ -92,14 +92,25 @@ class EngineGraph:
         return dict(zip([*graph.outputs[:-1], "predictions"], outputs, strict=True))
 
     def _open(self, kind: Depth, sizes: list[Shape] | None = None) -> tuple[Graph, Compute]:
-        wanted = (kind, sizes)
-        if wanted != self._opened or self._graph is None or self._compute is None:
+        if self._opened is None or self._opened[:2] != (kind, sizes):
             # One at a time, since each holds the weights.
-            self._opened, self._compute = wanted, None
+            self._opened = None
             exported = Path(self.job.model) / MODEL_FILE
-            self._graph = Graph.of(write_graph(exported, kind, sizes), Path(self.job.folder))
-            self._compute = self.open(self._graph)
-        return self._graph, self._compute
+            graph = Graph.of(write_graph(exported, kind, sizes), Path(self.job.folder))
+            self._opened = (kind, sizes, graph, self.open(graph))
+        return self._opened[2:]
+
+
+def constant(value: ir.Value | None) -> Values:
+    """The array of an initializer, as float32."""
+    assert value is not None
+    assert value.const_value is not None
+    return np.ascontiguousarray(value.const_value.numpy(), np.float32)
+
+
+def ints(node: ir.Node, attribute: str) -> tuple[int, ...]:
+    """An attribute of integers."""
+    return tuple(node.attributes[attribute].as_ints())
 
 
 def require_float32(job: Job, engine: str) -> None:

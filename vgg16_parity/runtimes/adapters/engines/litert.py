@@ -19,6 +19,8 @@ from vgg16_parity.runtimes.adapters.engines.graph import (
     Compute,
     EngineGraph,
     Graph,
+    constant,
+    ints,
     require_float32,
 )
 from vgg16_parity.runtimes.adapters.framework import Values, cores
@@ -96,7 +98,7 @@ class Writer:
         read, (result,) = self._tensors[str(source.name)], node.outputs
         match node.op_type:
             case "Conv":
-                weight, bias = (_constant(each) for each in parameters)
+                weight, bias = (constant(each) for each in parameters)
                 # (out, in, kH, kW) -> (out, kH, kW, in)
                 kernel = self._parameter(f"{node.name}.weight", weight.transpose(0, 2, 3, 1))
                 options = schema.Conv2DOptionsT()
@@ -106,14 +108,14 @@ class Writer:
                 self._operator(_Operators.CONV_2D, inputs, self._value(result), options)
             case "Gemm":
                 # (out, in), as it is
-                found = [self._parameter(str(e.name), _constant(e)) for e in parameters]
+                found = [self._parameter(str(e.name), constant(e)) for e in parameters]
                 options = schema.FullyConnectedOptionsT()
                 made = self._value(result)
                 self._operator(_Operators.FULLY_CONNECTED, [read, *found], made, options)
             case "MaxPool":
                 options = schema.Pool2DOptionsT()
-                options.filterHeight, options.filterWidth = _ints(node, "kernel_shape")
-                options.strideH, options.strideW = _ints(node, "strides")
+                options.filterHeight, options.filterWidth = ints(node, "kernel_shape")
+                options.strideH, options.strideW = ints(node, "strides")
                 options.padding = schema.Padding.VALID
                 self._operator(_Operators.MAX_POOL_2D, [read], self._value(result), options)
             case "Relu":
@@ -127,7 +129,7 @@ class Writer:
         """Maps flattened in the order of the graph's own, (C, H, W)."""
         (result,), shape = node.outputs, _shape(source)
         order = self._parameter(f"{node.name}.order", np.array(_CHANNELS_FIRST, np.int32))
-        maps = self._tensor(f"{node.name}.maps", [shape[0], *(shape[i] for i in (3, 1, 2))])
+        maps = self._tensor(f"{node.name}.maps", [shape[axis] for axis in _CHANNELS_FIRST])
         self._operator(_Operators.TRANSPOSE, [read, order], maps, schema.TransposeOptionsT())
         size = [-1, int(np.prod(shape[1:]))]
         target = self._parameter(f"{node.name}.shape", np.array(size, np.int32))
@@ -180,12 +182,3 @@ def _shape(value: ir.Value) -> list[int]:
     _, *sizes = value.shape
     numbers = [int(str(size)) for size in sizes]
     return [1, *numbers[1:], *numbers[:1]]
-
-
-def _constant(value: ir.Value) -> Values:
-    assert value.const_value is not None
-    return value.const_value.numpy()
-
-
-def _ints(node: ir.Node, attribute: str) -> tuple[int, ...]:
-    return tuple(node.attributes[attribute].as_ints())

@@ -21,6 +21,8 @@ from vgg16_parity.runtimes.adapters.engines.graph import (
     Compute,
     EngineGraph,
     Graph,
+    constant,
+    ints,
     require_float32,
 )
 from vgg16_parity.runtimes.adapters.framework import Values, cores
@@ -28,7 +30,7 @@ from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.process import Job
 
 _MAGIC: Final = "7767517"
-# What its defaults turn on: where values are kept, packed and added in fewer bits.
+# On by default where the processor allows: packing, storing and adding in float16.
 _FEWER_BITS: Final = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
 _SHOWN: Final = (*_FEWER_BITS, "use_bf16_storage", "use_winograd_convolution")
 
@@ -49,8 +51,8 @@ def load(job: Job) -> EngineGraph:
     def open_graph(graph: Graph) -> Compute:
         net = network()
         param, weights = write(graph.model(), graph.own)
-        for refused in (net.load_param(str(param)), net.load_model(str(weights))):
-            if refused:
+        for load_file, path in ((net.load_param, param), (net.load_model, weights)):
+            if refused := load_file(str(path)):
                 raise RuntimeError(f"ncnn refused the graph with status {refused}")
 
         def one(inputs: Sequence[Values]) -> Iterator[Values]:
@@ -72,7 +74,8 @@ def load(job: Job) -> EngineGraph:
 
     options = network().opt
     flags = {name: str(getattr(options, name)) for name in _SHOWN}
-    return EngineGraph(job, open_graph, flags, "" if strict else "float16")
+    fewer_bits = any(getattr(options, name) for name in _FEWER_BITS)
+    return EngineGraph(job, open_graph, flags, "float16" if fewer_bits else "")
 
 
 def write(model: ir.Model, path: Path) -> tuple[Path, Path]:
@@ -99,7 +102,7 @@ def _layer(node: ir.Node, weights: BinaryIO) -> tuple[str, Mapping[int, int]]:
         case "Conv":
             # (out, in, kH, kW), as ncnn reads it
             values = _append(node, weights)
-            (top, left, *_), (height, width) = _ints(node, "pads"), _ints(node, "kernel_shape")
+            (top, left, *_), (height, width) = ints(node, "pads"), ints(node, "kernel_shape")
             return "Convolution", {
                 0: len(values),
                 1: width,
@@ -115,7 +118,7 @@ def _layer(node: ir.Node, weights: BinaryIO) -> tuple[str, Mapping[int, int]]:
             return "InnerProduct", {0: len(values), 1: 1, 2: values.size}
         case "MaxPool":
             # 5=1: the last row or column is not padded.
-            (size, _), (stride, _) = _ints(node, "kernel_shape"), _ints(node, "strides")
+            (size, _), (stride, _) = ints(node, "kernel_shape"), ints(node, "strides")
             return "Pooling", {0: 0, 1: size, 2: stride, 5: 1}
         case "Relu":
             return "ReLU", {}
@@ -126,19 +129,9 @@ def _layer(node: ir.Node, weights: BinaryIO) -> tuple[str, Mapping[int, int]]:
 
 def _append(node: ir.Node, weights: BinaryIO) -> Values:
     """Append the weight and the bias of a node; returns the weight."""
-    weight, bias = (_constant(value) for value in node.inputs[1:])
+    weight, bias = map(constant, node.inputs[1:])
     # Four zero bytes before a weight: float32, not compressed.
     weights.write(bytes(4))
     weight.tofile(weights)
     bias.tofile(weights)
     return weight
-
-
-def _constant(value: ir.Value | None) -> Values:
-    assert value is not None
-    assert value.const_value is not None
-    return np.ascontiguousarray(value.const_value.numpy(), np.float32)
-
-
-def _ints(node: ir.Node, attribute: str) -> tuple[int, ...]:
-    return tuple(node.attributes[attribute].as_ints())

@@ -30,12 +30,10 @@ def load(job: Job) -> EngineGraph:
     # OpenCV 4 has the classic engine alone, and no names for engines.
     classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
 
+    engine = (classic,) if setting and classic is not None else ()
+
     def open_graph(graph: Graph) -> Compute:
-        path = str(graph.path)
-        if not setting or classic is None:
-            network = cv2.dnn.readNetFromONNX(path)
-        else:
-            network = cv2.dnn.readNetFromONNX(path, classic)
+        network = cv2.dnn.readNetFromONNX(str(graph.path), *engine)
         if setting:
             network.enableWinograd(setting == "winograd")
 
