@@ -30,7 +30,7 @@ class HandedOut:
     def add(
         self, name: str, arrays: Mapping[str, Values], read: Callable[[], Mapping[str, Values]]
     ) -> None:
-        """Remember arrays of the port's own as ``name['key']``, or as ``name`` where a key is empty.
+        """Remember arrays of the port's own, each as ``name['key']``, or ``name`` for an empty key.
 
         ``read`` reads all of them again.
         """
