@@ -55,7 +55,7 @@ STUDIES: Final = MappingProxyType(
     {
         "float32": Study("D", 20, ("strict",), hard=False),
         "fewer-bits": Study("D", 2, ("bfloat16", "float16"), hard=False),
-        "hard-inputs": Study("tiny", 20, ("strict",), hard=True),
+        "hard-inputs": Study("tiny", 50, ("strict",), hard=True),
     }
 )
 
