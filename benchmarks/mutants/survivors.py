@@ -1,0 +1,27 @@
+"""Changes that are known to survive, with the reason why each may."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from benchmarks.mutants.changes import Key
+from vgg16_spec.errors import BadInput
+
+LISTED: Final = Path("parity_tests", "survivors.toml")
+
+
+def listed(path: Path) -> dict[Key, str]:
+    """The listed survivors and their reasons.
+
+    Raises:
+        BadInput: an entry lacks a field or has one too many.
+    """
+    found: dict[Key, str] = {}
+    for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("survivor", []):
+        if set(entry) != {*Key._fields, "why"}:
+            expected = ", ".join((*Key._fields, "why"))
+            raise BadInput(path, f"an entry has {', '.join(entry)}", expected)
+        found[Key(*(entry[field] for field in Key._fields))] = entry["why"]
+    return found

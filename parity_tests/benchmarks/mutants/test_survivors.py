@@ -1,0 +1,39 @@
+"""The committed list of changes that may survive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cosmic_ray")
+
+from benchmarks.mutants.changes import Key, changes
+from benchmarks.mutants.rooms import ROOMS
+from benchmarks.mutants.survivors import LISTED, listed
+from vgg16_spec.errors import BadInput
+
+_PROJECT = Path(__file__).resolve().parents[3]
+_ENTRY = '[[survivor]]\nfile = "a.py"\nwhere = "f"\nwas = "x = 1"\nnow = "x = 2"\nwhy = "unused"\n'
+
+
+def test_an_entry_names_a_change_and_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "survivors.toml"
+    path.write_text(_ENTRY)
+    assert listed(path) == {Key("a.py", "f", "x = 1", "x = 2"): "unused"}
+
+
+@pytest.mark.parametrize("broken", [_ENTRY.replace("why", "because"), f"{_ENTRY}line = 1\n"])
+def test_an_entry_with_other_fields_is_refused(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "survivors.toml"
+    path.write_text(broken)
+    with pytest.raises(BadInput, match="expected file, where, was, now, why"):
+        listed(path)
+
+
+def test_no_entry_is_stale() -> None:
+    entries = listed(_PROJECT / LISTED)
+    modules = {Path(key.file) for key in entries}
+    assert modules <= {module for room in ROOMS.values() for module in room.modules(_PROJECT)}
+    possible = {change.key for change in changes(_PROJECT, sorted(modules), 0)}
+    assert entries.keys() <= possible
