@@ -60,7 +60,7 @@ def _tried(name: str, seed: int, sample: int | None, minutes: float | None) -> I
     with kept.open("a", encoding="utf-8") as file:
         for nth, change in enumerate(itertools.islice(changes(_PROJECT, modules, seed), sample), 1):
             if change.key not in known:
-                if end is not None and time.monotonic() > end:
+                if known and end is not None and time.monotonic() > end:
                     return
                 result = Result(change.key, change.row, trial.outcome(change))
                 known[change.key] = result

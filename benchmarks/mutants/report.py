@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmarks.harness.tables import page, table
 from benchmarks.mutants.changes import Key
+from benchmarks.mutants.survivors import LISTED
 from benchmarks.mutants.trial import Outcome
 
 LEAST: Final = 0.9
@@ -86,7 +87,7 @@ def failures(results: Sequence[Result], listed: Collection[Key], *, whole: bool)
         found.append(f"fewer than {LEAST:.0%} of the changes were noticed")
     missed = {result.key for result in results if result.outcome not in _NOTICED}
     if whole and (unlisted := len(missed.difference(listed))):
-        found.append(f"{unlisted} changes survived that parity_tests/survivors.toml does not list")
+        found.append(f"{unlisted} changes survived that {LISTED} does not list")
     return found
 
 

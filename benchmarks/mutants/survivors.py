@@ -9,7 +9,7 @@ from typing import Final
 from benchmarks.mutants.changes import Key
 from vgg16_spec.errors import BadInput
 
-LISTED: Final = Path("parity_tests", "survivors.toml")
+LISTED: Final = Path("benchmarks", "mutants", "survivors.toml")
 
 
 def listed(path: Path) -> dict[Key, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
@@ -16,7 +17,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -102,12 +102,14 @@ class Trial:
             return Outcome.UNREACHED
         limit = self._grace + _SLOWER * sum(seconds for seconds, _ in reaching)
         module = self._tree / change.key.file
-        before = module.read_text(encoding="utf-8")
+        before, stat = module.read_text(encoding="utf-8"), module.stat()
         module.write_text(change.source, encoding="utf-8")
         try:
             status = self._forked(lambda: _pytest("-x", *(name for _, name in reaching)), limit)
         finally:
             module.write_text(before, encoding="utf-8")
+            # Its bytecode is that of a text of the same time.
+            os.utime(module, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         if status is None:
             return Outcome.TIMED_OUT
         survived = status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -138,14 +140,13 @@ class Trial:
 
     def _enter(self) -> None:
         """Import what the tests import once; a fork then takes a second to begin."""
+        self._forget()
         os.chdir(self._tree)
         sys.path.insert(0, str(self._tree))
         os.environ |= {"PYTHONPATH": str(self._tree), "PYTHONDONTWRITEBYTECODE": "1"}
-        _pytest("--collect-only", "-qq", *self._tests)
+        with contextlib.redirect_stdout(sys.stderr):
+            _pytest("--collect-only", "-qqq", *self._tests)
         sys.dont_write_bytecode = True
-        # A module's bytecode stands for a text of the same second and size: changed ones have none.
-        for module in self._modules:
-            Path(cache_from_source(str(self._tree / module))).unlink(missing_ok=True)
         gc.collect()
         gc.freeze()
 

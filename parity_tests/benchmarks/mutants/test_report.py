@@ -45,7 +45,7 @@ def test_a_whole_run_is_held_to_the_list() -> None:
     tried = results(99, 1)
     assert failures(tried, {tried[-1].key}, whole=True) == []
     assert failures(tried, {tried[0].key}, whole=True) == [
-        "1 changes survived that parity_tests/survivors.toml does not list"
+        "1 changes survived that benchmarks/mutants/survivors.toml does not list"
     ]
 
 
