@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.limits import Tolerance
 from vgg16_parity.own_port import Arbiter
 from vgg16_parity.records import Row
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.preprocessing import Recipe, preprocess, read_image
 
 Values: TypeAlias = NDArray[Any]
@@ -115,16 +116,12 @@ def changed(checkpoint: Checkpoint, mistake: Mistake) -> Checkpoint:
         return checkpoint
     features = checkpoint.configuration.feature_shape
 
-    def tensor(name: str, shape: tuple[int, ...]) -> Tensor:
-        return Tensor(
-            shape,
-            "float32",
-            lambda: np.ascontiguousarray(reweight(name, checkpoint[name], features), np.float32),
-        )
+    def wrong(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(reweight(name, values, features), np.float32)
 
-    shapes = checkpoint.configuration.weight_shapes
-    tensors = {name: tensor(name, shape) for name, shape in shapes.items()}
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+    return checkpoint.with_tensors(
+        {name: checkpoint.tensor(name).mapped(partial(wrong, name)) for name in checkpoint}
+    )
 
 
 def prepared(

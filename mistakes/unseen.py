@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vgg16_parity.network.reference import for_channels, walk
 from vgg16_spec.architecture import Configuration, WeightedLayer
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 
 Values: TypeAlias = NDArray[Any]
 # Changes the parameters of a layer, in place: its weight and bias.
@@ -35,7 +35,7 @@ def with_dark_units(
         bias = np.array(checkpoint[f"{layer}.bias"])
         # As far as any unit of the layer gets: no single weight could light this one.
         bias[UNIT] = -_BELOW * np.abs(preactivation - for_channels(bias, preactivation)).max()
-        checkpoint = with_tensors(checkpoint, {f"{layer}.bias": bias})
+        checkpoint = checkpoint.with_tensors({f"{layer}.bias": bias})
     return checkpoint
 
 
@@ -45,14 +45,6 @@ def dark(values: Values) -> NDArray[np.bool_]:
     return ~lit
 
 
-def with_tensors(checkpoint: Checkpoint, changed: Mapping[str, Values]) -> Checkpoint:
-    """The checkpoint with other values for some tensors, in no file."""
-    tensors = {name: checkpoint.tensor(name) for name in checkpoint} | {
-        name: Tensor.of(each) for name, each in changed.items()
-    }
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
-
-
 def planted(checkpoint: Checkpoint, mistake: str, layer: str) -> tuple[Checkpoint, str]:
     """The checkpoint with a mistake about the dark unit of a layer, and the layer that has it."""
     if mistake == COLUMN:
@@ -60,7 +52,7 @@ def planted(checkpoint: Checkpoint, mistake: str, layer: str) -> tuple[Checkpoin
     names = [f"{layer}.{kind}" for kind in ("weight", "bias")]
     weight, bias = (np.array(checkpoint[name]) for name in names)
     ROWS[mistake](weight, bias)
-    return with_tensors(checkpoint, dict(zip(names, (weight, bias), strict=True))), layer
+    return checkpoint.with_tensors(dict(zip(names, (weight, bias), strict=True))), layer
 
 
 def _without_column(checkpoint: Checkpoint, layer: str) -> tuple[Checkpoint, str]:
@@ -71,7 +63,7 @@ def _without_column(checkpoint: Checkpoint, layer: str) -> tuple[Checkpoint, str
     units = configuration.weight_shapes[f"{layer}.bias"][0]
     # fc1 has as many columns for a channel as its map has pixels.
     weight.reshape(len(weight), units, -1)[:, UNIT] = 0
-    return with_tensors(checkpoint, {f"{reader.name}.weight": weight}), reader.name
+    return checkpoint.with_tensors({f"{reader.name}.weight": weight}), reader.name
 
 
 def _reader(configuration: Configuration, layer: str) -> WeightedLayer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,7 @@ from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.judge.diagnosis import with_notes
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.layers import judge_case
-from vgg16_parity.judge.probes import Probes, judge_probes
+from vgg16_parity.judge.probes import judge_probes
 from vgg16_parity.judge.row import conclude
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes, inputs_of
@@ -83,6 +83,15 @@ def checkpoint_of(
     return weights
 
 
+@dataclass
+class _Answers:
+    """The arbiter's answers in one mode, and what they exercise."""
+
+    case: ArbiterCase
+    coverages: Coverages
+    probes: ArbiterCase | None = None
+
+
 class Arbiter:
     """The arbiter's answers for one checkpoint and one batch, kept until it is closed.
 
@@ -117,10 +126,8 @@ class Arbiter:
             self._case, self.files = _with_searched(checkpoint, self._case), ()
         self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
-        self._expectations: dict[str, ArbiterCase] = {}
-        self._probes: dict[str, Probes] = {}
+        self._answers: dict[str, _Answers] = {}
         self._handed = HandedOut()
-        self._coverages: dict[str, Coverages] = {}
         self._seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -148,7 +155,7 @@ class Arbiter:
         images. The arrays are the caller's own.
         """
         taps = self.checkpoint.configuration.taps[:-1]
-        read = partial(expectations.given, self._expect(MODES["float32"]).folder, taps)
+        read = partial(expectations.given, self._expect(MODES["float32"]).case.folder, taps)
         found = read(writable=True)
         self._handed.add("given", found, read)
         return found
@@ -160,7 +167,7 @@ class Arbiter:
         Maps are (8, C, h, w), smaller than the network's; fc1's are those that are flattened. fc2
         and predictions read (8, features). The arrays are the caller's own.
         """
-        folder = self._probe(MODES["float32"]).answers.folder
+        folder = self._probe(MODES["float32"]).folder
         read = partial(inputs_of, folder, self.checkpoint.configuration)
         found = read(writable=True)
         self._handed.add("probes", found, read)
@@ -197,7 +204,8 @@ class Arbiter:
             raise BadInput(name, problem, "both of every layer that is given")
         alone = port_taps(name, layers) if layers else {}
         dense = self._of_probes(name, probes) if probes else {}
-        expectation = self._expect(known)
+        answers = self._expect(known)
+        expectation = answers.case
         case = judge_case(expectation, known, taps, alone, taps_optional=True)
         case, arithmetic = judge_again(
             Evidence(self.checkpoint, expectation, known, taps, alone, case, taps_optional=True)
@@ -212,12 +220,12 @@ class Arbiter:
                 self._probe(known),
                 known,
                 dense,
-                arithmetic=arithmetic,
+                algorithms=arithmetic.algorithms,
                 optional=True,
             )
             row = replace(row, probes=found)
         row = replace(row, cases=(replace(case, notes=(*case.notes, *more)),))
-        return conclude(self._coverages[known.name].added_to(row))
+        return conclude(answers.coverages.added_to(row))
 
     def _of_probes(self, port: str, outputs: Mapping[str, Values]) -> dict[str, Values]:
         found, layers = port_arrays(port, outputs), self.checkpoint.configuration.taps
@@ -228,7 +236,7 @@ class Arbiter:
 
     def report(self, rows: Sequence[Row]) -> Report:
         """A report of rows that this arbiter judged."""
-        expectation = self._expect(MODES["float32"])
+        expectation = self._expect(MODES["float32"]).case
         return Report(
             weights=self._weights,
             cases=(CaseFacts.of(expectation, list(map(Path, self.files))),),
@@ -243,30 +251,26 @@ class Arbiter:
     def _weights(self) -> Weights:
         return Weights.of(self.checkpoint)
 
-    def _probe(self, mode: Mode) -> Probes:
-        if mode.name not in self._probes:
-            case, start = self._expect(mode), time.perf_counter()
+    def _probe(self, mode: Mode) -> ArbiterCase:
+        answers = self._expect(mode)
+        if answers.probes is None:
+            start = time.perf_counter()
             folder = self._folder / f"{mode.name}-probes"
-            answers = expect_probes(self.checkpoint, case, [mode], folder)
-            self._probes[mode.name] = Probes(answers, case, frozenset({mode.name}))
-            self._coverages[mode.name].add_probes(answers)
+            answers.probes = expect_probes(self.checkpoint, answers.case, [mode], folder)
+            answers.coverages.add_probes(answers.probes)
             self._seconds += time.perf_counter() - start
-        return self._probes[mode.name]
+        return answers.probes
 
-    def _expect(self, mode: Mode) -> ArbiterCase:
-        if mode.name not in self._expectations:
+    def _expect(self, mode: Mode) -> _Answers:
+        if mode.name not in self._answers:
             start = time.perf_counter()
             coverages = Coverages(self.checkpoint.configuration)
-            self._coverages[mode.name] = coverages
-            self._expectations[mode.name] = expect(
-                self.checkpoint,
-                self._case,
-                [mode],
-                self._folder / mode.name,
-                exercised=coverages.case(self._case.name),
-            )
+            exercised = coverages.case(self._case.name)
+            folder = self._folder / mode.name
+            case = expect(self.checkpoint, self._case, [mode], folder, exercised=exercised)
+            self._answers[mode.name] = _Answers(case, coverages)
             self._seconds += time.perf_counter() - start
-        return self._expectations[mode.name]
+        return self._answers[mode.name]
 
 
 def _with_searched(checkpoint: Checkpoint, case: Case) -> Case:

@@ -120,11 +120,10 @@ class BesideCpu:
 
 
 def by_algorithm(algorithms: Mapping[str, str], order: Sequence[str]) -> str:
-    """Which layers are as by which algorithm, by name; neighbours together."""
-    layers = [(layer, algorithms[layer]) for layer in order if layer in algorithms]
+    """Which layers of an order are as by which algorithm, by name; neighbours together."""
     words = []
-    for name, group in groupby(layers, key=lambda each: each[1]):
-        names = [layer for layer, _ in group]
+    for name, group in groupby(order, key=lambda layer: algorithms.get(layer, "")):
+        names = list(group)
         which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        words.append(f"{which}: as by {name}")
+        words += [f"{which}: as by {name}"] if name else []
     return "; ".join(words)

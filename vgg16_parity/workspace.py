@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from onnx_arbiter.expectations import ArbiterCase, Case
@@ -14,10 +15,10 @@ from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.judge.alternatives import judge_cases
 from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.judge.diagnosis import with_notes
-from vgg16_parity.judge.found_modes import in_mode, with_mode
+from vgg16_parity.judge.found_modes import FoundModes, with_mode
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.layers import Run, compare_with_cpu
-from vgg16_parity.judge.probes import Probes, judge_probes_of
+from vgg16_parity.judge.probes import judge_probes_of
 from vgg16_parity.judge.row import Finding, conclude
 from vgg16_parity.network.arithmetic import PLAIN
 from vgg16_parity.network.prediction import expect
@@ -60,7 +61,11 @@ class Workspace:
     progress: Progress
     gradients: bool = False
     coverages: Coverages | None = None
-    probes: Probes | None = None
+    probes: ArbiterCase | None = None
+
+    @cached_property
+    def _modes(self) -> FoundModes:
+        return FoundModes(self.checkpoint, self.folder)
 
     def expect(
         self, cases: Sequence[Case], modes: Sequence[Mode], *, logits_only: bool
@@ -83,13 +88,13 @@ class Workspace:
                 )
         return found
 
-    def expect_probes(self, case: ArbiterCase, modes: Sequence[Mode]) -> Probes:
+    def expect_probes(self, case: ArbiterCase, modes: Sequence[Mode]) -> ArbiterCase:
         """Have the arbiter run each layer on dense inputs, of the scale of its own in a case."""
         with self.progress("arbiter (NumPy, float64): probes"):
             answers = expect_probes(self.checkpoint, case, modes, self.folder / "probes")
         if self.coverages is not None:
             self.coverages.add_probes(answers)
-        return Probes(answers, case, frozenset(mode.name for mode in modes))
+        return answers
 
     def rows(
         self,
@@ -141,7 +146,7 @@ class Workspace:
             mode = MODES[record.own_mode]
             row = replace(row, mode=mode.name)
             with self.progress(f"{row.name}: arbiter, {mode.name}"):
-                expectations = in_mode(self.checkpoint, expectations, mode, self.folder)
+                expectations = self._modes.in_mode(expectations, mode)
         with self.progress(f"{row.name}: judging"):
             row, run = self._compared(replace(row, record=record), job, mode, expectations)
             if cpu:
@@ -170,7 +175,8 @@ class Workspace:
         if row.record is not None and row.record.own_mode:
             cases = with_mode(cases, mode)
         arithmetic = next(iter(assumed.values()), PLAIN)
-        probes = judge_probes_of(job, mode, self.checkpoint, self.probes, arithmetic)
+        algorithms = arithmetic.algorithms
+        probes = judge_probes_of(job, mode, self.checkpoint, self.probes, algorithms)
         return replace(row, cases=cases, probes=probes), Run(job, mode, assumed)
 
     def run(
@@ -189,7 +195,7 @@ class Workspace:
             folder=str(place / "run"),
             device=device,
             cases=tuple(map(str, cases)),
-            probes=str(self.probes.answers.folder) if self.probes else "",
+            probes=str(self.probes.folder) if self.probes else "",
             depth=depth,
             model=str(model) if runtime.exported else "",
         )

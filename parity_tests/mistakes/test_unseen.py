@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mistakes.in_torch import Port
-from mistakes.unseen import LAYERS, MISTAKES, UNIT, dark, planted, with_dark_units, with_tensors
+from mistakes.unseen import LAYERS, MISTAKES, UNIT, dark, planted, with_dark_units
 from vgg16_parity import inputs
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_spec.checkpoint import Checkpoint
@@ -77,7 +77,7 @@ def test_what_no_photograph_lights_of_vgg16_is_judged(full: Checkpoint) -> None:
         rows = sum(int((changed[f"{layer}.bias"] == 0).sum()) for layer in ("fc1", "fc2"))
         assert rows > 3000
         port = Port("D")
-        port.load(with_tensors(full, changed))
+        port.load(full.with_tensors(changed))
         del changed
         taps, layers = port.taps(arbiter.images), port.layers(arbiter.images, given)
         assert arbiter.judge("photographs alone", taps, layers=layers).status == "holds"

@@ -67,7 +67,7 @@ def prepare(pixels: NDArray[np.uint8], recipe: Recipe, form: str) -> NDArray[np.
     """Pixels, (N, H, W, 3) in RGB order, as one of ``FORMS`` prepares them: (N, 3, H, W)."""
     ordered = pixels if recipe.channels == "RGB" else pixels[..., ::-1]
     levels = ordered.transpose(0, 3, 1, 2).astype(np.float32)
-    mean, std = (np.array(each)[:, np.newaxis, np.newaxis] for each in (recipe.mean, recipe.std))
+    mean, std = recipe.mean_and_std()
     made: NDArray[Any] = FORMS[form](levels, np.float32(recipe.scale), mean, std)
     return np.ascontiguousarray(made, np.float32)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -10,16 +11,28 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import join, tiles
 from onnx_arbiter.algorithms.fft import Fft
-from onnx_arbiter.algorithms.winograd import Winograd, transforms
+from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd, transforms
+from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.numeric_modes import MODES
+from vgg16_parity.judge.evidence import Evidence
+from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.network import reference
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import Convolution, Dense, Flatten, MaxPooling, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.logits import softmax
 
 Float32 = NDArray[np.float32]
 Matrices = tuple[Float32, Float32, Float32]
 # How 3x3 convolutions are computed: by Winograd's algorithm, by FFTs, or as direct sums.
 Engine = Matrices | Fft | None
+PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
+LAVIN: Final = next(
+    each for each in WINOGRAD if each.name.endswith("F(6×6, points 0, ±1, ±2, ±1/2)")
+)
+ROUGH: Final = WINOGRAD[-1]
+OF_ROOTS, OF_WHOLES = (each for each in WINOGRAD if each.outputs == 4)
 COMPUTED: Final = (
     "no ReLU",
     "average pooling",
@@ -67,13 +80,14 @@ def by_fft(images: NDArray[Any], weight: Float32, algorithm: Fft) -> Float32:
 def network(
     checkpoint: Checkpoint,
     images: Float32,
-    engine: Engine,
+    engine: Engine | Mapping[str, Engine],
     given: Mapping[str, Float32] | None = None,
     mistake: str = "",
 ) -> dict[str, Float32]:
     """The taps of a port whose 3x3 convolutions are computed so, or its layers for given inputs.
 
-    ``mistake`` is one of the computation, by its name in ``mistakes.catalogue``.
+    ``engine`` may be one by layer, where others are direct sums. ``mistake`` is one of the
+    computation, by its name in ``mistakes.catalogue``.
     """
     taps: dict[str, Float32] = {}
     values, before = images, ""
@@ -88,7 +102,8 @@ def network(
             averages = mistake == "average pooling"
             values = candidates.mean(axis=-1) if averages else candidates.max(axis=-1)
         else:
-            values = _weighted(checkpoint, layer, values, engine, mistake)
+            own = engine.get(before) if isinstance(engine, Mapping) else engine
+            values = _weighted(checkpoint, layer, values, own, mistake)
         taps[before] = values
     return taps
 
@@ -123,3 +138,54 @@ def _convolve(layer: Convolution, values: Float32, weight: Float32, engine: Engi
     if isinstance(engine, Fft):
         return by_fft(values, weight, engine)
     return by_winograd(values, weight, engine)
+
+
+ENGINES: Final[Mapping[str, Callable[[], Engine]]] = MappingProxyType(
+    {
+        "direct sums": lambda: None,
+        "F(4×4) of whole numbers": lambda: matrices(OF_WHOLES),
+        "F(4×4) of roots": lambda: matrices(OF_ROOTS),
+        "F(6×6)": lambda: matrices(LAVIN),
+    }
+)
+
+
+def evidence(
+    checkpoint: Checkpoint,
+    expectation: ArbiterCase,
+    engine: Engine | Mapping[str, Engine],
+    inputs: dict[str, Float32] | None = None,
+    computed_with: Checkpoint | None = None,
+) -> Evidence:
+    """What a port shows that computes by an engine, with layers alone if their inputs are given."""
+    used, images, mode = computed_with or checkpoint, expectation.case.images, MODES["float32"]
+    taps = network(used, images, engine)
+    layers = {} if inputs is None else network(used, images, engine, inputs)
+    verdict = judge_case(expectation, mode, taps, layers)
+    return Evidence(checkpoint, expectation, mode, taps, layers, verdict)
+
+
+def failures(verdict: CaseVerdict) -> Iterator[str]:
+    """The layers that fail, in the network's order."""
+    for layer in verdict.layers:
+        if not (layer.local or layer.accumulated).passed:
+            yield layer.tap
+
+
+class Simulated:
+    """A port that computes its 3x3 convolutions by an engine, to plant mistakes in."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.mistake = engine, ""
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint, self.mistake = checkpoint, ""
+
+    def plant(self, name: str) -> None:
+        self.mistake = name
+
+    def taps(self, images: Float32) -> dict[str, Float32]:
+        return network(self.checkpoint, images, self.engine, mistake=self.mistake)
+
+    def layers(self, images: Float32, given: dict[str, Float32]) -> dict[str, Float32]:
+        return network(self.checkpoint, images, self.engine, given, self.mistake)

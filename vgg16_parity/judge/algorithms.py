@@ -1,27 +1,25 @@
 """Which algorithm computed a network's 3x3 convolutions, told from the rounding errors.
 
 A transform of tiles rounds some rows and columns of a tile more than others, so the errors of
-Winograd's F(m x m) have the period m: in OpenCV's F(6x6), rms(error / predicted) by row modulo 6 is
-2.3, 1.1, .89, .89, 1.1, 2.2, where a direct sum's is flat. F(2x2) treats its two rows alike, so
-that nothing shows it; its errors are hardly larger than a direct sum's, by which it is judged. Of
-six seeds of tiny, one layer failed that, with Z = 10.4.
+Winograd's F(m x m) have the period m. F(2x2) treats its two rows alike, so that nothing shows it;
+its errors are hardly larger than a direct sum's, by which it is judged.
 
-A layer shows an algorithm if its errors have the period and are likelier under it than as a direct
-sum's in three quarters of the channels: one wrong weight or bias shows in one channel, and small
-maps have some period by chance. The algorithm then explains the layer if the errors are within the
-same limits under it; no algorithm in float32 is so poor that a mistake of the catalogue would be.
+A layer shows an algorithm if its own errors have the period and are likelier under it than as a
+direct sum's in three quarters of the channels: one wrong weight or bias shows in one channel, and
+small maps have some period by chance. What the layers show together goes for a layer that shows
+nothing, unless its errors are likelier as a direct sum's. The arbiter then judges every layer again
+within the same limits, under which every mistake of the catalogue stays one, whatever the algorithm
+(``parity_tests/vgg16_parity/judge/test_algorithms.py``).
 
 An FFT spreads its errors evenly over a tile, dark places included. So does a bias that is a little
-wrong: under FFTs, direct sums with one bias of tiny's block1_conv1 3e-7 too large were within the
-limits. An FFT is therefore only named, in a note on a case that stays broken.
+wrong. An FFT is therefore only named, in a note on a case that stays broken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from math import inf, nan, sqrt
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +27,13 @@ from numpy.typing import NDArray
 from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.algorithms.fft import FFTS
 from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
-from onnx_arbiter.expectations import given, images
-from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
+from onnx_arbiter.limits import LIMITS
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
+from vgg16_parity.judge.own_errors import OwnErrors, own_errors
+from vgg16_parity.judge.patterns import Fit, fit, periods
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.verdicts import CaseVerdict, by_algorithm
+from vgg16_spec.architecture import Configuration, Convolution
 
 LOGITS_ALONE: Final = (
     "convolutions by Winograd's algorithm may round so much: "
@@ -42,60 +42,62 @@ LOGITS_ALONE: Final = (
 NO_PATTERN: Final = (
     "an FFT's errors have no pattern that a mistake lacks: compute without FFTs to tell them apart"
 )
-# The largest ratio of one period that a direct sum's errors do not reach: they are flat within
-# 1 % in large layers, within a few in small ones.
-_PERIODIC: Final = 1.1
-# No algorithm in float32 rounds as badly; MNN's is 62 times a direct sum.
+# R above which an error is of no algorithm in float32.
 _POOREST: Final = 1000.0
-# R of a layer under an algorithm's own rounding, above which the arbiter need not run by it: what
-# the input brings along is not in it.
+# R of a layer under an algorithm, above which the arbiter need not run by it: what is judged then
+# is limited more narrowly.
 _FITS: Final = 4.0
 # The share of a layer's channels that an algorithm must explain better than a direct sum does.
 _CHANNELS: Final = 0.75
-# The axes of a channel's values: images, rows, columns.
-_PLACES: Final = (0, 2, 3)
+# By how much the errors of a layer without a pattern may be likelier as a direct sum's, in the
+# logarithm of an error's likelihood: maps without a whole tile show the same under both.
+_ALIKE: Final = 0.02
 # Passes of the arbiter.
 _MOST_TRIED: Final = 3
 
 
 def find_algorithm(evidence: Evidence) -> Iterator[Suggestion]:
-    """What the errors suggest for every 3x3 convolution that fails, with a note that names it."""
-    order = evidence.checkpoint.configuration.taps
-    for arithmetic in _choices(evidence, suggested):
-        yield Suggestion(arithmetic, by_algorithm(names_of(arithmetic), order))
+    """What the layers' errors suggest, with a note that names it."""
+    if not _small(evidence.verdict):
+        return
+    options = _options(evidence)
+    place = dict.fromkeys(options, 0)
+    order = evidence.checkpoint.configuration.convolutions
+    for _ in range(_MOST_TRIED if options else 0):
+        algorithms = {layer: each[place[layer]] for layer, each in options.items()}
+        arithmetic = replace(evidence.assumed, algorithms=algorithms)
+        yield Suggestion(arithmetic, by_algorithm(names_of(algorithms), _names(order)))
+        failed = _failed(evidence.judge_as(arithmetic))
+        others = [each for each in failed if each in options and options[each][place[each] + 1 :]]
+        if not others:
+            return
+        # In a forward pass, those behind the first may only have read what it got wrong.
+        for layer in others if evidence.layers else others[:1]:
+            place[layer] += 1
 
 
 def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
-    """FFTs that would explain every 3x3 convolution that fails; the case stays broken."""
-    order = evidence.checkpoint.configuration.taps
-    for arithmetic in _choices(evidence, _ffts):
-        told = f"{WOULD_HOLD}with {by_algorithm(names_of(arithmetic), order)}; {NO_PATTERN}"
+    """FFTs that would explain every convolution that fails; the case stays broken."""
+    if not _small(evidence.verdict):
+        return
+    convolutions = {each.name: each for each in kernels_of_three(evidence.checkpoint.configuration)}
+    failed = _failed(evidence.verdict)
+    # In a forward pass, what fails behind the first may only have read what it got wrong.
+    if any(layer not in convolutions for layer in (failed if evidence.layers else failed[:1])):
+        return
+    failing = [layer for layer in failed if layer in convolutions]
+    found = [own_errors(evidence, convolutions[layer]) for layer in failing]
+    costs = dict[Algorithm, float]()
+    for fft in FFTS:
+        fits = [_fit_by(fft, errors) for errors in found if errors is not None]
+        if len(fits) == len(found) and all(each.ratio < _FITS for each in fits):
+            costs[fft] = sum(float(np.nanmedian(each.costs)) for each in fits)
+    for algorithm in sorted(costs, key=costs.__getitem__):
+        algorithms = dict.fromkeys(failing, algorithm)
+        named = by_algorithm(names_of(algorithms), list(convolutions))
+        told = f"{WOULD_HOLD}with {named}; {NO_PATTERN}"
+        arithmetic = replace(evidence.assumed, algorithms=algorithms)
         yield Suggestion(arithmetic, told, passes=False)
-
-
-def _choices(
-    evidence: Evidence, candidates: Callable[[Evidence, str], list[Algorithm]]
-) -> Iterator[Arithmetic]:
-    """An algorithm for every convolution that fails; then for those that still do, another."""
-    chosen = dict[str, Algorithm]()
-    tried = dict[str, list[Algorithm]]()
-    verdict = evidence.verdict
-    for _ in range(_MOST_TRIED):
-        failing = _failing(evidence, verdict)
-        if not failing:
-            return
-        first = failing[0]
-        known = tried.setdefault(first, [])
-        found = [each for each in candidates(evidence, first) if each not in known]
-        if not found:
-            return
-        known.append(found[0])
-        chosen |= dict.fromkeys(failing, found[0])
-        order = evidence.checkpoint.configuration.taps
-        chosen = {layer: chosen[layer] for layer in order if layer in chosen}
-        arithmetic = Arithmetic(algorithms=chosen)
-        yield arithmetic
-        verdict = evidence.judge_as(arithmetic)
 
 
 def find_logits_alone(evidence: Evidence) -> Iterator[Suggestion]:
@@ -105,164 +107,92 @@ def find_logits_alone(evidence: Evidence) -> Iterator[Suggestion]:
     """
     compared = [layer.tap for layer in evidence.verdict.layers]
     if compared == [evidence.expectation.last] and _small(evidence.verdict):
-        algorithms = dict.fromkeys(convolutions(evidence), WINOGRAD[-1])
+        layers = _names(kernels_of_three(evidence.checkpoint.configuration))
+        algorithms = dict.fromkeys(layers, WINOGRAD[-1])
         yield Suggestion(Arithmetic(algorithms=algorithms), LOGITS_ALONE, passes=False)
 
 
-def names_of(arithmetic: Arithmetic) -> dict[str, str]:
+def names_of(algorithms: Mapping[str, Algorithm]) -> dict[str, str]:
     """Layer -> the name of its algorithm."""
-    return {layer: algorithm.name for layer, algorithm in arithmetic.algorithms.items()}
+    return {layer: algorithm.name for layer, algorithm in algorithms.items()}
 
 
-def suggested(evidence: Evidence, layer: str) -> list[Algorithm]:
-    """Winograd's algorithms whose tiles a layer's errors show, the likeliest first."""
-    errors = _errors(evidence, layer)
-    if errors is None:
-        return []
-    shown = periods(errors.scaled)
+def kernels_of_three(network: Configuration) -> list[Convolution]:
+    """The layers that Winograd's algorithm may compute."""
+    return [layer for layer in network.convolutions if layer.kernel_size == KERNEL]
+
+
+def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
+    """Winograd's algorithms whose tiles a layer's errors show -> how much likelier they are.
+
+    That is the median over the channels, of the logarithm of an error's likelihood.
+    """
+    as_direct = fit(errors.values, errors.deviation)
     # A period of 4 looks like one of 6 or 8 where maps have few tiles: the likelihood decides.
-    candidates = [each for each in WINOGRAD if each.outputs in shown]
-    fits = list[tuple[float, Algorithm]]()
-    for candidate, fit in _fitting(evidence, layer, errors, candidates):
-        gains = errors.as_direct.costs - fit.costs
-        gains = gains[~np.isnan(gains)]
-        # An algorithm rounds in every channel, a wrong weight or bias shows in one.
-        if gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:
-            fits.append((float(np.median(gains)), candidate))
-    return [candidate for _, candidate in sorted(fits, key=itemgetter(0), reverse=True)]
+    sizes = periods(errors.values / errors.deviation, {each.outputs for each in WINOGRAD})
+    found = dict[Algorithm, float]()
+    for candidate in WINOGRAD:
+        if candidate.outputs in sizes:
+            gains = _gains(as_direct, _fit_by(candidate, errors))
+            # An algorithm rounds in every channel, a wrong weight or bias shows in one.
+            if gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:
+                found[candidate] = float(np.median(gains))
+    return found
 
 
-def _ffts(evidence: Evidence, layer: str) -> list[Algorithm]:
-    """FFTs under which a layer's errors are not too large, the likeliest first."""
-    errors = _errors(evidence, layer)
-    if errors is None:
-        return []
-    fits = _fitting(evidence, layer, errors, FFTS)
-    ordered = sorted(
-        ((float(np.nanmedian(fit.costs)), each) for each, fit in fits), key=itemgetter(0)
-    )
-    return [candidate for _, candidate in ordered]
+def _options(evidence: Evidence) -> dict[str, list[Algorithm]]:
+    """Layer -> the algorithms that may have computed it, those first that the network shows."""
+    shown, failing, gains = dict[str, set[Algorithm]](), set[str](), dict[Algorithm, float]()
+    layers = {each.name: each for each in kernels_of_three(evidence.checkpoint.configuration)}
+    for name, layer in layers.items():
+        if (errors := own_errors(evidence, layer)) is not None:
+            found = suggested(errors)
+            shown[name] = set(found)
+            if _fails(errors):
+                failing.add(name)
+            for algorithm, gain in found.items():
+                gains[algorithm] = gains.get(algorithm, 0) + gain
+    order = sorted(gains, key=gains.__getitem__, reverse=True)
+    options = dict.fromkeys(layers, order)  # nothing is known of a layer without a tap
+    for name, own in shown.items():
+        if name in failing and (errors := own_errors(evidence, layers[name])) is not None:
+            own = own | {each for each in order if each not in own and _may_be_by(each, errors)}
+        options[name] = [each for each in order if each in own]
+    return {name: found for name, found in options.items() if found}
 
 
-def _fitting(
-    evidence: Evidence, layer: str, errors: _Errors, candidates: Sequence[Algorithm]
-) -> Iterator[tuple[Algorithm, _Fit]]:
-    """The algorithms that a layer's errors are not too large for."""
-    inputs = _inputs(evidence, layer).astype(np.float64)
-    weight = evidence.checkpoint[f"{layer}.weight"]
-    for candidate in candidates:
-        variance = candidate.rounding(inputs, weight, evidence.mode)
-        fit = _fit(errors.values, FLOAT32_ROUNDOFF * np.sqrt(variance / 3))
-        if fit.ratio < _FITS:
-            yield candidate, fit
+def _may_be_by(algorithm: Algorithm, errors: OwnErrors) -> bool:
+    """Whether errors without a pattern are about as likely under an algorithm."""
+    gains = _gains(fit(errors.values, errors.deviation), _fit_by(algorithm, errors))
+    return bool(gains.size) and float(np.median(gains)) > -_ALIKE
 
 
-def periods(scaled: NDArray[np.float64]) -> list[int]:
-    """The sizes of a tile whose period the errors show along rows and along columns.
-
-    ``scaled`` is (N, C, H, W), in predicted standard deviations; NaN where a ReLU cut an error off.
-    """
-    # A channel with larger errors than the others has no more say than they.
-    roots = np.sqrt(np.nansum(np.square(scaled), axis=_PLACES, keepdims=True))
-    counts = np.count_nonzero(np.isfinite(scaled), axis=_PLACES, keepdims=True)
-    scaled = scaled * np.sqrt(counts) / np.where(roots > 0, roots, nan)
-    sizes = sorted({each.outputs for each in WINOGRAD})
-    profiles = {size: [profile(scaled, size, axis) for axis in (2, 3)] for size in sizes}
-    return [
-        size
-        for size, both in profiles.items()
-        if all(min(each) > 0 and max(each) > _PERIODIC * min(each) for each in both)
-    ]
+def _gains(as_direct: Fit, by: Fit) -> NDArray[np.float64]:
+    """How much likelier each channel's errors are under an algorithm; none if it does not fit."""
+    gains = as_direct.costs - by.costs
+    return gains[~np.isnan(gains)] if by.ratio < _FITS else gains[:0]
 
 
-def profile(scaled: NDArray[np.float64], size: int, axis: int) -> list[float]:
-    """rms(error / predicted) of every row, or column, modulo a size; 0 where no error shows."""
-    lines = np.moveaxis(scaled, axis, 0)
-    squares = np.nansum(np.square(lines), axis=(1, 2, 3))
-    counts = np.count_nonzero(np.isfinite(lines), axis=(1, 2, 3))
-    return [
-        float(np.sqrt(squares[start::size].sum() / max(1, counts[start::size].sum())))
-        for start in range(min(size, len(lines)))  # a map may be smaller than a tile
-    ]
+def _fit_by(algorithm: Algorithm, errors: OwnErrors) -> Fit:
+    return fit(errors.values, errors.deviation_by(algorithm))
 
 
-class _Errors(NamedTuple):
-    """A layer's errors, and the same in a direct sum's deviations; NaN where cut off."""
-
-    values: NDArray[np.float64]
-    scaled: NDArray[np.float64]
-    as_direct: _Fit
+def _fails(errors: OwnErrors) -> bool:
+    """Whether the errors are no direct sum's."""
+    as_direct = fit(errors.values, errors.deviation)
+    return as_direct.ratio > LIMITS.ratio.limit or as_direct.largest > LIMITS.deviations.limit
 
 
-def _errors(evidence: Evidence, layer: str) -> _Errors | None:
-    kind, values = ("local", evidence.layers) if evidence.layers else ("accumulated", evidence.taps)
-    expected = evidence.expectation.tap(layer, evidence.mode)
-    observed = values.get(layer)
-    if observed is None or observed.shape != expected.preactivation.shape:
-        return None
-    visible = (observed > 0) & (expected.preactivation > 0) if expected.relu else True
-    errors = np.where(visible, observed - expected.preactivation, np.nan)
-    deviation = getattr(expected, kind)
-    return _Errors(errors, errors / deviation, _fit(errors, deviation))
+def _failed(verdict: CaseVerdict) -> list[str]:
+    """The layers that fail alone, or the taps that fail where none was run alone."""
+    return [layer.tap for layer in verdict.layers if not (layer.local or layer.accumulated).passed]
 
 
-class _Fit(NamedTuple):
-    """How well deviations explain errors: rms(error) over rms(predicted), and each channel's cost.
-
-    The cost is the negative logarithm of the likelihood of normal errors, whatever their size; NaN
-    in a channel without errors.
-    """
-
-    ratio: float
-    costs: NDArray[np.float64]
-
-
-def _fit(errors: NDArray[np.float64], deviation: NDArray[Any]) -> _Fit:
-    seen = np.isfinite(errors) & (deviation > 0)
-    counts = np.maximum(1, np.count_nonzero(seen, axis=_PLACES))
-    found, predicted = np.where(seen, errors, 0.0), np.where(seen, deviation, 1.0)
-    squares = np.square(found / predicted).sum(axis=_PLACES) / counts
-    logarithms = np.log(predicted).sum(axis=_PLACES) / counts
-    costs = np.where(squares > 0, logarithms + np.log(np.where(squares > 0, squares, 1)) / 2, nan)
-    expected = float(np.square(predicted[seen]).sum())
-    return _Fit(sqrt(float(np.square(found).sum()) / expected) if expected else inf, costs)
-
-
-def _inputs(evidence: Evidence, layer: str) -> NDArray[np.float32]:
-    """The arbiter's input of a layer."""
-    taps = evidence.checkpoint.configuration.taps
-    place, folder = taps.index(layer), evidence.expectation.folder
-    if not place:
-        return images(folder)
-    before = taps[place - 1]
-    return given(folder, [before])[before]
-
-
-def convolutions(evidence: Evidence) -> list[str]:
-    """The layers with kernels of 3x3."""
-    layers = evidence.checkpoint.configuration.convolutions
-    return [layer.name for layer in layers if layer.kernel_size == KERNEL]
+def _names(layers: Sequence[Convolution]) -> list[str]:
+    return [layer.name for layer in layers]
 
 
 def _small(verdict: CaseVerdict) -> bool:
     """Whether every error may still be of rounding."""
     compared = (v for layer in verdict.layers for v in (layer.accumulated, layer.local))
     return all(v is None or v.ratio < _POOREST for v in compared)
-
-
-def _failing(evidence: Evidence, verdict: CaseVerdict) -> list[str]:
-    """The 3x3 convolutions that fail; none if something fails that they cannot explain."""
-    if not verdict.layers or not _small(verdict):
-        return []
-    alone = any(layer.local is not None for layer in verdict.layers)
-    verdicts = {
-        layer.tap: layer.local if alone and layer.local is not None else layer.accumulated
-        for layer in verdict.layers
-    }
-    failed = [tap for tap, one in verdicts.items() if not one.passed]
-    known = convolutions(evidence)
-    # Alone, every layer answers for itself; in a forward pass, a layer answers for those before it.
-    blamed = failed if alone else failed[:1]
-    if any(tap not in known for tap in blamed):
-        return []
-    return [tap for tap in failed if tap in known]

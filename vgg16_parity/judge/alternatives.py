@@ -1,48 +1,76 @@
-"""What a run rightly did otherwise than its numeric mode says, found in its values.
+"""How a run may have computed, if not as its numeric mode says: found in its values.
 
 A case that does not hold is judged again under each arithmetic that its values suggest. The first
 that explains every layer is named in a note. Whether the case then holds is for the suggestion to
-say: an algorithm is a run's own choice, fewer bits than it claims are not.
+say: an algorithm is a run's own choice, fewer bits than it claims are not. If one explains all but
+some layers, those are wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.algorithms import find_algorithm, find_fft, find_logits_alone
-from vgg16_parity.judge.evidence import Evidence, Finder
+from vgg16_parity.judge.algorithms import find_algorithm, find_fft, find_logits_alone, names_of
+from vgg16_parity.judge.evidence import Evidence, Finder, Suggestion
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
+from vgg16_parity.judge.own_input import find_own_input
 from vgg16_parity.judge.precision import find_precision
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.runtimes.process import Job
-from vgg16_parity.verdicts import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict, by_algorithm
 from vgg16_spec.checkpoint import Checkpoint
 
 # In the order in which they are asked.
 FINDERS: Final[tuple[Finder, ...]] = (
     find_algorithm,
+    find_own_input,
     find_precision,
     find_fft,
     find_logits_alone,
 )
 
 
-def judge_again(evidence: Evidence) -> tuple[CaseVerdict, Arithmetic]:
-    """The case under the first arithmetic that explains it; as it was if none does."""
+def judge_again(
+    evidence: Evidence, known: Sequence[Arithmetic] = ()
+) -> tuple[CaseVerdict, Arithmetic]:
+    """The case under the first arithmetic that explains it; as it was if none does.
+
+    ``known`` are those of the run's other cases.
+    """
     if evidence.verdict.holds:
         return evidence.verdict, PLAIN
-    for find in FINDERS:
-        for suggestion in find(evidence):
-            verdict = evidence.judge_as(suggestion.arithmetic, suggestion.checkpoint)
-            if verdict.holds:
-                told = verdict if suggestion.passes else evidence.verdict
-                arithmetic = suggestion.arithmetic if suggestion.passes else PLAIN
-                return replace(told, notes=(suggestion.note, *told.notes)), arithmetic
-    return evidence.verdict, PLAIN
+    nearest, fewest = (evidence.verdict, PLAIN), _failures(evidence.verdict)
+    order = [layer.name for layer in evidence.checkpoint.configuration.convolutions]
+    again = [Suggestion(each, by_algorithm(names_of(each.algorithms), order)) for each in known]
+    for suggestion in chain(again, *(find(evidence) for find in FINDERS)):
+        verdict = evidence.judge_as(suggestion.arithmetic, suggestion.checkpoint)
+        explained = _noted(verdict, suggestion), suggestion.arithmetic
+        if verdict.holds:
+            stays = _noted(evidence.verdict, suggestion), PLAIN
+            return explained if suggestion.passes else stays
+        failures = _failures(verdict)
+        if suggestion.passes and failures < fewest:
+            nearest, fewest = explained, failures
+    return nearest
+
+
+def _noted(verdict: CaseVerdict, suggestion: Suggestion) -> CaseVerdict:
+    return replace(verdict, notes=(suggestion.note, *verdict.notes))
+
+
+def _failures(verdict: CaseVerdict) -> frozenset[tuple[str, bool]]:
+    """What fails: a layer and whether it does so alone."""
+    return frozenset(
+        (layer.tap, alone)
+        for layer in verdict.layers
+        for one, alone in ((layer.accumulated, False), (layer.local, True))
+        if one is not None and not one.passed
+    )
 
 
 def judge_cases(
@@ -50,19 +78,34 @@ def judge_cases(
 ) -> tuple[tuple[CaseVerdict, ...], dict[str, Arithmetic]]:
     """Judge a worker's results of every case by the arbiter's answers.
 
-    Returns the verdicts, and by the case's name the arithmetic beyond the mode that one assumes.
+    A constant or a single pixel shows no tiles, so that what explains one case is tried on those
+    that nothing explains. Returns the verdicts, and by the case's name the arithmetic beyond the
+    mode that one assumes.
     """
     judged = [_judged(checkpoint, expectation, mode, job) for expectation in expectations]
+    known = [
+        Arithmetic(algorithms=found.algorithms)
+        for case, found in judged
+        if case.holds and found.algorithms
+    ]
+    for index, (case, _) in enumerate(judged if known else ()):
+        if case.layers and not case.holds:
+            judged[index] = _judged(checkpoint, expectations[index], mode, job, known)
     assumed = {case.case: found for case, found in judged if found is not PLAIN}
     return tuple(case for case, _ in judged), assumed
 
 
 def _judged(
-    checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, job: Job
+    checkpoint: Checkpoint,
+    expectation: ArbiterCase,
+    mode: Mode,
+    job: Job,
+    known: Sequence[Arithmetic] = (),
 ) -> tuple[CaseVerdict, Arithmetic]:
     folder, optional = str(expectation.folder), bool(job.runtime.port)
     taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
     if not expectation.case.finite:
         return judge_not_finite(expectation, taps), PLAIN
     verdict = judge_case(expectation, mode, taps, layers, taps_optional=optional)
-    return judge_again(Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional))
+    evidence = Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional)
+    return judge_again(evidence, known)

@@ -56,8 +56,7 @@ class Coverages:
         if key not in self._known:
             found = Exercised(self.configuration)
             for name, taps in compared.items():
-                found = found.united(self._cases[name].at(taps))
-            for layer in probed:
-                found.include(layer, self.probes)
+                found.include(self._cases[name].at(taps))
+            found.include(self.probes, probed)
             self._known[key] = found.coverage()
         return replace(row, coverage=self._known[key])

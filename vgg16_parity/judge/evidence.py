@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.layers import judge_case
-from vgg16_parity.network.arithmetic import Arithmetic
+from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
@@ -51,6 +51,7 @@ class Evidence:
         layers: each layer's output for the arbiter's input; empty if layers were not run alone.
         verdict: the verdict in that mode.
         taps_optional: whether the run need not have every tap.
+        assumed: the arithmetic of the verdict, which suggestions add to.
     """
 
     checkpoint: Checkpoint
@@ -60,6 +61,7 @@ class Evidence:
     layers: Mapping[str, NDArray[Any]]
     verdict: CaseVerdict
     taps_optional: bool = False
+    assumed: Arithmetic = PLAIN
     _judged: list[tuple[Arithmetic, Checkpoint | None, CaseVerdict]] = field(default_factory=list)
 
     def judge_as(self, arithmetic: Arithmetic, checkpoint: Checkpoint | None = None) -> CaseVerdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from onnx_arbiter.expectations import ArbiterCase
@@ -13,26 +13,33 @@ from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 
-def in_mode(
-    checkpoint: Checkpoint, expectations: Sequence[ArbiterCase], mode: Mode, folder: Path
-) -> list[ArbiterCase]:
-    """The arbiter's answers for the same cases with the errors of a mode.
+@dataclass(frozen=True)
+class FoundModes:
+    """The arbiter's answers in modes that were not foreseen, each computed once.
 
-    They are computed once for each mode: into ``folder``, in a folder of the mode's name.
+    Attributes:
+        checkpoint: what the arbiter computes with.
+        folder: has a folder for each mode.
     """
-    found = []
-    for expectation in expectations:
-        if expectation.has(mode):
-            found.append(expectation)
-            continue
-        # A worker's results are found by the name of the case's folder.
-        place = folder / mode.name / expectation.folder.name
-        if not place.exists():
+
+    checkpoint: Checkpoint
+    folder: Path
+    _found: dict[tuple[str, Path], ArbiterCase] = field(default_factory=dict)
+
+    def in_mode(self, expectations: Sequence[ArbiterCase], mode: Mode) -> list[ArbiterCase]:
+        """The answers for the same cases with the errors of a mode."""
+        return [each if each.has(mode) else self._in_mode(each, mode) for each in expectations]
+
+    def _in_mode(self, expectation: ArbiterCase, mode: Mode) -> ArbiterCase:
+        key = (mode.name, expectation.folder)
+        if key not in self._found:
+            # A worker's results are found by the name of the case's folder.
+            place = self.folder / mode.name / expectation.folder.name
             place.parent.mkdir(exist_ok=True)
             only_logits = len(expectation.relus) == 1
-            expect(checkpoint, expectation.case, [mode], place, logits_only=only_logits)
-        found.append(replace(expectation, folder=place))
-    return found
+            case = expectation.case
+            self._found[key] = expect(self.checkpoint, case, [mode], place, logits_only=only_logits)
+        return self._found[key]
 
 
 def with_mode(cases: Sequence[CaseVerdict], mode: Mode) -> tuple[CaseVerdict, ...]:

@@ -47,7 +47,7 @@ def _candidates(images: Images, recipe: Recipe | None) -> Iterator[tuple[str, ND
     yield "pictures mirrored left to right", images[..., ::-1]
     yield "pictures upside down", images[..., ::-1, :]
     if recipe is not None:
-        mean, std = (_for_channels(values) for values in (recipe.mean, recipe.std))
+        mean, std = (each.astype(np.float32) for each in recipe.mean_and_std())
         yield "the mean not subtracted", images + mean / std
         yield "not divided by the standard deviation", images * std
         for again in (images, images[:, ::-1]) if recipe.channels == "BGR" else (images,):
@@ -81,12 +81,8 @@ def _pixels(images: Images, recipe: Recipe) -> NDArray[np.uint8] | None:
 
 def levels(images: Images, recipe: Recipe) -> NDArray[np.float64] | None:
     """The levels of 0 to 255 that a recipe made these values of, in their places, if it did."""
-    mean, std = (_for_channels(values).astype(np.float64) for values in (recipe.mean, recipe.std))
+    mean, std = recipe.mean_and_std()
     found = (images * std + mean) * recipe.scale
     whole: NDArray[np.float64] = np.rint(found)
     near = bool((np.abs(found - whole) < _WHOLE).all())
     return whole if near and whole.min() >= 0 and whole.max() <= _LARGEST_PIXEL else None
-
-
-def _for_channels(values: tuple[float, float, float]) -> NDArray[np.float32]:
-    return np.array(values, np.float32)[:, np.newaxis, np.newaxis]

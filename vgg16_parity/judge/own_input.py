@@ -13,12 +13,50 @@ The arbiter is given what was computed as written in float32, whose own error is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
+from vgg16_parity.judge.algorithms import find_algorithm
+from vgg16_parity.judge.evidence import Evidence, Suggestion
 from vgg16_parity.judge.known_inputs import levels
+from vgg16_parity.network.arithmetic import Arithmetic
+from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import Recipe
+
+OWN_INPUT: Final = (
+    "holds if it prepared its own input: errors are within what other roundings of the pixels "
+    "explain"
+)
+# R above which an error is of no input's rounding.
+_LARGEST_OF_INPUTS: Final = 8.0
+
+
+def find_own_input(evidence: Evidence) -> Iterator[Suggestion]:
+    """The rounding of an input that a port prepared itself, alone and with algorithms besides."""
+    # A runtime of the suite reads the arbiter's images. In fewer bits, their rounding is too small.
+    layers, network = evidence.verdict.layers, evidence.checkpoint.configuration
+    if not evidence.taps_optional or evidence.mode.name != "float32" or not layers:
+        return
+    # A port's own images show in the first layer, if it gave that: pixels near the mean are small
+    # numbers with the error of large ones. What lies behind may have other errors besides.
+    telling = layers[:1] if layers[0].tap == network.taps[0] else layers
+    shown = [each for each in telling if not each.accumulated.passed]
+    if not shown or any(not each.accumulated.ratio < _LARGEST_OF_INPUTS for each in shown):
+        return
+    with suppress(BadInput):  # a prepared batch needs no recipe
+        deviation = input_deviation(evidence.expectation.case.images, evidence.checkpoint.recipe)
+        if deviation is not None:
+            own = Arithmetic(input_deviation=deviation)
+            yield Suggestion(own, OWN_INPUT)
+            assumed = replace(evidence, verdict=evidence.judge_as(own), assumed=own)
+            for more in find_algorithm(assumed):
+                yield more._replace(note=f"{more.note}; {OWN_INPUT}")
 
 
 def input_deviation(images: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float32] | None:
@@ -31,7 +69,7 @@ def input_deviation(images: NDArray[np.float32], recipe: Recipe) -> NDArray[np.f
     whole = levels(images, recipe)
     if whole is None:
         return None
-    mean, std = (np.array(each)[:, np.newaxis, np.newaxis] for each in (recipe.mean, recipe.std))
+    mean, std = recipe.mean_and_std()
     scaled = whole / recipe.scale
     exact = (scaled - mean) / std
     squares = (3 * scaled**2 + 2 * mean**2) / std**2 + 3 * exact**2

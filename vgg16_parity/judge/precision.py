@@ -1,14 +1,13 @@
-"""Fewer bits than a run claims, weights that were stored in fewer, and an input of its own.
+"""Fewer bits than a run claims, and weights that were stored in fewer.
 
-The rounding of an input that a run prepared itself is no mistake: such a case holds. A run that
-claims float32 and computes in fewer bits stays broken, and is told from which layer on it would
-hold, and as what. So that no pass of the arbiter is spent in vain, the errors' size decides first.
+A run that claims float32 and computes in fewer bits stays broken, and is told from which layer on
+it would hold, and as what. So that no pass of the arbiter is spent in vain, the errors' size
+decides first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import product
 from operator import itemgetter
 from typing import Any, Final
@@ -18,28 +17,22 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
-from vgg16_parity.judge.own_input import input_deviation
-from vgg16_parity.network import reference
+from vgg16_parity.judge.own_errors import read_by
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.prediction import compute_roughly
+from vgg16_parity.network.reference import layer_alone
 from vgg16_parity.verdicts import LayerVerdict
-from vgg16_spec.architecture import Dense
-from vgg16_spec.checkpoint import Checkpoint, Tensor
-from vgg16_spec.errors import BadInput
-from vgg16_weights.comparison.known_mistakes import TO_BFLOAT16, TO_FLOAT16, Change
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_weights.comparison.known_mistakes import TO_BFLOAT16, TO_FLOAT16
 
 Values = NDArray[Any]
 
-OWN_INPUT: Final = "prepared its own input, with other roundings than the arbiter's"
-# R up to which an input's rounding may explain a layer: 2.2 was the largest measured.
-_LARGEST_OF_INPUTS: Final = 8.0
 # rms(error) over rms(value), in roundoffs of a mode, between which the mode is tried: at the first
-# layer that fails, where 0.38 (TF32) to 0.97 were measured on the tiny network, and where layers
-# before it are not known, at the logits: 0.96 (float16 from fc1 on) to 19 (TF32 that truncates).
+# layer that fails, and at one before which layers are not known, whose errors it brings along.
 _OF_A_LAYER: Final = (1 / 8, 8.0)
 _OF_SEVERAL: Final = (1 / 4, 32.0)
-# The same of one layer for what it read, above which it computed in fewer bits than float32:
-# float32 leaves 1e-6, TF32 1e-4.
+# The same of one layer for what it read, above which it computed in fewer bits than float32. It is
+# between the roundoffs of float32, 6e-8, and TF32, 5e-4.
 _FEWER_BITS: Final = 2.0**-15
 # Modes that store fewer bits, the fewest first, and what they make of a value.
 _STORED: Final = {"bfloat16": TO_BFLOAT16, "float16": TO_FLOAT16}
@@ -49,13 +42,11 @@ _LEFT: Final = 1 / 8
 
 
 def find_precision(evidence: Evidence) -> Iterator[Suggestion]:
-    """The rounding of an input, of stored weights, and of each mode with fewer bits."""
+    """The rounding of stored weights, and of each mode with fewer bits."""
     failed = [each for each in evidence.verdict.layers if not each.accumulated.passed]
     finite = all(np.isfinite(each.accumulated.rms_error) for each in failed)
     if not failed or not finite or evidence.expectation.case.extreme:
         return
-    if all(each.accumulated.ratio < _LARGEST_OF_INPUTS for each in failed):
-        yield from _own_input(evidence)
     modes = _of_that_size(evidence, failed[0])
     if modes and (layers := _layers_with_fewer_bits(evidence, failed[0].tap)):
         stored = _stored_in(evidence, layers)
@@ -65,20 +56,6 @@ def find_precision(evidence: Evidence) -> Iterator[Suggestion]:
             if stored in (None, mode):
                 known = stored is not None or _has_every_tap(evidence)
                 yield _in_mode(evidence, layers, mode, known=known)
-
-
-def _own_input(evidence: Evidence) -> Iterator[Suggestion]:
-    if evidence.mode.name != "float32":  # in fewer bits, the rounding of an input does not show
-        return
-    # A runtime of the suite reads the arbiter's images. A port's own show in the first layer, if it
-    # gave that: pixels near the mean are small numbers with the error of large ones.
-    first, network = evidence.verdict.layers[0], evidence.checkpoint.configuration
-    if not evidence.taps_optional or (first.tap == network.taps[0] and first.accumulated.passed):
-        return
-    with suppress(BadInput):  # a prepared batch needs no recipe
-        deviation = input_deviation(evidence.expectation.case.images, evidence.checkpoint.recipe)
-        if deviation is not None:
-            yield Suggestion(Arithmetic(input_deviation=deviation), OWN_INPUT)
 
 
 def _of_that_size(evidence: Evidence, first: LayerVerdict) -> list[Mode]:
@@ -148,7 +125,9 @@ def _with_rounded_weights(
     found = list[tuple[float, str, Checkpoint]]()
     for rounded, kinds in product(_STORED.values(), (("weight", "bias"), ("weight",))):
         names = {f"{layer}.{kind}" for layer in layers for kind in kinds}
-        checkpoint = _rounded(evidence.checkpoint, names, rounded)
+        checkpoint = evidence.checkpoint.with_tensors(
+            {name: evidence.checkpoint.tensor(name).mapped(rounded.make) for name in names}
+        )
         # Weights beyond float16 become infinite, and explain nothing.
         with np.errstate(over="ignore", invalid="ignore"):
             taps = compute_roughly(checkpoint, images)
@@ -159,20 +138,6 @@ def _with_rounded_weights(
         every = len(layers) == len(checkpoint.configuration.weighted_layers)
         note = f"{WOULD_HOLD}with the weights of {_ALL if every else ', '.join(layers)} {words}"
         yield Suggestion(PLAIN, note, passes=False, checkpoint=checkpoint)
-
-
-def _rounded(checkpoint: Checkpoint, names: set[str], rounded: Change) -> Checkpoint:
-    """The checkpoint with some tensors rounded, each when it is read."""
-
-    def tensor(name: str) -> Tensor:
-        if name not in names:
-            return checkpoint.tensor(name)
-        return Tensor(
-            checkpoint.tensor(name).shape, "float32", lambda: rounded.make(checkpoint[name])
-        )
-
-    tensors = {name: tensor(name) for name in checkpoint}
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
 
 
 def _in_mode(evidence: Evidence, layers: Sequence[str], mode: Mode, *, known: bool) -> Suggestion:
@@ -211,34 +176,19 @@ def _where(layers: Sequence[str], weighted: Sequence[str]) -> str:
 def _own_errors(evidence: Evidence) -> dict[str, float]:
     """Each layer's error for what the run itself gave it to read: the median of its channels'.
 
-    rms(error) over rms(value) in float32, of the image whose logits are furthest off.
+    rms(error) over rms(value), of the image whose logits are furthest off.
     """
-    image = _image(evidence)
-    inputs: Values = evidence.expectation.case.images[image]
-    found = {}
-    for layer in evidence.checkpoint.configuration.layers:
-        if layer in evidence.checkpoint.configuration.weighted_layers:
-            found[layer.name] = _own_error(
-                evidence, layer, inputs, evidence.taps[layer.name][image]
-            )
-        if layer.name in evidence.taps:
-            inputs = evidence.taps[layer.name][image]
+    image, found = _image(evidence), {}
+    for layer in evidence.checkpoint.configuration.weighted_layers:
+        inputs = read_by(evidence, layer.name)[image]
+        expected = layer_alone(evidence.checkpoint, layer, inputs, {}).values
+        axes = tuple(axis for axis in range(expected.ndim) if axis != 1)
+        errors = np.square(evidence.taps[layer.name][image] - expected).mean(axis=axes)
+        sizes = np.square(expected).mean(axis=axes)
+        lit = (sizes > 0) | (errors > 0)
+        relative = np.sqrt(np.median(errors[lit]) / sizes.mean()) if lit.any() else 0.0
+        found[layer.name] = float(relative)
     return found
-
-
-def _own_error(evidence: Evidence, layer: Any, inputs: Values, outputs: Values) -> float:
-    weight, bias = (evidence.checkpoint[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-    inputs = inputs.astype(np.float32)
-    given = reference.flatten(inputs) if isinstance(layer, Dense) else inputs
-    expected = reference.multiply(layer, weight, given)
-    expected += reference.for_channels(bias, expected)
-    if layer.relu:
-        expected = np.maximum(expected, 0)
-    axes = tuple(axis for axis in range(expected.ndim) if axis != 1)
-    errors = np.square(outputs - expected).mean(axis=axes)
-    sizes = np.square(expected).mean(axis=axes)
-    lit = (sizes > 0) | (errors > 0)
-    return float(np.sqrt(np.median(errors[lit]) / sizes.mean())) if lit.any() else 0.0
 
 
 def _image(evidence: Evidence) -> slice:

@@ -3,119 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 from numpy.typing import NDArray
 
+from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.compare import compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.algorithms import convolutions, names_of, suggested
-from vgg16_parity.judge.evidence import Evidence
-from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
-from vgg16_parity.network.probes import PROBES, expect_probes
+from vgg16_parity.judge.algorithms import kernels_of_three, suggested
+from vgg16_parity.judge.own_errors import errors_of
+from vgg16_parity.network.probes import Inputs, inputs_of
+from vgg16_parity.network.reference import layer_alone
 from vgg16_parity.runtimes.process import Job
-from vgg16_parity.verdicts import CaseVerdict, ProbeVerdict
+from vgg16_parity.verdicts import ProbeVerdict
+from vgg16_spec.architecture import Flatten
 from vgg16_spec.checkpoint import Checkpoint
 
 Outputs: TypeAlias = Mapping[str, NDArray[Any]]
 
-
-class Probes(NamedTuple):
-    """The arbiter's answers for the probes in some modes, and the case that gave them a scale."""
-
-    answers: ArbiterCase
-    case: ArbiterCase
-    modes: frozenset[str]
+DIRECT: Final[Mapping[str, Algorithm]] = MappingProxyType({})
 
 
 def judge_probes_of(
     job: Job,
     mode: Mode,
     checkpoint: Checkpoint,
-    probes: Probes | None,
-    arithmetic: Arithmetic = PLAIN,
+    answers: ArbiterCase | None,
+    algorithms: Mapping[str, Algorithm] = DIRECT,
 ) -> tuple[ProbeVerdict, ...]:
     """Judge a worker's layers; none if they did not run alone. The rest as in `judge_probes`."""
-    if probes is None or not (outputs := job.result(job.probes, "local")):
+    if answers is None or not (outputs := job.result(job.probes, "local")):
         return ()
-    return judge_probes(checkpoint, probes, mode, outputs, arithmetic=arithmetic)
+    return judge_probes(checkpoint, answers, mode, outputs, algorithms=algorithms)
 
 
 def judge_probes(
     checkpoint: Checkpoint,
-    probes: Probes,
+    answers: ArbiterCase,
     mode: Mode,
     outputs: Outputs,
     *,
-    arithmetic: Arithmetic = PLAIN,
+    algorithms: Mapping[str, Algorithm] = DIRECT,
     optional: bool = False,
 ) -> tuple[ProbeVerdict, ...]:
     """Judge what each layer computed of its probe, in the network's order.
 
+    A layer that fails is judged by the algorithm that its errors show, or that explains the same
+    run's case: a framework may choose another one for maps as small as these.
+
     Args:
         checkpoint: what the arbiter computed with.
-        probes: the arbiter's answers.
+        answers: the arbiter's, from ``expect_probes``.
         mode: the run's numeric mode.
         outputs: layer -> its output.
-        arithmetic: what explains the same run's case. A framework may choose another algorithm for
-            maps as small as these, so that a layer holds under the mode as well.
+        algorithms: layer -> the algorithm that explains the case.
         optional: whether the run need not have every layer.
     """
+    inputs = inputs_of(answers.folder, checkpoint.configuration)
+    convolutions = {layer.name: layer for layer in kernels_of_three(checkpoint.configuration)}
 
-    def judged_as(assumed: Arithmetic) -> tuple[ProbeVerdict, ...]:
-        with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
-            place = Path(folder) / "probes"
-            answers = expect_probes(checkpoint, probes.case, [mode], place, arithmetic=assumed)
-            found = _judged(answers, mode, outputs, optional=optional)
-        names = names_of(assumed)
-        return tuple(replace(each, algorithm=names.get(each.layer, "")) for each in found)
+    def judged(layer: str) -> ProbeVerdict:
+        verdict = _judged(checkpoint, answers, mode, layer, inputs[layer], outputs.get(layer))
+        if verdict.local.passed or layer not in convolutions or layer not in outputs:
+            return verdict
+        errors = errors_of(checkpoint, mode, convolutions[layer], inputs[layer], outputs[layer])
+        found = suggested(errors) if errors is not None else {}
+        likeliest = sorted(found, key=found.__getitem__, reverse=True)
+        of_case = [algorithms[layer]] if layer in algorithms else []
+        for algorithm in dict.fromkeys(of_case + likeliest):
+            other = _judged(
+                checkpoint, answers, mode, layer, inputs[layer], outputs[layer], algorithm
+            )
+            if other.local.passed:
+                return other
+        return verdict
 
-    if mode.name not in probes.modes:
-        return judged_as(arithmetic)
-    found = _judged(probes.answers, mode, outputs, optional=optional)
-    if arithmetic is not PLAIN and not _all_pass(found):
-        found = _better(found, judged_as(arithmetic))
-    if not _all_pass(found):
-        # Maps as small as these may be cut into other tiles than the network's own.
-        nothing = CaseVerdict(PROBES, (), ())
-        evidence = Evidence(checkpoint, probes.answers, mode, outputs, outputs, nothing)
-        failed = {each.layer for each in found if not each.local.passed}
-        shown = {
-            layer: suggested(evidence, layer) for layer in convolutions(evidence) if layer in failed
-        }
-        for rank in range(max(map(len, shown.values()), default=0)):
-            algorithms = {layer: each[rank] for layer, each in shown.items() if rank < len(each)}
-            found = _better(found, judged_as(replace(arithmetic, algorithms=algorithms)))
-    return found
-
-
-def _all_pass(verdicts: tuple[ProbeVerdict, ...]) -> bool:
-    return all(each.local.passed for each in verdicts)
-
-
-def _better(
-    verdicts: tuple[ProbeVerdict, ...], others: tuple[ProbeVerdict, ...]
-) -> tuple[ProbeVerdict, ...]:
-    """The others that pass, in place of those before."""
-    pairs = zip(verdicts, others, strict=True)
-    return tuple(other if other.local.passed else each for each, other in pairs)
+    return tuple(
+        judged(layer)
+        for layer in answers.relus
+        # A probe may be beyond a mode's range where the network's own values are not.
+        if answers.reached[layer] <= mode.largest and not (optional and layer not in outputs)
+    )
 
 
 def _judged(
-    answers: ArbiterCase, mode: Mode, outputs: Outputs, *, optional: bool
-) -> tuple[ProbeVerdict, ...]:
-    verdicts = []
-    for layer in answers.relus:
-        # A probe may be beyond a mode's range where the network's own values are not.
-        if answers.reached[layer] > mode.largest or (optional and layer not in outputs):
-            continue
-        expected = answers.tap(layer, mode)
-        local = compare_with_arbiter(
-            outputs.get(layer), expected.preactivation, expected.local, relu=expected.relu
-        )
-        verdicts.append(ProbeVerdict(layer, local))
-    return tuple(verdicts)
+    checkpoint: Checkpoint,
+    answers: ArbiterCase,
+    mode: Mode,
+    name: str,
+    inputs: Inputs,
+    output: NDArray[Any] | None,
+    algorithm: Algorithm | None = None,
+) -> ProbeVerdict:
+    if algorithm is None and answers.has(mode):
+        expected = answers.tap(name, mode)
+        exact, deviation, relu = expected.preactivation, expected.local, expected.relu
+    else:
+        layers = {each.name: each for each in checkpoint.configuration.layers}
+        layer = layers[name]
+        assert not isinstance(layer, Flatten)  # it has no tap
+        computed = layer_alone(checkpoint, layer, inputs, {mode.name: mode}, algorithm)
+        exact, deviation, relu = computed.preactivation, computed.local[mode.name], computed.relu
+    verdict = compare_with_arbiter(output, exact, deviation, relu=relu)
+    return ProbeVerdict(name, verdict, algorithm.name if algorithm else "")

@@ -1,4 +1,4 @@
-"""Which weights inputs exercise: those whose mistakes a comparison on these inputs can show.
+"""Which weights inputs exercise: a mistake in one that is not exercised cannot show.
 
 A weight is exercised where, for some input, what it multiplies is not zero and the output that it
 reaches is not cut: by the ReLU, or by a pooling whose output alone is compared. An output that may
@@ -93,26 +93,15 @@ class Exercised:
         for store, rows in ((self._passes, passes), (self._nonzero, nonzero)):
             store[name] = np.concatenate([store[name], rows]) if name in store else rows
 
-    def united(self, other: Exercised) -> Exercised:
-        """What either exercises."""
-        both = Exercised(self.configuration)
-        for name in self._layers:
-            both.include(name, self)
-            both.include(name, other)
-        return both
-
-    def copy(self) -> Exercised:
-        """The same, to add more to."""
-        return self.united(Exercised(self.configuration))
-
-    def include(self, layer_name: str, other: Exercised) -> None:
-        """Add what another exercises of one layer."""
-        if layer_name in other._passes:
-            self._add_rows(layer_name, other._passes[layer_name], other._nonzero[layer_name])
-        if layer_name in other._weights:
-            for into, of in ((self._weights, other._weights), (self._outputs, other._outputs)):
-                mine, theirs = into.get(layer_name), of[layer_name]
-                into[layer_name] = theirs if mine is None else mine | theirs
+    def include(self, other: Exercised, layers: Collection[str] | None = None) -> None:
+        """Add what another exercises, of all layers or of some."""
+        for name in self._layers if layers is None else layers:
+            if name in other._passes:
+                self._add_rows(name, other._passes[name], other._nonzero[name])
+            if name in other._weights:
+                for into, of in ((self._weights, other._weights), (self._outputs, other._outputs)):
+                    mine, theirs = into.get(name), of[name]
+                    into[name] = theirs if mine is None else mine | theirs
 
     def rows(self, layer_name: str, rows: slice = slice(None)) -> Bools:
         """Which weights of a layer's rows are exercised, in canonical layout."""
@@ -239,7 +228,7 @@ class CaseExercised:
                 passes = highest > 0
                 if pooled:
                     self._pooled.add_layer(name, read, passes & _may_win(highest, values))
-                    self._tapped.include(name, self._pooled)  # there is less left to look for
+                    self._tapped.include(self._pooled, [name])  # there is less left to look for
                 if tapped:
                     self._tapped.add_layer(name, read, passes)
             nonzero = values > 0 if prediction.relu else values != 0
@@ -250,7 +239,7 @@ class CaseExercised:
         found = Exercised(self.configuration)
         for layer in self.configuration.weighted_layers:
             unseen = layer.name in self._before_pools and layer.name not in taps
-            found.include(layer.name, self._pooled if unseen else self._tapped)
+            found.include(self._pooled if unseen else self._tapped, [layer.name])
         return found
 
 

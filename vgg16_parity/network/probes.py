@@ -2,7 +2,8 @@
 
 Photographs leave most units of the hidden layers dark, and what a dark unit computed nobody sees.
 A layer's probes are maps or vectors x without a zero, and -x: whatever a unit's weights are, one of
-the two lights it, unless its bias is larger than all that they add up to. Then they are scaled up.
+the two lights it, unless its bias is larger than all that they add up to. Then half of the pairs
+are scaled up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from onnx_arbiter import expectations
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.reference import layer_alone
 from vgg16_spec.architecture import Configuration, Dense, Flatten, MaxPooling, Shape, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
@@ -37,7 +37,9 @@ _PAIRS: Final = 4
 _SIDE: Final = 8
 # Values have 23 random bits and a sign.
 _BITS: Final = 23
-# How often the inputs of a layer are doubled at most: weights that are all but zero stay dark.
+# The pairs that are scaled up where a unit stays dark. The others leave small biases visible.
+_BRIGHT: Final = np.array([2, 3, 6, 7])
+# How often these are doubled at most: weights that are all but zero stay dark.
 _DOUBLINGS: Final = 10
 
 
@@ -65,8 +67,6 @@ def expect_probes(
     case: ArbiterCase,
     modes: Sequence[Mode],
     folder: Path,
-    *,
-    arithmetic: Arithmetic = PLAIN,
 ) -> ArbiterCase:
     """Run each layer alone and write inputs and answers into a new folder, as a case.
 
@@ -75,7 +75,7 @@ def expect_probes(
     """
     # The comparison reports values that are not finite and variances that overflow.
     with np.errstate(over="ignore", invalid="ignore"):
-        probes = list(probe(checkpoint, scales(checkpoint.configuration, case), modes, arithmetic))
+        probes = list(probe(checkpoint, scales(checkpoint.configuration, case), modes))
     predictions = [
         replace(each.prediction, given=following.inputs) for each, following in pairwise(probes)
     ]
@@ -134,7 +134,6 @@ def probe(
     checkpoint: Checkpoint,
     scales: Mapping[str, float],
     modes: Sequence[Mode],
-    arithmetic: Arithmetic = PLAIN,
 ) -> Iterator[Probe]:
     """Every layer with a tap, in the network's order, on inputs of the given scale.
 
@@ -142,26 +141,22 @@ def probe(
         checkpoint: the weights and the network's configuration.
         scales: layer -> the size of its inputs: from half to one and a half of it.
         modes: the numeric modes to predict errors for.
-        arithmetic: where errors arise otherwise than the modes say.
     """
-    assumed = {mode.name: mode for mode in modes}
+    by_name = {mode.name: mode for mode in modes}
     shapes = _input_shapes(checkpoint.configuration)
     for layer in checkpoint.configuration.layers:
-        if layer.name in arithmetic.modes:
-            assumed = dict.fromkeys(assumed, arithmetic.modes[layer.name])
         if isinstance(layer, Flatten):
             continue
         values = dense(layer.name, shapes[layer.name]) * np.float32(scales[layer.name])
         if isinstance(layer, MaxPooling):
             # It reads what a ReLU let through: a port may take the maximum with zero.
             values = np.abs(values)
-        algorithm = arithmetic.algorithms.get(layer.name)
-        prediction = layer_alone(checkpoint, layer, values, assumed, algorithm)
+        prediction = layer_alone(checkpoint, layer, values, by_name)
         if not isinstance(layer, MaxPooling):
             factor = _lighting(checkpoint, layer, prediction.preactivation)
             if factor > 1:
-                values = values * np.float32(factor)
-                prediction = layer_alone(checkpoint, layer, values, assumed, algorithm)
+                values[_BRIGHT] *= np.float32(factor)
+                prediction = layer_alone(checkpoint, layer, values, by_name)
         yield Probe(values, prediction)
 
 
@@ -180,15 +175,14 @@ def dense(name: str, shape: Shape) -> Inputs:
 
 
 def _lighting(checkpoint: Checkpoint, layer: WeightedLayer, preactivation: Float64) -> float:
-    """The power of two by which to multiply the inputs, so that every unit lights up."""
+    """The power of two by which to multiply half of the pairs, so that every unit lights up."""
     if not layer.relu:
         return 1.0
     axes = (0, *range(2, preactivation.ndim))
     bias = checkpoint[f"{layer.name}.bias"].astype(np.float64)
-    highest = preactivation.max(axis=axes)
-    dark = highest <= 0
+    dark = preactivation.max(axis=axes) <= 0
     # What the weights add to the bias, at most.
-    added = (highest - bias)[dark]
+    added = (preactivation[_BRIGHT].max(axis=axes) - bias)[dark]
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         needed = np.log2(-bias[dark] / added)
     possible = np.floor(needed[needed < _DOUBLINGS]) + 1

@@ -93,9 +93,9 @@ def search(
         reached = _taps(checkpoint, moved) if steps else taps
         if _share(found, reached) > gains[best]:
             image, taps = moved, reached
-        more = found.united(_exercised(found, image, taps))
-        if more.coverage().share > found.coverage().share:
-            found = more
+        share = found.coverage().share
+        found.include(_exercised(found, image, taps))
+        if found.coverage().share > share:
             images.append(image)
     return np.concatenate(images)
 
@@ -122,9 +122,9 @@ def _read(path: Path, checkpoint: Checkpoint) -> Float32 | None:
 
 
 def _pixel_range(checkpoint: Checkpoint) -> tuple[Float32, Float32]:
-    """The least and the largest value of each channel, (1, 3, 1, 1), in the recipe."""
+    """The least and the largest value of each channel, (3, 1, 1), in the recipe."""
     recipe = checkpoint.recipe
-    mean, std = (np.array(each).reshape(1, -1, 1, 1) for each in (recipe.mean, recipe.std))
+    mean, std = recipe.mean_and_std()
     black, white = ((pixel / recipe.scale - mean) / std for pixel in (0, 255))
     return black.astype(np.float32), white.astype(np.float32)
 
@@ -172,7 +172,8 @@ def _share(found: Exercised, taps: Mapping[str, Prediction]) -> float:
 
     They have nine in ten weights, and are all that is far from exercised after an image or two.
     """
-    tried, before = found.copy(), _taps_before(found)
+    tried, before = Exercised(found.configuration), _taps_before(found)
+    tried.include(found)
     for layer in found.configuration.weighted_layers:
         if isinstance(layer, Dense):
             outputs = taps[layer.name].preactivation

@@ -128,6 +128,14 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
         """Output index -> name: the checkpoint's own, or ImageNet's where there are as many."""
         return self.metadata.class_names(self.configuration.classes, self.label)
 
+    def with_tensors(self, tensors: Mapping[str, Tensor | NDArray[np.float32]]) -> Checkpoint:
+        """Other values for some tensors, by canonical name; in no file."""
+        changed = {
+            name: each if isinstance(each, Tensor) else Tensor.of(each)
+            for name, each in tensors.items()
+        }
+        return Checkpoint(self.configuration, self.metadata, self._tensors | changed)
+
     def without_top(self) -> Checkpoint:
         """The same weights without those of the classifier, and without its labels."""
         return self.replaced(configuration=self.configuration.with_head(include_top=False))

@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.text import read_json, read_text
@@ -64,6 +65,11 @@ class Recipe:
     scale: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    def mean_and_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Both for arrays of (N, 3, H, W): each (3, 1, 1)."""
+        mean, std = (np.array(each)[:, np.newaxis, np.newaxis] for each in (self.mean, self.std))
+        return mean, std
 
     def to_json(self) -> str:
         """The fields of a recipe's file, without the name."""

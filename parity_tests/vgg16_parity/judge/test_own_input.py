@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mistakes.unseen import with_tensors
 from parity_tests.support.ports import FORMS, prepare, run_in_modes
-from vgg16_parity.judge.own_input import input_deviation
-from vgg16_parity.judge.precision import OWN_INPUT
+from vgg16_parity.judge.own_input import OWN_INPUT, input_deviation
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_parity.records import Row
 from vgg16_spec.checkpoint import Checkpoint
@@ -131,7 +129,7 @@ def test_a_small_mistake_further_on_is_no_input_of_its_own(arbiters: Arbiters) -
     for by in (1e-6, 2e-6, 4e-6, 8e-6, 16e-6):
         bias = np.array(arbiter.checkpoint["block2_conv1.bias"])
         bias[np.abs(bias).argmax()] *= np.float32(1 + by)
-        wrong = with_tensors(arbiter.checkpoint, {"block2_conv1.bias": bias})
+        wrong = arbiter.checkpoint.with_tensors({"block2_conv1.bias": bias})
         row = arbiter.judge("mine", run_in_modes(wrong, arbiter.images, {}))
         broken += row.status == "broken"
         assert not any(OWN_INPUT in note for note in row.cases[0].notes)

@@ -104,13 +104,14 @@ def test_layers_agree_with_plain_loops(name: str) -> None:
     assert not found.outputs(name)[1]
 
 
-def test_united_exercises_what_either_does(tiny: Checkpoint, batch: Batch) -> None:
+def test_including_another_exercises_what_either_does(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     both = exercised(tiny, images).at(TINY.taps)
     one, other = (exercised(tiny, image[np.newaxis]).at(TINY.taps) for image in images)
-    before = one.coverage()
-    assert one.united(other).coverage() == both.coverage()
-    assert one.coverage() == before
+    before, of_other = one.coverage(), other.coverage()
+    one.include(other)
+    assert one.coverage() == both.coverage()
+    assert other.coverage() == of_other
     assert before.share < both.coverage().share
 
 
