@@ -192,15 +192,17 @@ class Trial:
         if not child:
             self._child(work, log)
         ended = time.monotonic() + limit
-        while time.monotonic() < ended:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                _kill_group(child)
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.02)
-        _kill_group(child)
-        os.waitpid(child, 0)
-        return None
+        try:
+            while time.monotonic() < ended:
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    return os.waitstatus_to_exitcode(status)
+                time.sleep(0.02)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        finally:
+            _kill_group(child)
 
     def _child(self, work: Callable[[], int], log: Path | None) -> NoReturn:
         status = int(pytest.ExitCode.INTERNAL_ERROR)
