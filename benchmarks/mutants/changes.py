@@ -61,26 +61,24 @@ def changes(root: Path, modules: Iterable[Path], seed: int) -> Iterator[Change]:
             rows = [start[0] for node in nodes for start, _ in operator.mutation_positions(node)]
             found.extend((module, operator, nth, row) for nth, row in enumerate(rows))
     random.Random(seed).shuffle(found)  # noqa: S311
-    seen: set[str] = set()
+    seen = {_meaning((root / module).read_text(encoding="utf-8")) for module in modules}
     for module, operator, nth, row in found:
         before = (root / module).read_text(encoding="utf-8")
         after: str = mutate_code(before, operator, nth)
-        if after not in seen and _alters(before, after):
-            seen.add(after)
+        meaning = _meaning(after)
+        if meaning and meaning not in seen:
+            seen.add(meaning)
             where, lines = _place(ast.parse(before), row)
             key = Key(str(module), where, *_difference(before, after))
             yield Change(key, row, lines, after)
 
 
-def _alters(before: str, after: str) -> bool:
-    try:
-        return _meaning(after) != _meaning(before)
-    except SyntaxError:
-        return False
-
-
 def _meaning(source: str) -> str:
-    return ast.dump(_WithoutRemarks().visit(ast.parse(source)))
+    """What a text does; empty if it is not Python."""
+    try:
+        return ast.dump(_WithoutRemarks().visit(ast.parse(source)))
+    except SyntaxError:
+        return ""
 
 
 class _WithoutRemarks(ast.NodeTransformer):

@@ -1,4 +1,4 @@
-"""The changes that are made: a choice of cosmic-ray's operators, and five that it lacks."""
+"""The changes that are made: a choice of cosmic-ray's operators, and some that it lacks."""
 
 from __future__ import annotations
 
@@ -95,6 +95,25 @@ class SwapName:
         return self.NAMES.get(node.value) if following and following.value == "(" else None
 
 
+class Negate:
+    """A condition becomes its opposite, unless an operator of cosmic-ray's does so already."""
+
+    _made: Final = OperatorProvider()["AddNot"]()
+
+    def mutation_positions(self, node: Any) -> Iterator[Position]:
+        for start, end in self._made.mutation_positions(node):
+            condition = next(child for child in node.children if child.start_pos == start)
+            of_others = condition.type == "not_test" or (
+                condition.type == "comparison"
+                and condition.children[1].get_code().split() != ["not", "in"]
+            )
+            if not of_others:
+                yield start, end
+
+    def mutate(self, node: Any, index: int) -> Any:
+        return self._made.mutate(node, index)
+
+
 class DropStatement:
     """A call, a ``raise`` or an assignment to part of something is left out."""
 
@@ -145,7 +164,7 @@ class DropArgument:
         ]
 
 
-_OWN: Final = (ChangeNumber, ChangeWord, SwapName, DropStatement, DropArgument)
+_OWN: Final = (ChangeNumber, ChangeWord, SwapName, Negate, DropStatement, DropArgument)
 _BINARY: Final = (
     "Add_Sub Sub_Add Mul_Div Div_Mul Mul_Add FloorDiv_Mul Mod_FloorDiv Pow_Mul LShift_RShift "
     "RShift_LShift BitOr_BitAnd BitAnd_BitOr BitXor_BitOr"
@@ -155,7 +174,7 @@ _COMPARISONS: Final = (
 )
 _OTHERS: Final = (
     "ReplaceUnaryOperator_USub_UAdd ReplaceUnaryOperator_Delete_Invert "
-    "ReplaceUnaryOperator_Delete_Not AddNot ReplaceTrueWithFalse ReplaceFalseWithTrue "
+    "ReplaceUnaryOperator_Delete_Not ReplaceTrueWithFalse ReplaceFalseWithTrue "
     "ReplaceAndWithOr ReplaceOrWithAnd ReplaceBreakWithContinue ReplaceContinueWithBreak "
     "ExceptionReplacer RemoveDecorator ZeroIterationForLoop"
 )

@@ -84,6 +84,23 @@ def test_a_change_is_named_by_its_definition_whatever_stands_above(tmp_path: Pat
     assert lines["'ratio': 15.0,"] == (2, [1, 2, 3])
 
 
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("x == y", "x != y"),
+        ("x is y", "x is not y"),
+        ("x is not y", "x is y"),
+        ("x in y", "x not in y"),
+        ("x not in y", "not x not in y"),
+        ("not x", "x"),
+        ("x", "not x"),
+    ],
+)
+def test_a_condition_is_negated_once(tmp_path: Path, condition: str, expected: str) -> None:
+    found = made(tmp_path, f"if {condition}:\n    pass\n")
+    assert [change.key.now for change in found] == [f"if {expected}:"]
+
+
 def test_a_call_of_the_module_has_a_name(tmp_path: Path) -> None:
     assert [change.key.where for change in made(tmp_path, "f()\n")] == [MODULE]
 
