@@ -53,7 +53,15 @@ ROOMS: Final = MappingProxyType(
             ),
         ),
         "vgg16_weights": Room("vgg16_weights", ("parity_tests/vgg16_weights",)),
-        "graph": Room("export/graph", ("parity_tests/export/graph",)),
+        "graph": Room(
+            "export/graph",
+            (
+                "parity_tests/export/graph",
+                "parity_tests/export/test_options.py",
+                "parity_tests/export/bundle/test_deployment.py",
+                "parity_tests/export/bundle/test_own_recipes.py",
+            ),
+        ),
         "judge": Room("vgg16_parity/judge", (_JUDGE,)),
         "onnx_check": Room("vgg16_parity/onnx_check", ("parity_tests/vgg16_parity/onnx_check",)),
     }
