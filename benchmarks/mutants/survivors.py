@@ -16,10 +16,14 @@ def listed(path: Path) -> dict[Key, str]:
     """The listed survivors and their reasons.
 
     Raises:
-        BadInput: an entry lacks a field or has one too many.
+        BadInput: the file is not TOML, or an entry lacks a field or has one too many.
     """
     found: dict[Key, str] = {}
-    for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("survivor", []):
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("survivor", [])
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(path, str(error)) from error
+    for entry in entries:
         if set(entry) != {*Key._fields, "why"}:
             expected = ", ".join((*Key._fields, "why"))
             raise BadInput(path, f"an entry has {', '.join(entry)}", expected)

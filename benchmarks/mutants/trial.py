@@ -70,7 +70,7 @@ class Trial:
         grace: seconds that a change may add, beside five times what its tests take without it.
 
     Raises:
-        BadInput: a test fails without a change, or none runs.
+        BadInput: the project is no clone, a test fails without a change, or none reaches the room.
     """
 
     def __init__(
@@ -117,14 +117,7 @@ class Trial:
 
     def _renew(self) -> None:
         """Copy the project's files; forget what was found with others."""
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
-            cwd=self._project,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        names = [name for name in listed.stdout.split("\0") if (self._project / name).is_file()]
+        names = _files(self._project)
         digest = hashlib.sha256(repr((*ARGUMENTS, *self._tests)).encode())
         for name in sorted(names):
             if name.endswith((".py", ".toml", ".json")) and "benchmarks" not in Path(name).parts:
@@ -226,6 +219,16 @@ class Trial:
             file = getattr(module, "__file__", None) or ""
             if file.startswith(roots) and ".venv" not in file and name != "__main__":
                 del sys.modules[name]
+
+
+def _files(project: Path) -> list[str]:
+    """The files that git knows, or would if they were added."""
+    asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(asked, cwd=project, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BadInput(project, "git cannot list its files", "a clone of the project") from error
+    return [name for name in listed.stdout.split("\0") if (project / name).is_file()]
 
 
 def _pytest(*arguments: str) -> int:

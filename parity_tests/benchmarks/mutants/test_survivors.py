@@ -31,6 +31,15 @@ def test_an_entry_with_other_fields_is_refused(tmp_path: Path, broken: str) -> N
         listed(path)
 
 
+def test_a_list_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "survivors.toml"
+    with pytest.raises(BadInput, match="No such file"):
+        listed(path)
+    path.write_text("[[survivor]")
+    with pytest.raises(BadInput, match="line 1"):
+        listed(path)
+
+
 def test_no_entry_is_stale() -> None:
     entries = listed(_PROJECT / LISTED)
     modules = {Path(key.file) for key in entries}

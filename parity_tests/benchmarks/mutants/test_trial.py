@@ -106,6 +106,12 @@ def test_tests_that_fail_without_a_change_stop_the_run(project: Path) -> None:
     assert "assert not 'this'" in (project / "build" / "unchanged.log").read_text()
 
 
+def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
+    done = tried(tmp_path)
+    assert done.returncode
+    assert "git cannot list its files; expected a clone" in done.stderr
+
+
 @pytest.mark.slow
 def test_tests_that_reach_nothing_stop_the_run(project: Path) -> None:
     (project / "test_toy.py").write_text("def test_true():\n    assert 'this'\n")
