@@ -22,8 +22,8 @@ def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, drop_head: bo
         BadInput: tensors are missing, unexpected or misshapen, all of them listed. The model is
             unchanged.
     """
-    expected = f"the weights of {model.name}"
-    names = fitting(checkpoint, _shapes(model), expected, drop_head=drop_head)
+    described = f"the tensors of the model {model.name}"
+    names = fitting(checkpoint, _shapes(model), described, drop_head=drop_head)
     feature_shape = checkpoint.configuration.feature_shape
     variables = parameters(model)
     for name in names:

@@ -37,9 +37,8 @@ class Verdict:
 
     Attributes:
         passed: whether both figures are within their limits and every value is finite.
-        ratio: R, rms(error) / rms(predicted standard deviation) of the worst image, the one that
-            is furthest beyond its limit or nearest to it: the smallest limit that would have
-            passed. Infinite if undefined.
+        ratio: R, rms(error) / rms(predicted standard deviation), of the image where it is largest
+            relative to that image's limit (``ratio_limit``). Infinite if undefined.
         deviations: Z, the largest error in predicted standard deviations of its own element: the
             smallest limit that would have passed. Infinite if undefined.
         max_error: the largest |error|.
@@ -49,8 +48,8 @@ class Verdict:
             (image, unit).
         histogram: number of nonzero errors in each bin of ``HISTOGRAM_EXPONENTS``.
         reason: why it did not pass; empty if it did.
-        ratio_limit: the limit that was applied to ``ratio``: larger than the report's where so few
-            errors of the image are independent that their rms varies; absent if there is none.
+        ratio_limit: the limit of ``ratio``: larger than the report's where so few of the image's
+            errors are independent that their rms varies; absent if there is none.
     """
 
     passed: bool

@@ -26,7 +26,7 @@ def load_checkpoint(model: VGG, checkpoint: Checkpoint, *, drop_head: bool = Fal
     """
     expected = model.configuration.weight_shapes
     top = "" if model.configuration.include_top else " without its classifier"
-    described = f"configuration {model.configuration.name}{top}"
+    described = f"the tensors of configuration {model.configuration.name}{top}"
     names = fitting(checkpoint, expected, described, drop_head=drop_head)
     kept = [parameter for name, parameter in parameters(model).items() if name not in names]
     if any(parameter.is_meta for parameter in kept):

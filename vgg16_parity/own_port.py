@@ -101,7 +101,7 @@ class Arbiter:
             photographs.
         case: a prepared batch instead of pictures.
         searched: whether to add images that exercise what the batch does not, for a port that gives
-            only logits; they are searched once for a checkpoint, which takes a minute for VGG16.
+            only logits; they are searched once for a checkpoint and kept in the cache folder.
 
     Attributes:
         files: the pictures' paths; empty if a batch was passed.

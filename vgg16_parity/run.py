@@ -97,7 +97,8 @@ def run_parity(
         common = len(cases)
         if only_whole:
             with progress("searched inputs"):
-                cases.append(searched(stored))
+                more = searched(stored)
+            cases += [more] if len(more.images) else []
         start = time.perf_counter()
         expectations = workspace.expect(cases, list(modes.values()), logits_only=depth == "logits")
         if depth == "layers":

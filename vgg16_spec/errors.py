@@ -45,12 +45,17 @@ def few(things: Iterable[object], most: int = 3) -> str:
     return ", ".join(texts[:most]) + more
 
 
+def counted(count: int, one: str, more: str = "") -> str:
+    """A number of things: ``1 label``, ``2 labels``; ``more`` is another plural than with an s."""
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
+
+
 def unique(
     pairs: Iterable[tuple[Key, Value]], found: dict[Key, Value] | None = None
 ) -> dict[Key, Value]:
-    """Pairs as a dictionary, or put into one. Raises ``ValueError`` for a key that is there twice.
+    """Pairs as a dictionary, or put into one, so that no entry of a file hides another.
 
-    That no entry of a file hides another.
+    Raises ``ValueError`` for a key that is there twice.
     """
     found = {} if found is None else found
     for key, value in pairs:

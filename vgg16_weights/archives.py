@@ -117,7 +117,7 @@ def stored(path: Path, member: zipfile.ZipInfo) -> tuple[int, Array]:
     end = begin + member.file_size
     encrypted = member.flag_bits & 1
     if encrypted or member.file_size != member.compress_size or end > len(mapped):
-        raise ValueError(f"{member.filename} is not all there")
+        raise ValueError(f"{member.filename} is incomplete")
     found = 0
     for start in range(begin, end, _PIECE):
         found = zlib.crc32(mapped[start : min(start + _PIECE, end)].data, found)

@@ -254,7 +254,7 @@ def _flattened(
         way_out = "" if chosen else " (else: --data-format channels_first)"
         return chosen or "channels_last", step + way_out
     if chosen not in (None, stated):
-        problem = f"it flattens its maps {stated}"
+        problem = f"it flattens its maps in the order {stated}"
         raise BadInput(label, problem, f"--data-format {stated}, or none")
     return stated if file_format.keras_order else "channels_last", ""
 

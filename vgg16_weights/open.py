@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, counted
 from vgg16_spec.images.recipes import Recipe
 from vgg16_weights.contents import Choices, DataFormat
 from vgg16_weights.detection import read_chosen
@@ -97,7 +97,7 @@ def checkpoint_for(weights: Weights, network: Configuration) -> Checkpoint:
     if found.classes != network.classes:
         raise BadInput(
             checkpoint.label,
-            f"has {found.classes} classes, the network {network.classes}",
+            f"has {counted(found.classes, 'class', 'classes')}, the network {network.classes}",
             f"classes={found.classes}, or a new head by choice: include_top=False, "
             "or load_checkpoint(model, checkpoint, drop_head=True)",
         )

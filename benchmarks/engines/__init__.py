@@ -2,6 +2,6 @@
 
     python -m benchmarks.engines --markdown docs/measured/engines.md
 
-Runs every engine on VGG16 at full size with seeded weights and both photographs, in its float32 and
-as it comes, each in a process of its own. Takes about ten minutes on 2 cores.
+Runs every engine on VGG16 at full size with seeded weights and both photographs, in float32 and
+with its own defaults, each in its own process. Takes about ten minutes on 2 cores.
 """

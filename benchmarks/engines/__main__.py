@@ -25,6 +25,7 @@ _SHOWN: Final = {
     "ncnn": ("ncnn",),
     "mnn": ("MNN",),
     "litert": ("ai-edge-litert",),
+    # Keras on OpenVINO: to the registry a backend of Keras, not an engine.
     "": ("openvino", "keras"),
 }
 _HEADER: Final = (

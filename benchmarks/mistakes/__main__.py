@@ -27,7 +27,8 @@ _SMALLEST: Final = (
     f"(R {LIMITS.ratio.limit:g}, Z {LIMITS.deviations.limit:g}). Weights change relative to their "
     "size, a bias in the values' units; *typical* is the median of 101 single weights, or of all "
     "biases; *bits* are the fewest of the weights' significands that pass, of float32's 24. A "
-    "dash: no size shows, because the photograph does not exercise it. Computed from the arbiter's "
+    "dash: no size shows on this photograph, which does not exercise the value. These tables leave "
+    "out the dense probes, which `vgg16 parity` also runs. All is computed from the arbiter's "
     "values and predicted deviations; a runtime's own rounding comes on top.",
 )
 _PACKAGES: Final = ("keras", "tensorflow", "torch", "numpy", "pillow")
@@ -121,18 +122,17 @@ def _page(
     measured: dict[str, Findings], smallest: dict[str, str], asked: str, facts: dict[str, str]
 ) -> str:
     parts = [
-        "# Planted mistakes, and how they are reported",
-        "Every mistake below is planted in the project's own models and judged as `vgg16 parity` "
-        "judges a runtime. *Named* is the first wrong layer in the report. A layer that computes "
-        "something wrong is wrong locally: given the arbiter's input, it is the only layer, or the "
-        "first, that fails. With a wrong *input*, every layer is right locally, and the report "
-        "names the first tap and says so.",
-        "*Deviations* is the largest error of an element in predicted standard deviations of "
-        f"float32 rounding (limit {LIMITS.deviations.limit:g}); *ratio* is rms(error) over "
-        f"rms(predicted) (limit {LIMITS.ratio.limit:g}). Both are local, or of the tap where no "
-        "layer is wrong. Figures are PyTorch / Keras on TensorFlow. A test "
-        "(`parity_tests/mistakes/test_mistakes.py`) checks the deviations against those stated in "
-        "`mistakes/catalogue.py`.",
+        "# Planted mistakes and how they are reported",
+        _outcome(measured),
+        "- *named* is the layer reported as the first wrong one. A layer that computes something "
+        "wrong is wrong locally: given the arbiter's input, it is the only layer that fails, or "
+        "the first. If the *input* is wrong, every layer is right locally, and the report names "
+        "the first tap and says so.\n"
+        "- *deviations* is the largest error of an element in predicted standard deviations of "
+        "float32 rounding; *ratio* is rms(error) over rms(predicted). Both are local, or those of "
+        "the tap where no layer is wrong.\n"
+        "- Figures are PyTorch / Keras on TensorFlow. `parity_tests/mistakes/test_mistakes.py` "
+        "checks the deviations against those stated in `mistakes/catalogue.py`.",
     ]
     for configuration, findings in measured.items():
         count = _PICTURES[configuration]
@@ -142,6 +142,34 @@ def _page(
     for configuration, lines in smallest.items():
         parts += [f"### {_TITLES[configuration]}, seeded weights, the first photograph", lines]
     return page([*parts, provenance(asked, facts)])
+
+
+def _outcome(measured: dict[str, Findings]) -> str:
+    """What the tables show, in a few sentences."""
+    from mistakes.catalogue import MISTAKES
+
+    found = [
+        (name, each)
+        for findings in measured.values()
+        for name, by_framework in findings.items()
+        for each in by_framework.values()
+    ]
+    astray = dict.fromkeys(name for name, each in found if each.named != MISTAKES[name].named)
+    reported = (
+        f"Not reported at the right place: {', '.join(astray)}."
+        if astray
+        else "Every one is reported at the right place, in PyTorch and in Keras."
+    )
+    ratio, deviations = (
+        _short(min(getattr(each, figure) for _, each in found))
+        for figure in ("ratio", "deviations")
+    )
+    return (
+        f"Each of the {len(MISTAKES)} mistakes below is planted in the project's own models and "
+        f"judged as `vgg16 parity` judges a runtime. {reported} The smallest ratio is {ratio} "
+        f"(limit {LIMITS.ratio.limit:g}); the smallest deviations are {deviations} "
+        f"(limit {LIMITS.deviations.limit:g})."
+    )
 
 
 def _table(findings: Findings) -> str:

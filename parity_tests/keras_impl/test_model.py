@@ -145,5 +145,5 @@ def test_a_whole_checkpoint_does_not_slip_into_a_model_without_its_top(tiny: Che
 
 def test_a_model_of_no_configuration_is_refused() -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
-    with pytest.raises(BadInput, match="its 1 convolutions match no configuration"):
+    with pytest.raises(BadInput, match="its 1 convolution matches no configuration"):
         keras_impl.to_checkpoint(model)

@@ -153,7 +153,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_nothing_changes(
 ) -> None:
     model = built(tiny)
     with pytest.raises(
-        BadInput, match=r"missing: block1_conv2.weight.*expected configuration tiny"
+        BadInput, match=r"missing: block1_conv2.weight.*expected the tensors of configuration tiny"
     ):
         torch_impl.load_checkpoint(model, generate(configuration("A")))
     assert same(torch_impl.to_checkpoint(model), tiny)

@@ -80,5 +80,5 @@ def test_another_order_than_the_files_is_refused(
     tiny: Checkpoint, tmp_path: Path, name: str
 ) -> None:
     vgg16_weights.write(tiny, tmp_path / "w", name)
-    with pytest.raises(BadInput, match="it flattens its maps channels_last; expected --data-"):
+    with pytest.raises(BadInput, match="it flattens its maps in the order channels_last; expected"):
         read(tmp_path / "w", data_format="channels_first")

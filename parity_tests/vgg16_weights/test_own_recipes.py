@@ -144,7 +144,7 @@ def _load_by_its_library(path: Path, name: str, checkpoint: Checkpoint) -> None:
 
 
 def test_names_for_another_number_of_classes_are_refused(described: Checkpoint) -> None:
-    with pytest.raises(BadInput, match="its number of labels is 2; expected 7 names, one for each"):
+    with pytest.raises(BadInput, match="it has 2 labels; expected 7 names, one for each"):
         described.with_labels(["a", "b"])
     with pytest.raises(BadInput, match="has no classifier"):
         described.without_top().with_labels(["a", "b"])
@@ -181,7 +181,7 @@ HOSTILE: dict[str, tuple[dict[str, str], str]] = {
         r"its recipe: name: is '\\x1b\[2J'",
     ),
     "no list": ({"labels": '{"0": "a"}'}, r"its labels cannot be used \(they are not a list\)"),
-    "too few labels": ({"labels": '["a"]'}, "its number of labels is 1; expected 7 names"),
+    "too few labels": ({"labels": '["a"]'}, "it has 1 label; expected 7 names"),
     "a label of controls": ({"labels": json.dumps(["\x1b"] * 7)}, r"U\+001B"),
     "a number": ({"labels": "[1, 2, 3, 4, 5, 6, 7]"}, "the name of class 0 is not text"),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from typer import Option
 
 from vgg16_parity.cli.console import receiving, say, working
-from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.errors import BadInput, counted, require_file
 
 if TYPE_CHECKING:
     from vgg16_spec.checkpoint import Checkpoint
@@ -145,7 +145,8 @@ class Overrides(NamedTuple):
             checkpoint.check_top()
             if len(self.names) != (classes := checkpoint.configuration.classes):
                 expected = f"{classes}, one for each class of {checkpoint.label}"
-                raise BadInput(str(self.labels), f"has {len(self.names)} names", expected)
+                problem = f"has {counted(len(self.names), 'name')}"
+                raise BadInput(str(self.labels), problem, expected)
             checkpoint = checkpoint.with_labels(self.names)
         return checkpoint
 

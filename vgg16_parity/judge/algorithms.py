@@ -1,8 +1,8 @@
 """Which algorithm computed a network's 3x3 convolutions, told from the rounding errors.
 
 A transform of tiles rounds some rows and columns of a tile more than others, so the errors of
-Winograd's F(m x m) have the period m. F(2x2) treats its two rows alike, so that nothing shows it;
-its errors are hardly larger than a direct sum's, by which it is judged.
+Winograd's F(m x m) have the period m. F(2x2) treats its two rows alike, so that it has none; its
+errors are hardly larger than a direct sum's, within whose limits most of its layers are.
 
 A layer shows an algorithm if its own errors have the period and are likelier under it than as a
 direct sum's in three quarters of the channels: one wrong weight or bias shows in one channel, and
@@ -52,6 +52,8 @@ _CHANNELS: Final = 0.75
 # By how much the errors of a layer without a pattern may be likelier as a direct sum's, in the
 # logarithm of an error's likelihood: maps without a whole tile show the same under both.
 _ALIKE: Final = 0.02
+# F(2x2) has no period.
+_NO_PERIOD: Final = 2
 # Passes of the arbiter.
 _MOST_TRIED: Final = 3
 
@@ -132,7 +134,7 @@ def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
     sizes = periods(errors.values / errors.deviation, {each.outputs for each in WINOGRAD})
     found = dict[Algorithm, float]()
     for candidate in WINOGRAD:
-        if candidate.outputs in sizes:
+        if candidate.outputs in (_NO_PERIOD, *sizes):
             gains = _gains(as_direct, _fit_by(candidate, errors))
             # An algorithm rounds in every channel, a wrong weight or bias shows in one.
             if gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:

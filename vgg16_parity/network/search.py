@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import Float32
 from onnx_arbiter.expectations import Case, Prediction
+from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity import inputs
 from vgg16_parity.network import reference
 from vgg16_parity.network.coverage import ENOUGH, CaseExercised, Exercised
@@ -37,7 +38,9 @@ Reals: TypeAlias = NDArray[np.floating[Any]]
 
 SEARCHED: Final = "searched inputs"
 # Changes whenever the images for a checkpoint do.
-_VERSION: Final = 1
+_VERSION: Final = 2
+# What every mode holds.
+_WITHIN: Final = min(mode.largest for mode in MODES.values())
 # Each image costs a runtime and the arbiter as much as a photograph.
 MOST_IMAGES: Final = 8
 _STEPS: Final = 4
@@ -61,7 +64,6 @@ def searched(checkpoint: Checkpoint) -> Case:
     path = cache_folder() / f"searched-{_key(checkpoint)}.npz"
     images = _read(path, checkpoint)
     if images is None:
-        # Weights so large that images overflow leave them out: they exercise less.
         with np.errstate(over="ignore", invalid="ignore"):
             images = search(checkpoint)
         try:
@@ -77,7 +79,10 @@ def searched(checkpoint: Checkpoint) -> Case:
 def search(
     checkpoint: Checkpoint, *, most_images: int = MOST_IMAGES, steps: int = _STEPS
 ) -> Float32:
-    """Find images, (N, 3, H, W), N ≤ ``most_images``; the same at every call on one machine."""
+    """Find images, (N, 3, H, W), N ≤ ``most_images``; the same at every call on one machine.
+
+    No mode overflows on them, so that they do not keep a port in float16 from being judged.
+    """
     configuration = checkpoint.configuration
     found = Exercised(configuration)
     starts = _starts(checkpoint)
@@ -93,11 +98,19 @@ def search(
         reached = _taps(checkpoint, moved) if steps else taps
         if _share(found, reached) > gains[best]:
             image, taps = moved, reached
+        if not _largest(taps) <= _WITHIN:  # NaN is within nothing
+            continue
         share = found.coverage().share
         found.include(_exercised(found, image, taps))
         if found.coverage().share > share:
             images.append(image)
-    return np.concatenate(images)
+    nothing = np.empty((0, *configuration.input_shape), np.float32)
+    return np.concatenate([nothing, *images])
+
+
+def _largest(taps: Mapping[str, Prediction]) -> float:
+    """The largest magnitude of any value."""
+    return max(float(np.abs(tap.preactivation).max()) for tap in taps.values())
 
 
 def _key(checkpoint: Checkpoint) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from vgg16_spec.errors import counted
+
 # Types that do not reduce precision, or that hold shapes and indices.
 _WHOLE: Final = (
     *(ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.INT32, ir.DataType.INT64),
@@ -84,5 +86,5 @@ def sentence(accuracy: Accuracy) -> str:
     noise = "unknown" if accuracy.sqnr_db is None else f"{accuracy.sqnr_db:.1f} dB"
     return (
         f"{how} to {accuracy.precision}: SQNR {noise}, top-1 agrees on {accuracy.top1_agrees} of "
-        f"{accuracy.pictures} pictures; not the checkpoint's weights"
+        f"{counted(accuracy.pictures, 'picture')}; not the checkpoint's weights"
     )

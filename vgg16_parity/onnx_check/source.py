@@ -23,7 +23,7 @@ from vgg16_parity.onnx_check.weights import as_maps
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Convolution
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, counted
 from vgg16_spec.files.text import read_json
 from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_from
 from vgg16_weights.contents import FIRST_KERNEL, Choices, Contents, checkpoint_of, swap_rgb_bgr
@@ -106,8 +106,9 @@ def _followed(
         if (actual := _configuration(found, include_top=include_top)) is not None:
             break
     else:
-        count = sum(step.kind == "convolution" for step in found.steps)
-        raise _refusal(path, found.problem or f"its {count} convolutions match no VGG")
+        convolutions = sum(step.kind == "convolution" for step in found.steps)
+        which = counted(convolutions, "convolution matches", "convolutions match")
+        raise _refusal(path, found.problem or f"its {which} no VGG")
     if (actual.name, actual.classes) != (network.name, network.classes):
         found = follow(model, actual, recipe)
     steps = [_with_bias(step) for step in found.steps if step.kind != "Cast"]

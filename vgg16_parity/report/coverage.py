@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Final
 
 from vgg16_parity.network.coverage import ENOUGH, Coverage
 from vgg16_parity.records import Report
-
-# Tensors that are named in one line.
-_NAMED: Final = 6
 
 
 def least(report: Report) -> Coverage | None:
@@ -33,18 +29,10 @@ def alike(report: Report) -> list[tuple[list[str], Coverage]]:
     return found
 
 
-def exercised(coverage: Coverage, *, every: bool = False) -> str:
-    """``61 % of the weights (fc1 39 %, fc2 31 %)``: a tensor is named under ``ENOUGH``.
-
-    The least exercised come first; with ``every``, all are named.
-    """
-    short = lacking(coverage)
-    names = list(short) if every else list(short)[:_NAMED]
-    parts = [f"{name} {percent(short[name])}" for name in names]
-    if more := len(short) - len(names):
-        parts.append(f"{more} more under {percent(ENOUGH)}")
-    named = f" ({', '.join(parts)})" if parts else ""
-    return f"{percent(coverage.share)} of the weights{named}"
+def exercised(coverage: Coverage) -> str:
+    """``61 % of the weights (fc1 39 %, fc2 31 %)``: every tensor under ``ENOUGH`` is named."""
+    named = ", ".join(f"{name} {percent(share)}" for name, share in lacking(coverage).items())
+    return f"{percent(coverage.share)} of the weights{named and f' ({named})'}"
 
 
 def lacking(coverage: Coverage) -> dict[str, float]:

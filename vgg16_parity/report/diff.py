@@ -26,7 +26,7 @@ MOVED: Final = Tolerance(
     ),
 )
 
-# A share that changed by less is the same: outputs so near zero that other processors cut them.
+# Smaller changes of a share do not count: another processor may cut an output that is near zero.
 _COVERED: Final = 1e-3
 _FIGURES: Final = ("ratio", "deviations")
 _KINDS: Final[tuple[Kind, ...]] = (

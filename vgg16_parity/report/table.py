@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final, get_args
 
 from vgg16_parity.records import Report, Row, Status
-from vgg16_parity.report.coverage import alike, exercised, lacking, least
+from vgg16_parity.report.coverage import alike, exercised, lacking, least, percent
 
 COLUMNS: Final = ("runtime", "parity", "lane", "R", "Z", "alone", "|error|", "top-1", "s", "GB")
 TEXT_COLUMNS: Final = 3
@@ -31,7 +31,8 @@ def summary(report: Report) -> str:
     if report.holds:
         runs = "1 run" if len(names["holds"]) == 1 else f"{len(names['holds'])} runs"
         coverage = least(report)
-        inputs = f"; the inputs exercise {exercised(coverage)}" if coverage else ""
+        share = percent(coverage.share) if coverage else ""
+        inputs = f"; the inputs exercise {share} of the weights" if share else ""
         return f"Parity holds: {runs} within the errors predicted of the float64 arbiter{inputs}."
     if broken := names["broken"]:
         return f"Parity is broken: {', '.join(broken)}."
@@ -68,16 +69,11 @@ def remarks(report: Report) -> list[str]:
 
 
 def _coverages(report: Report) -> list[str]:
-    """What the inputs of each row do not exercise, unless the summary says all of it."""
-    smallest = least(report)
-    said = exercised(smallest) if smallest and report.holds else ""
-    texts = [
-        (names, exercised(coverage, every=True))
+    """The tensors that the inputs of each row do not exercise enough."""
+    return [
+        f"{', '.join(names)}: the inputs exercise {exercised(coverage)}"
         for names, coverage in alike(report)
         if lacking(coverage)
-    ]
-    return [
-        f"{', '.join(names)}: the inputs exercise {text}" for names, text in texts if text != said
     ]
 
 

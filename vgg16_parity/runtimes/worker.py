@@ -200,11 +200,11 @@ _TASKS: Final[Mapping[str, Callable[[Job, Stage], Record]]] = {
 
 
 def _versions(job: Job) -> dict[str, str]:
-    modules = job.runtime.requirement.modules
     versions = {}
-    for name in (n for m in modules for n in DISTRIBUTIONS.get(m, (m.replace("_", "-"),))):
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
+    for module in job.runtime.requirement.modules:
+        for name in DISTRIBUTIONS.get(module, (module.replace("_", "-"),)):
+            with suppress(PackageNotFoundError):
+                versions[name] = version(name)
     return versions
 
 

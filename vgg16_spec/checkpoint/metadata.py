@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from vgg16_spec import labels
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, counted
 from vgg16_spec.files.text import read_json
 from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_from, recipe_named, settled
 
@@ -73,14 +73,14 @@ class Metadata:
         """
         if not self.labels:
             return labels.class_names(classes)
-        expected = f"{classes} names, one for each class"
+        expected = f"{counted(classes, 'name')}, one for each class"
         try:
             names = labels.from_json(self.labels)
         except ValueError as error:
             problem = f"its labels cannot be used ({error!s:.100})"
             raise BadInput(label, problem, expected) from error
         if len(names) != classes:
-            raise BadInput(label, f"its number of labels is {len(names)}", expected)
+            raise BadInput(label, f"it has {counted(len(names), 'label')}", expected)
         return names
 
     def to_json(self) -> str:

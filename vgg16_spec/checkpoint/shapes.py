@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Shape
-from vgg16_spec.errors import BadInput, few
+from vgg16_spec.errors import BadInput, counted, few
 
 _CLASSIFIER: Final = ("fc1", "fc2", "predictions")
 # An error is one line: if it is longer than this, it names fewer tensors.
@@ -46,8 +46,8 @@ def configuration_of(shapes: Mapping[str, Shape], label: str) -> Configuration:
     for known in CONFIGURATIONS.values():
         if [layer.weight_shape for layer in known.convolutions] == convolutions:
             return with_shown_head(known, shapes)
-    problem = f"its {len(convolutions)} convolutions match no configuration"
-    raise BadInput(label, problem, f"one of {', '.join(CONFIGURATIONS)}")
+    found = counted(len(convolutions), "convolution matches", "convolutions match")
+    raise BadInput(label, f"its {found} no configuration", f"one of {', '.join(CONFIGURATIONS)}")
 
 
 def with_shown_head(configuration: Configuration, shapes: Mapping[str, Shape]) -> Configuration:

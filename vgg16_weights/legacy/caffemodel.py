@@ -20,6 +20,7 @@ import numpy as np
 from vgg16_spec.architecture import Shape
 from vgg16_spec.checkpoint import FLOAT32, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
+from vgg16_spec.errors import counted
 from vgg16_weights.contents import PARTS, Contents, by_name
 
 # Of caffe.proto, the messages and fields that hold weights: message -> its fields' names, numbers
@@ -127,7 +128,7 @@ def _tensor(blob: Any, name: str) -> Tensor:
         raise ValueError(f"the values of {name} are not in one piece")
     data = np.frombuffer(blob.data[0], np.uint8)
     if min(shape, default=0) < 1 or data.size != FLOAT32.itemsize * math.prod(shape):
-        raise ValueError(f"{name} is {shape} but has {data.size} bytes of values")
+        raise ValueError(f"{name} is {shape} but has {counted(data.size, 'byte')} of values")
     return Tensor(shape, "float32", partial(mapped_view, data, 0, shape))
 
 

@@ -28,7 +28,7 @@ from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint, Tensor
 from vgg16_spec.checkpoint.tensors import mapped_view
-from vgg16_spec.errors import BadInput
+from vgg16_spec.errors import BadInput, counted
 from vgg16_spec.layouts import keras_shape
 from vgg16_weights import not_weights
 from vgg16_weights.archives import MANIFEST, ArchiveWriter, comment, opened, stored
@@ -105,7 +105,7 @@ def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Te
     if header.dtype.hasobject:
         raise ValueError(f"{member.filename} has Python objects in it, which are not loaded")
     if header.size + header.dtype.itemsize * count != member.file_size:
-        problem = f"has {member.file_size} bytes, not those of {header.shape}"
+        problem = f"has {counted(member.file_size, 'byte')}, not those of {header.shape}"
         raise ValueError(f"{member.filename} {problem}")
     if member.compress_type == zipfile.ZIP_STORED:
         _, content = stored(path, member)
@@ -149,7 +149,7 @@ def _inflated(path: Path, member: zipfile.ZipInfo, header: _Header, count: int) 
                 target[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
                 filled += len(piece)
             if filled != len(target):
-                raise ValueError(f"{member.filename} is not all there")
+                raise ValueError(f"{member.filename} is incomplete")
     except Exception as error:  # whatever zipfile raises on a damaged member
         raise BadInput(path, f"cannot be used ({error})", "an archive that is whole") from error
     return values

@@ -11,7 +11,7 @@ from typing import Final
 
 from vgg16_spec.architecture import CONFIGURATIONS, IMAGE_CHANNELS, Configuration, Shape
 from vgg16_spec.checkpoint.shapes import misfits
-from vgg16_spec.errors import BadInput, few
+from vgg16_spec.errors import BadInput, counted, few
 from vgg16_spec.names import HEAD
 from vgg16_weights.matching.changes import changed
 from vgg16_weights.matching.layer_names import AUTHORS, CANONICAL, NUMBERS, convolution_names
@@ -61,7 +61,7 @@ def _strange(layers: Sequence[Layer], kernels: Sequence[Layer], label: str) -> B
         return BadInput(label, "holds no tensors", _WHOLE)
     if not kernels:
         return BadInput(label, f"has no convolutions, only {shown}", _WHOLE)
-    count = "1 convolution matches" if len(kernels) == 1 else f"{len(kernels)} convolutions match"
+    count = counted(len(kernels), "convolution matches", "convolutions match")
     return BadInput(label, f"its {count} no configuration: {shown}", _ONE_OF)
 
 

@@ -59,7 +59,7 @@ def text(value: object) -> str:
     """A name, which may be bytes. Raises ``ValueError`` for anything else."""
     found = value.decode(errors="replace") if isinstance(value, bytes) else value
     if not isinstance(found, str) or not found.isprintable():
-        raise ValueError("it has a name that is no text")
+        raise ValueError("it has a name that is not text")
     return found
 
 
@@ -113,5 +113,5 @@ def _array(shape: object, dtype: np.dtype[Any], data: object, order: Literal["C"
     elif not dtype.hasobject and values is not None and len(values) == count * dtype.itemsize:
         flat = np.frombuffer(values, dtype)
     else:
-        raise ValueError(f"it has an array of shape {sizes} whose values are not all there"[:200])
+        raise ValueError(f"its array of shape {sizes} is incomplete"[:200])
     return flat.reshape(sizes, order=order)

@@ -47,6 +47,20 @@ def test_each_image_adds_to_those_before(tiny: Checkpoint) -> None:
     assert shares == sorted(set(shares))
 
 
+def test_no_mode_overflows_on_them(tiny: Checkpoint) -> None:
+    """Weights of a layer so large that float16 holds what dim images give, and no others."""
+    weight = tiny["block2_conv1.weight"]
+    reached = max(
+        np.abs(tap.preactivation).max() for tap in reference.walk(tiny, search.search(tiny))
+    )
+    for factor, some in ((0.5 * 65504 / reached, True), (1e9, False)):
+        large = tiny.with_tensors({"block2_conv1.weight": weight * np.float32(factor)})
+        images = search.search(large, steps=0)
+        assert bool(len(images)) == some
+        for tap in reference.walk(large, images) if some else ():
+            assert np.abs(tap.preactivation).max() <= 65504
+
+
 def test_steps_towards_dark_units_help(tiny: Checkpoint) -> None:
     without, after = (coverage(tiny, search.search(tiny, steps=steps)) for steps in (0, 4))
     assert after.share > without.share

@@ -130,7 +130,7 @@ STRANGE = {
     "no size": r"conv1_2.bias is \(\) but has 16 bytes",
     "no values": r"the values of conv1_2.bias are not in one piece",
     "the oldest form": r"is in Caffe's form from before V1LayerParameter",
-    "a name that is no text": r"cannot be used",
+    "a name that is not text": r"cannot be used",
     "no layers": r"holds no tensors",
 }
 
@@ -157,7 +157,7 @@ def test_strange_files_are_refused(tiny: Checkpoint, tmp_path: Path, kind: str) 
         case "no layers":
             message.ClearField("layer")
     path = saved(message, tmp_path / "w.caffemodel")
-    if kind == "a name that is no text":
+    if kind == "a name that is not text":
         path.write_bytes(path.read_bytes().replace(b"\x0a\x07conv1_2", b"\x08\x07conv1_2"))
     with pytest.raises(BadInput, match=STRANGE[kind]):
         vgg16_weights.read(path, FORMAT)

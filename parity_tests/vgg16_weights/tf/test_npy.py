@@ -175,7 +175,7 @@ STRANGE: dict[str, tuple[Any, str]] = {
     "complex numbers": ({"conv1_1": [ONE.astype(complex)]}, "it has an array of type 'c16'"),
     "a record": ({"conv1_1": [np.zeros(2, [("a", "f4")])]}, "an array of type 'V4'"),
     "a number of NumPy's": ({"conv1_1": np.float32(3)}, "refers to numpy"),
-    "a name that is no text": ({7: [ONE]}, "it has a name that is no text"),
+    "a name that is not text": ({7: [ONE]}, "it has a name that is not text"),
     "nothing": ({}, "holds no tensors"),
 }
 
@@ -213,7 +213,7 @@ def test_an_array_that_is_not_all_there_is_refused(tiny: Checkpoint, tmp_path: P
     claims = b"".join(b"\x8a\x01" + bytes([size]) for size in (3, 3, 3, 120))
     assert whole.count(sizes) == 1
     (tmp_path / "w.npy").write_bytes(whole.replace(sizes, claims))
-    problem = "it has an array of shape (3, 3, 3, 120) whose values are not all there"
+    problem = "its array of shape (3, 3, 3, 120) is incomplete"
     assert problem in refusal(FORMAT, tmp_path / "w.npy")
 
 

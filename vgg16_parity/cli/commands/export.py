@@ -18,7 +18,7 @@ from vgg16_parity.cli.options import (
     resolve_to_run,
 )
 from vgg16_parity.shadowing import require_own_export
-from vgg16_spec.errors import BadInput, require_one_of
+from vgg16_spec.errors import BadInput, counted, require_one_of
 
 if TYPE_CHECKING:
     from export import Options
@@ -109,7 +109,7 @@ def export(
     tracer = _checked_tracer(framework, backend, out, Options(**keywords))
     if calibration:
         used, found = len(calibration.pictures), calibration.found
-        say(f"calibrate on {used} of {found} pictures (folders: {calibration.folders})")
+        say(f"calibrate on {used} of {counted(found, 'picture')} (folders: {calibration.folders})")
     checkpoint = resolve_to_run(weights, configuration, recipe, labels)
     from export import export_onnx
 

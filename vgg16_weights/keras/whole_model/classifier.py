@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vgg16_spec.architecture import Configuration
+from vgg16_spec.errors import counted
 from vgg16_weights.contents import DataFormat
 from vgg16_weights.keras.whole_model.configuration import NotThisNetwork, SavedLayer, refuse
 from vgg16_weights.keras.whole_model.features import Features, refuse_foreign
@@ -55,7 +56,8 @@ class Classifier:
         elif None not in (height, width) and (height, width) != (side, side):
             problem = f"the last maps are {height}x{width}, where {network.name} has {side}x{side}"
         elif len(self.weighted) != _DENSE:
-            problem = f"its classifier has {len(self.weighted)} dense layers, where a VGG has 3"
+            found = counted(len(self.weighted), "dense layer")
+            problem = f"its classifier has {found}, where a VGG has 3"
         self.problem = self.problem or problem
 
     def _take(self, layer: SavedLayer) -> None:

@@ -13,6 +13,7 @@ from vgg16_spec.architecture import (
     Convolution,
     MaxPooling,
 )
+from vgg16_spec.errors import counted
 from vgg16_weights.contents import DataFormat
 from vgg16_weights.keras.whole_model.configuration import (
     NotThisNetwork,
@@ -138,7 +139,8 @@ class Features:
         if at < len(found):
             name, what = self._stages[at]
             raise NotThisNetwork(f"layer {shortened(name)} is {what}, where {has}")
-        raise NotThisNetwork(f"it ends after {len(found)} convolutions and poolings, where {has}")
+        ended = counted(len(found), "convolution or pooling", "convolutions and poolings")
+        raise NotThisNetwork(f"it ends after {ended}, where {has}")
 
     def _activate(self, layer: SavedLayer) -> None:
         name = activation(layer)

@@ -77,7 +77,7 @@ NPY: Final[dict[str, tuple[Hostile, str]]] = {
     "a state for a class": (on_a_class, "cannot be used"),
     "an array of terabytes": (
         written(START + _array(b"(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft", b"U\x01x")),
-        "whose values are not all there",
+        "is incomplete",
     ),
     "bytes of exabytes": (written(b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62)), "too soon"),
     "a byte array of gigabytes": (
@@ -90,6 +90,6 @@ NPY: Final[dict[str, tuple[Hostile, str]]] = {
         "does not hold the Python objects",
     ),
     "a million dictionaries": (written(START + b"(" + b"}" * 1_000_000), "more instructions"),
-    "tuples a hundred thousand deep": (deep_name, "a name that is no text"),
+    "tuples a hundred thousand deep": (deep_name, "a name that is not text"),
     "an endless line": (written(START + b"c" + b"x" * 1_000_000), "a name that is too long"),
 }

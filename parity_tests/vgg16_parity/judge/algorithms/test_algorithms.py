@@ -39,7 +39,9 @@ from vgg16_parity.own_port import Arbiter, explain
 from vgg16_parity.records import Row
 from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.registry import RUNTIMES, Runtime
+from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.preprocessing import pixels, read_image
 
 by_name = pytest.mark.parametrize("algorithm", WINOGRAD, ids=lambda each: each.name)
@@ -85,6 +87,20 @@ class Finished(NamedTuple):
 
     def result(self, case: str, kind: str) -> Mapping[str, Float32]:
         return self.results.get((Path(case).name, kind), {})
+
+
+@pytest.mark.slow
+def test_f2_without_a_period_holds_where_a_direct_sum_would_not(tmp_path: Path) -> None:
+    checkpoint = generate(configuration("tiny"), 1)
+    expectation = expect(
+        checkpoint, pictures(checkpoint, PICTURES), [MODES["float32"]], tmp_path / "case"
+    )
+    given_inputs = given(expectation.folder, checkpoint.configuration.taps[:-1])
+    shown = evidence(checkpoint, expectation, matrices(WINOGRAD[0]), given_inputs)
+    assert not shown.verdict.holds
+    verdict, _ = judge_again(shown)
+    assert verdict.holds
+    assert "as by Winograd F(2×2)" in verdict.notes[0]
 
 
 @pytest.mark.parametrize("algorithm", [OF_WHOLES, LAVIN, ROUGH], ids=lambda each: each.name)
