@@ -45,7 +45,7 @@ import subprocess, sys
 import toy
 
 def test_in_a_process_of_its_own():
-    done = subprocess.run([sys.executable, "started.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "started.py"], capture_output=True, text=True)
     assert done.stdout == "20.0\\n"
 
 def test_here():
