@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.expectations import ArbiterTap
 from onnx_arbiter.limits import LIMITS
-from vgg16_parity.judge.known_outputs import LOGITS, explain, may_be_right
+from vgg16_parity.judge.known_outputs import explain, may_be_right
 
 Values = NDArray[Any]
 
@@ -23,13 +23,17 @@ MAPS: Final = np.random.default_rng(2).standard_normal((2, 5, 4, 3))
 DEVIATION: Final = 1e-4
 
 
-def right(values: Values, *, relu: bool = False) -> ArbiterTap:
-    deviation = np.full(values.shape, DEVIATION, np.float32)
-    return ArbiterTap(values, relu, deviation, deviation)
+def right(
+    values: Values, deviation: Values | float = DEVIATION, *, relu: bool = False
+) -> ArbiterTap:
+    sizes = np.full(values.shape, deviation, np.float32)
+    return ArbiterTap(values, relu, sizes, sizes)
 
 
-def of_logits(observed: Values, arbiter: Values = ARBITER) -> str | None:
-    return explain({LOGITS: observed}, [(LOGITS, right(arbiter))])
+def of_logits(
+    observed: Values, arbiter: Values = ARBITER, deviation: Values | float = DEVIATION
+) -> str | None:
+    return explain({"predictions": observed}, [("predictions", right(arbiter, deviation))])
 
 
 def of_tap(observed: Values, *, relu: bool = True) -> str | None:
@@ -37,7 +41,7 @@ def of_tap(observed: Values, *, relu: bool = True) -> str | None:
 
 
 def softmax(logits: Values) -> Values:
-    powers = np.exp(logits)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: Values = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
 
@@ -104,6 +108,7 @@ def test_rounding_hides_no_mistake_and_is_none(said: str) -> None:
         np.insert(ARBITER, [0, 0], 7, axis=1),
         np.insert(ARBITER, 3, 7, axis=1),
         np.sort(ARBITER),
+        np.maximum(ARBITER[:, [0, 4, 2, 3, 1, 5]], 0),
         ARBITER.reshape(CLASSES, IMAGES),
         ARBITER + 1,
         ARBITER * 2,
@@ -123,6 +128,36 @@ def test_classes_that_a_single_image_does_not_tell_apart_are_told_by_another() -
     assert of_logits(swapped, arbiter) == "with classes 1 and 4 exchanged"
     arbiter[:, [1, 2]] = arbiter[:, [4]]
     assert of_logits(moved(0, 4, 2, 3, 1, 5)(arbiter), arbiter) == ""
+
+
+def test_classes_that_no_image_tells_apart_are_in_no_order() -> None:
+    arbiter = ARBITER.copy()
+    arbiter[:, 2] = arbiter[:, 5]
+    assert of_logits(moved(0, 4, 2, 3, 1, 5)(arbiter), arbiter) is None
+
+
+def test_logits_far_apart_are_told_from_their_logarithms_of_probabilities() -> None:
+    arbiter = ARBITER + np.array([[0.0], [2000.0], [-2000.0], [0.0]])
+    arbiter[:, 2] += 900
+    largest = arbiter.max(axis=1, keepdims=True)
+    sums = np.exp(arbiter - largest).sum(axis=1, keepdims=True)
+    assert of_logits(arbiter - largest - np.log(sums), arbiter) == LOGARITHMS
+
+
+def test_logarithms_have_the_error_of_their_own_images_sum_too() -> None:
+    deviation = DEVIATION * np.array([[1.0], [100.0], [1.0], [1.0]])
+    logarithms = np.log(softmax(ARBITER))
+    for shift, said in ((3.4, LOGARITHMS), (30, None)):
+        observed = logarithms + shift * DEVIATION
+        assert of_logits(observed, deviation=deviation) == said, shift
+
+
+def test_a_probability_that_float32_does_not_hold_may_be_zero() -> None:
+    arbiter = ARBITER.copy()
+    arbiter[:, 2] -= 200
+    probabilities = softmax(arbiter)
+    assert (probabilities[:, 2] > 0).all()
+    assert of_logits(probabilities.astype(np.float32), arbiter) == SOFTMAX
 
 
 def test_small_whole_numbers_are_compared_as_numbers() -> None:
@@ -161,9 +196,14 @@ def test_a_tap_without_a_relu_has_none() -> None:
 
 
 def test_mistakes_of_several_taps_are_told_once_each() -> None:
-    arbiter = [("a", right(MAPS)), ("b", right(MAPS)), ("c", right(MAPS)), (LOGITS, right(ARBITER))]
+    arbiter = [
+        ("a", right(MAPS)),
+        ("b", right(MAPS)),
+        ("c", right(MAPS)),
+        ("predictions", right(ARBITER)),
+    ]
     nhwc = MAPS.transpose(0, 2, 3, 1)
-    taps = {"a": nhwc, "b": nhwc, LOGITS: softmax(ARBITER)}
+    taps = {"a": nhwc, "b": nhwc, "predictions": softmax(ARBITER)}
     assert explain(taps, arbiter) == f"{NHWC}; {SOFTMAX}"
     assert explain(taps | {"c": MAPS + 1}, arbiter) is None
     assert explain({}, arbiter) == ""
