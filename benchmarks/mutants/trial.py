@@ -28,6 +28,7 @@ from vgg16_spec.errors import BadInput
 
 ARGUMENTS: Final = (
     *("-n0", "-q", "-p", "no:cacheprovider", "-m", "not full and not slow"),
+    "--hypothesis-seed=0",
     # This process has imported what pytest would like to import first.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
