@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mistakes import in_torch
 from mistakes.catalogue import Mistake, judged
 from onnx_arbiter.expectations import ArbiterTap
+from onnx_arbiter.independence import largest_ratio
 from parity_tests.support.reports import verdict
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.own_port import Arbiter
@@ -117,6 +118,7 @@ def test_a_layer_is_held_against_the_two_of_its_kind_that_are_nearest_in_length(
     *_, note = uneven_alone([*far, *near, *other_kind, *no_errors, tested])
     assert note.startswith("tested: errors are 0.31 times the predicted size, where 0.2 is usual")
     assert not list(uneven_alone([near[0], tested, *other_kind, *no_errors]))
+    assert not list(uneven_alone([tested]))
     # In a network's order, it is held against all of its kind before it.
     assert list(uneven_taps([*near, *other_kind, *no_errors, tested, *far])) == [note]
     assert not list(uneven_taps([far[0], *near, tested]))
@@ -134,6 +136,17 @@ def test_few_independent_errors_of_any_layer_involved_excuse_it(few: int) -> Non
     for uneven in (uneven_alone, uneven_taps):
         assert not list(uneven(made))
         assert len(list(uneven([layer(name, ratio) for name, ratio in ratios.items()]))) == 1
+
+
+def test_few_errors_are_far_above_as_seldom_as_stated() -> None:
+    # Of two independent errors each: R of the layer and of its neighbour may both be off.
+    chance = largest_ratio(2, 1e-7) ** 2
+    for nearly, notes in ((0.999, 0), (1.001, 1)):
+        made = [
+            layer("a", 0.25, independent=2.0),
+            layer("b", 0.25 * 1.5 * chance * nearly, independent=2.0),
+        ]
+        assert len(list(uneven_taps(made))) == notes
 
 
 def test_independent_errors_are_counted_only_where_it_matters() -> None:
