@@ -85,8 +85,8 @@ class _WithoutRemarks(ast.NodeTransformer):
     """Leave out what does nothing while a program without mistakes runs.
 
     Annotations, docstrings, what only type checkers read, ``__all__``, which parameters have to be
-    passed by name, the arguments of ``dataclass`` that forbid misuse, and ``strict`` of ``zip``,
-    which the linter insists on.
+    passed by name, the arguments of ``dataclass`` that forbid misuse, ``strict`` of ``zip``, which
+    the linter insists on, and which negative number stands for the rest in a ``reshape``.
     """
 
     _GUARDS: Final = {"dataclass": ("frozen", "slots", "kw_only"), "zip": ("strict",)}
@@ -95,6 +95,12 @@ class _WithoutRemarks(ast.NodeTransformer):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         guards = self._GUARDS.get(name, ())
         node.keywords = [keyword for keyword in node.keywords if keyword.arg not in guards]
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
+            # NumPy takes any negative size for the one that is left.
+            node.args = [
+                ast.UnaryOp(ast.USub(), ast.Constant(1)) if ast.unparse(size) == "-2" else size
+                for size in node.args
+            ]
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | None:

@@ -63,6 +63,13 @@ def test_what_does_nothing_is_not_changed(tmp_path: Path, source: str) -> None:
     assert found <= {"for x in []: ..."}
 
 
+def test_the_size_that_is_left_has_no_other_number(tmp_path: Path) -> None:
+    found = {change.key.now for change in made(tmp_path, "x = y.reshape(2, -1)\n")}
+    assert found == {"x = y.reshape(3, -1)", "x = y.reshape((1), -1)", "x = y.reshape(2, +1)"} | {
+        "x = y.reshape(2, -(0))"
+    }
+
+
 def test_arguments_of_a_dataclass_that_forbid_misuse_stay(tmp_path: Path) -> None:
     found = made(tmp_path, "@dataclass(frozen=True, slots=True, order=x)\nclass A:\n    y: int\n")
     assert {change.key.now for change in found} == {"", "@dataclass(frozen=True, slots=True)"}
