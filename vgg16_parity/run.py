@@ -45,6 +45,7 @@ def run_parity(
     depth: Depth = "layers",
     gradients: bool = False,
     all_required: bool = False,
+    required: Sequence[str] = (),
     timeout: float | None = None,
     progress: Progress = nullcontext,
 ) -> Report:
@@ -64,6 +65,7 @@ def run_parity(
         gradients: also compare gradients and a step of SGD on the pictures, in the frameworks and
             the float32 lanes.
         all_required: whether every runtime must run for parity to hold, installed or not.
+        required: the names of those that must, where not all must.
         timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
 
@@ -128,6 +130,7 @@ def run_parity(
         peak_bytes=peak_memory(),
         all_required=all_required,
         rows=tuple(rows),
+        required=tuple(required),
     )
 
 

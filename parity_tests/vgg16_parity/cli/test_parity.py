@@ -174,6 +174,9 @@ def test_all_runs_what_is_installed_and_tells_the_rest(
     done = vgg16("parity", *one, "--runtimes", "torch,ncnn")
     assert done.status == 1
     assert "Parity is not shown: ncnn (strict) did not run." in done.out
+    done = vgg16("parity", *one, "--runtimes", "all,ncnn")
+    assert done.status == 1
+    assert "Parity is not shown: ncnn (strict) did not run." in done.out
 
 
 @pytest.mark.parametrize(
