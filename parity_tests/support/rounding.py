@@ -22,6 +22,7 @@ from vgg16_spec.architecture import Convolution, Flatten, MaxPooling, WeightedLa
 from vgg16_spec.checkpoint import Checkpoint
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 # Weights, inputs and biases -> sums.
 Order: TypeAlias = Callable[[Float32, Float32, Float32], Float32]
 
@@ -137,6 +138,20 @@ def _in_pairs(terms: Float32) -> Float32:
     return terms[..., 0]
 
 
+def softmax(logits: Float32) -> Float32:
+    """Softmax as a quotient, its sum term by term."""
+    powers = _rounded(np.exp, logits - logits.max(axis=1, keepdims=True))
+    quotient: Float32 = powers / np.cumsum(powers, axis=1, dtype=np.float32)[:, -1:]
+    return quotient
+
+
+def log_softmax(logits: Float32) -> Float32:
+    """Softmax from its logarithm, the sum in pairs."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    total = sums("pairwise", np.ones((1, 1), np.float32), _rounded(np.exp, shifted))
+    return _rounded(np.exp, shifted - _rounded(np.log, total)[:, np.newaxis])
+
+
 def layer(
     of: WeightedLayer, weight: Float32, bias: Float32, values: Float32, mode: str, order: str
 ) -> Float32:
@@ -187,3 +202,8 @@ def network(
         before = each.name
         taps[before] = values
     return taps
+
+
+def _rounded(function: Callable[[Float64], Float64], values: Float32) -> Float32:
+    """A function's values to the nearest, whatever the library's own in float32 are."""
+    return function(values.astype(np.float64)).astype(np.float32)

@@ -215,25 +215,6 @@ def gradients_of(
     }
 
 
-def rounded(function: Callable[[Float64], Float64], values: Float32) -> Float32:
-    """A function's values to the nearest, whatever the library's own in float32 are."""
-    return function(values.astype(np.float64)).astype(np.float32)
-
-
-def by_quotient(logits: Float32) -> Float32:
-    """Softmax as a quotient, its sum term by term."""
-    powers = rounded(np.exp, logits - logits.max(axis=1, keepdims=True))
-    quotient: Float32 = powers / np.cumsum(powers, axis=1, dtype=np.float32)[:, -1:]
-    return quotient
-
-
-def by_logarithm(logits: Float32) -> Float32:
-    """Softmax from its logarithm, the sum in pairs."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    total = rounding.sums("pairwise", np.ones((1, 1), np.float32), rounded(np.exp, shifted))
-    return rounded(np.exp, shifted - rounded(np.log, total)[:, np.newaxis])
-
-
 class Loss(NamedTuple):
     """Logits of so many classes, the second lower by so much; the class of interest and the label.
 
@@ -245,7 +226,7 @@ class Loss(NamedTuple):
     below: float
     chosen: int
     label: int
-    softmax: Callable[[Float32], Float32] = by_quotient
+    softmax: Callable[[Float32], Float32] = rounding.softmax
 
 
 LOSSES: Final = (
@@ -264,7 +245,7 @@ LOSSES: Final = (
         0,
         5,
         0,
-        by_logarithm,
+        rounding.log_softmax,
     ),
     Loss(Tolerance(0.32, "2 δ²: p - 1, and the quotient by the number of images"), 2, 4, 1, 1),
 )
