@@ -18,7 +18,12 @@ from parity_tests.support.tolerances import (
 )
 from vgg16_parity.network import reference
 from vgg16_parity.network.arithmetic import Arithmetic
-from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
+from vgg16_parity.network.prediction import (
+    expect_logits,
+    predict,
+    predict_logits,
+    through_softmax,
+)
 from vgg16_spec.architecture import MaxPooling, configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.checkpoint.seeded import generate
@@ -154,6 +159,23 @@ def test_an_error_of_logits_goes_through_the_softmax(tiny: Checkpoint, batch: Ba
     observed = np.sqrt(np.square(np.stack(noisy) - exact).mean(axis=0))
     ratios = observed / through_softmax(logits, deviation, exact)
     assert 1 / ONE_TERM.limit < np.median(ratios) < ONE_TERM.limit
+
+
+def test_the_fewest_independent_errors_before_the_logits_are_counted(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    images = batch(tiny)[:2]
+    # One colour: few values in each channel.
+    images[0] = images[0, :, :1, :1]
+    logits, deviation, fewest = expect_logits(tiny, images)
+    *before, last = predict(tiny, images)
+    assert last.tap == tiny.configuration.taps[-1]
+    assert np.array_equal(logits, last.values)
+    assert np.array_equal(deviation, last.accumulated["float32"])
+    counts = [tap.independent()["float32"] for tap in before]
+    assert fewest == tuple(map(min, zip(*counts, strict=True)))
+    assert 2 * fewest[0] < fewest[1]
+    assert expect_logits(tiny, images, MODES["bfloat16"])[1].max() > 1e3 * deviation.max()
 
 
 @pytest.mark.parametrize(
