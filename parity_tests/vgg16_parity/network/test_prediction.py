@@ -32,16 +32,6 @@ from vgg16_spec.logits import softmax
 FLOAT32 = MODES["float32"]
 
 
-def rms_deviations(
-    checkpoint: Checkpoint, images: np.ndarray, mode: str = "float32"
-) -> list[float]:
-    """The rms of the predicted standard deviations of every tap."""
-    return [
-        float(np.sqrt(np.square(tap.accumulated[mode], dtype=np.float64).mean()))
-        for tap in predict(checkpoint, images, [MODES[mode]])
-    ]
-
-
 def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
     tiny: Checkpoint, batch: Batch
 ) -> None:
@@ -112,21 +102,6 @@ def test_nothing_of_the_error_passes_where_relu_cuts_far_below_zero(batch: Batch
     length = dead["block1_conv2.weight"][0].size
     own = FLOAT32.sums * np.sqrt(length / 9) * bias
     assert second.accumulated["float32"].max() <= own * (1 + MODEL_FIT.limit * FLOAT32.sums)
-
-
-@pytest.mark.parametrize(
-    ("mode", "least", "most"),
-    # Unit roundoffs against float32's: 2^13 for 11 bits, 2^16 for 8, sums aside.
-    [("tf32", 2**9, 2**14), ("float16", 2**9, 2**14), ("bfloat16", 2**12, 2**17)],
-)
-def test_modes_with_fewer_bits_predict_that_much_more(
-    tiny: Checkpoint, batch: Batch, mode: str, least: float, most: float
-) -> None:
-    images = batch(tiny)
-    for fewer, single in zip(
-        rms_deviations(tiny, images, mode), rms_deviations(tiny, images), strict=True
-    ):
-        assert least < fewer / single < most
 
 
 def test_the_smallest_numbers_are_not_predicted_exact(tiny: Checkpoint) -> None:
