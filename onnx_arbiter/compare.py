@@ -214,7 +214,8 @@ def _allowed(
     allowed = unit * largest_ratio(count, limits.chance)
     if relu and ratio <= allowed:
         # Few of the errors that may show do. How far a single one may reach is for Z to say.
-        most = largest_sum(values, predicted, count, limits.chance)
+        may = possible > 0
+        most = largest_sum(values[may], predicted[may], count, limits.chance)
         single = limits.deviations.limit**2 * float(shown.max())
         allowed = min(allowed, math.sqrt(max(most, single) / float(shown.sum())))
     return max(limits.ratio.limit, allowed)

@@ -47,14 +47,13 @@ def largest_sum(
     """t, which the squares of the errors that show exceed with a probability of at most ``chance``.
 
     Args:
-        preactivation: the arbiter's values.
-        deviation: that of each error, of which one is not zero.
+        preactivation: the arbiter's values, of those elements whose errors may show.
+        deviation: that of each error.
         independent: the number of independent errors; M follows from it.
         chance: the probability.
     """
-    near = preactivation > -_FURTHEST * deviation
-    variance = np.square(deviation[near])
-    depth = np.maximum(-preactivation[near], 0) / deviation[near]
+    variance = np.square(deviation)
+    depth = np.maximum(-preactivation, 0) / deviation
     below, hidden = depth > 0, 1 - np.interp(depth, _DEPTHS, _TAIL)
     most = float(variance.max())
     alike = max(1.0, float(variance.sum() ** 2 / np.square(variance).sum()) / independent)

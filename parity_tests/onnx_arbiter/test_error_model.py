@@ -41,6 +41,24 @@ def test_an_error_of_the_inputs_is_added_to_the_rounding() -> None:
     assert np.array_equal(error.local, exact + squares)
 
 
+@pytest.mark.parametrize(
+    ("scale", "share"),
+    [
+        (1000, Tolerance(1, "errors of what is positive, and none of the other half")),
+        (0, Tolerance(0.5, "at zero, errors of one sign; all of them are predicted")),
+    ],
+)
+def test_a_relu_has_the_errors_of_what_it_passes(scale: float, share: Tolerance) -> None:
+    draw = np.random.default_rng(0)
+    values = scale * draw.standard_normal((1, 20_000))
+    error = ErrorVariance(FLOAT32, values, np.ones_like(values))
+    error.rectify(values)
+    noisy = values + draw.standard_normal(values.shape)
+    errors = activate(noisy, True) - activate(values, True)
+    ratio = np.square(errors).mean() / np.square(error.accumulated_deviation()).mean() / share.limit
+    assert 1 / MEASURED_VARIANCE.limit < ratio < MEASURED_VARIANCE.limit, share.reason
+
+
 @pytest.mark.parametrize(("below", "passes"), [(2.9, True), (3.1, False)])
 def test_a_relu_passes_errors_up_to_three_deviations_below_zero(below: float, passes: bool) -> None:
     error = ErrorVariance(MODES["tf32"], np.ones((1, 1), np.float32))

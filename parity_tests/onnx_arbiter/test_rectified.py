@@ -61,6 +61,9 @@ def test_a_single_error_that_shows_is_in_units_of_its_own_prediction(
     assert verdict.passed, verdict.reason
     assert verdict.deviations == pytest.approx(deviations)
     assert verdict.ratio == pytest.approx(ratio_of_one(before, after, unit))
+    # What is seen of it, without what the ReLU hides.
+    assert verdict.max_error == after.max()
+    assert verdict.rms_error == pytest.approx(after.max() / math.sqrt(after.size))
     # Between two runs, whichever of them has it.
     for runs in ((after, np.zeros_like(after)), (np.zeros_like(after), after)):
         compared = compare_runs(*runs, before, np.full(before.shape, unit), relu=True)
