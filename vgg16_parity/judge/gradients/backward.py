@@ -80,9 +80,9 @@ def backward(
             case Convolution() | Dense():
                 if layer.relu:
                     delta = delta.moved(pattern.rectifier(layer.name))
-                yield Block(f"{layer.name}.bias", _bias(delta, mode))
-                yield from _weight(layer, delta, forward.outputs(index - 1), mode)
-                delta = _below(layer, checkpoint[f"{layer.name}.weight"], delta, mode)
+                yield Block(f"{layer.name}.bias", bias_gradient(delta, mode))
+                yield from weight_gradient(layer, delta, forward.outputs(index - 1), mode)
+                delta = input_gradient(layer, checkpoint[f"{layer.name}.weight"], delta, mode)
             case MaxPooling():
                 delta = delta.moved(pattern.unpooling(layers[index - 1].name))
             case Flatten():
@@ -149,7 +149,8 @@ def _terms(
     return delta.variance + mode.unit_variance * (products + of_terms) * squares
 
 
-def _bias(delta: ValueWithVariance, mode: Mode) -> ValueWithVariance:
+def bias_gradient(delta: ValueWithVariance, mode: Mode) -> ValueWithVariance:
+    """The gradient of a bias, (out,), from that of the pre-activation."""
     axes = (0, *range(2, delta.values.ndim))
     squares = np.square(delta.values)
     length = delta.values.size // delta.values.shape[1]
@@ -157,7 +158,7 @@ def _bias(delta: ValueWithVariance, mode: Mode) -> ValueWithVariance:
     return _sum(mode, delta.values.sum(axis=axes), length, terms.sum(axis=axes))
 
 
-def _weight(
+def weight_gradient(
     layer: WeightedLayer, delta: ValueWithVariance, inputs: ValueWithVariance, mode: Mode
 ) -> Iterator[Block]:
     """The weight's gradient; a dense layer's in blocks of rows, because fc1's takes 822 MB."""
@@ -193,7 +194,7 @@ def _correlate(layer: Convolution, delta: Float64, inputs: Float64) -> Float64:
     return total.reshape(delta.shape[1], inputs.shape[1], size, size)
 
 
-def _below(
+def input_gradient(
     layer: WeightedLayer, weight: NDArray[np.float32], delta: ValueWithVariance, mode: Mode
 ) -> ValueWithVariance:
     """The gradient of the layer's input."""
