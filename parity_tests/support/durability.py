@@ -32,7 +32,7 @@ def recorded() -> Iterator[list[Step]]:
     real = {name: getattr(os, name) for name in ("fsync", "rename", "replace")}
 
     def fsync(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         # Before the system's own look at it: what comes meanwhile need not be on the disk.
         step = Step("sync", path, {".": _own(path)} if path.exists() else {})
         real["fsync"](descriptor)
