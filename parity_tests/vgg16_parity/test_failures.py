@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from junitparser import JUnitXml
 
 from parity_tests.support import workers
 from parity_tests.support.failures import ABSENCES, GRADIENTS, RUNS, without_gpu
@@ -47,6 +48,12 @@ def run(
     return done.status, json.loads(done.out)
 
 
+def failures(junit: Path) -> int:
+    """How many tests of a JUnit file did not pass, those that were skipped apart."""
+    document = JUnitXml.fromfile(str(junit))
+    return int(document.failures + document.errors)
+
+
 @pytest.mark.parametrize("task", ["run", "gradients"])
 def test_without_a_failure_it_holds(
     vgg16: Command, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch, task: Task
@@ -60,26 +67,31 @@ def test_without_a_failure_it_holds(
 
 @pytest.mark.parametrize("what", RUNS)
 def test_a_run_that_fails_does_not_hold(
-    vgg16: Command, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch, what: str
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     failure = RUNS[what]
     workers.in_process(monkeypatch, "run", failure.spoil)
-    status, report = run(vgg16, tiny, failure.options)
+    junit = tmp_path / "junit.xml"
+    status, report = run(vgg16, tiny, (*failure.options, "--junit", str(junit)))
     (row,) = report["rows"]
     assert (status, report["holds"], row["status"]) == (1, False, failure.status), row["reason"]
     assert row["reason"].startswith(failure.reason)
+    assert failures(junit) > 0
 
 
 @pytest.mark.parametrize("what", GRADIENTS)
 def test_gradients_that_fail_do_not_hold(
-    vgg16: Command, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch, what: str
+    vgg16: Command, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     failure = GRADIENTS[what]
     workers.in_process(monkeypatch, "gradients", failure.spoil)
-    status, report = run(vgg16, tiny, ("--gradients", *failure.options))
+    junit = tmp_path / "junit.xml"
+    options = ("--gradients", *failure.options, "--junit", str(junit))
+    status, report = run(vgg16, tiny, options)
     (row,) = report["rows"]
     assert (status, report["holds"], row["status"]) == (1, False, failure.status), row["reason"]
     assert row["reason"].startswith(failure.reason)
+    assert failures(junit) > 0
     # What the forward pass came to is kept.
     assert all(layer["accumulated"]["passed"] for layer in row["cases"][0]["layers"])
 

@@ -92,12 +92,17 @@ def fetched(folder: Path, tiny: Checkpoint) -> Path:
         return fetch.fetch(RECORD)
 
 
+def in_folders(folder: Path, tiny: Checkpoint) -> Path:
+    a_folder(folder / "outer", "new")
+    return folder / "outer"
+
+
 WRITERS: Final[dict[str, Writer]] = {
+    "a folder in a folder": in_folders,
     **{name: ported(name) for name in writable()},
     "one graph": exported("m.onnx"),
     "a graph beside its weights": exported("m.onnx", weights_file="shared"),
     "a bundle": exported("bundle"),
-    "a bundle in float16": exported("bundle", precision="fp16"),
     "a report": reported("--report"),
     "a page": reported("--html"),
     "a report for CI": reported("--junit"),
