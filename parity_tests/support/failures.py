@@ -263,8 +263,16 @@ GRADIENTS: Final = (
     }
     | of_gradients("ReLUs", "branch", "")
     | of_gradients("gradients", "gradients", "the gradient")
-    | of_gradients("parameters", "parameters", "the value")
-    | of_gradients("velocities", "velocity", "the velocity")
+    # What else can be wrong with a tensor is compared as a gradient's is.
+    | {
+        what: failure
+        for kind in (
+            of_gradients("parameters", "parameters", "the value"),
+            of_gradients("velocities", "velocity", "the velocity"),
+        )
+        for what, failure in kind.items()
+        if what.endswith(("missing", "many"))
+    }
 )
 
 

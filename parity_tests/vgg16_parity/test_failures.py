@@ -113,6 +113,18 @@ def test_what_is_absent_counts_where_it_was_asked_for(
     assert first["reason"].startswith(reason)
 
 
+def test_a_runtime_that_was_named_and_did_not_run_is_named_in_the_last_line(
+    vgg16: Command, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers.in_process(monkeypatch, "run", workers.ends_after_work(0))
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "jax" else name)
+    usual = ("--weights", tiny.file, "--images", CAT, "--quick", "--lanes", "strict,default")
+    done = vgg16("parity", *usual, "--runtimes", "torch,keras-jax")
+    assert done.status == 1
+    last = "Parity is not shown: keras-jax (strict), keras-jax (default) did not run."
+    assert done.out.splitlines()[-1] == last
+
+
 @pytest.mark.parametrize("option", ["--report", "--html", "--junit"])
 def test_a_file_that_can_no_longer_be_written_costs_no_other_result(
     vgg16: Command,
