@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.compare import refusal
 from onnx_arbiter.expectations import IMAGES
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
@@ -31,6 +32,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 
 Devices = Device | Literal["both"]
+_NOTHING: Final = np.empty(0, np.float32)
 DEVICES: Final[tuple[Devices, ...]] = (*get_args(Device), "both")
 
 
@@ -169,4 +171,7 @@ def run_logits(
         if record.error:
             problem = f"did not run ({record.error})"
             raise BadInput(runtime.name, problem, "a runtime that works here")
-        return np.array(job.result(str(pictures), "accumulated")["predictions"])
+        logits = job.result(str(pictures), "accumulated").get("predictions", _NOTHING)
+        if reason := refusal(logits, (len(images), checkpoint.configuration.classes)):
+            raise BadInput(runtime.name, f"gave no logits ({reason})", "a runtime that works here")
+        return np.array(logits)

@@ -13,10 +13,12 @@ import pytest
 
 import vgg16_weights
 from parity_tests.support.helpers import full_disk, same
+from parity_tests.support.recipes import OWN
 from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import RECIPES, Recipe
 from vgg16_weights.comparison import verify
 from vgg16_weights.detection import _by_ending
 
@@ -87,12 +89,17 @@ def test_every_configurations_features_are_recognised(
 
 
 @formats
-def test_the_recipe_travels(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
-    for recipe in ("caffe", "torchvision"):
-        vgg16_weights.write(tiny.with_recipe(recipe), tmp_path / "w", name)
-        read = vgg16_weights.read(tmp_path / "w")
-        assert read.metadata.recipe == recipe
-        assert same(read, tiny)
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), OWN], ids=lambda recipe: recipe.name)
+def test_the_recipe_and_all_that_is_stated_travel_with_the_values(
+    name: str, recipe: Recipe, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    stated = Metadata("caffe", "a source", "a format", "0" * 64, "a licence").with_recipe(recipe)
+    given = tiny.replaced(metadata=stated)
+    vgg16_weights.write(given, tmp_path / "w", name)
+    read = vgg16_weights.read(tmp_path / "w")
+    assert (read.metadata, read.recipe) == (stated, recipe)
+    assert not read.is_recipe_assumed
+    assert same(read, tiny)
 
 
 @formats

@@ -124,13 +124,15 @@ def parity(
         progress=working,
     )
     changes = None if older is None else diff_reports(older, Document.of(result))
-    write_files(files, result, pictures, changes)
-    for path in files.values():
-        say(f"report: {path}")
-    if as_json:
-        print_json(to_json(result, changes))
-    else:
-        _print(result, changes, against)
+    try:
+        write_files(files, result, pictures, changes)
+        for path in files.values():
+            say(f"report: {path}")
+    finally:  # a run of minutes is not lost with a file that can no longer be written
+        if as_json:
+            print_json(to_json(result, changes))
+        else:
+            _print(result, changes, against)
     return 0 if result.holds else 1
 
 
