@@ -102,27 +102,17 @@ def test_the_recipe_and_all_that_is_stated_travel_with_the_values(
     assert same(read, tiny)
 
 
+# In bytes, all less than the smallest tensor's 16: a value, half of it, and what leaves a rest.
+@pytest.mark.parametrize("limit", [4, 8, 12])
 @formats
-def test_values_are_written_block_by_block(
-    name: str, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_files_do_not_depend_on_the_blocks_that_they_are_written_in(
+    name: str, limit: int, tmp_path: Path
 ) -> None:
-    """No block is larger than asked for, and none is held with another of its tensor."""
-    from vgg16_spec.blocks import blocks
-    from vgg16_spec.checkpoint import checkpoint
-
-    largest = []
-
-    def small(view: np.ndarray) -> object:
-        for block in blocks(view, 1 << 10):
-            largest.append(block.nbytes)
-            yield block
-
-    monkeypatch.setattr(checkpoint, "blocks", small)
-    vgg16_weights.write(tiny, tmp_path / "w", name)
-    monkeypatch.undo()
-    assert max(largest) <= 1 << 10
-    assert sum(largest) >= 4 * tiny.configuration.parameters()
-    assert same(vgg16_weights.read(tmp_path / "w"), tiny)
+    small = generate(configuration("tiny", classes=5), 5)
+    vgg16_weights.write(small, tmp_path / "whole", name)
+    vgg16_weights.write(small, tmp_path / "blocks", name, limit=limit)
+    assert (tmp_path / "blocks").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert same(vgg16_weights.read(tmp_path / "blocks"), small)
 
 
 @formats
@@ -234,6 +224,6 @@ def test_one_changed_bit_is_found(tiny: Checkpoint, tmp_path: Path) -> None:
     vgg16_weights.write(tiny, tmp_path / "a", "keras-weights-h5")
     value = np.nextafter(tiny["fc1.weight"].reshape(-1)[77], np.float32(9))
     vgg16_weights.write(changed(tiny, "fc1.weight", 77, value), tmp_path / "b", "timm")
-    rows = verify.compare(*(vgg16_weights.read(tmp_path / name) for name in "ab"))
+    rows = verify.compare(vgg16_weights.read(tmp_path / "a"), vgg16_weights.read(tmp_path / "b"))
     assert [row.tensor for row in rows if row.verdict != "equal"] == ["fc1.weight"]
     assert len(rows) == len(tiny)

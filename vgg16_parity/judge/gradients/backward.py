@@ -65,12 +65,13 @@ def backward(
     mode: Mode,
     pattern: ActivationPattern,
     labels: Labels,
+    rows: int = _ROWS,
 ) -> Iterator[Block]:
     """Gradients of the mean cross-entropy, from the logits down; bias before weight.
 
     ``expectation`` has every tap of the arbiter's forward pass, ``pattern`` the side to take at
-    every kink; the mode computes in float32. A dense layer's weight comes in blocks of rows, every
-    other tensor whole, and the images last.
+    every kink; the mode computes in float32. A dense layer's weight comes in blocks of ``rows``,
+    every other tensor whole, and the images last.
     """
     layers = checkpoint.configuration.layers
     forward = _Forward(layers, expectation, mode, pattern)
@@ -81,7 +82,7 @@ def backward(
                 if layer.relu:
                     delta = delta.moved(pattern.rectifier(layer.name))
                 yield Block(f"{layer.name}.bias", bias_gradient(delta, mode))
-                yield from weight_gradient(layer, delta, forward.outputs(index - 1), mode)
+                yield from weight_gradient(layer, delta, forward.outputs(index - 1), mode, rows)
                 delta = input_gradient(layer, checkpoint[f"{layer.name}.weight"], delta, mode)
             case MaxPooling():
                 delta = delta.moved(pattern.unpooling(layers[index - 1].name))
@@ -159,7 +160,11 @@ def bias_gradient(delta: ValueWithVariance, mode: Mode) -> ValueWithVariance:
 
 
 def weight_gradient(
-    layer: WeightedLayer, delta: ValueWithVariance, inputs: ValueWithVariance, mode: Mode
+    layer: WeightedLayer,
+    delta: ValueWithVariance,
+    inputs: ValueWithVariance,
+    mode: Mode,
+    most: int = _ROWS,
 ) -> Iterator[Block]:
     """The weight's gradient; a dense layer's in blocks of rows, because fc1's takes 822 MB."""
     name = f"{layer.name}.weight"
@@ -172,8 +177,8 @@ def weight_gradient(
         values = _correlate(layer, delta.values, inputs.values)
         yield Block(name, _sum(mode, values, length, variance))
         return
-    for start in range(0, layer.out_features, _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, layer.out_features, most):
+        rows = slice(start, start + most)
         variance = terms[:, rows].T @ read + squares[:, rows].T @ inputs.variance
         values = delta.values[:, rows].T @ inputs.values
         yield Block(name, _sum(mode, values, length, variance), rows)
