@@ -1,7 +1,7 @@
 """Images that exercise what photographs do not, found by the arbiter for one checkpoint.
 
-For a runtime that can only be run whole. Photographs are alike to a deep network: they light the
-same half of the units. Noise in a small spot leaves the rest of the maps to the biases, so that
+For a runtime that can only be run whole. Photographs are alike to a deep network: they light much
+the same units. Noise in a small spot leaves the rest of the maps to the biases, so that
 spots in other places give the classifier other inputs; noise far beyond the pixels' range lights
 channels that pixels never do. Each image is the best of such a spot within the range, one beyond
 it, and a stress input, moved by a few gradient steps towards the units whose weights are not

@@ -62,7 +62,7 @@ def test_a_relu_may_flip_within_the_limit_of_its_kink(
     assert (found is None) is explained
     if found is not None:
         assert found.first_wrong == tap
-        assert found.reason.startswith(f"{tap}: 1 ReLUs differ from the arbiter's")
+        assert found.reason.startswith(f"{tap}: 1 ReLU unlike the arbiter's")
 
 
 @pytest.mark.parametrize(("distance", "explained"), [(1.99 * Z, True), (2.01 * Z, False)])
@@ -77,7 +77,7 @@ def test_a_window_may_take_another_winner_within_the_limit_of_both_values(
     assert (found is None) is explained
     if found is not None:
         assert found.first_wrong == "block1_pool"
-        assert found.reason.startswith("block1_pool: 1 windows differ from")
+        assert found.reason.startswith("block1_pool: 1 window unlike")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -149,7 +149,7 @@ def test_a_relu_on_the_other_side_is_named(run: Run, tap: str) -> None:
     assert finding is not None
     assert finding.first_wrong == tap
     assert finding.reason.startswith(
-        f"in the forward pass of the gradients, {tap}: 1 ReLUs differ from the arbiter's, up to "
+        f"in the forward pass of the gradients, {tap}: 1 ReLU unlike the arbiter's, up to "
     )
     assert len(verdicts) == len(run.checkpoint) + 1
 
@@ -172,7 +172,7 @@ def test_another_winner_of_a_window_is_named(run: Run, block: int) -> None:
     )
     assert finding is not None
     assert finding.first_wrong == f"block{block}_pool"
-    assert ": 1 windows differ from the arbiter's" in finding.reason
+    assert ": 1 window unlike the arbiter's" in finding.reason
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("float32", True), ("tf32", False)])

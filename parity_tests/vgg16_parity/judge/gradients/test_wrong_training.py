@@ -157,7 +157,7 @@ def test_dropout_that_is_on_is_another_activation_pattern(
     model = exchanged(model_of(tiny), "classifier.2", DropoutOn())
     first, reason = verdict_of(tiny, expectation, run(model=model))
     assert first == "fc2"
-    assert "ReLUs differ from the arbiter's" in reason
+    assert "ReLUs unlike the arbiter's" in reason
 
 
 def test_a_value_that_is_not_finite_and_a_tap_that_is_missing_are_told(
