@@ -14,21 +14,13 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import Float64, activate
 from onnx_arbiter.independence import independent_errors, largest_ratio
 from onnx_arbiter.limits import LIMITS, Limits
+from onnx_arbiter.rectified import largest_sum, share_shown
 
 # Histogram of errors in predicted standard deviations: one bin below 2^-8, one for each power of
 # two up to 2^16, one above.
 HISTOGRAM_EXPONENTS: Final = tuple(range(-8, 17))
 # The index of an image -> the number of independent errors in what it was computed from.
 Independent: TypeAlias = Callable[[int], float]
-# s, and the mean square of the normal errors that exceed s, where the others count as zero.
-_FURTHEST: Final = 40.0
-_DISTANCES: Final = np.linspace(0, _FURTHEST, 4001)
-_SHOWN: Final = np.array(
-    [
-        s * math.exp(-s * s / 2) / math.sqrt(2 * math.pi) + math.erfc(s / math.sqrt(2)) / 2
-        for s in _DISTANCES.tolist()
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ def compare_runs(
         # appears, by at least the arbiter's distance from zero.
         lifted = (preactivation < 0) & (np.minimum(one, other) <= 0) & (errors > 0)
         whole = np.where(lifted, errors - preactivation, errors)
-        shown = shown * _shown(preactivation, predicted, errors)
+        shown = shown * share_shown(preactivation, predicted, errors)
     scaled = np.where(errors > 0, whole / predicted, 0.0)
     ratio, limit = _worst_ratio(
         whole, shown, preactivation, predicted, relu=relu, limits=limits, independent=independent
@@ -160,19 +152,6 @@ def compare_runs(
         reason=reason,
         ratio_limit=limit,
     )
-
-
-def _shown(preactivation: Float64, predicted: Float64, errors: Float64) -> Float64:
-    """The share of each predicted variance that shows behind a ReLU.
-
-    All of it where the arbiter's value is positive, or an error showed; elsewhere the mean square
-    of the normal errors that exceed the distance from zero.
-    """
-    visible = (preactivation > 0) | (errors > 0)
-    share = visible.astype(np.float64)
-    near = ~visible & (preactivation > -_FURTHEST * predicted)
-    share[near] = np.interp(-preactivation[near] / predicted[near], _DISTANCES, _SHOWN)
-    return share
 
 
 def _worst_ratio(
@@ -195,12 +174,15 @@ def _worst_ratio(
         ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
     allowed = np.full(ratios.shape, limits.ratio.limit)
     for image in np.flatnonzero(ratios > limits.ratio.limit) if limits.chance else ():
-        # An error beyond Z fails, so that none shows further below zero.
-        reach = limits.deviations.limit * predicted[image] if relu else math.inf
-        possible = np.where(values[image] > -reach, np.square(predicted[image]), 0.0)
         before = partial(independent, int(image)) if independent is not None else lambda: math.inf
         allowed[image] = _allowed(
-            float(ratios[image]), values[image], possible, shown[image], limits, before
+            float(ratios[image]),
+            values[image],
+            predicted[image],
+            shown[image],
+            relu,
+            limits,
+            before,
         )
     worst = (ratios / allowed).argmax()
     return float(ratios[worst]), float(allowed[worst])
@@ -209,22 +191,33 @@ def _worst_ratio(
 def _allowed(
     ratio: float,
     values: Float64,
-    possible: Float64,
+    predicted: Float64,
     shown: Float64,
+    relu: bool,
     limits: Limits,
     before: Callable[[], float],
 ) -> float:
     """The limit of an R that is larger than R's limit for many errors.
 
-    The squares of all errors that may show, of the variance ``possible``, add up to those of N
-    independent ones, and what showed is at most that. R is in units of the variance ``shown``.
-    ``before`` is N of what the values were computed from.
+    The squares of all errors that may show add up to those of N independent ones, and what showed
+    is at most that. R is in units of the variance ``shown``. ``before`` is N of what the values
+    were computed from.
     """
+    # An error beyond Z fails, so that none shows further below zero.
+    reach = limits.deviations.limit * predicted if relu else math.inf
+    possible = np.where(values > -reach, np.square(predicted), 0.0)
     unit = math.sqrt(float(possible.sum()) / float(shown.sum()))
     if ratio > unit * largest_ratio(1, limits.chance):
         return limits.ratio.limit  # more than even a single error explains: nothing to count
     count = min(independent_errors(values, possible), before())
-    return max(limits.ratio.limit, unit * largest_ratio(count, limits.chance))
+    allowed = unit * largest_ratio(count, limits.chance)
+    if relu and ratio <= allowed:
+        # Few of the errors that may show do. How far a single one may reach is for Z to say.
+        may = possible > 0
+        most = largest_sum(values[may], predicted[may], count, limits.chance)
+        single = limits.deviations.limit**2 * float(shown.max())
+        allowed = min(allowed, math.sqrt(max(most, single) / float(shown.sum())))
+    return max(limits.ratio.limit, allowed)
 
 
 def combine_blocks(blocks: Sequence[tuple[int, int, Verdict]], limits: Limits) -> Verdict:

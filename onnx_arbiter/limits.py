@@ -42,7 +42,8 @@ LIMITS: Final = Limits(
         "are independent, as in images of one colour, R varies, and the limit is what N "
         "independent normal errors exceed with a probability of 1e-7, N being the smallest number "
         "at any layer so far, or of a layer alone the smaller of its own and its input's. That is "
-        "5.8 for N = 1, 2.3 for 10, and 1.5 from 61 on (docs/measured/tolerance.md). Adding 0.001 "
+        "5.8 for N = 1, 2.3 for 10, and 1.5 from 61 on (docs/measured/tolerance.md). Behind a "
+        "ReLU, it is what those that show exceed (onnx_arbiter/rectified.py). Adding 0.001 "
         "to one bias of VGG16 gives 58, storing one layer's weights in float16 gives 263 "
         "(docs/measured/mistakes.md).",
     ),

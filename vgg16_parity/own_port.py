@@ -199,11 +199,11 @@ class Arbiter:
         """
         known = MODES[require_one_of("mode", mode, tuple(MODES))]
         taps = port_taps(name, computed)
-        if layers and (odd := sorted(set(layers) ^ set(taps))):
+        if layers is not None and (odd := sorted(set(layers) ^ set(taps))):
             problem = f"layers alone and taps are not the same: {', '.join(odd)}"
             raise BadInput(name, problem, "both of every layer that is given")
         alone = port_taps(name, layers) if layers else {}
-        dense = self._of_probes(name, probes) if probes else {}
+        dense = {} if probes is None else self._of_probes(name, probes)
         answers = self._expect(known)
         expectation = answers.case
         case = judge_case(expectation, known, taps, alone, taps_optional=True)
@@ -229,8 +229,11 @@ class Arbiter:
 
     def _of_probes(self, port: str, outputs: Mapping[str, Values]) -> dict[str, Values]:
         found, layers = port_arrays(port, outputs), self.checkpoint.configuration.taps
-        if odd := [layer for layer in found if layer not in layers]:
-            problem = f"probes: no layer is called {', '.join(odd)}"
+        odd = [layer for layer in found if layer not in layers]
+        if odd or not found:
+            problem = (
+                f"probes: no layer is called {', '.join(odd)}" if odd else "probes: none given"
+            )
             raise BadInput(port, problem, f"outputs by layer: {', '.join(layers)}")
         return found
 

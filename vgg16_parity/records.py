@@ -207,8 +207,10 @@ class Report:
         device: where the runtimes ran: ``cpu``, ``cuda`` or ``both``.
         arbiter_seconds: the arbiter's time, error prediction included.
         peak_bytes: peak memory of this process, which runs the arbiter and judges.
-        all_required: whether a runtime that cannot run breaks parity: runtimes were named.
+        all_required: whether any runtime that cannot run breaks parity: runtimes were named.
         rows: one per runtime, lane and device, in the order requested.
+        required: the runtimes of which one that cannot run breaks parity: those named besides
+            ``all``. Absent if there are none.
     """
 
     weights: Weights
@@ -218,6 +220,7 @@ class Report:
     peak_bytes: int
     all_required: bool
     rows: tuple[Row, ...]
+    required: tuple[str, ...] = field(default=(), metadata={"may be absent": True})
 
     @property
     def holds(self) -> bool:
@@ -229,4 +232,5 @@ class Report:
     def counts(self, row: Row) -> bool:
         """Whether a row decides: it ran, or it had to (a row without mode: no such lane)."""
         possible = bool(row.mode) or self.device != "both"
-        return row.status != "not run" or (self.all_required and possible)
+        required = self.all_required or row.runtime in self.required
+        return row.status != "not run" or (required and possible)

@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.compare import refusal
 from onnx_arbiter.expectations import IMAGES
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
@@ -31,6 +32,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 
 Devices = Device | Literal["both"]
+_NOTHING: Final = np.empty(0, np.float32)
 DEVICES: Final[tuple[Devices, ...]] = (*get_args(Device), "both")
 
 
@@ -45,6 +47,7 @@ def run_parity(
     depth: Depth = "layers",
     gradients: bool = False,
     all_required: bool = False,
+    required: Sequence[str] = (),
     timeout: float | None = None,
     progress: Progress = nullcontext,
 ) -> Report:
@@ -64,6 +67,7 @@ def run_parity(
         gradients: also compare gradients and a step of SGD on the pictures, in the frameworks and
             the float32 lanes.
         all_required: whether every runtime must run for parity to hold, installed or not.
+        required: the names of those that must, where not all must.
         timeout: seconds that a worker may take; None waits indefinitely.
         progress: called with the name of each stage.
 
@@ -128,6 +132,7 @@ def run_parity(
         peak_bytes=peak_memory(),
         all_required=all_required,
         rows=tuple(rows),
+        required=tuple(required),
     )
 
 
@@ -166,4 +171,7 @@ def run_logits(
         if record.error:
             problem = f"did not run ({record.error})"
             raise BadInput(runtime.name, problem, "a runtime that works here")
-        return np.array(job.result(str(pictures), "accumulated")["predictions"])
+        logits = job.result(str(pictures), "accumulated").get("predictions", _NOTHING)
+        if reason := refusal(logits, (len(images), checkpoint.configuration.classes)):
+            raise BadInput(runtime.name, f"gave no logits ({reason})", "a runtime that works here")
+        return np.array(logits)

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from vgg16_spec.architecture import Shape
-from vgg16_spec.blocks import Array, blocks
+from vgg16_spec.blocks import BLOCK_BYTES, Array, blocks
 from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
 from vgg16_spec.checkpoint.tensors import as_float32
 from vgg16_spec.errors import BadInput, few
@@ -212,7 +212,7 @@ def _as_float32(
     steps = [f"widened from {kind}" for kind in ("float16", "bfloat16") if kind in kinds]
     wide = [name for name, tensor in tensors.items() if tensor.dtype == "float64"]
     # Each is looked at: a list, since any() would stop at the first.
-    rounded = [_is_rounded(name, tensors[name], label) for name in wide]
+    rounded = [is_rounded(name, tensors[name], label) for name in wide]
     if wide:
         steps.append(
             "rounded from float64" if any(rounded) else "float64 read as float32 without loss"
@@ -224,18 +224,20 @@ def _as_float32(
     return narrow, tuple(steps)
 
 
-def _is_rounded(name: str, tensor: Tensor, label: str) -> bool:
+def is_rounded(
+    name: str, tensor: Tensor, label: str, *, limit: int = BLOCK_BYTES, look: int = _LOOK
+) -> bool:
     """Whether float64 values change as float32. Raises ``BadInput`` where one becomes infinite."""
-    is_rounded = False
-    for block in blocks(tensor.view()):
-        for start in range(0, block.size, _LOOK):
-            values = block[start : start + _LOOK]
+    changes = False
+    for block in blocks(tensor.view(), limit):
+        for start in range(0, block.size, look):
+            values = block[start : start + look]
             narrow = as_float32(values)
             if np.any(np.isinf(narrow) & np.isfinite(values)):
                 problem = f"{name} has values beyond float32's range"
                 raise BadInput(label, problem, "values that stay finite as float32")
-            is_rounded = is_rounded or not np.array_equal(values, narrow, equal_nan=True)
-    return is_rounded
+            changes = changes or not np.array_equal(values, narrow, equal_nan=True)
+    return changes
 
 
 def _flattened(

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+from vgg16_spec.blocks import BLOCK_BYTES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.files.atomic import whole_file
@@ -182,7 +183,11 @@ def read_chosen(
 
 
 def write(
-    checkpoint: Checkpoint, path: str | os.PathLike[str], file_format: str | None = None
+    checkpoint: Checkpoint,
+    path: str | os.PathLike[str],
+    file_format: str | None = None,
+    *,
+    limit: int = BLOCK_BYTES,
 ) -> str:
     """Write a checkpoint block by block, with the metadata beside; its format.
 
@@ -193,6 +198,7 @@ def write(
         checkpoint: whose values and metadata to write.
         path: the file; what was there stays until the new one is whole.
         file_format: one of ``FORMATS``; found from the file's ending unless given.
+        limit: bytes of a block at most.
 
     Raises ``BadInput`` for a format that is not written or needs a library that is not installed, a
     value that is not finite, or a file that cannot be written.
@@ -201,11 +207,11 @@ def write(
     chosen = FORMATS[format_to_write(path, file_format)]
     chosen.require_library(path)
     if not chosen.module:
-        safetensors.write(checkpoint, path, chosen)
+        safetensors.write(checkpoint, path, chosen, limit)
         return chosen.name
     with (
         whole_file(path) as temporary,
-        checkpoint.finite_blocks(arrangement(checkpoint, chosen)) as blocks_of,
+        checkpoint.finite_blocks(arrangement(checkpoint, chosen), limit) as blocks_of,
     ):
         _module(chosen).write(temporary, checkpoint, blocks_of)
     return chosen.name

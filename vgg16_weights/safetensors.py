@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from vgg16_spec.architecture import Configuration, Shape
+from vgg16_spec.blocks import BLOCK_BYTES
 from vgg16_spec.checkpoint import (
     FLOATS,
     FORMAT,
@@ -91,14 +92,16 @@ def _contents(path: Path, stored: Mapping[str, str], entries: Mapping[str, Entry
     return Contents(tensors, Metadata.from_json(stored.get(MANIFEST, "")))
 
 
-def write(checkpoint: Checkpoint, path: Path, file_format: Format) -> None:
+def write(
+    checkpoint: Checkpoint, path: Path, file_format: Format, limit: int = BLOCK_BYTES
+) -> None:
     """Write the values as they are, under the format's keys; another library loads them strictly.
 
     Raises ``BadInput`` when a value is not finite or the file cannot be written; what was there
     then stays.
     """
     if file_format.name == CANONICAL:
-        write_checkpoint(checkpoint, path)
+        write_checkpoint(checkpoint, path, limit)
         return
     keys = _KEYS[file_format.name](checkpoint.configuration)
     shapes = {key: _shape(name, key, checkpoint.configuration) for name, key in keys.items()}
@@ -106,7 +109,7 @@ def write(checkpoint: Checkpoint, path: Path, file_format: Format) -> None:
     stated = {"format": "pt", MANIFEST: checkpoint.metadata.to_json()}
     with whole_file(path) as temporary, temporary.open("wb") as file:
         file.write(float32_header(shapes, stated))
-        with checkpoint.finite_blocks() as blocks_of:
+        with checkpoint.finite_blocks(limit=limit) as blocks_of:
             for name in keys:
                 for block in blocks_of(name):
                     file.write(block.data)

@@ -82,7 +82,7 @@ def _with_roots(roots: Sequence[Fraction]) -> list[Fraction]:
     return found
 
 
-class _Factor:
+class Factor:
     """A matrix m that is multiplied from one side, and what that rounds."""
 
     def __init__(self, rows: Rows) -> None:
@@ -133,14 +133,14 @@ class Winograd:
         return len(self.points) - 1
 
     @cached_property
-    def _factors(self) -> tuple[_Factor, _Factor, _Factor]:
-        output, kernel, inputs = map(_Factor, transforms(self.points))
+    def _factors(self) -> tuple[Factor, Factor, Factor]:
+        output, kernel, inputs = map(Factor, transforms(self.points))
         return output, kernel, inputs
 
     def rounding(self, images: Float64, weight: NDArray[np.float32], mode: Mode) -> Float32:
         """The variance that it adds; as in ``Algorithm``."""
         output, kernel, inputs = self._factors
-        products = _Products(kernel, weight, mode)
+        products = Products(kernel, weight, mode)
         cut = tiles(images, self.outputs, self.outputs + 2)
         channels, count, rows, columns, size, _ = cut.shape
         shape = (len(weight), count * rows, columns, self.outputs, self.outputs)
@@ -158,10 +158,10 @@ class Winograd:
         return float32_units(mode.sums) * joined
 
 
-class _Products:
+class Products:
     """Transformed weights, (n * n, out, in), to multiply with transformed inputs."""
 
-    def __init__(self, kernel: _Factor, weight: NDArray[np.float32], mode: Mode) -> None:
+    def __init__(self, kernel: Factor, weight: NDArray[np.float32], mode: Mode) -> None:
         # (out, in, n, n) -> (n * n, out, in)
         self.values, self.variance = (
             np.ascontiguousarray(each.reshape(*weight.shape[:2], -1).transpose(2, 0, 1))

@@ -133,7 +133,9 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_nothing_changes(
     other = generate(configuration("A"))
     with pytest.raises(BadInput, match=r"missing: block1_conv2.weight.*wrong shape: block1_conv1"):
         keras_impl.load_checkpoint(model, other)
-    assert np.array_equal(keras_impl.to_checkpoint(model)["fc1.bias"], tiny["fc1.bias"])
+    left = keras_impl.to_checkpoint(model)
+    assert np.array_equal(left["fc1.bias"], tiny["fc1.bias"])
+    assert left.recipe.name == "caffe"
 
 
 def test_a_whole_checkpoint_does_not_slip_into_a_model_without_its_top(tiny: Checkpoint) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from onnx_arbiter.compare import (
     HISTOGRAM_EXPONENTS,
@@ -14,7 +12,6 @@ from onnx_arbiter.compare import (
     compare_with_arbiter,
 )
 from onnx_arbiter.limits import GRADIENT_LIMITS, LIMITS, Limits, Tolerance
-from parity_tests.support.tolerances import MODEL_FIT, ONE_TERM
 
 ARBITER = np.random.default_rng(0).standard_normal((3, 1000)) * 4
 # Another size for each element, so that dividing by a neighbour's shows.
@@ -65,84 +62,6 @@ def test_the_figures_are_those_of_the_definition() -> None:
     assert verdict.deviations == pytest.approx((np.abs(found) / DEVIATION).max())
     assert verdict.rms_error == pytest.approx(np.sqrt((found**2).mean()))
     assert verdict.rms_predicted == pytest.approx(np.sqrt((DEVIATION**2).mean()))
-
-
-def test_an_error_below_zero_counts_from_the_arbiters_preactivation() -> None:
-    preactivation = np.array([[-3.0, 2.0, -1e-3]])
-    deviation = np.full((1, 3), 1e-3)
-    right = np.array([[0.0, 2.0, 0.0]])
-
-    def deviations(*lifted: float) -> float:
-        observed = right + np.array([lifted])
-        return compare_with_arbiter(observed, preactivation, deviation, relu=True).deviations
-
-    assert deviations(0, 0, 0) == 0
-    # Half a deviation above zero, for a value one deviation below it.
-    assert deviations(0, 0, 5e-4) == pytest.approx(1.5)
-    # The same for a value far below zero: rounding does not do that.
-    assert deviations(5e-4, 0, 0) > 1000
-    # Without a ReLU, the value itself is expected.
-    assert not compare_with_arbiter(right, preactivation, deviation).passed
-    assert compare_with_arbiter(preactivation, preactivation, deviation).passed
-    assert not compare_with_arbiter(preactivation, preactivation, deviation, relu=True).passed
-
-
-@pytest.mark.parametrize(("nearest", "passed"), [(-1.5e-6, True), (-1e-4, False)])
-def test_an_error_is_predicted_where_a_relu_lets_one_through(nearest: float, passed: bool) -> None:
-    # Every value is more than a deviation below zero, so the ReLU hides all errors but one.
-    preactivation = np.array([[nearest, -1.0, -2.0]])
-    observed, deviation = np.array([[1e-7, 0.0, 0.0]]), np.full((1, 3), 1e-6)
-    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
-    assert verdict.passed is passed
-    assert verdict.deviations == pytest.approx((1e-7 - nearest) / 1e-6)
-    # The one error that shows, over its own prediction.
-    assert verdict.ratio == pytest.approx(verdict.deviations)
-    hidden = compare_with_arbiter(np.zeros((1, 3)), preactivation, deviation, relu=True)
-    assert hidden.ratio == 0
-    assert 0 <= hidden.rms_predicted < 1e-6
-
-
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    size=st.integers(1, 300),
-    depth=st.floats(-6, 12),
-    spread=st.floats(0, 20),
-    scale=st.floats(-30, 30),
-)
-@settings(max_examples=300, deadline=None)
-def test_rounding_behind_a_relu_passes_however_little_of_it_shows(
-    seed: int, size: int, depth: float, spread: float, scale: float
-) -> None:
-    generator = np.random.default_rng(seed)
-    deviation = 10.0**scale * generator.lognormal(size=(2, size))
-    preactivation = deviation * (spread * generator.standard_normal((2, size)) - depth)
-    errors = deviation * generator.standard_normal((2, size))
-    observed = np.maximum(preactivation + errors, 0)
-    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
-    assert verdict.passed, verdict.reason
-    # No rms of errors is further off than the furthest error.
-    assert verdict.ratio <= verdict.deviations * (1 + 1e-9)
-
-
-@pytest.mark.parametrize("below", [0.1, 1.5, 3.0, 9.0])
-def test_errors_that_lift_everything_out_of_a_relu_fail(below: float) -> None:
-    # By half a deviation: far less of their size shows than there must be.
-    deviation = np.full((1, 1000), 1e-6)
-    preactivation = -below * deviation * np.linspace(0.9, 1, 1000)
-    observed = np.full((1, 1000), 2e-6 if below < 2 else 5e-7)
-    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
-    assert not verdict.passed
-    assert verdict.reason.startswith("errors are ")
-
-
-@pytest.mark.parametrize("depth", [-3.0, 0.0, 1.0, 2.5])
-def test_rounding_behind_a_relu_has_the_predicted_size(depth: float) -> None:
-    generator = np.random.default_rng(7)
-    deviation = np.ones((1, 200_000))
-    preactivation = generator.standard_normal(deviation.shape) - depth
-    observed = np.maximum(preactivation + generator.standard_normal(deviation.shape), 0)
-    verdict = compare_with_arbiter(observed, preactivation, deviation, relu=True)
-    assert 1 / MODEL_FIT.limit <= verdict.ratio <= ONE_TERM.limit
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -220,16 +139,6 @@ def test_two_runs_are_compared_with_each_other_and_not_with_the_arbiter(
     for pair in ((ours, theirs), (theirs, ours)):
         verdict = compare_runs(*pair, ARBITER, DEVIATION)
         assert (verdict.passed, verdict.worst) == (passed, (1, 77))
-
-
-def test_a_difference_that_a_relu_hides_counts() -> None:
-    preactivation = np.array([[-0.5, 0.25, -3.0, -0.5]])
-    ours, theirs = np.array([[0.125, 0.25, 0.0, 0.9]]), np.array([[0.0, 0.5, 0.0, 0.5]])
-    deviation = np.full((1, 4), 0.25)
-    verdict = compare_runs(ours, theirs, preactivation, deviation, relu=True)
-    # 0.125 is visible and at least 0.5 below zero is not; where both are positive, all is visible.
-    assert verdict.deviations == pytest.approx((0.125 + 0.5) / 0.25)
-    assert verdict.worst == (0, 0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

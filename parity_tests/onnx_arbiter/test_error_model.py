@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnx_arbiter.error_model import ErrorVariance, squares_of
-from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.tolerances import MODEL_FIT, PURE_ROUNDING
+from onnx_arbiter.error_model import (
+    ErrorVariance,
+    Float64,
+    ValueWithVariance,
+    activate,
+    squares_of,
+)
+from onnx_arbiter.limits import Tolerance
+from onnx_arbiter.numeric_modes import MODES, SMALLEST_NORMAL
+from parity_tests.support import rounding
+from parity_tests.support.tolerances import (
+    FLOAT32_TAPS,
+    MEASURED_VARIANCE,
+    PURE_ROUNDING,
+    UNIFORM_MANTISSAS,
+)
 
 FLOAT32 = MODES["float32"]
-
-
-@pytest.mark.parametrize("offset", [0.0, 1.0], ids=["either sign", "one sign"])
-def test_rounding_of_a_sum_is_predicted(offset: float) -> None:
-    # The same sums, computed one product after the other in float32, and exactly.
-    length, count = 500, 4000
-    draw = np.random.default_rng(3)
-    weights = (draw.standard_normal((count, length)) + offset).astype(np.float32)
-    inputs = np.abs(draw.standard_normal((count, length))).astype(np.float32)
-    rounded = np.cumsum(weights * inputs, axis=1, dtype=np.float32)[:, -1]
-    products = weights.astype(np.float64) * inputs
-    error = ErrorVariance(FLOAT32, inputs)
-    squares = np.square(products).sum(axis=1).astype(np.float32)
-    error.multiply(products.sum(axis=1), squares, np.zeros_like(squares), length)
-    predicted = error.accumulated_deviation().astype(np.float64)
-    errors = rounded - products.sum(axis=1)
-    ratio = np.sqrt(np.square(errors).mean() / np.square(predicted).mean())
-    assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
 
 
 def test_an_error_of_the_inputs_is_added_to_the_rounding() -> None:
@@ -43,6 +39,24 @@ def test_an_error_of_the_inputs_is_added_to_the_rounding() -> None:
     assert np.array_equal(error.accumulated, carried + exact)
     # Locally, only the inputs' own rounding to float32 is added.
     assert np.array_equal(error.local, exact + squares)
+
+
+@pytest.mark.parametrize(
+    ("scale", "share"),
+    [
+        (1000, Tolerance(1, "errors of what is positive, and none of the other half")),
+        (0, Tolerance(0.5, "at zero, errors of one sign; all of them are predicted")),
+    ],
+)
+def test_a_relu_has_the_errors_of_what_it_passes(scale: float, share: Tolerance) -> None:
+    draw = np.random.default_rng(0)
+    values = scale * draw.standard_normal((1, 20_000))
+    error = ErrorVariance(FLOAT32, values, np.ones_like(values))
+    error.rectify(values)
+    noisy = values + draw.standard_normal(values.shape)
+    errors = activate(noisy, True) - activate(values, True)
+    ratio = np.square(errors).mean() / np.square(error.accumulated_deviation()).mean() / share.limit
+    assert 1 / MEASURED_VARIANCE.limit < ratio < MEASURED_VARIANCE.limit, share.reason
 
 
 @pytest.mark.parametrize(("below", "passes"), [(2.9, True), (3.1, False)])
@@ -63,6 +77,169 @@ def test_a_maximum_passes_on_an_error_that_may_lift_its_element_to_the_maximum()
     error.accumulated = np.array([[1.0, 1e6, 4.0, 1e8]], np.float32)
     error.maximum(candidates, candidates.max(axis=-1))
     assert error.accumulated.tolist() == [1e6]
+
+
+def lifted(draw: np.random.Generator, tie: bool) -> tuple[Float64, Float64]:
+    """Windows of four values, and the deviation of each."""
+    values = draw.standard_normal((20_000, 4)) * 100
+    if tie:
+        return np.broadcast_to(values[:, :1], values.shape), np.ones_like(values)
+    return values, 2.0 ** draw.uniform(-1, 1, values.shape)
+
+
+@pytest.mark.parametrize(
+    ("tie", "share"),
+    [
+        (False, Tolerance(1, "the winner's own error, where it is far above the others")),
+        (True, Tolerance(1.55, "the largest of four normal errors: its mean is 1.03, not zero")),
+    ],
+)
+def test_a_maximum_has_the_error_of_its_winner(tie: bool, share: Tolerance) -> None:
+    draw = np.random.default_rng(0)
+    values, deviation = lifted(draw, tie)
+    error = ErrorVariance(FLOAT32, values, deviation)
+    largest = values.max(axis=-1)
+    error.maximum(values, largest)
+    noisy = values + deviation * draw.standard_normal(values.shape)
+    observed = np.square(noisy.max(axis=-1) - largest).mean()
+    ratio = observed / np.square(error.accumulated_deviation()).mean() / share.limit
+    assert 1 / MEASURED_VARIANCE.limit < ratio < MEASURED_VARIANCE.limit, share.reason
+
+
+@pytest.mark.parametrize("mode", ["float32", "float16", "bfloat16"])
+def test_a_maximum_of_rounded_values_has_the_rounding_of_one(mode: str) -> None:
+    draw = np.random.default_rng(0)
+    values = np.abs(draw.standard_normal((20_000, 4))) * 2.0 ** draw.uniform(0, 1, (20_000, 1))
+    error = ErrorVariance(MODES[mode], values)
+    error.multiply(values, np.zeros(values.shape, np.float32), error.accumulated, 1)
+    largest = values.max(axis=-1)
+    error.maximum(values, largest)
+    errors = rounding.stored(values, mode).max(axis=-1) - largest
+    ratio = np.square(errors).mean() / np.square(error.local_deviation(), dtype=np.float64).mean()
+    share = ratio / UNIFORM_MANTISSAS.limit
+    assert 1 / MEASURED_VARIANCE.limit < share < MEASURED_VARIANCE.limit
+
+
+def test_a_network_that_begins_with_a_maximum_has_no_error_there() -> None:
+    values = np.array([[1.0, 3.0]])
+    error = ErrorVariance(FLOAT32, values)
+    error.maximum(values, values.max(axis=-1))
+    assert error.accumulated.tolist() == error.local.tolist() == [0]
+
+
+def test_numbers_below_float16s_normal_ones_have_errors_of_a_gap() -> None:
+    draw = np.random.default_rng(0)
+    values = draw.uniform(2**-20, 2**-17, 20_000)
+    deviation = ErrorVariance(MODES["float16"], values).accumulated_deviation()
+    observed = np.square(rounding.stored(values, "float16") - values).mean()
+    # Uniform over the gap; the prediction is the gap itself.
+    share = 12 * observed / np.square(deviation, dtype=np.float64).mean()
+    assert 1 / MEASURED_VARIANCE.limit < share < MEASURED_VARIANCE.limit
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_is_predicted_exact(mode: str) -> None:
+    # A runtime may flush what is smaller than a normal number, whatever the values are.
+    nothing = np.zeros((1, 1), np.float32)
+    error = ErrorVariance(MODES[mode], nothing)
+    smallest = MODES[mode].smallest
+    assert error.accumulated_deviation().item() == error.local_deviation().item() == smallest
+    none = nothing.astype(np.float64)
+    assert ValueWithVariance(none, none).deviation(MODES[mode]).item() == smallest
+    # In a sum, each square below the smallest number of float32 is lost.
+    error.multiply(none, nothing, nothing, 9)
+    assert error.accumulated.item() == error.local.item() == 9 * SMALLEST_NORMAL
+
+
+# The modes up to a sum, None where there is one on the way -> the rounding of what it reads, in
+# units of float32's.
+READ: Final = (
+    (["float32"], 0),
+    (["float32", None, "float32"], 1),
+    (["float16"], 2**26),
+    (["bfloat16"], 2**32),
+    (["float32", "float16"], 2**26),
+    (["float32", None, "bfloat16"], 2**32),
+    (["float16", "float32"], 1),
+    (["float16", "float32", None, "float32"], 1),
+    (["float16", None, "bfloat16"], 2**32),
+    (["bfloat16", None, "float16"], 2**26),
+    (["float32", "tf32", "float32"], 0),
+)
+
+
+@pytest.mark.parametrize(("modes", "rounding"), READ, ids=str)
+def test_a_sum_reads_values_as_the_modes_so_far_round_them(
+    modes: list[str | None], rounding: float
+) -> None:
+    one = np.ones((1, 1), np.float32)
+    first, *rest = modes
+    assert first is not None
+    error = ErrorVariance(MODES[first], one)
+    for mode in rest:
+        if mode is None:
+            error.multiply(np.ones((1, 1)), one, error.accumulated, 1)
+        else:
+            error.switch(MODES[mode], one.astype(np.float64))
+    error.multiply(np.ones((1, 1)), one, 0 * one, 1)
+    assert error.local.item() - error.accumulated.item() == pytest.approx(
+        rounding, abs=error.local.item() * FLOAT32_TAPS.limit
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "added"),
+    [
+        ("float32", "float16", 2**26),
+        ("tf32", "bfloat16", 2**32),
+        ("float16", "bfloat16", 2**32),
+        ("bfloat16", "float16", 0),
+        ("float16", "float16", 0),
+        ("float16", "float32", 0),
+        ("float32", "tf32", 0),
+    ],
+)
+def test_a_mode_of_fewer_bits_rounds_what_it_is_given(
+    before: str, after: str, added: float
+) -> None:
+    values = np.array([[3.0, -5.0]])
+    error = ErrorVariance(MODES[before], values, np.ones_like(values))
+    accumulated = error.accumulated
+    error.switch(MODES[after], values)
+    assert error.mode is MODES[after]
+    assert np.array_equal(error.accumulated, accumulated + np.float32(added) * squares_of(values))
+    # A mean error begins with the mode that truncates, and is carried on by all others.
+    assert (error.bias is None) is ("tf32" not in (before, after))
+    if error.bias is not None:
+        assert not error.bias.any()
+        assert error.bias.shape == values.shape
+        error.bias += 1
+        error.switch(FLOAT32, values)
+        error.switch(MODES["tf32"], values)
+        assert error.bias.all()
+
+
+def test_a_mean_error_and_a_variance_make_one_deviation() -> None:
+    error = ErrorVariance(MODES["tf32"], np.ones((1, 1), np.float32))
+    error.accumulated, error.local = (np.full((1, 1), 3 * v, np.float32) for v in (9, 25))
+    unit = np.float32(FLOAT32.sums)
+    error.bias, error.local_bias = (np.full((1, 1), v, np.float32) for v in (4 * unit, 12 * unit))
+    assert error.accumulated_deviation().item() == pytest.approx(5 * unit)
+    assert error.local_deviation().item() == pytest.approx(13 * unit)
+
+
+def test_a_move_of_values_moves_their_variance() -> None:
+    both = ValueWithVariance(np.arange(6.0).reshape(2, 3), np.arange(6.0, 12).reshape(2, 3))
+    moved = both.moved(np.transpose)
+    assert moved.values.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert moved.variance.tolist() == [[6, 9], [7, 10], [8, 11]]
+    assert moved.deviation(FLOAT32) == pytest.approx(np.sqrt(moved.variance))
+
+
+def test_a_relu_keeps_what_is_not_a_number() -> None:
+    values = np.array([[-1.0, 2.0, np.nan]])
+    assert np.array_equal(activate(values, True), [[0, 2, np.nan]], equal_nan=True)
+    assert activate(values, False) is values
 
 
 def test_a_move_keeps_every_error_with_its_value() -> None:
@@ -100,7 +277,7 @@ def test_a_maximum_passes_on_the_largest_mean_error_of_possible_winners(
     assert error.local_bias.ravel().tolist() == [0]
 
 
-def rounding(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The error of rounding to float32, in predicted standard deviations."""
     unit = FLOAT32.unit_variance**0.5
     scaled: NDArray[np.float64] = (values.astype(np.float32) - values) / (unit * np.abs(values))
@@ -109,7 +286,7 @@ def rounding(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def test_pure_rounding_of_log_uniform_values_has_an_rms_of_0_7355() -> None:
     values = 2 ** np.random.default_rng(0).uniform(-10, 10, 1_000_000)
-    rms = np.sqrt(np.square(rounding(values)).mean())
+    rms = np.sqrt(np.square(rounded(values)).mean())
     assert rms == pytest.approx(np.sqrt(3 / (8 * np.log(2))), rel=PURE_ROUNDING.limit)
     assert rms == pytest.approx(0.7355, rel=PURE_ROUNDING.limit)
 
@@ -121,6 +298,6 @@ def test_pure_rounding_has_that_r_whatever_the_scale_of_the_values() -> None:
     squares = []
     for scale in 2 ** np.arange(0, 1, 1 / 16):
         values = scale * normal
-        squares.append(np.average(np.square(rounding(values)), weights=np.square(values)))
+        squares.append(np.average(np.square(rounded(values)), weights=np.square(values)))
     assert np.sqrt(np.mean(squares)) == pytest.approx(0.7355, rel=PURE_ROUNDING.limit)
     assert max(squares) <= 1

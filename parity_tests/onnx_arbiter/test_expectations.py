@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from onnx_arbiter import expectations
 from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.tolerances import COUNTED
 
 CASE = Case("noise", np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2), ("one",))
 
@@ -55,6 +59,78 @@ def test_a_tap_that_overflows_is_named_even_if_it_is_not_kept(tmp_path: Path) ->
     case = write_case(CASE, (replace(last, tap="wide"), first), tmp_path / "case", only="hidden")
     assert case.beyond(MODES["float16"]) == "the arbiter's wide reaches 7e+04, beyond float16"
     assert case.beyond(MODES["float32"]) == ""
+
+
+def test_a_value_that_just_fits_a_mode_is_not_beyond_it(tmp_path: Path) -> None:
+    deviation = {"float32": np.ones((1, 2), np.float32)}
+    for name, largest in (("fits", 65504.0), ("beyond", 65505.0)):
+        # The largest magnitude, of either sign.
+        tap = Prediction(name, np.array([[1.0, -largest]]), True, deviation, deviation)
+        case = write_case(CASE, [tap], tmp_path / name)
+        assert bool(case.beyond(MODES["float16"])) is (name == "beyond")
+    assert write_case(CASE, (), tmp_path / "nothing").reached == {}
+
+
+def test_what_a_layer_alone_is_given_may_be_something_else(tmp_path: Path) -> None:
+    given = np.array([[5.0, 6.0, 7.0]], np.float32)
+    case = write_case(CASE, [replace(PREDICTIONS[0], given=given)], tmp_path / "case")
+    (found,) = expectations.given(case.folder, ["hidden"]).values()
+    assert np.array_equal(found, given)
+    assert not found.flags.writeable
+    # A runtime may write into what it is given; nobody else reads that.
+    (own,) = expectations.given(case.folder, ["hidden"], writable=True).values()
+    own[:] = 0
+    (again,) = expectations.given(case.folder, ["hidden"], writable=True).values()
+    assert np.array_equal(again, given)
+
+
+# Tap -> the values of two images, whether a ReLU follows, and how many errors of each image are
+# independent: all of equal size, but for those that the ReLU hides.
+COUNTED_TAPS: Final = (
+    ("first", [[1, 1, 1, 1, 1, 1], [1, 2, 3, 4, 5, 6]], False, (1, 6)),
+    ("second", [[1, 2, 3, 4, 4, 4], [1, 1, 1, 2, 2, 2]], False, (3, 2)),
+    ("third", [[1, 2, 3, -4, -5, -6], [1, 2, -0.5, -7, -8, -9]], True, (3, 3)),
+    ("logits", [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]], False, (6, 6)),
+)
+
+
+def counted_taps() -> Iterator[Prediction]:
+    for name, values, relu, _ in COUNTED_TAPS:
+        deviation = {"float32": np.full((2, 6), 1.0, np.float32)}
+        yield Prediction(name, np.array(values, np.float64), relu, deviation, deviation)
+
+
+def close(value: float) -> Any:
+    return pytest.approx(value, rel=COUNTED.limit)
+
+
+def test_independent_errors_are_counted_image_by_image(tmp_path: Path) -> None:
+    case = write_case(CASE, counted_taps(), tmp_path / "case")
+    mode, smallest = MODES["float32"], [math.inf, math.inf]
+    for tap, (name, *_, counts) in zip(counted_taps(), COUNTED_TAPS, strict=True):
+        assert tap.independent() == {"float32": tuple(map(close, counts))}
+        for image, count in enumerate(counts):
+            assert case.independent_before(name, mode, image) == close(smallest[image])
+            assert case.independent_at(name, mode, image) == close(count)
+            smallest[image] = min(smallest[image], count)
+
+
+def test_taps_that_are_not_kept_are_counted_too(tmp_path: Path) -> None:
+    case = write_case(CASE, counted_taps(), tmp_path / "case", only="logits")
+    assert case.passed == {"float32": (close(1), close(2))}
+    for image, fewest in enumerate((1, 2)):
+        assert case.independent_before("logits", MODES["float32"], image) == close(fewest)
+
+
+def test_the_roundings_of_a_layers_input_are_counted_where_it_runs_alone(tmp_path: Path) -> None:
+    case = write_case(CASE, counted_taps(), tmp_path / "case")
+    # The network's own input is not rounded.
+    assert case.independent_inputs("first", 0) == math.inf
+    assert case.independent_inputs("second", 0) == close(1)
+    # By the squares of what a ReLU lets through: 1 and 4, of (1, 2, 0, 0, 0, 0).
+    assert case.independent_inputs("logits", 1) == close((1 + 4) ** 2 / (1 + 16))
+    assert case.has(MODES["float32"])
+    assert not case.has(MODES["tf32"])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

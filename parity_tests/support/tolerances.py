@@ -162,3 +162,20 @@ PURE_ROUNDING: Final = Tolerance(
         "0.1 %, and its root by half of that; the values' sizes add as much."
     ),
 )
+
+UNIFORM_MANTISSAS: Final = Tolerance(
+    limit=0.541,
+    reason=(
+        "Of the predicted variance, what roundings of values with evenly distributed logarithms "
+        "have: 3 / (8 ln 2). u²/3 is that of the worst mantissa."
+    ),
+)
+
+MEASURED_VARIANCE: Final = Tolerance(
+    limit=1.13,
+    reason=(
+        "How far an observed variance may lie from a stated share of the predicted one, as a "
+        "factor either way: 10,000 draws leave 3 % of noise, and shares are rounded. A count of "
+        "roundings that is one off where it dominates, K/7 for K/6, is 1.17."
+    ),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ Float32 = NDArray[np.float32]
 Matrices = tuple[Float32, Float32, Float32]
 # How 3x3 convolutions are computed: by Winograd's algorithm, by FFTs, or as direct sums.
 Engine = Matrices | Fft | None
+Operand: TypeAlias = Callable[[Any], Any]
 PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 LAVIN: Final = next(
     each for each in WINOGRAD if each.name.endswith("F(6×6, points 0, ±1, ±2, ±1/2)")
@@ -50,25 +51,48 @@ def matrices(algorithm: Winograd) -> Matrices:
     return output, kernel, inputs
 
 
-def by_winograd(images: NDArray[Any], weight: Float32, factors: Matrices) -> Float32:
-    """(N, in, H, W) -> (N, out, H, W), zero padding of one."""
+def _unchanged(values: Any) -> Any:
+    return values
+
+
+def by_winograd(
+    images: NDArray[Any], weight: Float32, factors: Matrices, operand: Operand = _unchanged
+) -> Float32:
+    """(N, in, H, W) -> (N, out, H, W), zero padding of one.
+
+    ``operand`` rounds both transformed factors before they are multiplied.
+    """
     output, kernel, inputs = factors
-    given = (inputs @ tiles(images, *output.shape)) @ inputs.T
-    kernels = (kernel @ weight) @ kernel.T
+    given = operand(_both_sides(inputs, tiles(images, *output.shape)))
+    kernels = operand(_both_sides(kernel, weight))
     summed = np.zeros((len(weight), *given.shape[1:]), np.float32)
     for channel, values in enumerate(given):
         summed += kernels[:, channel, None, None, None] * values
-    parts = (output @ summed) @ output.T
-    return join(parts, *images.shape[2:])
+    return join(_both_sides(output, summed), *images.shape[2:])
 
 
-def by_fft(images: NDArray[Any], weight: Float32, algorithm: Fft) -> Float32:
+def multiplied(matrix: Float32, values: Float32) -> Float32:
+    """(rows, k) @ (…, k, n), one product after the other, without fused multiply-adds."""
+    total = np.zeros((*values.shape[:-2], len(matrix), values.shape[-1]), np.float32)
+    for column in range(matrix.shape[1]):
+        total += matrix[:, column, None] * values[..., column : column + 1, :]
+    return total
+
+
+def _both_sides(matrix: Float32, values: Float32) -> Float32:
+    left = multiplied(matrix, values)
+    return multiplied(matrix, left.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+def by_fft(
+    images: NDArray[Any], weight: Float32, algorithm: Fft, operand: Operand = _unchanged
+) -> Float32:
     """The same by FFTs of tiles, in complex64."""
     from scipy import fft
 
     size = algorithm.size
-    given = fft.rfft2(np.ascontiguousarray(tiles(images, algorithm.outputs, size)))
-    kernels = fft.rfft2(weight, (size, size)).conj()
+    given = operand(fft.rfft2(np.ascontiguousarray(tiles(images, algorithm.outputs, size))))
+    kernels = operand(fft.rfft2(weight, (size, size)).conj())
     summed = np.zeros((len(weight), *given.shape[1:]), np.complex64)
     for channel, values in enumerate(given):
         summed += kernels[:, channel, None, None, None] * values

@@ -77,7 +77,9 @@ def test_with_torchvisions_weights_the_output_is_torchvisions_bit_for_bit(
 
 
 def test_weights_come_back_bit_for_bit(tiny: Checkpoint) -> None:
-    assert same(torch_impl.to_checkpoint(built(tiny)), tiny)
+    read = torch_impl.to_checkpoint(built(tiny))
+    assert same(read, tiny)
+    assert read.recipe.name == "torchvision"
 
 
 def test_a_model_with_memory_is_loaded_in_place(tiny: Checkpoint) -> None:

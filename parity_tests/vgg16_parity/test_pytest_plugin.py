@@ -207,6 +207,15 @@ def test_a_folder_that_vanishes_is_told_at_the_end(tests: pytest.Pytester) -> No
             "vgg16_parity('x', [[0j] * 1000] * 2, configuration='tiny')",
             "*from predictions on: photographs: its values are complex128, not real numbers*",
         ),
+        (
+            "vgg16_parity('x', [[0.0]], configuration='tiny', layers={})",
+            "*layers alone and taps are not the same: predictions*",
+        ),
+        ("vgg16_parity('x', [[0.0]], configuration='tiny', probes={})", "*x: probes: none given*"),
+        (
+            "vgg16_parity('x', [[float('nan')] * 1000] * 2, configuration='tiny')",
+            "*from predictions on: photographs: 2000 of its 2000 values are not finite*",
+        ),
         ("vgg16_parity('x', [[0.0]], 'none.pth')", "*none.pth: no such file*"),
         ("vgg16_parity('x', [[0.0]], configuration='F')", "*'F' is unknown*"),
         (

@@ -56,6 +56,22 @@ def in_place(images, weights):
     images *= 2
     return logits(images, weights)
 
+def exits(images, weights):
+    raise SystemExit
+
+def ends(images, weights):
+    import os
+    os._exit(0)
+
+def raises(images, weights):
+    raise RuntimeError("no such kernel")
+
+def blind(images, weights):
+    return np.full((len(images), 1000), np.nan, np.float32)
+
+def empty(images, weights):
+    return logits(images, weights)[:0]
+
 def two(images, weights):
     return logits(images[:2], weights)
 """
@@ -73,6 +89,11 @@ def two(images, weights):
         ("wide", "failed", "--port: gave complex128 as predictions; expected real numbers"),
         ("in_place", "failed", "--port: changed its input in place; expected arrays of its own"),
         ("two", "broken", "from predictions on: searched inputs: its shape is (2, 1000), the"),
+        ("exits", "failed", "the worker ended with status 0: it printed nothing"),
+        ("ends", "failed", "the worker ended with status 0: it printed nothing"),
+        ("raises", "failed", "RuntimeError: no such kernel"),
+        ("blind", "broken", "from predictions on: photographs: 2000 of its 2000 values are not"),
+        ("empty", "broken", "from predictions on: photographs: its shape is (0, 1000), the"),
         ("scalar", "broken", "from predictions on: photographs: its shape is (), the arbiter's"),
     ],
 )
@@ -81,8 +102,10 @@ def test_somebodys_own_port_is_a_row(
 ) -> None:
     (tmp_path / "mine.py").write_text(PORT)
     chosen = own_port(f"{tmp_path / 'mine.py'}:{function}")
-    (row,) = run.run_parity(tiny, PICTURES, [chosen]).rows
+    report = run.run_parity(tiny, PICTURES, [chosen])
+    (row,) = report.rows
     assert (row.runtime, row.status) == (f"mine:{function}", status)
+    assert report.holds is (status == "holds")
     assert row.reason.startswith(reason)
 
 

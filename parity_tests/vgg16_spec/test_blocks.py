@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgg16_spec import blocks as module
 from vgg16_spec.blocks import blocks, contiguous
-from vgg16_spec.checkpoint.tensors import Tensor, is_finite
+from vgg16_spec.checkpoint.tensors import FLOATS, Tensor, float32_parts, is_finite
 
 
 def distinct(*shape: int) -> np.ndarray:
@@ -31,10 +30,8 @@ def test_blocks_are_the_values_in_order(
     array = distinct(*shape)
     orders = list(permutations(range(array.ndim)))
     view = array.transpose(orders[order % len(orders)])
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_TILE_BYTES", tile)
-        pieces = [piece.copy() for piece in blocks(view, limit)]
-        assert all(piece.flags.c_contiguous and piece.ndim == 1 for piece in blocks(view, limit))
+    pieces = [piece.copy() for piece in blocks(view, limit, tile)]
+    assert all(piece.flags.c_contiguous and piece.ndim == 1 for piece in blocks(view, limit, tile))
     assert np.array_equal(np.concatenate(pieces), view.ravel())
     assert max(piece.nbytes for piece in pieces) <= limit
 
@@ -52,22 +49,38 @@ def test_what_lies_in_order_is_not_copied() -> None:
     assert contiguous(array) is array
 
 
-def test_a_copy_larger_than_a_tile_is_exact() -> None:
-    array = distinct(7, 130, 3, 101)
-    view = array.transpose(3, 2, 0, 1)
-    assert array.nbytes > 2 * module._TILE_BYTES
-    assert np.array_equal(contiguous(view), view)
-    assert contiguous(view).flags.c_contiguous
+@pytest.mark.parametrize("tile", [1, 100, 1 << 17])
+def test_a_copy_larger_than_a_tile_is_exact(tile: int) -> None:
+    view = distinct(7, 13, 3, 10).transpose(3, 2, 0, 1)
+    assert np.array_equal(contiguous(view, tile), view)
+    assert contiguous(view, tile).flags.c_contiguous
 
 
-def test_every_value_is_looked_at() -> None:
-    values = np.ones((1 << 20) + 5, np.float32)
-    assert is_finite(values)
-    for place in (0, 1 << 20, len(values) - 1):
+@pytest.mark.parametrize("look", [1, 4, 6, 7, 12, 13])
+def test_every_value_is_looked_at(look: int) -> None:
+    values = np.ones(12, np.float32)
+    assert is_finite(values, look)
+    for place in range(12):
         for wrong in (np.nan, np.inf, -np.inf):
             values[place] = wrong
-            assert not is_finite(values)
+            assert not is_finite(values, look)
         values[place] = 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("look", [1, 4, 6, 7, 12, 13])
+def test_a_block_becomes_float32_part_by_part(dtype: str, look: int) -> None:
+    numbers = np.arange(12, dtype=np.float32) - 6
+    block = numbers.astype(FLOATS[dtype]) if dtype != "bfloat16" else bfloat16(numbers)
+    parts = list(float32_parts(block, look))
+    assert np.array_equal(np.concatenate(parts), numbers)
+    most = 12 if dtype == "float32" else look
+    assert max(part.size for part in parts) <= most
+
+
+def bfloat16(values: np.ndarray) -> np.ndarray:
+    """Values that bfloat16 holds exactly."""
+    return (values.view(np.uint32) >> 16).astype("<u2").view(FLOATS["bfloat16"])
 
 
 def test_a_tensor_is_read_in_its_own_shape_from_a_view_of_another() -> None:

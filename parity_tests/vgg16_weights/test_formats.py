@@ -13,10 +13,12 @@ import pytest
 
 import vgg16_weights
 from parity_tests.support.helpers import full_disk, same
+from parity_tests.support.recipes import OWN
 from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
+from vgg16_spec.images.recipes import RECIPES, Recipe
 from vgg16_weights.comparison import verify
 from vgg16_weights.detection import _by_ending
 
@@ -87,35 +89,30 @@ def test_every_configurations_features_are_recognised(
 
 
 @formats
-def test_the_recipe_travels(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
-    for recipe in ("caffe", "torchvision"):
-        vgg16_weights.write(tiny.with_recipe(recipe), tmp_path / "w", name)
-        read = vgg16_weights.read(tmp_path / "w")
-        assert read.metadata.recipe == recipe
-        assert same(read, tiny)
-
-
-@formats
-def test_values_are_written_block_by_block(
-    name: str, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), OWN], ids=lambda recipe: recipe.name)
+def test_the_recipe_and_all_that_is_stated_travel_with_the_values(
+    name: str, recipe: Recipe, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    """No block is larger than asked for, and none is held with another of its tensor."""
-    from vgg16_spec.blocks import blocks
-    from vgg16_spec.checkpoint import checkpoint
+    stated = Metadata("caffe", "a source", "a format", "0" * 64, "a licence").with_recipe(recipe)
+    given = tiny.replaced(metadata=stated)
+    vgg16_weights.write(given, tmp_path / "w", name)
+    read = vgg16_weights.read(tmp_path / "w")
+    assert (read.metadata, read.recipe) == (stated, recipe)
+    assert not read.is_recipe_assumed
+    assert same(read, tiny)
 
-    largest = []
 
-    def small(view: np.ndarray) -> object:
-        for block in blocks(view, 1 << 10):
-            largest.append(block.nbytes)
-            yield block
-
-    monkeypatch.setattr(checkpoint, "blocks", small)
-    vgg16_weights.write(tiny, tmp_path / "w", name)
-    monkeypatch.undo()
-    assert max(largest) <= 1 << 10
-    assert sum(largest) >= 4 * tiny.configuration.parameters()
-    assert same(vgg16_weights.read(tmp_path / "w"), tiny)
+# In bytes, all less than the smallest tensor's 16: a value, half of it, and what leaves a rest.
+@pytest.mark.parametrize("limit", [4, 8, 12])
+@formats
+def test_files_do_not_depend_on_the_blocks_that_they_are_written_in(
+    name: str, limit: int, tmp_path: Path
+) -> None:
+    small = generate(configuration("tiny", classes=5), 5)
+    vgg16_weights.write(small, tmp_path / "whole", name)
+    vgg16_weights.write(small, tmp_path / "blocks", name, limit=limit)
+    assert (tmp_path / "blocks").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert same(vgg16_weights.read(tmp_path / "blocks"), small)
 
 
 @formats
@@ -227,6 +224,6 @@ def test_one_changed_bit_is_found(tiny: Checkpoint, tmp_path: Path) -> None:
     vgg16_weights.write(tiny, tmp_path / "a", "keras-weights-h5")
     value = np.nextafter(tiny["fc1.weight"].reshape(-1)[77], np.float32(9))
     vgg16_weights.write(changed(tiny, "fc1.weight", 77, value), tmp_path / "b", "timm")
-    rows = verify.compare(*(vgg16_weights.read(tmp_path / name) for name in "ab"))
+    rows = verify.compare(vgg16_weights.read(tmp_path / "a"), vgg16_weights.read(tmp_path / "b"))
     assert [row.tensor for row in rows if row.verdict != "equal"] == ["fc1.weight"]
     assert len(rows) == len(tiny)

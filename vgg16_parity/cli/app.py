@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, TextIO
 
 import typer
 from typer import Option
@@ -27,6 +28,12 @@ from vgg16_parity.cli.commands.predict import predict
 from vgg16_parity.cli.commands.summary import summary
 from vgg16_spec.errors import BadInput
 
+# The descriptor of stderr.
+_LAST_STREAM: Final = 2
+_INTERRUPTED: Final = 128 + signal.SIGINT
+# 128 + SIGPIPE, which Windows lacks.
+_READER_GONE: Final = 128 + 13
+
 app = typer.Typer(
     name="vgg16", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
@@ -38,10 +45,11 @@ app.add_typer(weights.app, name="weights")
 def main() -> None:
     """Run the command line and exit.
 
-    Exit status: 0, success; 1, parity or a match not shown; 2, invalid input (the last line on
-    stderr says why); 130, interrupted; 128 + signal number, terminated, or the
-    reader of stdout is gone.
+    Exit status: 0, success; 1, parity or a match not shown; 2, invalid input, or output that cannot
+    be written (the last line on stderr says why); 130, interrupted; 128 + signal number,
+    terminated, or the reader of stdout is gone.
     """
+    problem = _with_all_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -50,29 +58,74 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"(PIL|torch)\b")
     # Exit through ``finally`` blocks: they remove temporary files and stop worker processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    status = _run() if problem is None else _fail(str(problem))
+    for stream in (sys.stdout, sys.stderr):
+        _is_stuck(stream)
+    sys.exit(status)
+
+
+def _with_all_streams() -> BadInput | None:
+    """Open the streams that the shell closed; what is wrong if stdout is one of them.
+
+    Otherwise the next files that are opened would take their descriptors, and print would write
+    what is meant for stderr to stdout.
+    """
+    if sys.stdout is not None and sys.stderr is not None:
+        return None
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
+        pass
+    os.close(descriptor)
+    closed = sys.stdout is None
+    nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    return BadInput("stdout", "is closed", "a file, a pipe or a terminal") if closed else None
+
+
+def _run() -> int:
+    """Run the command, and return the exit status."""
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes stdout once more when it exits; that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 128 + signal.SIGPIPE
+        return _READER_GONE
+    except SystemExit as end:
+        # Typer's answer to a broken pipe is 1, which means something else here.
+        if isinstance(end.__context__, BrokenPipeError):
+            return _READER_GONE
+        raise
     except BadInput as error:
-        status = _fail(str(error))
+        return _fail(str(error))
     except TyperException as error:
-        status = _fail(error.format_message())
+        return _fail(error.format_message())
     except OSError as error:
-        status = _fail(f"{error.filename or 'system'}: {error.strerror or error}")
+        where = error.filename or ("stdout" if _is_stuck(sys.stdout) else "system")
+        return _fail(f"{where}: {error.strerror or error}")
     except MemoryError as error:
-        status = _fail(f"memory: {error or 'not enough'}")
+        return _fail(f"memory: {error or 'not enough'}")
     except (KeyboardInterrupt, typer.Abort):
-        status = _fail("interrupted", 130)
-    sys.exit(status if isinstance(status, int) else 0)
+        status = _INTERRUPTED
+    if status == _INTERRUPTED:  # which Typer returns for a KeyboardInterrupt
+        return _fail("interrupted", status)
+    return status if isinstance(status, int) else 0
+
+
+def _is_stuck(stream: TextIO) -> bool:
+    """Whether what a stream still holds cannot be written; that is dropped.
+
+    The interpreter flushes the streams once more when it exits; that must not fail again.
+    """
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False
 
 
 def _fail(message: str, status: int = 2) -> int:
     if message:  # empty if the help was shown instead
-        print("vgg16:", " ".join(message.split()), file=sys.stderr)
+        with suppress(OSError):  # the status remains
+            print("vgg16:", " ".join(message.split()), file=sys.stderr)
     return status
 
 

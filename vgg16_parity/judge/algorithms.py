@@ -9,7 +9,7 @@ direct sum's in three quarters of the channels: one wrong weight or bias shows i
 small maps have some period by chance. What the layers show together goes for a layer that shows
 nothing, unless its errors are likelier as a direct sum's. The arbiter then judges every layer again
 within the same limits, under which every mistake of the catalogue stays one, whatever the algorithm
-(``parity_tests/vgg16_parity/judge/test_algorithms.py``).
+(``parity_tests/vgg16_parity/judge/algorithms/test_mistakes.py``).
 
 An FFT spreads its errors evenly over a tile, dark places included. So does a bias that is a little
 wrong. An FFT is therefore only named, in a note on a case that stays broken.

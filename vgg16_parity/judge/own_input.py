@@ -29,10 +29,7 @@ from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import Recipe
 
-OWN_INPUT: Final = (
-    "holds if it prepared its own input: errors are within what other roundings of the pixels "
-    "explain"
-)
+OWN_INPUT: Final = "as with an input that it prepared itself, by other roundings of the pixels"
 # R above which an error is of no input's rounding.
 _LARGEST_OF_INPUTS: Final = 8.0
 

@@ -154,7 +154,7 @@ def _in_mode(evidence: Evidence, layers: Sequence[str], mode: Mode, *, known: bo
             modes[name] = state = wanted
     where = _where(layers, weighted)
     note = f"{WOULD_HOLD}as {mode.name} {where}"
-    if list(layers) == weighted:
+    if list(layers) == weighted and evidence.taps_optional:
         note += f" (a port is judged so with --port-mode {mode.name})"
     if not known:
         size = f"errors are no larger than in {mode.name} {where}"

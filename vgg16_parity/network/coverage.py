@@ -66,7 +66,9 @@ class Exercised:
         self._passes: dict[str, Bools] = {}
         self._nonzero: dict[str, Bools] = {}
 
-    def add_layer(self, layer_name: str, inputs: NDArray[Any], passes: Bools) -> None:
+    def add_layer(
+        self, layer_name: str, inputs: NDArray[Any], passes: Bools, positions: int = _POSITIONS
+    ) -> None:
         """Add what a layer's inputs exercise.
 
         Args:
@@ -74,6 +76,7 @@ class Exercised:
             inputs: (N, in, H, W), (N, in), or for a dense layer the maps that are flattened; their
                 values, or whether they are not zero.
             passes: (N, out, H, W) or (N, out): whether an output is not cut.
+            positions: of a convolution's maps, looked at together.
         """
         layer, nonzero = self._layers[layer_name], inputs != 0
         if isinstance(layer, Dense):
@@ -85,7 +88,7 @@ class Exercised:
         else:
             weights = weights.copy()  # others may share it
         for image, lit in zip(nonzero, passes, strict=True):
-            _add_image(layer, weights, image, lit)
+            _add_image(layer, weights, image, lit, positions)
         self._weights[layer_name] = weights
         self._outputs[layer_name] = self.outputs(layer_name) | np.any(passes, axis=(0, 2, 3))
 
@@ -122,11 +125,11 @@ class Exercised:
         nothing = np.zeros(self._layers[layer_name].weight_shape[0], bool)
         return self._outputs.get(layer_name, nothing)
 
-    def coverage(self) -> Coverage:
-        """The share of every tensor that is exercised."""
+    def coverage(self, rows: int = _ROWS) -> Coverage:
+        """The share of every tensor that is exercised, counted in so many rows at a time."""
         counts: dict[str, int] = {}
         for name in self._layers:
-            counts[f"{name}.weight"] = self._count(name)
+            counts[f"{name}.weight"] = self._count(name, rows)
             counts[f"{name}.bias"] = int(self.outputs(name).sum())
         sizes = {name: int(np.prod(s)) for name, s in self.configuration.weight_shapes.items()}
         return Coverage(
@@ -134,7 +137,7 @@ class Exercised:
             {name: counts[name] / size for name, size in sizes.items()},
         )
 
-    def _count(self, name: str) -> int:
+    def _count(self, name: str, most: int) -> int:
         if name not in self._passes:
             return int(self._weights[name].sum()) if name in self._weights else 0
         # Outputs, and inputs, that behave alike for every image count together.
@@ -144,10 +147,10 @@ class Exercised:
         )
         return sum(
             int(
-                rows[start : start + _ROWS]
-                @ (_pairs(passes[:, start : start + _ROWS], nonzero) @ columns)
+                rows[start : start + most]
+                @ (_pairs(passes[:, start : start + most], nonzero) @ columns)
             )
-            for start in range(0, len(rows), _ROWS)
+            for start in range(0, len(rows), most)
         )
 
 
@@ -157,7 +160,9 @@ def _pairs(passes: Bools, nonzero: Bools) -> Bools:
     return both
 
 
-def _add_image(layer: Convolution, weights: Bools, nonzero: Bools, passes: Bools) -> None:
+def _add_image(
+    layer: Convolution, weights: Bools, nonzero: Bools, passes: Bools, positions: int
+) -> None:
     """Add what one image exercises of a convolution: (in, H, W) and (out, H, W)."""
     height, width = passes.shape[1:]
     size, margin = layer.kernel_size, layer.padding
@@ -170,7 +175,7 @@ def _add_image(layer: Convolution, weights: Bools, nonzero: Bools, passes: Bools
     )
     missing &= ~weights
     # Rows from all over the image: neighbours are alike.
-    step = max(1, height * width // _POSITIONS)
+    step = max(1, height * width // positions)
     for start in range(step):
         rows, columns = missing.any(axis=1), missing.any(axis=0)
         if not rows.any():

@@ -172,8 +172,13 @@ def multiply(
     inputs: NDArray[_Real],
     *,
     squared: bool = False,
+    rows: int = _ROWS,
+    windows: int = _WINDOWS,
 ) -> NDArray[_Real]:
     """Apply a layer's weights without the bias, in the type of the inputs.
+
+    So many ``rows`` of a dense layer's weight, or so many values of a convolution's windows, are
+    in memory at a time.
 
     (N, in, H, W) or (N, in) -> (N, out, H, W) or (N, out); the weight is in canonical layout.
     Squaring it first propagates variances.
@@ -186,9 +191,9 @@ def multiply(
 
     if isinstance(layer, Convolution):
         kernels = prepared(weight)
-        return np.stack([_convolve(image, kernels) for image in inputs])
+        return np.stack([_convolve(image, kernels, windows) for image in inputs])
     blocks = [
-        inputs @ prepared(weight[start : start + _ROWS]).T for start in range(0, len(weight), _ROWS)
+        inputs @ prepared(weight[start : start + rows]).T for start in range(0, len(weight), rows)
     ]
     return np.concatenate(blocks, axis=1)
 
@@ -219,7 +224,9 @@ def window_views(maps: NDArray[_Scalar]) -> NDArray[_Scalar]:
     return views[:, :, ::POOLING_SIZE, ::POOLING_SIZE]
 
 
-def _convolve(image: NDArray[_Real], kernels: NDArray[_Real]) -> NDArray[_Real]:
+def _convolve(
+    image: NDArray[_Real], kernels: NDArray[_Real], most: int = _WINDOWS
+) -> NDArray[_Real]:
     """(in, H, W) -> (out, H, W), stride 1, zero padding that keeps the size"""
     _, height, width = image.shape
     outputs, _, kernel_size, _ = kernels.shape
@@ -230,7 +237,7 @@ def _convolve(image: NDArray[_Real], kernels: NDArray[_Real]) -> NDArray[_Real]:
     views = views.transpose(0, 3, 4, 1, 2)
     matrix = kernels.reshape(outputs, -1)
     total = np.empty((outputs, height, width), image.dtype)
-    rows = max(1, _WINDOWS // (matrix.shape[1] * width))
+    rows = max(1, most // (matrix.shape[1] * width))
     for start in range(0, height, rows):
         columns = views[:, :, :, start : start + rows].reshape(matrix.shape[1], -1)
         total[:, start : start + rows] = (matrix @ columns).reshape(outputs, -1, width)

@@ -1,7 +1,7 @@
 """Images that exercise what photographs do not, found by the arbiter for one checkpoint.
 
-For a runtime that can only be run whole. Photographs are alike to a deep network: they light the
-same half of the units. Noise in a small spot leaves the rest of the maps to the biases, so that
+For a runtime that can only be run whole. Photographs are alike to a deep network: they light much
+the same units. Noise in a small spot leaves the rest of the maps to the biases, so that
 spots in other places give the classifier other inputs; noise far beyond the pixels' range lights
 channels that pixels never do. Each image is the best of such a spot within the range, one beyond
 it, and a stress input, moved by a few gradient steps towards the units whose weights are not
@@ -239,7 +239,7 @@ def _values_of_units(found: Exercised) -> dict[str, Float32]:
     values: dict[str, Float32] = {}
     before = _taps_before(found)
     for layer in found.configuration.weighted_layers:
-        outputs, reads = _dark(found, layer)
+        outputs, reads = dark(found, layer)
         if layer.name in before:
             tap = before[layer.name]
             values[tap] = values[tap] + reads if tap in values else reads
@@ -248,15 +248,15 @@ def _values_of_units(found: Exercised) -> dict[str, Float32]:
     return values
 
 
-def _dark(found: Exercised, layer: WeightedLayer) -> tuple[Float32, Float32]:
+def dark(found: Exercised, layer: WeightedLayer, most: int = _ROWS) -> tuple[Float32, Float32]:
     """The share of a tensor that is dark at each output, (out,), and at each input, (in,)."""
     rows, columns = np.zeros((0,)), np.zeros(layer.weight_shape[1])
     size = np.prod(layer.weight_shape)
-    for start in range(0, layer.weight_shape[0], _ROWS):
-        dark = ~found.rows(layer.name, slice(start, start + _ROWS))
-        kernel = tuple(range(2, dark.ndim))
-        rows = np.concatenate([rows, dark.sum(axis=(1, *kernel))])
-        columns += dark.sum(axis=(0, *kernel))
+    for start in range(0, layer.weight_shape[0], most):
+        unlit = ~found.rows(layer.name, slice(start, start + most))
+        kernel = tuple(range(2, unlit.ndim))
+        rows = np.concatenate([rows, unlit.sum(axis=(1, *kernel))])
+        columns += unlit.sum(axis=(0, *kernel))
     return (rows / size).astype(np.float32), (columns / size).astype(np.float32)
 
 

@@ -95,9 +95,11 @@ def _pads(
 ) -> NDArray[Any]:
     """Padding before and after each axis, (2, axes); automatic padding as numbers."""
     how = at.node.attributes.get_string("auto_pad", "NOTSET")
+    pads = at.node.attributes.get_ints("pads") or (0, 0) * len(sizes)
     if how in ("NOTSET", ""):
-        pads = at.node.attributes.get_ints("pads") or (0, 0) * len(sizes)
         return np.array(pads).reshape(2, -1)
+    if any(pads):
+        raise Untraceable(f"has pads of {list(pads)} beside {printable(how)} padding")
     totals = np.maximum((-(-sizes // strides) - 1) * strides + spans - sizes, 0)
     if how == "VALID":
         totals = np.zeros_like(totals)
@@ -111,7 +113,7 @@ def _multiply(at: NodeContext) -> SymbolicTensor:
     if not attributes.get_int("transB", 0):
         matrix = matrix.T  # (in, out) -> (out, in)
     images, features = x.maps[0], matrix.shape[-1]
-    if x.array.ndim != 2 or len(x.array) != images or matrix.ndim != 2:
+    if x.array.ndim != 2 or not x.keeps_images_apart or matrix.ndim != 2:
         raise Untraceable(f"multiplies {words(x.axes)}, expected (N, features) and a matrix")
     if x.array.shape[1] != features:
         raise Untraceable(f"reads {features} features where {x.array.shape[1]} come")

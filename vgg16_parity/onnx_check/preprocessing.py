@@ -6,6 +6,7 @@ so that a value in another place shows as well as another value.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -41,6 +42,13 @@ PIXELS: Final = Tolerance(
 _FILTERS: Final[Mapping[str, tuple[str, float | None]]] = {
     "BILINEAR": ("linear", None),
     "BICUBIC": ("cubic", -0.5),
+}
+
+# Where pixels lie, and which sides are made, as Pillow has it. The two names of the first differ
+# only for a single pixel.
+_PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "coordinate_transformation_mode": ("half_pixel", "pytorch_half_pixel"),
+    "keep_aspect_ratio_policy": ("stretch",),
 }
 
 LAYOUTS: Final[tuple[Layout, ...]] = ("nchw", "nhwc")
@@ -87,10 +95,17 @@ class Front:
     def begin(self, count: int, size: int) -> SymbolicTensor:
         """So many test pictures, of the size that the file fixes or else of the recipe's for this.
 
+        Where the graph resizes them, their sides differ, and from those that the recipe gives them.
+
         Raises ``Untraceable`` where they are too large to be followed.
         """
-        side = size if self.kind == "float32" else resized_side(self.recipe, size)
-        shape = (count, *(self.fixed.get(axis) or side for axis in "hw"), IMAGE_CHANNELS)
+        self.size, self.side = size, resized_side(self.recipe, size)
+        sides = (size, size) if self.kind == "float32" else (self.side, self.side)
+        if self.kind == "pictures":
+            sides = _uneven(self.side, size, remainder=3 if count == 1 else 1)
+            sides = sides if count == 1 else sides[::-1]
+        fixed = (self.fixed.get(axis) or side for axis, side in zip("hw", sides, strict=True))
+        shape = (count, *fixed, IMAGE_CHANNELS)
         require_small(shape)
         self.pictures = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
         return SymbolicTensor(self.take(self.pictures))
@@ -98,11 +113,18 @@ class Front:
     def enter(self, x: SymbolicTensor) -> SymbolicTensor:
         """The maps that the first layer reads, after what the front has made of the pictures.
 
-        Raises ``Untraceable`` for values in another order than N, C, H, W.
+        Raises ``Untraceable`` for values in another order than N, C, H, W, and for pictures of
+        another size than the network's.
         """
-        found, (count, *_, channels) = x.array, self.pictures.shape
+        found, (count, *sides, channels) = x.array, self.pictures.shape
         if found.ndim != 4 or found.shape[:2] != (count, channels):
             raise Untraceable("reads the images in another order than (N, C, H, W)")
+        if self.kind == "pictures":
+            if min(sides) != self.side:
+                raise Untraceable(f"reads pictures whose shorter side is not made {self.side}")
+            if (cropped := found.shape[2:]) != (self.size, self.size):
+                shown = " × ".join(map(str, cropped))
+                raise Untraceable(f"reads pictures of {shown}, expected {self.size} × {self.size}")
         pixels = _centre(self.pictures, (count, *found.shape[2:], channels))
         acceptable = {"pixels": normalise(pixels, self.recipe)}
         if self.kind == "float32":
@@ -124,7 +146,21 @@ class Front:
         return SymbolicTensor(arrange(found.shape), found.shape)
 
 
-def preprocess(at: NodeContext, recipe: Recipe) -> SymbolicTensor | None:
+def _uneven(side: int, size: int, *, remainder: int) -> tuple[int, int]:
+    """The shorter and the longer side of pictures that a resize to ``side`` must change.
+
+    The longer one's fraction is not rounded down by chance alone, and what the crop to ``size``
+    leaves of it is odd: the ``remainder`` by 4 decides to which side half a pixel is rounded.
+    """
+    short = side + 1
+    return short, next(
+        long
+        for long in itertools.count(short + 1)
+        if (long * side // short - size) % 4 == remainder and 2 * (long * side % short) >= short
+    )
+
+
+def preprocess(at: NodeContext, front: Front) -> SymbolicTensor | None:
     """The pictures after a node of the graph's front; ``None`` where it is not of the front.
 
     Raises ``Untraceable`` where the node crops or resizes as the recipe does not.
@@ -132,7 +168,7 @@ def preprocess(at: NodeContext, recipe: Recipe) -> SymbolicTensor | None:
     if at.operator in PICKS:
         return _pick(at)
     if at.operator == "Resize":
-        return _resize(at, recipe)
+        return _resize(at, front)
     computed = at.operator in MOVES
     if at.operator == "Cast":
         computed = at.node.attributes.get_int("to") == ir.DataType.FLOAT
@@ -157,15 +193,37 @@ def _centre(whole: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return whole[tuple(slice(a, a + kept) for a, kept in zip(starts, shape, strict=True))]
 
 
-def _resize(at: NodeContext, recipe: Recipe) -> SymbolicTensor:
-    """A resize that keeps the size: the pictures already have the one that the recipe asks for.
+def _resize(at: NodeContext, front: Front) -> SymbolicTensor:
+    """A resize to the recipe's size, of the test pictures too.
 
-    The attributes decide how another size would be filtered.
+    Which values it picks does not matter: the attributes decide how the graph filters them.
     """
-    attributes, shape = at.node.attributes, at.x.array.shape
-    kept = [shape[i] for i in attributes.get_ints("axes") or range(len(shape))]
-    if at.required(3).array.tolist() != kept:
+    recipe, shape, (_, *sides, _) = front.recipe, at.x.array.shape, front.pictures.shape
+    resized = {side: side * front.side // min(sides) for side in sides}
+    axes = at.node.attributes.get_ints("axes") or range(len(shape))
+    wanted = [resized.get(shape[axis], shape[axis]) for axis in axes]
+    if front.kind != "pictures" or at.required(3).array.tolist() != wanted:
         raise Untraceable("resizes to another size than the recipe does")
+    _require_filter(at, recipe)
+    for axis in (1, 2):
+        front.pictures = _spread(front.pictures, axis, resized)
+    array = at.x.array
+    for axis in range(array.ndim):
+        array = _spread(array, axis, resized)
+    return replace(at.x, array=array)
+
+
+def _spread(values: NDArray[Any], axis: int, resized: Mapping[int, int]) -> NDArray[Any]:
+    """Values picked along an axis, so many as its size becomes."""
+    size = values.shape[axis]
+    after = resized.get(size, size)
+    picked: NDArray[Any] = values.take(np.arange(after) * size // after, axis)
+    return picked
+
+
+def _require_filter(at: NodeContext, recipe: Recipe) -> None:
+    """Raise ``Untraceable`` unless a resize filters as the recipe does."""
+    attributes = at.node.attributes
     mode = attributes.get_string("mode", "nearest")
     bend = attributes.get_float("cubic_coeff_a", -0.75) if mode == "cubic" else None
     if (mode, bend) != _FILTERS.get(recipe.resample):
@@ -174,7 +232,9 @@ def _resize(at: NodeContext, recipe: Recipe) -> SymbolicTensor:
         raise Untraceable(f"{how}, the recipe {recipe.name} by {recipe.resample}")
     if not attributes.get_int("antialias", 0):
         raise Untraceable("resizes without antialiasing, unlike the recipe")
-    return at.x
+    for name, usual in _PLACES.items():
+        if (found := attributes.get_string(name, usual[0])) not in usual:
+            raise Untraceable(f"resizes with the {name} {printable(found)}, expected {usual[0]}")
 
 
 def _near(values: NDArray[Any], wanted: NDArray[np.float32]) -> bool:

@@ -110,6 +110,11 @@ class SymbolicTensor:
             raise Untraceable("reads values in an order that no layer of the network uses")
         return found
 
+    @property
+    def keeps_images_apart(self) -> bool:
+        """Whether the images, and nothing else, lie along the first axis."""
+        return len(self.array) == self.maps[0] and self.axes[0] in ("N", "")
+
     def then(self, step: Step, maps: Shape = (), axes: tuple[str, ...] = MAPS) -> SymbolicTensor:
         """The images after one more step, which may make new maps, with these axes."""
         array = arrange(maps, axes) if maps else self.array

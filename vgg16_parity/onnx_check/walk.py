@@ -176,6 +176,9 @@ class _Walk:
             shape = value.array.shape if isinstance(value, SymbolicTensor) else ()
             if rank == 2 and shape[1:] == (network.classes,):
                 name, end = other, value
+        if isinstance(end, SymbolicTensor) and end.maps and not end.keeps_images_apart:
+            mixed = f"the output {printable(name)} has another axis than the images' first"
+            return name, Untraceable(mixed, end.steps)
         if isinstance(end, SymbolicTensor | Untraceable):
             return name, end
         return name, Untraceable(f"the output {printable(name)} does not depend on the images")
@@ -222,7 +225,7 @@ class _Walk:
         if at.operator in ("Reshape", "Resize"):
             at = replace(at, inputs=[self._followed_batch(value) for value in at.inputs])
         if not at.x.maps:
-            if preprocessed := preprocess(at, self.front.recipe):
+            if preprocessed := preprocess(at, self.front):
                 return preprocessed
             entered = self.front.enter(at.x)
             at = replace(at, inputs=[entered if value is at.x else value for value in at.inputs])

@@ -39,7 +39,9 @@ def summary(report: Report) -> str:
     if failed := names["failed"]:
         return f"Parity is not shown: {', '.join(failed)} failed."
     if names["holds"]:
-        return f"Parity is not shown: {', '.join(names['not run'])} did not run."
+        required = [r.name for r in report.rows if r.status == "not run" and report.counts(r)]
+        lacking = required or names["not run"]  # of both devices, one runs nothing
+        return f"Parity is not shown: {', '.join(lacking)} did not run."
     return "Nothing was compared: no runtime could run."
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -209,14 +209,61 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
             ).returncode
         except subprocess.TimeoutExpired:
             return Record(error=f"{STOPPED} {timeout:g} s")
-    record_file = folder / "record.json"
-    if status < 0 or not record_file.exists():
-        log = log_file.read_text("utf-8", "replace")
+    log = log_file.read_text("utf-8", "replace")
+    record = _record(folder / "record.json") if status >= 0 else None
+    if record is None or (status and not record.error):
         # Some libraries exit if they find no driver or a wrong one. A process killed from outside
         # ended for another reason, whatever it had printed.
         without = not _killed_by_linux(status) and unusable(job.device, log)
         return Record(error=_death(status, log.splitlines()), unavailable=without)
-    return Record(**json.loads(record_file.read_text(encoding="utf-8")))
+    if not record.error and (problem := _not_left(job)):
+        return replace(record, error=problem)
+    return record
+
+
+def _record(file: Path) -> Record | None:
+    """What a worker reports; None where it did not come to that, or not to the end."""
+    try:
+        return Record(**json.loads(file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _not_left(job: Job) -> str:
+    """Which results a worker that reports no error has not left whole; empty if it left all.
+
+    Of a user's own port the taps are its own choice, and so they are not looked at by name.
+    """
+    for kind, cases in _expected(job).items():
+        first: list[str] = []
+        for case in cases:
+            found = job.result(case, kind)
+            what = f"results ({kind} of {found.path.stem})"
+            try:
+                names = list(found)
+                shapes = [found[name].shape for name in names]
+            except (OSError, ValueError) as error:
+                return f"the worker left damaged {what}: {error}"
+            if not shapes:
+                return f"the worker left no {what}"
+            first = first or names
+            if names != first and not job.runtime.port:
+                odd = ", ".join(sorted({*names} ^ {*first})) or "another order"
+                return f"the worker left other {what} than of the first case: {odd}"
+    return ""
+
+
+def _expected(job: Job) -> dict[Result, list[str]]:
+    """What a worker leaves if it does the whole job: kind -> the cases of which it is left."""
+    cases = list(job.cases)
+    if job.task == "gradients":
+        return dict.fromkeys(("branch", "gradients", "parameters", "velocity"), cases)
+    if job.task == "export":
+        return {}
+    expected: dict[Result, list[str]] = {"accumulated": cases}
+    if job.depth == "layers" and not job.runtime.port:
+        expected["local"] = [*cases, *filter(None, [job.probes])]
+    return expected
 
 
 def environment(job: Job) -> dict[str, str]:

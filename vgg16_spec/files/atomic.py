@@ -51,7 +51,8 @@ def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``destination``; on success it becomes ``destination``.
 
     On any exception the temporary file is removed and ``destination`` stays as it was; what a
-    process leaves that is killed, the next writer to ``destination`` removes.
+    process leaves that is killed, the next writer to ``destination`` removes. The file's
+    permissions are those of a new file, whatever an older one had.
 
     Raises ``BadInput`` when the destination cannot be written (a missing or read-only folder, a
     folder in the file's place, a full disk).
@@ -82,7 +83,7 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
     with _neighbours(path) as (temporary, older):
         temporary.mkdir()
         yield temporary
-        for file in temporary.rglob("*"):
+        for file in (*temporary.rglob("*"), temporary):
             sync(file)
         _exchange(temporary, path, older)
         # At once: until then, the older one would be put back if another writer moved this one.

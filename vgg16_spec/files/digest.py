@@ -11,9 +11,9 @@ from typing import Final
 _BLOCK: Final = 1 << 24
 
 
-def digest(path: str | os.PathLike[str]) -> str:
+def digest(path: str | os.PathLike[str], block_size: int = _BLOCK) -> str:
     """The sha256 of a file, in hexadecimal."""
-    sha256, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+    sha256, block = hashlib.sha256(), memoryview(bytearray(block_size))
     with Path(path).open("rb", buffering=0) as file:
         # In large blocks: between two of them, this thread may have to wait for a busy one.
         while size := file.readinto(block):

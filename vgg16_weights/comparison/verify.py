@@ -6,9 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from vgg16_spec.architecture import Configuration, Shape
+from vgg16_spec.blocks import BLOCK_BYTES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_weights.comparison.which_mistake import Difference, known_mistake, output_order
+from vgg16_weights.comparison.which_mistake import (
+    PIECES,
+    Difference,
+    Pieces,
+    known_mistake,
+    output_order,
+)
 
 Verdict: TypeAlias = Literal["equal", "differs", "missing"]
 # Tensor -> the mistake that turns one side into the other, or the size of the difference.
@@ -38,14 +45,17 @@ class Row(NamedTuple):
         return "equal" if self.ours == self.theirs else "differs"
 
 
-def digests(checkpoint: Checkpoint) -> dict[str, str]:
+def digests(checkpoint: Checkpoint, limit: int = BLOCK_BYTES) -> dict[str, str]:
     """Tensor name -> sha256 of its values in canonical layout, in hexadecimal."""
-    return {name: checkpoint.tensor(name).digest() for name in checkpoint}
+    return {name: checkpoint.tensor(name).digest(limit) for name in checkpoint}
 
 
-def compare(ours: Checkpoint, theirs: Checkpoint) -> list[Row]:
-    """A row for each tensor of either side; tensors of different shapes differ."""
-    left, right = digests(ours), digests(theirs)
+def compare(ours: Checkpoint, theirs: Checkpoint, limit: int = BLOCK_BYTES) -> list[Row]:
+    """A row for each tensor of either side; tensors of different shapes differ.
+
+    No more than ``limit`` bytes of a tensor are in memory.
+    """
+    left, right = digests(ours, limit), digests(theirs, limit)
     shapes = theirs.configuration.weight_shapes | ours.configuration.weight_shapes
     names = list(dict.fromkeys([*ours, *theirs]))
     return [
@@ -53,7 +63,9 @@ def compare(ours: Checkpoint, theirs: Checkpoint) -> list[Row]:
     ]
 
 
-def known_mistakes(rows: Sequence[Row], ours: Checkpoint, theirs: Checkpoint) -> Findings:
+def known_mistakes(
+    rows: Sequence[Row], ours: Checkpoint, theirs: Checkpoint, pieces: Pieces = PIECES
+) -> Findings:
     """The known mistake that explains each tensor that differs, or else by how much it differs.
 
     Tensors that one side lacks, or that have different shapes, are left out.
@@ -64,7 +76,9 @@ def known_mistakes(rows: Sequence[Row], ours: Checkpoint, theirs: Checkpoint) ->
         if ours.configuration.weight_shapes[name] != theirs.configuration.weight_shapes[name]:
             continue
         before = next((each for each in found.values() if isinstance(each, str)), "")
-        found[name] = _elsewhere(row, rows, theirs) or _of_values(name, ours, theirs, before)
+        found[name] = _elsewhere(row, rows, theirs) or _of_values(
+            name, ours, theirs, before, pieces
+        )
     if any(isinstance(each, Difference) and each.relative > _ALIKE for each in found.values()):
         found |= _untrained(differing, found, ours.configuration)
     return found
@@ -81,14 +95,16 @@ def _elsewhere(row: Row, rows: Sequence[Row], theirs: Checkpoint) -> str:
     return f"B is A with {pair[0]} and {pair[1]} exchanged"
 
 
-def _of_values(name: str, ours: Checkpoint, theirs: Checkpoint, likely: str) -> str | Difference:
+def _of_values(
+    name: str, ours: Checkpoint, theirs: Checkpoint, likely: str, pieces: Pieces
+) -> str | Difference:
     layer, _, part = name.rpartition(".")
     order = None
     if part == "bias":
         order = output_order(*(side.tensor(f"{layer}.weight").view() for side in (ours, theirs)))
     left, right = (side.tensor(name).view() for side in (ours, theirs))
     maps = ours.configuration.feature_shape
-    return known_mistake(name, left, right, maps, order=order, likely=likely)
+    return known_mistake(name, left, right, maps, order=order, likely=likely, pieces=pieces)
 
 
 def _untrained(

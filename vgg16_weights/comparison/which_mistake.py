@@ -26,12 +26,26 @@ from vgg16_weights.comparison.known_mistakes import (
     output_word,
 )
 
-_SAMPLE: Final = 4096
-_LOOK: Final = 1 << 20
-_BLOCK_BYTES: Final = 1 << 26
 # Under the wrong arrangement, values are as far apart as unrelated ones. Under the right one, even
 # the coarsest rounding, bfloat16, leaves a difference of 0.002 of their size.
 _ALIKE: Final = 0.1
+
+
+class Pieces(NamedTuple):
+    """How much is looked at together.
+
+    Attributes:
+        sample: values that suggest a mistake.
+        block: bytes of a tensor in memory.
+        look: values whose differences are measured.
+    """
+
+    sample: int = 4096
+    block: int = 1 << 26
+    look: int = 1 << 20
+
+
+PIECES: Final = Pieces()
 
 
 class Difference(NamedTuple):
@@ -62,6 +76,7 @@ def known_mistake(
     sides: tuple[str, str] = ("A", "B"),
     order: NDArray[np.intp] | None = None,
     likely: str = "",
+    pieces: Pieces = PIECES,
 ) -> str | Difference:
     """What turns A's tensor into B's, or B's into A's: ``B is A rounded to float16``.
 
@@ -73,6 +88,7 @@ def known_mistake(
         sides: what A and B are called in words; these may end in ``'s``.
         order: for a bias, the order of outputs that turned A's weight of that layer into B's.
         likely: what was found for another tensor, preferred if two mistakes fit.
+        pieces: how much is looked at together.
 
     Returns:
         The mistake in words, or the size of the difference if no known mistake explains it.
@@ -80,31 +96,31 @@ def known_mistake(
     if name == "fc1.weight":
         ours, theirs = (values.reshape(-1, *maps) for values in (ours, theirs))
     values_of = dict(zip(sides, (ours, theirs), strict=True))
-    if empty := [side for side, values in values_of.items() if _is_zero(values)]:
+    if empty := [side for side, values in values_of.items() if _is_zero(values, pieces)]:
         return f"{empty[0]} is zero"
-    found = _arrangement(name, values_of)
+    found = _arrangement(name, values_of, pieces.sample)
     if found is not None:
         made, of, (words, view), factor = found
         moved, target = view(values_of[of]), values_of[made]
         for change in changes_of(factor, likely):
-            if is_same(moved, target, change):
+            if is_same(moved, target, change, pieces):
                 parts = [f"with {words}"] * bool(words) + [change.words] * bool(change.words)
                 return f"{made} is {of} {', '.join(parts)}"
         # The other way round: the side that was moved is the one whose values were changed.
         for change in changes_of(1.0, likely)[1:]:
-            if is_same(target, moved, change):
+            if is_same(target, moved, change, pieces):
                 before = f"{made} is {of} with {words}, before {of} was {change.words}"
                 return before if words else f"{of} is {made} {change.words}"
     left, right = sides
     for outputs in (order, output_order(ours, theirs)):
-        if outputs is not None and _same_rows(ours, theirs, outputs):
+        if outputs is not None and _same_rows(ours, theirs, outputs, pieces):
             return f"{right} is {left} with {order_words(outputs, output_word(name), *sides)}"
     if factors := _channel_factors(ours, theirs):
         channels = f"input channels times {', '.join(factors)}: a normalisation inside"
         return f"{right} is {left} with {channels}"
     if found is None:
-        return _difference(ours, theirs)
-    return _difference(moved, target)._replace(arrangement=words)
+        return _difference(ours, theirs, pieces)
+    return _difference(moved, target, pieces)._replace(arrangement=words)
 
 
 def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
@@ -124,7 +140,7 @@ def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
 
 
 def _arrangement(
-    name: str, values_of: Mapping[str, Array]
+    name: str, values_of: Mapping[str, Array], size: int
 ) -> tuple[str, str, Arrangement, float] | None:
     """The arrangement under which samples are closest: both sides, the mistake and the factor."""
     best, found = _ALIKE, None
@@ -132,7 +148,7 @@ def _arrangement(
     for made, of in ((right, left), (left, right)):
         target, source = values_of[made], values_of[of]
         for words, view in arrangements(name, source.shape):
-            x, y = _sample(view(source)), _sample(target)
+            x, y = _sample(view(source), size), _sample(target, size)
             # Any one or two values are a factor apart.
             factor = float(x @ y / (x @ x)) if x.any() and x.size > 2 else 1.0
             rest = math.sqrt(np.square(y - factor * x).mean() / max(np.square(y).mean(), 1e-300))
@@ -142,20 +158,20 @@ def _arrangement(
     return found
 
 
-def _sample(values: Array) -> NDArray[np.float64]:
+def _sample(values: Array, size: int) -> NDArray[np.float64]:
     """A sample of values, from the same places in the order of axes for all arrays of one size."""
-    if values.size > _SAMPLE:
-        places = np.random.default_rng(0).integers(0, values.size, _SAMPLE)
+    if values.size > size:
+        places = np.random.default_rng(0).integers(0, values.size, size)
     else:
         places = np.arange(values.size)
     return values[np.unravel_index(places, values.shape)].astype(np.float64)
 
 
-def _same_rows(ours: Array, theirs: Array, order: NDArray[np.intp]) -> bool:
+def _same_rows(ours: Array, theirs: Array, order: NDArray[np.intp], pieces: Pieces) -> bool:
     """Whether the rows of one array in this order are the other's, bit for bit."""
-    rows = max(1, _BLOCK_BYTES * len(ours) // max(ours.nbytes, 1))
+    rows = max(1, pieces.block * len(ours) // max(ours.nbytes, 1))
     return all(
-        is_same(ours[order[start : start + rows]], theirs[start : start + rows])
+        is_same(ours[order[start : start + rows]], theirs[start : start + rows], pieces=pieces)
         for start in range(0, len(ours), rows)
     )
 
@@ -175,13 +191,15 @@ def _channel_factors(ours: Array, theirs: Array) -> list[str]:
     return [f"{factor:.6g}" for factor in found] if changed else []
 
 
-def _is_zero(values: Array) -> bool:
-    return not _sample(values).any() and not any(one.any() for one in blocks(values, _BLOCK_BYTES))
+def _is_zero(values: Array, pieces: Pieces) -> bool:
+    if _sample(values, pieces.sample).any():
+        return False
+    return not any(one.any() for one in blocks(values, pieces.block))
 
 
-def _pairs(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
+def _pairs(one: Array, other: Array, limit: int) -> Iterator[tuple[Array, Array]]:
     """The values of two arrays of one size, in the order of their axes, as flat pieces."""
-    left, right = (blocks(values, _BLOCK_BYTES) for values in (one, other))
+    left, right = (blocks(values, limit) for values in (one, other))
     ours = theirs = np.empty(0, np.float32)
     remaining = one.size
     while remaining:
@@ -195,7 +213,9 @@ def _pairs(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def is_same(source: Array, target: Array, change: Change = UNCHANGED) -> bool:
+def is_same(
+    source: Array, target: Array, change: Change = UNCHANGED, pieces: Pieces = PIECES
+) -> bool:
     """Whether the source's values, changed, are the target's: bit for bit, or up to rounding.
 
     NaN equals itself, and -0 is not 0. Both have the same size.
@@ -208,15 +228,16 @@ def is_same(source: Array, target: Array, change: Change = UNCHANGED) -> bool:
         return bool((np.abs(made - right) <= change.rounding * np.abs(made)).all())
 
     # A sample first: it already shows nearly every difference.
-    samples = (contiguous(_sample(values).astype(np.float32)) for values in (source, target))
-    return equal(*samples) and all(equal(left, right) for left, right in _pairs(source, target))
+    samples = (_sample(values, pieces.sample).astype(np.float32) for values in (source, target))
+    pairs = _pairs(source, target, pieces.block)
+    return equal(*map(contiguous, samples)) and all(equal(left, right) for left, right in pairs)
 
 
-def _difference(ours: Array, theirs: Array) -> Difference:
+def _difference(ours: Array, theirs: Array, pieces: Pieces) -> Difference:
     count, squares, size, largest = 0, 0.0, 0.0, 0.0
-    for left, right in _pairs(ours, theirs):
-        for start in range(0, left.size, _LOOK):
-            one, other = (side[start : start + _LOOK] for side in (left, right))
+    for left, right in _pairs(ours, theirs, pieces.block):
+        for start in range(0, left.size, pieces.look):
+            one, other = (side[start : start + pieces.look] for side in (left, right))
             differs = one.view(np.uint32) != other.view(np.uint32)
             precise = one.astype(np.float64)
             errors = np.where(differs, np.abs(precise - other), 0.0)

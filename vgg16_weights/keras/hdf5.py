@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,13 +17,12 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Metadata, Tensor
 from vgg16_weights.contents import Contents, DataFormat, by_name
 from vgg16_weights.first_reading import check_readable
+from vgg16_weights.keras.hdf5_chunks import check_chunks, check_whole_chunks
 from vgg16_weights.matching.layers import natural
 
 # Our own attribute of the file's root, which no library looks at, and more than it ever takes.
 MANIFEST: Final = "vgg16"
 _MANIFEST_LIMIT: Final = 1 << 20
-# More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
-_MOST_BYTES: Final = 1 << 29
 # More than any model has. A group can be inside itself.
 _MOST_GROUPS: Final = 4096
 _MOST_DEPTH: Final = 32
@@ -160,9 +159,12 @@ def read_through(path: Path, base: int) -> None:
     def read(_: str, item: h5py.HLObject) -> None:
         dict(item.attrs)
         if isinstance(item, h5py.Dataset) and item.chunks and _holds_numbers(item):
-            with suppress(ValueError):  # it is refused if it is one of the weights
-                _check_chunks(item)
-                item[()]
+            try:
+                check_chunks(item)
+            except ValueError:  # it is refused if it is one of the weights
+                return
+            check_whole_chunks(item)
+            item[()]
 
     with _opened(path, base) as file:
         read("", file)
@@ -203,8 +205,11 @@ def _tensor(path: Path, dataset: h5py.Dataset, base: int) -> Tensor:
     if not _holds_numbers(dataset):
         return Tensor(shape, str(dtype), view)
     if dataset.chunks is not None:
-        _check_chunks(dataset)
+        check_chunks(dataset)
     else:
+        if dataset.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
+            # Whether they were ever written cannot be told.
+            raise ValueError(f"{name} has its values in the header of its group")
         mapped, offset = np.memmap(path, np.uint8, mode="r"), dataset.id.get_offset()
         if offset is None:
             raise ValueError(f"{name} has no values")
@@ -225,22 +230,6 @@ def _holds_numbers(dataset: h5py.Dataset) -> bool:
 
 def _mapped(values: Array, dtype: np.dtype[Any], shape: Shape) -> Array:
     return values.view(dtype).reshape(shape)
-
-
-def _check_chunks(dataset: h5py.Dataset) -> None:
-    """Raise ``ValueError`` for chunks that are too large, missing (read as zeros) or unreadable."""
-    for count in (math.prod(dataset.shape), math.prod(dataset.chunks)):
-        if dataset.dtype.itemsize * count > _MOST_BYTES:
-            raise ValueError(f"{dataset.name} has more than {_MOST_BYTES} bytes")
-    steps = zip(dataset.shape, dataset.chunks, strict=True)
-    if dataset.id.get_num_chunks() != math.prod(-(-length // step) for length, step in steps):
-        raise ValueError(f"{dataset.name} lacks some of its chunks")
-    properties = dataset.id.get_create_plist()
-    for number in range(properties.get_nfilters()):
-        code, *_, name = properties.get_filter(number)
-        if not h5py.h5z.filter_avail(code):
-            what = name.decode(errors="replace") or code
-            raise ValueError(f"{dataset.name} needs HDF5's filter {what}, which is not installed")
 
 
 def _read_by_hdf5(path: Path, base: int, name: str) -> Array:

@@ -57,8 +57,10 @@ class _Header(NamedTuple):
     size: int
 
 
-def read(path: Path) -> Contents:
+def read(path: Path, chunk: int = _CHUNK) -> Contents:
     """The arrays; those that are not compressed are views of the mapped file.
+
+    Any other is inflated ``chunk`` bytes at a time.
 
     Raises ``ValueError`` for arrays of Python objects, among others.
     """
@@ -66,7 +68,9 @@ def read(path: Path) -> Contents:
         listed = [member for member in archive.infolist() if member.filename != MANIFEST]
         if len(listed) > _MOST_MEMBERS:
             raise ValueError(f"more than {_MOST_MEMBERS} members")
-        tensors = by_name((_name(one.filename), _tensor(path, archive, one)) for one in listed)
+        tensors = by_name(
+            (_name(one.filename), _tensor(path, archive, one, chunk)) for one in listed
+        )
     if not any(name.endswith((".weight", ".bias")) for name in tensors):
         raise not_weights.other_arrays(path, list(tensors))
     return Contents(tensors, comment(path), data_format="channels_last")
@@ -99,7 +103,7 @@ def _name(member: str) -> str:
     return f"array {member!r}"
 
 
-def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
+def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, chunk: int) -> Tensor:
     header = _read_header(archive, member)
     count = math.prod(header.shape)
     if header.dtype.hasobject:
@@ -113,7 +117,7 @@ def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Te
     elif member.file_size > _MOST_BYTES:
         raise ValueError(f"{member.filename} inflates to more than {_MOST_BYTES} bytes")
     else:
-        values = partial(_inflated, path, member, header, count)
+        values = partial(_inflated, path, member, header, count, chunk)
 
     def view() -> Array:
         if header.fortran:
@@ -137,7 +141,9 @@ def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
     return _Header(*stated, file.tell())
 
 
-def _inflated(path: Path, member: zipfile.ZipInfo, header: _Header, count: int) -> Array:
+def _inflated(
+    path: Path, member: zipfile.ZipInfo, header: _Header, count: int, chunk: int
+) -> Array:
     """The values of a compressed member, no more of them than its header says."""
     values = np.empty(count, header.dtype)
     target = values.view(np.uint8)
@@ -145,7 +151,7 @@ def _inflated(path: Path, member: zipfile.ZipInfo, header: _Header, count: int) 
         with opened(path) as archive, archive.open(member) as file:
             file.read(header.size)
             filled = 0
-            while piece := file.read(_CHUNK):
+            while piece := file.read(chunk):
                 target[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
                 filled += len(piece)
             if filled != len(target):

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from parity_tests.support.helpers import Command
-from vgg16_parity.cli import app
 
 ROOT = Path(__file__).parents[3]
 
@@ -84,44 +83,27 @@ def test_a_stream_that_cannot_show_a_character_is_no_error() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_a_terminated_run_takes_its_worker_and_its_files_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "said"), [(signal.SIGTERM, []), (signal.SIGINT, ["vgg16: interrupted"])]
+)
+def test_a_run_that_a_signal_ends_takes_its_worker_and_its_files_along(
+    tmp_path: Path, sent: signal.Signals, said: list[str]
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "vgg16_parity", "parity", "--configuration", "tiny"],
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell without job control has a process in the background ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("torch"):
             break
-    process.terminate()
-    process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupted_run_is_exit_status_130(
-    vgg16: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(**_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(app, "app", interrupted)
-    assert vgg16("summary") == (130, "", "vgg16: interrupted\n")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_a_reader_that_has_left_ends_the_run_in_silence() -> None:
-    command = [sys.executable, "-m", "vgg16_parity", "summary"]
-    # Unbuffered, Typer would meet the broken pipe first, and end with 1.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    process.stdout = None
+    process.send_signal(sent)
     _, err = process.communicate()
-    assert (process.returncode, err) == (128 + signal.SIGPIPE, "")
+    assert process.returncode == 128 + sent
+    assert err.splitlines() == said
+    assert list(tmp_path.iterdir()) == []

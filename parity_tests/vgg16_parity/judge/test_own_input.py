@@ -112,8 +112,8 @@ def test_an_input_of_its_own_excuses_no_other_layer(arbiters: Arbiters) -> None:
     size = np.abs(taps["predictions"]).max()
     taps["predictions"][0, 0] += size * np.float32(1e-4)
     row = arbiter.judge("mine", taps)
-    assert (row.status, row.first_wrong) == ("broken", "block1_conv1")
-    assert OWN_INPUT not in row.cases[0].notes
+    assert (row.status, row.first_wrong) == ("broken", "predictions")
+    assert row.cases[0].notes[0] == OWN_INPUT
 
 
 def test_what_no_recipe_made_has_no_rounding_of_pixels(arbiters: Arbiters) -> None:

@@ -5,29 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support import rounding
 from parity_tests.support.helpers import Batch, assert_taps_hold
-from parity_tests.support.tolerances import FLOAT32_TAPS, MODEL_FIT, ONE_TERM
+from parity_tests.support.tolerances import (
+    FLOAT32_TAPS,
+    MEASURED_VARIANCE,
+    MODEL_FIT,
+    ONE_TERM,
+    UNIFORM_MANTISSAS,
+)
 from vgg16_parity.network import reference
 from vgg16_parity.network.arithmetic import Arithmetic
-from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
+from vgg16_parity.network.prediction import (
+    expect_logits,
+    predict,
+    predict_logits,
+    through_softmax,
+)
 from vgg16_spec.architecture import MaxPooling, configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.logits import softmax
 
 FLOAT32 = MODES["float32"]
-
-
-def rms_deviations(
-    checkpoint: Checkpoint, images: np.ndarray, mode: str = "float32"
-) -> list[float]:
-    """The rms of the predicted standard deviations of every tap."""
-    return [
-        float(np.sqrt(np.square(tap.accumulated[mode], dtype=np.float64).mean()))
-        for tap in predict(checkpoint, images, [MODES[mode]])
-    ]
 
 
 def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
@@ -102,21 +104,6 @@ def test_nothing_of_the_error_passes_where_relu_cuts_far_below_zero(batch: Batch
     assert second.accumulated["float32"].max() <= own * (1 + MODEL_FIT.limit * FLOAT32.sums)
 
 
-@pytest.mark.parametrize(
-    ("mode", "least", "most"),
-    # Unit roundoffs against float32's: 2^13 for 11 bits, 2^16 for 8, sums aside.
-    [("tf32", 2**9, 2**14), ("float16", 2**9, 2**14), ("bfloat16", 2**12, 2**17)],
-)
-def test_modes_with_fewer_bits_predict_that_much_more(
-    tiny: Checkpoint, batch: Batch, mode: str, least: float, most: float
-) -> None:
-    images = batch(tiny)
-    for fewer, single in zip(
-        rms_deviations(tiny, images, mode), rms_deviations(tiny, images), strict=True
-    ):
-        assert least < fewer / single < most
-
-
 def test_the_smallest_numbers_are_not_predicted_exact(tiny: Checkpoint) -> None:
     # Nothing in, nothing out: a runtime may still flush what is smaller than a normal number.
     tensors = {name: Tensor.of(np.zeros_like(tiny[name])) for name in tiny}
@@ -147,10 +134,42 @@ def test_an_error_of_logits_goes_through_the_softmax(tiny: Checkpoint, batch: Ba
     observed = np.sqrt(np.square(np.stack(noisy) - exact).mean(axis=0))
     ratios = observed / through_softmax(logits, deviation, exact)
     assert 1 / ONE_TERM.limit < np.median(ratios) < ONE_TERM.limit
-    # And in float32, its own rounding is within it.
-    single = softmax(logits.astype(np.float32)).astype(np.float32)
-    own = through_softmax(logits, np.zeros_like(deviation), exact)
-    assert np.sqrt(np.square((single - exact) / own).mean()) < LIMITS.ratio.limit
+
+
+def test_the_fewest_independent_errors_before_the_logits_are_counted(
+    tiny: Checkpoint, batch: Batch
+) -> None:
+    images = batch(tiny)[:2]
+    # One colour: few values in each channel.
+    images[0] = images[0, :, :1, :1]
+    logits, deviation, fewest = expect_logits(tiny, images)
+    *before, last = predict(tiny, images)
+    assert last.tap == tiny.configuration.taps[-1]
+    assert np.array_equal(logits, last.values)
+    assert np.array_equal(deviation, last.accumulated["float32"])
+    counts = [tap.independent()["float32"] for tap in before]
+    assert fewest == tuple(map(min, zip(*counts, strict=True)))
+    assert 2 * fewest[0] < fewest[1]
+    assert expect_logits(tiny, images, MODES["bfloat16"])[1].max() > 1e3 * deviation.max()
+
+
+@pytest.mark.parametrize(
+    ("below", "chosen", "share"),
+    [
+        (30, 1, Tolerance(UNIFORM_MANTISSAS.limit, "the difference to the largest logit rounds")),
+        (0, 1, Tolerance(0.52, "three roundings: exp, the sum and the quotient")),
+    ],
+)
+def test_a_softmax_rounds_as_predicted(below: float, chosen: int, share: Tolerance) -> None:
+    draw = np.random.default_rng(0)
+    logits = draw.uniform(-0.3, 0.3, (10_000, 3))
+    logits[:, chosen] -= below * draw.uniform(1, 2, len(logits))
+    single = logits.astype(np.float32)
+    exact = softmax(single.astype(np.float64))
+    errors = (rounding.softmax(single) - exact)[:, chosen]
+    predicted = through_softmax(single.astype(np.float64), np.zeros_like(single), exact)[:, chosen]
+    found = np.square(errors / predicted).mean() / share.limit
+    assert 1 / MEASURED_VARIANCE.limit < found < MEASURED_VARIANCE.limit, (found, share.reason)
 
 
 def test_a_filter_that_has_died_raises_no_alarm(tiny: Checkpoint, batch: Batch) -> None:

@@ -2,80 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import numpy as np
-import pytest
 
 from differences.arithmetic import tf32
 from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
+from parity_tests.support import rounding
 from parity_tests.support.helpers import Batch
-from parity_tests.support.tolerances import MODEL_FIT, ONE_TERM
+from parity_tests.support.tolerances import ONE_TERM
 from vgg16_parity.network import reference
 from vgg16_parity.network.prediction import predict
-from vgg16_spec.architecture import Convolution, Dense
+from vgg16_spec.architecture import Convolution
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 
-Operands: TypeAlias = Callable[[np.ndarray], np.ndarray]
-
 # TF32 of hardware that always rounds to nearest.
-NEAREST = replace(MODES["tf32"], name="tf32 to the nearest", truncation_bias=0.0)
+NEAREST = rounding.ALL[rounding.NEAREST]
 
 
 def ratios(
-    predictions: list[Prediction], taps: Mapping[str, np.ndarray], mode: Mode, kind: str
+    predictions: list[Prediction], taps: Mapping[str, np.ndarray], mode: Mode
 ) -> list[float]:
     """rms(error) over rms(predicted) of every tap."""
     found = []
     for tap in predictions:
-        deviation = getattr(tap, kind)[mode.name].astype(np.float64)
+        deviation = tap.accumulated[mode.name].astype(np.float64)
         own = np.where((tap.preactivation > 0) | (not tap.relu), deviation, 0)
         errors = taps[tap.tap] - tap.values
         found.append(float(np.sqrt(np.square(errors).mean() / np.square(own).mean())))
     return found
-
-
-@pytest.mark.parametrize(
-    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
-)
-def test_tf32_predicts_what_its_operands_do(
-    tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
-) -> None:
-    images = batch(tiny)
-    predictions = list(predict(tiny, images, [mode]))
-    taps = tf32.run_with_operands(tiny, images, rounded)
-    for ratio in ratios(predictions, taps, mode, "accumulated"):
-        assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
-
-
-@pytest.mark.parametrize(
-    ("rounded", "mode"), [(tf32.nearest, NEAREST), (tf32.truncated, MODES["tf32"])]
-)
-def test_tf32_predicts_what_the_operands_of_a_single_layer_do(
-    tiny: Checkpoint, batch: Batch, rounded: Operands, mode: Mode
-) -> None:
-    images = batch(tiny)
-    layers = {layer.name: layer for layer in tiny.configuration.weighted_layers}
-    local: dict[str, np.ndarray] = {}
-    inputs: np.ndarray = images
-    for tap in reference.walk(tiny, images):
-        if (layer := layers.get(tap.tap)) is not None:
-            weight, bias = (tiny[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-            given = rounded(inputs.astype(np.float32))
-            if isinstance(layer, Dense):
-                given = reference.flatten(given)
-            outputs = reference.multiply(layer, rounded(weight), given)
-            outputs += reference.for_channels(bias, outputs)
-            local[layer.name] = np.maximum(outputs, 0) if tap.relu else outputs
-        inputs = tap.values
-    weighted = [tap for tap in predict(tiny, images, [mode]) if tap.tap in local]
-    assert len(weighted) == len(tiny.configuration.taps) - 5
-    for ratio in ratios(weighted, local, mode, "local"):
-        assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit
 
 
 def test_the_mean_loss_of_a_layers_outputs_by_truncation_is_predicted(
@@ -118,6 +75,6 @@ def test_tf32_passes_whether_operands_are_rounded_or_truncated(
         tf32.run_with_operands(tiny, images, operands)
         for operands in (tf32.nearest, tf32.truncated)
     )
-    assert max(ratios(predictions, rounded, MODES["tf32"], "accumulated")) < LIMITS.ratio.limit
+    assert max(ratios(predictions, rounded, MODES["tf32"])) < LIMITS.ratio.limit
     # Truncation adds up: without the mean, the last layers would be called wrong.
-    assert min(ratios(predictions, cut, NEAREST, "accumulated")[-3:]) > LIMITS.ratio.limit
+    assert min(ratios(predictions, cut, NEAREST)[-3:]) > LIMITS.ratio.limit

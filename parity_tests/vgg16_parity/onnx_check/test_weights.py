@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import onnx
 import pytest
 
+from export.load import open_model
 from mistakes.in_onnx import change_weight, node_of
 from parity_tests.support.graphs.checked import Planted, wrong_weights
+from vgg16_parity.onnx_check import weights
 from vgg16_parity.onnx_check.text import lines
+from vgg16_parity.onnx_check.walk import follow
 from vgg16_spec import layouts
+from vgg16_spec.checkpoint import Checkpoint, Tensor
 
 MADE = "the graph's is the checkpoint's"
 
@@ -91,6 +97,49 @@ def test_weights_that_differ_are_told_how(kind: str, planted: Planted) -> None:
     assert f"weights: {name} ({name}): {problem}" in list(lines(report))
     # One value of float16 precision, or two classes in each other's place, is far above rounding.
     assert not report.numbers.passed
+
+
+# A value of the checkpoint, the file's, and their difference as it is told.
+APART: Final = {
+    "0 and -0": (0.0, -0.0, "0.0e+00"),
+    "0 and the smallest number": (0.0, 1e-45, "1.4e-45"),
+    "1 and the next": (1.0, float(np.nextafter(np.float32(1), np.float32(2))), "1.2e-07"),
+    "the largest number and infinity": (float(np.finfo(np.float32).max), np.inf, "inf"),
+    "a number and NaN": (1.0, np.nan, "inf"),
+}
+
+
+@pytest.mark.parametrize("name", ["block1_conv1.weight", "fc1.weight", "fc2.bias"])
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("kind", APART)
+def test_one_value_of_other_bits_is_told_wherever_it_is(
+    kind: str, place: int, name: str, exported: Path, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    ours, theirs, largest = APART[kind]
+
+    def with_value(value: float) -> Callable[[np.ndarray], np.ndarray]:
+        def change(values: np.ndarray) -> np.ndarray:
+            values.flat[place] = value
+            return values
+
+        return change
+
+    tensors = {each: tiny.tensor(each) for each in tiny}
+    tensors[name] = Tensor.of(with_value(ours)(np.array(tiny[name])))
+    checkpoint = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    model = onnx.load(exported)
+    found = {}
+    for value in (ours, theirs):
+        change_weight(name, with_value(value))(model)
+        onnx.save(model, tmp_path / "edited.onnx")
+        traced = follow(open_model(tmp_path / "edited.onnx"), tiny.configuration, tiny.recipe)
+        found[value == ours and np.signbit(value) == np.signbit(ours)] = {
+            weight.tensor: weight.problem
+            for weight in weights.compare(traced, checkpoint)
+            if weight.problem
+        }
+    assert found[True] == {}
+    assert found[False] == {name: f"1 of {tiny[name].size:,} values differ, by up to {largest}"}
 
 
 def test_layers_in_each_others_place_are_told(planted: Planted) -> None:

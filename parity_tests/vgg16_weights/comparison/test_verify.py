@@ -13,7 +13,7 @@ from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_weights.comparison.verify import compare, known_mistakes, sentences
-from vgg16_weights.comparison.which_mistake import Difference, known_mistake
+from vgg16_weights.comparison.which_mistake import PIECES, Difference, Pieces, known_mistake
 
 Array = NDArray[Any]
 # A tensor's name and a copy of its values -> those with a mistake.
@@ -35,8 +35,8 @@ def planted(plant: Plant, base: Checkpoint = RIGHT) -> Checkpoint:
     return Checkpoint(base.configuration, base.metadata, tensors)
 
 
-def found(ours: Checkpoint, theirs: Checkpoint) -> list[str]:
-    findings = known_mistakes(compare(ours, theirs), ours, theirs)
+def found(ours: Checkpoint, theirs: Checkpoint, pieces: Pieces = PIECES) -> list[str]:
+    findings = known_mistakes(compare(ours, theirs), ours, theirs, pieces)
     return list(sentences(findings, ours.configuration))
 
 
@@ -192,25 +192,18 @@ def test_the_mistake_may_be_on_either_side(said: str, reversed_words: str) -> No
 
 
 @pytest.mark.parametrize("said", MISTAKES)
-def test_tensors_larger_than_a_block_are_read_block_by_block(
-    said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vgg16_weights.comparison.which_mistake._BLOCK_BYTES", 600)
-    monkeypatch.setattr("vgg16_weights.comparison.which_mistake._SAMPLE", 50)
-    assert found(RIGHT, planted(MISTAKES[said])) == [f"{said}."]
+def test_tensors_larger_than_a_block_are_read_block_by_block(said: str) -> None:
+    assert found(RIGHT, planted(MISTAKES[said]), Pieces(50, 600, 40)) == [f"{said}."]
 
 
-def test_a_mistake_is_named_only_where_it_explains_every_value(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("vgg16_weights.comparison.which_mistake._SAMPLE", 10)
-
+def test_a_mistake_is_named_only_where_it_explains_every_value() -> None:
     def turned_but_for_one(values: Array) -> Array:
         turned = values[:, :, ::-1, ::-1].copy()
         turned[-1, -1, -1, -1] += 1e-3
         return turned
 
-    (said,) = found(RIGHT, planted(in_tensor("block2_conv1.weight", turned_but_for_one)))
+    theirs = planted(in_tensor("block2_conv1.weight", turned_but_for_one))
+    (said,) = found(RIGHT, theirs, PIECES._replace(sample=10))
     assert said == (
         "block2_conv1.weight: B differs from A with kernels turned by half a turn in 1 of 216 "
         "values, by up to 0.001 (rms 0.00029 of A's): most values are equal."

@@ -100,6 +100,26 @@ def test_a_wrong_file_is_refused_and_nothing_is_kept(server: WeightServer, known
     assert [p.name for p in location(RECORD).parent.iterdir()] == [".weights.h5.lock"]
 
 
+@pytest.mark.parametrize(("algorithm", "known"), [("sha256", 64), ("sha256", 8), ("md5", 32)])
+def test_every_known_digit_of_a_digest_counts(
+    server: WeightServer, monkeypatch: pytest.MonkeyPatch, algorithm: Any, known: int
+) -> None:
+    value = hashlib.new(algorithm, CONTENT).hexdigest()[:known]
+    right = replace(RECORD, digest=Digest(algorithm, value))
+    last = "0" if value[-1] != "0" else "1"
+    wrong = replace(RECORD, digest=Digest(algorithm, value[:-1] + last))
+    with pytest.raises(BadInput, match=f"its {algorithm} is {value}"):
+        fetch(wrong)
+    assert not location(RECORD).exists()
+    path = fetch(right)
+    assert path.read_bytes() == CONTENT
+    # What lies in the cache folder by its name is no better than what is fetched.
+    monkeypatch.setenv("VGG16_OFFLINE", "1")
+    with pytest.raises(BadInput, match=f"its {algorithm} is {value}.*, and VGG16_OFFLINE is set"):
+        fetch(wrong)
+    assert fetch(right) == path
+
+
 def test_what_fails_at_first_is_tried_again(server: WeightServer) -> None:
     server.script = [Answer(status=503), Answer(drop_after=100_000)]
     seen: list[tuple[int, int | None]] = []

@@ -92,6 +92,9 @@ def parity(
     from vgg16_parity.runtimes.registry import ALL
 
     chosen = _runtimes(runtimes, port, port_mode)
+    # ``all`` is what is installed. Whatever is named must run, and a port.
+    named = [] if runtimes is None else _split(runtimes)
+    must_run = [name for name in named if name != ALL] + [each.name for each in chosen if each.port]
     if quick and gradients:
         raise BadInput("--quick", "cannot be combined with --gradients", "one of the two")
     place = require_one_of("--device", device, DEVICES)
@@ -115,18 +118,21 @@ def parity(
         hard_inputs=hard,
         depth="logits" if quick else "layers",
         gradients=gradients,
-        all_required=port is not None if runtimes is None else ALL not in _split(runtimes),
+        all_required=bool(must_run) and ALL not in named,
+        required=must_run if ALL in named else (),
         timeout=timeout,
         progress=working,
     )
     changes = None if older is None else diff_reports(older, Document.of(result))
-    write_files(files, result, pictures, changes)
-    for path in files.values():
-        say(f"report: {path}")
-    if as_json:
-        print_json(to_json(result, changes))
-    else:
-        _print(result, changes, against)
+    try:
+        write_files(files, result, pictures, changes)
+        for path in files.values():
+            say(f"report: {path}")
+    finally:  # a run of minutes is not lost with a file that can no longer be written
+        if as_json:
+            print_json(to_json(result, changes))
+        else:
+            _print(result, changes, against)
     return 0 if result.holds else 1
 
 

@@ -27,6 +27,7 @@ from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import reference
 from vgg16_spec.architecture import POOLING_SIZE, Configuration, MaxPooling
+from vgg16_spec.errors import counted
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -116,10 +117,10 @@ def first_unexplained_flip(
             distances[pools[tap]] = _pool_distances(pattern, tap, preactivation, deviation)
         for name, found in distances.items():
             if count := int(np.count_nonzero(found > limit)):
-                kind = "ReLUs" if name == tap else "windows"
+                kinks = counted(count, "ReLU" if name == tap else "window")
                 reason = (
-                    f"{name}: {count} {kind} differ from the arbiter's, up to {found.max():.3g} "
-                    f"predicted standard deviations from the kink (limit {limit:g})"
+                    f"{name}: {kinks} unlike the arbiter's, up to {found.max():.3g} predicted "
+                    f"standard deviations from the kink (limit {limit:g})"
                 )
                 return Finding(reason, name)
     return None

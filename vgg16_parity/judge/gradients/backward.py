@@ -65,12 +65,13 @@ def backward(
     mode: Mode,
     pattern: ActivationPattern,
     labels: Labels,
+    rows: int = _ROWS,
 ) -> Iterator[Block]:
     """Gradients of the mean cross-entropy, from the logits down; bias before weight.
 
     ``expectation`` has every tap of the arbiter's forward pass, ``pattern`` the side to take at
-    every kink; the mode computes in float32. A dense layer's weight comes in blocks of rows, every
-    other tensor whole, and the images last.
+    every kink; the mode computes in float32. A dense layer's weight comes in blocks of ``rows``,
+    every other tensor whole, and the images last.
     """
     layers = checkpoint.configuration.layers
     forward = _Forward(layers, expectation, mode, pattern)
@@ -80,9 +81,9 @@ def backward(
             case Convolution() | Dense():
                 if layer.relu:
                     delta = delta.moved(pattern.rectifier(layer.name))
-                yield Block(f"{layer.name}.bias", _bias(delta, mode))
-                yield from _weight(layer, delta, forward.outputs(index - 1), mode)
-                delta = _below(layer, checkpoint[f"{layer.name}.weight"], delta, mode)
+                yield Block(f"{layer.name}.bias", bias_gradient(delta, mode))
+                yield from weight_gradient(layer, delta, forward.outputs(index - 1), mode, rows)
+                delta = input_gradient(layer, checkpoint[f"{layer.name}.weight"], delta, mode)
             case MaxPooling():
                 delta = delta.moved(pattern.unpooling(layers[index - 1].name))
             case Flatten():
@@ -149,7 +150,8 @@ def _terms(
     return delta.variance + mode.unit_variance * (products + of_terms) * squares
 
 
-def _bias(delta: ValueWithVariance, mode: Mode) -> ValueWithVariance:
+def bias_gradient(delta: ValueWithVariance, mode: Mode) -> ValueWithVariance:
+    """The gradient of a bias, (out,), from that of the pre-activation."""
     axes = (0, *range(2, delta.values.ndim))
     squares = np.square(delta.values)
     length = delta.values.size // delta.values.shape[1]
@@ -157,8 +159,12 @@ def _bias(delta: ValueWithVariance, mode: Mode) -> ValueWithVariance:
     return _sum(mode, delta.values.sum(axis=axes), length, terms.sum(axis=axes))
 
 
-def _weight(
-    layer: WeightedLayer, delta: ValueWithVariance, inputs: ValueWithVariance, mode: Mode
+def weight_gradient(
+    layer: WeightedLayer,
+    delta: ValueWithVariance,
+    inputs: ValueWithVariance,
+    mode: Mode,
+    most: int = _ROWS,
 ) -> Iterator[Block]:
     """The weight's gradient; a dense layer's in blocks of rows, because fc1's takes 822 MB."""
     name = f"{layer.name}.weight"
@@ -171,8 +177,8 @@ def _weight(
         values = _correlate(layer, delta.values, inputs.values)
         yield Block(name, _sum(mode, values, length, variance))
         return
-    for start in range(0, layer.out_features, _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, layer.out_features, most):
+        rows = slice(start, start + most)
         variance = terms[:, rows].T @ read + squares[:, rows].T @ inputs.variance
         values = delta.values[:, rows].T @ inputs.values
         yield Block(name, _sum(mode, values, length, variance), rows)
@@ -193,7 +199,7 @@ def _correlate(layer: Convolution, delta: Float64, inputs: Float64) -> Float64:
     return total.reshape(delta.shape[1], inputs.shape[1], size, size)
 
 
-def _below(
+def input_gradient(
     layer: WeightedLayer, weight: NDArray[np.float32], delta: ValueWithVariance, mode: Mode
 ) -> ValueWithVariance:
     """The gradient of the layer's input."""

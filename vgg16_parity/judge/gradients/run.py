@@ -100,11 +100,13 @@ def judge_gradients(
     """Every tensor's verdict, from the logits down, and what is wrong first.
 
     An activation pattern that rounding does not explain is what is wrong first. The gradients are
-    still judged along that pattern, unless a tap is missing.
+    still judged along that pattern, unless a tap is missing or of another shape.
     """
     pattern = ActivationPattern(results.taps)
     flip = first_unexplained_flip(pattern, checkpoint.configuration, expectation, mode)
-    if any(tap not in results.taps for tap in rectified(checkpoint.configuration)):
+    shapes = {tap: values.shape for tap, values in results.taps.items()}
+    taps = rectified(checkpoint.configuration)
+    if any(shapes.get(tap) != expectation.preactivation(tap).shape for tap in taps):
         return (), flip
     verdicts = tuple(_verdicts(checkpoint, expectation, mode, pattern, results))
     if flip is not None:

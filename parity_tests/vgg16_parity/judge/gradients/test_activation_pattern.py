@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from onnx_arbiter.expectations import Case, Prediction, write_case
-from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity.judge.gradients.activation_pattern import (
     ActivationPattern,
@@ -20,7 +19,7 @@ from vgg16_parity.judge.row import Finding
 from vgg16_spec.architecture import Configuration
 
 FLOAT32 = MODES["float32"]
-Z = LIMITS.deviations.limit
+Z = 10.0
 NETWORK = Configuration("small", ("3-2", "3-2"), hidden_units=4, input_size=4, classes=3)
 SHAPES = {
     "block1_conv1": (1, 2, 4, 4),
@@ -29,6 +28,7 @@ SHAPES = {
     "fc2": (1, 4),
 }
 SIZE = 2.0**-10
+CASE = Case("noise", np.ones((1, 3, 4, 4), np.float32), ("noise",))
 
 # The runtime's values of a tap and the arbiter's, both changed in place.
 Change = Callable[[NDArray[np.float64], NDArray[np.float64]], None]
@@ -45,8 +45,7 @@ def flip(folder: Path, tap: str, change: Change) -> Finding | None:
         Prediction(name, array, True, {"float32": deviations[name]}, {"float32": deviations[name]})
         for name, array in values.items()
     ]
-    case = Case("noise", np.ones((1, 3, 4, 4), np.float32), ("noise",))
-    expectation = write_case(case, predictions, folder / "case")
+    expectation = write_case(CASE, predictions, folder / "case")
     return first_unexplained_flip(ActivationPattern(taps), NETWORK, expectation, FLOAT32)
 
 
@@ -63,7 +62,7 @@ def test_a_relu_may_flip_within_the_limit_of_its_kink(
     assert (found is None) is explained
     if found is not None:
         assert found.first_wrong == tap
-        assert found.reason.startswith(f"{tap}: 1 ReLUs differ from the arbiter's")
+        assert found.reason.startswith(f"{tap}: 1 ReLU unlike the arbiter's")
 
 
 @pytest.mark.parametrize(("distance", "explained"), [(1.99 * Z, True), (2.01 * Z, False)])
@@ -78,7 +77,7 @@ def test_a_window_may_take_another_winner_within_the_limit_of_both_values(
     assert (found is None) is explained
     if found is not None:
         assert found.first_wrong == "block1_pool"
-        assert found.reason.startswith("block1_pool: 1 windows differ from")
+        assert found.reason.startswith("block1_pool: 1 window unlike")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -88,6 +87,22 @@ def test_a_tap_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None
 
     found = flip(tmp_path, "fc1", change)
     assert found == Finding("fc1: 1 of its 4 values are not finite", "fc1")
+
+
+def test_a_dark_window_has_no_winner(tmp_path: Path) -> None:
+    # Of values far apart, and all of them far below zero, a runtime shows four zeros.
+    def change(runtime: NDArray[np.float64], arbiter: NDArray[np.float64]) -> None:
+        runtime[0, 1, 2:, 2:], arbiter[0, 1, 2:, 2:] = 0, [[-9, -7], [-1, -3]]
+
+    assert flip(tmp_path, "block1_conv1", change) is None
+
+
+def test_a_layer_without_a_relu_is_not_known(tmp_path: Path) -> None:
+    expectation = write_case(CASE, (), tmp_path / "case")
+    taps = {name: np.ones(shape) for name, shape in SHAPES.items()}
+    pattern = ActivationPattern({**taps, "predictions": np.ones((1, 3)), "fc9": np.ones((1, 3))})
+    found = first_unexplained_flip(pattern, NETWORK, expectation, FLOAT32)
+    assert found == Finding("no layer with a ReLU is called predictions, fc9")
 
 
 def test_without_a_change_nothing_is_found(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Datasets of HDF5 that are stored in chunks: whether every value is in the file."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from itertools import product
+from typing import Final
+
+import h5py
+
+# More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
+_MOST_BYTES: Final = 1 << 29
+# The bytes of Fletcher's checksum behind a chunk; LZF's first token that repeats, and the length
+# that goes on in another byte.
+_CHECKSUM: Final = 4
+_LZF_RUNS: Final = 1 << 5
+_LZF_LONG: Final = 7
+
+
+def check_chunks(dataset: h5py.Dataset) -> None:
+    """Raise ``ValueError`` for chunks that are too large, missing (read as zeros) or unreadable."""
+    for count in (math.prod(dataset.shape), math.prod(dataset.chunks)):
+        if dataset.dtype.itemsize * count > _MOST_BYTES:
+            raise ValueError(f"{dataset.name} has more than {_MOST_BYTES} bytes")
+    steps = zip(dataset.shape, dataset.chunks, strict=True)
+    if dataset.id.get_num_chunks() != math.prod(-(-length // step) for length, step in steps):
+        raise ValueError(f"{dataset.name} lacks some of its chunks")
+    properties = dataset.id.get_create_plist()
+    for number in range(properties.get_nfilters()):
+        code, *_, name = properties.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            what = name.decode(errors="replace") or code
+            raise ValueError(f"{dataset.name} needs HDF5's filter {what}, which is not installed")
+
+
+def check_whole_chunks(dataset: h5py.Dataset) -> None:
+    """Raise ``ValueError`` for a chunk of fewer bytes than its values take.
+
+    HDF5 gives for the rest whatever is in memory.
+    """
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    size = dataset.dtype.itemsize * math.prod(dataset.chunks)
+    steps = zip(dataset.shape, dataset.chunks, strict=True)
+    for place in product(*(range(0, length, step) for length, step in steps)):
+        chunk = dataset.id.get_chunk_info_by_coord(place)
+        applied = [
+            code for number, code in enumerate(filters) if not chunk.filter_mask >> number & 1
+        ]
+        there = chunk.size
+        if applied:
+            there = _unpacked_size(dataset.id.read_direct_chunk(place)[1], applied, size)
+        if there < size:
+            raise ValueError(f"{dataset.name} lacks some of a chunk")
+
+
+def _unpacked_size(stored: bytes, filters: Sequence[int], size: int) -> int:
+    """How many bytes a chunk has without its filters; ``size`` where that cannot be told."""
+    for code in reversed(filters):
+        match code:
+            case h5py.h5z.FILTER_SHUFFLE:
+                pass
+            case h5py.h5z.FILTER_FLETCHER32:
+                stored = stored[:-_CHECKSUM]
+            case h5py.h5z.FILTER_DEFLATE:
+                stored = zlib.decompressobj().decompress(stored, size)
+            case h5py.h5z.FILTER_LZF:
+                return _lzf_size(stored)
+            case _:
+                return size
+    return len(stored)
+
+
+def _lzf_size(stored: bytes) -> int:
+    """How many bytes LZF's tokens stand for: runs of bytes as they are, and repetitions."""
+    position = size = 0
+    while position < len(stored):
+        token = stored[position]
+        if token < _LZF_RUNS:
+            position += token + 2
+            size += token + 1
+            continue
+        length = token >> 5
+        if length == _LZF_LONG and position + 1 < len(stored):
+            length += stored[position + 1]
+            position += 1
+        position += 2
+        size += length + 2
+    return size
