@@ -85,15 +85,31 @@ def ratio_of_one(before: NDArray[np.float64], after: NDArray[np.float64], unit: 
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(0.999, True), (1.001, False)])
-def test_how_far_a_single_error_may_reach_is_for_z_to_say(factor: float, passed: bool) -> None:
+@pytest.mark.parametrize(("count", "depth"), [(50, 9), (5000, 6)])
+def test_how_far_a_single_error_may_reach_is_for_z_to_say(
+    count: int, depth: float, factor: float, passed: bool
+) -> None:
     # However many others there are that should not show.
-    before = np.full((1, 5000), -6.0)
+    before = -np.linspace(depth, depth + 0.01, count)[np.newaxis]
     observed = np.zeros_like(before)
-    observed[0, 4321] = factor * 10 - 6
+    observed[0, 43] = factor * 10 + before[0, 43]
     verdict = compare_with_arbiter(observed, before, np.ones_like(before), relu=True)
     assert verdict.passed is passed
-    assert verdict.reason.count("limit") == (0 if passed else 1)
-    assert verdict.worst == (0, 4321)
+    assert verdict.reason.endswith("" if passed else "deviations (limit 10)")
+    assert verdict.worst == (0, 43)
+
+
+def test_values_far_below_zero_do_not_count_as_independent() -> None:
+    # Equal values, whose error is one; behind the ReLU, others that differ and cannot show.
+    before = np.concatenate([np.full(100, 5.0), -np.arange(1000.0, 2000)])[np.newaxis]
+    observed = np.maximum(before + 3, 0)
+    verdict = compare_with_arbiter(observed, before, np.ones_like(before), relu=True)
+    assert (verdict.passed, verdict.ratio) == (True, pytest.approx(3))
+    before[0, :100] += np.arange(100)
+    differing = compare_with_arbiter(
+        np.maximum(before + 3, 0), before, np.ones_like(before), relu=True
+    )
+    assert not differing.passed
 
 
 @given(
