@@ -104,12 +104,33 @@ def test_values_far_below_zero_do_not_count_as_independent() -> None:
     before = np.concatenate([np.full(100, 5.0), -np.arange(1000.0, 2000)])[np.newaxis]
     observed = np.maximum(before + 3, 0)
     verdict = compare_with_arbiter(observed, before, np.ones_like(before), relu=True)
-    assert (verdict.passed, verdict.ratio) == (True, pytest.approx(3))
+    assert verdict.passed
+    assert verdict.ratio == pytest.approx(3)
     before[0, :100] += np.arange(100)
     differing = compare_with_arbiter(
         np.maximum(before + 3, 0), before, np.ones_like(before), relu=True
     )
     assert not differing.passed
+
+
+def test_values_far_below_zero_change_no_limit() -> None:
+    draw = np.random.default_rng(0)
+    before = -draw.uniform(2, 3, (1, 100))
+    observed = np.zeros_like(before)
+    observed[0, :10] = 2
+    beside = np.concatenate([before, -draw.uniform(50, 60, (1, 10_000))], axis=1)
+    limits = [
+        compare_with_arbiter(
+            np.pad(observed, ((0, 0), (0, values.size - observed.size))),
+            values,
+            np.ones_like(values),
+            relu=True,
+            independent=lambda _: 5.0,
+        ).ratio_limit
+        for values in (before, beside)
+    ]
+    assert limits[0] > LIMITS.ratio.limit
+    assert limits[1] == pytest.approx(limits[0])
 
 
 @given(
@@ -200,6 +221,13 @@ def test_the_largest_sum_is_that_of_the_distribution(independent: float) -> None
     bounds = (math.log(1 / chance) - freedom / 2 * np.log(1 - slopes)) * 2 / slopes
     found = largest_sum(values, deviation, independent, chance)
     assert 1 <= found / (alike * 9 * bounds.min()) <= ONE_TERM.limit
+    # Errors of other sizes are no more alike for that.
+    sizes = 2.0 ** np.linspace(0, 4, count)
+    apart = [
+        largest_sum(values, sizes, number, chance)
+        for number in (independent_of(sizes, alike=1), 1e9)
+    ]
+    assert apart[0] == pytest.approx(apart[1], rel=FLOAT64.limit)
     # Values far below zero add nothing.
     more = np.concatenate([values, np.full(1000, -300.0)])
     assert largest_sum(more, np.full(len(more), 3.0), 1e9, chance) == pytest.approx(
