@@ -228,6 +228,11 @@ def test_the_largest_sum_is_that_of_the_distribution(independent: float) -> None
         for number in (independent_of(sizes, alike=1), 1e9)
     ]
     assert apart[0] == pytest.approx(apart[1], rel=FLOAT64.limit)
+    # Chernoff's bound of a sum of chi-squared variables of those sizes.
+    shares = np.square(sizes / sizes.max())
+    logarithms = np.log(1 - slopes[:, np.newaxis] * shares).sum(axis=1)
+    best = ((math.log(1 / chance) - logarithms / 2) * 2 / slopes).min() * sizes.max() ** 2
+    assert 1 <= apart[0] / best <= ONE_TERM.limit
     # Values far below zero add nothing.
     more = np.concatenate([values, np.full(1000, -300.0)])
     assert largest_sum(more, np.full(len(more), 3.0), 1e9, chance) == pytest.approx(
