@@ -130,6 +130,19 @@ def test_a_file_of_fewer_bits_is_read_as_its_values(dtype: str) -> None:
     assert found == {"fc2.weight": words, "fc2.bias": words}
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("rounded", (0x3F800000, 0x3F820000, 0x3F810000, 0x3F810000, 0xBF820000)),
+        ("cut", (0x3F800000, 0x3F810000, 0x3F800000, 0x3F810000, 0xBF810000)),
+    ],
+)
+def test_half_a_step_of_bfloat16_is_rounded_to_even(words: str, expected: tuple[int, ...]) -> None:
+    ours = floats(0x3F808000, 0x3F818000, 0x3F808001, 0x3F817FFF, 0xBF818000)
+    said = known_mistake("fc2.bias", ours, floats(*expected), (1, 1, 1))
+    assert said == f"B is A {words} to bfloat16"
+
+
 @pieces
 def test_a_tensor_is_zero_only_if_all_of_it_is(pieces: Pieces) -> None:
     maps, name = RIGHT.configuration.feature_shape, "block2_conv1.bias"
