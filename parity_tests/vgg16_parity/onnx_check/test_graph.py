@@ -99,6 +99,12 @@ def the_output_is_transposed(model: onnx.ModelProto) -> None:
     append(model, onnx.helper.make_node("Transpose", ["logits"], ["turned"], "turn", perm=[1, 0]))
 
 
+@mistake("the output fixed does not depend on the images")
+def the_output_is_a_constant(model: onnx.ModelProto) -> None:
+    values = numpy_helper.from_array(np.ones((2, 1000), np.float32))
+    append(model, onnx.helper.make_node("Constant", [], ["fixed"], "constant", value=values))
+
+
 @mistake("Softmax s2: a softmax where the end of the graph was expected")
 def softmax_is_taken_twice(model: onnx.ModelProto) -> None:
     make = onnx.helper.make_node
