@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: parity test fast lint docs wheel clean
+.PHONY: parity test fast mutants lint docs wheel clean
 
 parity: .venv/users
 	mkdir -p build
@@ -14,6 +14,11 @@ test: .venv/developers
 
 fast: .venv/developers
 	$(BIN)/pytest -m "not full and not slow"
+
+# One room's code is changed, one place at a time: make mutants ROOM=judge SAMPLE=300
+ROOM ?= onnx_arbiter
+mutants: .venv/developers
+	$(BIN)/python -m benchmarks.mutants $(ROOM) $(if $(SAMPLE),--sample $(SAMPLE))
 
 lint: .venv/developers
 	$(BIN)/ruff format --check .

@@ -110,6 +110,8 @@ def test_the_histogram_counts_every_error_once_between_powers_of_two() -> None:
     assert sum(histogram) == 5
     zero = HISTOGRAM_EXPONENTS.index(0)
     assert (histogram[0], histogram[zero], histogram[zero + 2], histogram[-1]) == (1, 2, 1, 1)
+    # The bins of a report that is read by another version are the same.
+    assert (HISTOGRAM_EXPONENTS[0], HISTOGRAM_EXPONENTS[-1]) == (-8, 16)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -178,6 +180,19 @@ def test_blocks_of_different_sizes_give_the_verdict_on_the_whole() -> None:
         assert getattr(combined, figure) == pytest.approx(getattr(whole, figure)), figure
     missing = compare_with_arbiter(observed[0, :2], expected[0, :2] * np.nan, deviation[0, :2])
     assert combine_blocks([*blocks, (10, 1, missing)], LIMITS) is missing
+
+
+def test_a_whole_may_pass_though_one_of_its_blocks_does_not() -> None:
+    expected = np.random.default_rng(4).standard_normal((1, 100, 30))
+    deviation, errors = np.full(expected.shape, 0.5), np.full(expected.shape, 0.1)
+    errors[:, :2] = 1.0  # R is 2 there, and 0.34 in all
+    blocks = []
+    for start, end in ((0, 2), (2, 100)):
+        rows = np.s_[:, start:end]
+        verdict = compare_with_arbiter((expected + errors)[rows], expected[rows], deviation[rows])
+        assert verdict.passed == (start > 0)
+        blocks.append((start, expected[rows].size, verdict))
+    assert combine_blocks(blocks, LIMITS).passed
 
 
 def test_the_limits_of_gradients_do_not_depend_on_the_number_of_errors() -> None:

@@ -265,11 +265,11 @@ def test_a_maximum_passes_on_the_largest_mean_error_of_possible_winners(
     third: bool, largest: float
 ) -> None:
     # Three times its mean lifts every candidate to the maximum, or all but the third.
-    candidates = np.array([[[8.0, 9.0, 0.0 if third else -100.0, 8.0]]])
+    candidates = np.array([[[8.0, 9.0, 0.0 if third else -100.0, 8.0]]]) / 8
     error = ErrorVariance(MODES["tf32"], candidates)
-    error.bias = np.array([[[-1, 3, -5, 2]]], np.float32)
+    error.bias = np.array([[[-0.125, 0.375, -0.625, 0.25]]], np.float32)
     error.maximum(candidates, candidates.max(axis=-1))
-    assert error.bias.ravel().tolist() == [largest]
+    assert error.bias.ravel().tolist() == [largest / 8]
     # Given rounded values, a maximum returns one of them unchanged.
     assert error.local_bias is not None
     assert error.local_bias.ravel().tolist() == [0]

@@ -94,20 +94,23 @@ COUNTED_TAPS: Final = (
 )
 
 
-def counted_taps() -> Iterator[Prediction]:
+def counted_taps(scale: float = 1.0) -> Iterator[Prediction]:
     for name, values, relu, _ in COUNTED_TAPS:
-        deviation = {"float32": np.full((2, 6), 1.0, np.float32)}
-        yield Prediction(name, np.array(values, np.float64), relu, deviation, deviation)
+        deviation = {"float32": np.full((2, 6), scale, np.float32)}
+        scaled = scale * np.array(values, np.float64)
+        yield Prediction(name, scaled, relu, deviation, deviation)
 
 
 def close(value: float) -> Any:
     return pytest.approx(value, rel=COUNTED.limit)
 
 
-def test_independent_errors_are_counted_image_by_image(tmp_path: Path) -> None:
-    case = write_case(CASE, counted_taps(), tmp_path / "case")
+# float32 holds no square of the smaller.
+@pytest.mark.parametrize("scale", [1.0, 1e-25])
+def test_independent_errors_are_counted_image_by_image(tmp_path: Path, scale: float) -> None:
+    case = write_case(CASE, counted_taps(scale), tmp_path / "case")
     mode, smallest = MODES["float32"], [math.inf, math.inf]
-    for tap, (name, *_, counts) in zip(counted_taps(), COUNTED_TAPS, strict=True):
+    for tap, (name, *_, counts) in zip(counted_taps(scale), COUNTED_TAPS, strict=True):
         assert tap.independent() == {"float32": tuple(map(close, counts))}
         for image, count in enumerate(counts):
             assert case.independent_before(name, mode, image) == close(smallest[image])

@@ -72,9 +72,10 @@ def uneven_alone(layers: Sequence[LayerError]) -> Iterator[str]:
         ]
         others.sort(key=lambda other: abs(np.log(other.length / layer.length)))
         nearest = others[:_NEAREST]
-        usual = max((other.ratio for other in nearest), default=0.0)
-        if len(nearest) == _NEAREST and _is_above(layer, usual, nearest):
-            yield _note(layer, usual)
+        if len(nearest) == _NEAREST:
+            usual = max(other.ratio for other in nearest)
+            if _is_above(layer, usual, nearest):
+                yield _note(layer, usual)
 
 
 def uneven_taps(taps: Sequence[LayerError]) -> Iterator[str]:

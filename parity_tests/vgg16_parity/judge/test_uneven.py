@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from mistakes import in_torch
 from mistakes.catalogue import Mistake, judged
+from onnx_arbiter.expectations import ArbiterTap
+from onnx_arbiter.independence import largest_ratio
+from parity_tests.support.reports import verdict
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.own_port import Arbiter
 from vgg16_parity.records import Row
@@ -86,6 +90,93 @@ def test_of_taps_the_first_that_grows_is_noted() -> None:
     assert note.startswith("fc2: errors are 0.7 times the predicted size, where 0.24 is usual")
     (note,) = uneven_taps(taps(conv4=1.6, conv5=1.5))
     assert note.startswith("conv4: ")
+
+
+def layer(
+    name: str, ratio: float, dimensions: int = 4, length: float = 1.0, independent: float = math.inf
+) -> LayerError:
+    return LayerError(name, dimensions, length, ratio, lambda: independent)
+
+
+@pytest.mark.parametrize("ratio", [0.375, 0.376])
+def test_one_and_a_half_times_the_usual_is_not_far_above(ratio: float) -> None:
+    others = [layer("a", 0.25), layer("b", 0.125)]
+    expected = [
+        f"c: errors are {ratio:.2g} times the predicted size, where 0.25 is usual in this run: "
+        "were its weights rounded?"
+    ][: ratio > 0.375]
+    for uneven in (uneven_alone, uneven_taps):
+        assert list(uneven([*others, layer("c", ratio)])) == expected
+
+
+def test_a_layer_is_held_against_the_two_of_its_kind_that_are_nearest_in_length() -> None:
+    far = [layer("short", 0.9, length=1), layer("long", 0.9, length=1000)]
+    near = [layer("a", 0.2, length=10), layer("b", 0.15, length=13)]
+    other_kind = [layer("c", 0.9, 2, 12), layer("d", 0.9, 2, 12)]
+    no_errors = [layer("e", 0.0, length=11)]
+    tested = layer("tested", 0.31, length=12)
+    *_, note = uneven_alone([*far, *near, *other_kind, *no_errors, tested])
+    assert note.startswith("tested: errors are 0.31 times the predicted size, where 0.2 is usual")
+    assert not list(uneven_alone([near[0], tested, *other_kind, *no_errors]))
+    assert not list(uneven_alone([tested]))
+    # In a network's order, it is held against all of its kind before it.
+    assert list(uneven_taps([*near, *other_kind, *no_errors, tested, *far])) == [note]
+    assert not list(uneven_taps([far[0], *near, tested]))
+    assert not list(uneven_taps([*other_kind, *no_errors, tested]))
+
+
+@pytest.mark.parametrize("few", range(3))
+def test_few_independent_errors_of_any_layer_involved_excuse_it(few: int) -> None:
+    counts = [math.inf] * 3
+    counts[few] = 2.0
+    ratios = {"a": 0.2, "b": 0.1, "c": 0.5}
+    made = [
+        layer(name, r, independent=n) for (name, r), n in zip(ratios.items(), counts, strict=True)
+    ]
+    for uneven in (uneven_alone, uneven_taps):
+        assert not list(uneven(made))
+        assert len(list(uneven([layer(name, ratio) for name, ratio in ratios.items()]))) == 1
+
+
+def test_few_errors_are_far_above_as_seldom_as_stated() -> None:
+    # Of two independent errors each: R of the layer and of its neighbour may both be off.
+    chance = largest_ratio(2, 1e-7) ** 2
+    for nearly, notes in ((0.999, 0), (1.001, 1)):
+        made = [
+            layer("a", 0.25, independent=2.0),
+            layer("b", 0.25 * 1.5 * chance * nearly, independent=2.0),
+        ]
+        assert len(list(uneven_taps(made))) == notes
+
+
+def test_independent_errors_are_counted_only_where_it_matters() -> None:
+    def counted() -> float:
+        raise AssertionError
+
+    made = [LayerError(name, 4, 1.0, ratio, counted) for name, ratio in (("a", 0.2), ("b", 0.3))]
+    assert not list(uneven_taps(made))
+    assert not list(uneven_alone([*made, made[0]]))
+
+
+def test_a_layers_error_is_in_units_of_its_own_prediction() -> None:
+    values = np.array([[[3.0, -4.0]], [[0.0, 5.0]]])
+    deviation = np.array([[[0.5, 0.1]], [[0.3, 0.1]]], np.float32)
+    tap = ArbiterTap(values, False, deviation * 7, deviation)
+    made = LayerError.of("fc1", tap, verdict(), lambda: 8.0)
+    assert (made.tap, made.dimensions, made.independent()) == ("fc1", 3, 8.0)
+    assert made.length == pytest.approx(0.36 / 50)
+    assert made.ratio == pytest.approx(0.5)
+    assert LayerError.of("fc1", tap, replace(verdict(), rms_error=0.0), lambda: 8.0).ratio == 0
+    nothing = ArbiterTap(values * 0, False, deviation, deviation)
+    assert math.isfinite(LayerError.of("fc1", nothing, verdict(), lambda: 8.0).length)
+
+
+@pytest.mark.parametrize(("size", "share"), [(4096, 0.5), (8190, 0.5), (8192, 1.0)])
+def test_of_large_taps_every_so_many_values_are_read(size: int, share: float) -> None:
+    # Every other value is zero: of twice as many as are read, none of those is.
+    values = np.tile([3.0, 0.0], size // 2).reshape(1, -1)
+    tap = ArbiterTap(values, False, *[np.ones((1, size), np.float32)] * 2)
+    assert LayerError.of("fc1", tap, verdict(), lambda: 1.0).length == 1 / (9 * share)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,68 @@
+"""The rooms whose code is changed, and the tests that must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Room:
+    """Code and the tests that stand for it.
+
+    Attributes:
+        code: folder whose modules are changed.
+        tests: files and folders of tests, of which those run that execute a changed line.
+    """
+
+    code: str
+    tests: tuple[str, ...]
+
+    def modules(self, root: Path) -> Iterator[Path]:
+        """The room's modules, relative to the project's folder."""
+        return (path.relative_to(root) for path in sorted((root / self.code).rglob("*.py")))
+
+    def test_files(self, root: Path) -> list[str]:
+        """The room's test files, relative to the project's folder."""
+        found = {
+            str(path.relative_to(root))
+            for name in self.tests
+            for path in (
+                [root / name] if name.endswith(".py") else (root / name).rglob("test_*.py")
+            )
+        }
+        return sorted(found)
+
+
+_JUDGE: Final = "parity_tests/vgg16_parity/judge"
+_NETWORK: Final = "parity_tests/vgg16_parity/network"
+
+ROOMS: Final = MappingProxyType(
+    {
+        "onnx_arbiter": Room(
+            "onnx_arbiter",
+            (
+                "parity_tests/onnx_arbiter",
+                f"{_NETWORK}/test_prediction.py",
+                f"{_NETWORK}/test_prediction_modes.py",
+                f"{_NETWORK}/test_prediction_tf32.py",
+                f"{_NETWORK}/test_reference.py",
+            ),
+        ),
+        "vgg16_weights": Room("vgg16_weights", ("parity_tests/vgg16_weights",)),
+        "graph": Room(
+            "export/graph",
+            (
+                "parity_tests/export/graph",
+                "parity_tests/export/test_options.py",
+                "parity_tests/export/bundle/test_deployment.py",
+                "parity_tests/export/bundle/test_own_recipes.py",
+            ),
+        ),
+        "judge": Room("vgg16_parity/judge", (_JUDGE,)),
+        "onnx_check": Room("vgg16_parity/onnx_check", ("parity_tests/vgg16_parity/onnx_check",)),
+    }
+)

@@ -1,0 +1,120 @@
+"""A project of a few lines, whose changes are tried for good."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cosmic_ray")
+
+# A process of its own: a trial changes its folder, its path and what it has imported.
+_TRY = """
+import json, sys
+from pathlib import Path
+from benchmarks.mutants.changes import changes
+from benchmarks.mutants.trial import Trial
+
+project = Path(sys.argv[1])
+modules = [Path("toy.py")]
+trial = Trial(project, project / "build", modules, ["test_toy.py", "test_slow.py"], grace=1.0)
+found = {change.key.now: trial.outcome(change) for change in changes(project, modules, 0)}
+print("\\n" + json.dumps(found))
+"""
+_FILES = {
+    ".gitignore": "build/\n",
+    "toy.py": """
+LIMIT = 20.0
+
+def empty(items):
+    while items:
+        items.pop()
+
+def double(x):
+    return x * 2.0
+
+def unused(x):
+    return x and 1
+""",
+    "started.py": "import toy\nprint(toy.LIMIT)\n",
+    "test_toy.py": """
+import subprocess, sys
+import toy
+
+def test_in_a_process_of_its_own():
+    done = subprocess.run([sys.executable, "-P", "started.py"], capture_output=True, text=True)
+    assert done.stdout == "20.0\\n"
+
+def test_here():
+    toy.empty([1, 2])
+    assert toy.double(2.0)
+""",
+    "test_slow.py": """
+import pytest, toy
+
+@pytest.mark.slow
+def test_double():
+    assert toy.double(3.0) == 6.0
+""",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name, text in _FILES.items():
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    return tmp_path
+
+
+def tried(project: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _TRY, str(project)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+def test_what_becomes_of_each_change(project: Path) -> None:
+    done = tried(project)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "LIMIT = 200.0": "noticed",
+        "LIMIT = 2.0": "noticed",
+        "while not items:": "survived",
+        "pass": "timed out",
+        "return x / 2.0": "survived",
+        "return x + 2.0": "survived",
+        "return x * 20.0": "survived",
+        "return x * 0.2": "survived",
+        "return x or 1": "not reached",
+        "return x and 2": "not reached",
+        "return x and (0)": "not reached",
+    }
+    for copy in (project, project / "build" / "copy"):
+        assert (copy / "toy.py").read_text() == _FILES["toy.py"]
+
+
+@pytest.mark.slow
+def test_tests_that_fail_without_a_change_stop_the_run(project: Path) -> None:
+    (project / "test_toy.py").write_text("def test_false():\n    assert not 'this'\n")
+    done = tried(project)
+    assert done.returncode
+    assert "test_toy.py: fails without a change" in done.stderr
+    assert "assert not 'this'" in (project / "build" / "unchanged.log").read_text()
+
+
+def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
+    done = tried(tmp_path)
+    assert done.returncode
+    assert "git cannot list its files; expected a clone" in done.stderr
+
+
+@pytest.mark.slow
+def test_tests_that_reach_nothing_stop_the_run(project: Path) -> None:
+    (project / "test_toy.py").write_text("def test_true():\n    assert 'this'\n")
+    done = tried(project)
+    assert done.returncode
+    assert "test_toy.py, test_slow.py: executes no line of the room" in done.stderr
