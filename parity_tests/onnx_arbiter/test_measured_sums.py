@@ -18,7 +18,7 @@ from onnx_arbiter.error_model import ErrorVariance, squares_of
 from onnx_arbiter.limits import Tolerance
 from parity_tests.support import rounding
 from parity_tests.support.rounding import ALL, HALVES, NEAREST
-from parity_tests.support.tolerances import MEASURED_VARIANCE, UNIFORM_MANTISSAS
+from parity_tests.support.tolerances import MEASURED_VARIANCE, PURE_ROUNDING, UNIFORM_MANTISSAS
 
 Float64 = NDArray[np.float64]
 DRAWS: Final = 10_000
@@ -224,3 +224,29 @@ def test_every_order_of_summation_is_within_the_prediction_or_has_its_reason() -
     beyond = {name for name, case in CASES.items() if case.ratio.limit > 1}
     # Nothing else that a runtime may do reads more than the limit of R.
     assert beyond == {"bias first"}
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The error of rounding to float32, in predicted standard deviations."""
+    unit = ALL["float32"].unit_variance ** 0.5
+    scaled: NDArray[np.float64] = (values.astype(np.float32) - values) / (unit * np.abs(values))
+    return scaled
+
+
+def test_pure_rounding_of_log_uniform_values_has_an_rms_of_0_7355() -> None:
+    values = 2 ** np.random.default_rng(0).uniform(-10, 10, 1_000_000)
+    rms = np.sqrt(np.square(rounded(values)).mean())
+    assert rms == pytest.approx(np.sqrt(3 / (8 * np.log(2))), rel=PURE_ROUNDING.limit)
+    assert rms == pytest.approx(0.7355, rel=PURE_ROUNDING.limit)
+
+
+def test_pure_rounding_has_that_r_whatever_the_scale_of_the_values() -> None:
+    # R is the rms of all errors over that of all predictions: a value counts by its square. On
+    # average over the scales that normal values may have, it is the same.
+    normal = np.random.default_rng(1).standard_normal(250_000)
+    squares = []
+    for scale in 2 ** np.arange(0, 1, 1 / 16):
+        values = scale * normal
+        squares.append(np.average(np.square(rounded(values)), weights=np.square(values)))
+    assert np.sqrt(np.mean(squares)) == pytest.approx(0.7355, rel=PURE_ROUNDING.limit)
+    assert max(squares) <= 1

@@ -85,15 +85,52 @@ def ratio_of_one(before: NDArray[np.float64], after: NDArray[np.float64], unit: 
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(0.999, True), (1.001, False)])
-def test_how_far_a_single_error_may_reach_is_for_z_to_say(factor: float, passed: bool) -> None:
+@pytest.mark.parametrize(("count", "depth"), [(50, 9), (5000, 6)])
+def test_how_far_a_single_error_may_reach_is_for_z_to_say(
+    count: int, depth: float, factor: float, passed: bool
+) -> None:
     # However many others there are that should not show.
-    before = np.full((1, 5000), -6.0)
+    before = -np.linspace(depth, depth + 0.01, count)[np.newaxis]
     observed = np.zeros_like(before)
-    observed[0, 4321] = factor * 10 - 6
+    observed[0, 43] = factor * 10 + before[0, 43]
     verdict = compare_with_arbiter(observed, before, np.ones_like(before), relu=True)
     assert verdict.passed is passed
-    assert verdict.reason.count("limit") == (0 if passed else 1)
-    assert verdict.worst == (0, 4321)
+    assert verdict.reason.endswith("" if passed else "deviations (limit 10)")
+    assert verdict.worst == (0, 43)
+
+
+def test_values_far_below_zero_do_not_count_as_independent() -> None:
+    # Equal values, whose error is one; behind the ReLU, others that differ and cannot show.
+    before = np.concatenate([np.full(100, 5.0), -np.arange(1000.0, 2000)])[np.newaxis]
+    observed = np.maximum(before + 3, 0)
+    verdict = compare_with_arbiter(observed, before, np.ones_like(before), relu=True)
+    assert verdict.passed
+    assert verdict.ratio == pytest.approx(3)
+    before[0, :100] += np.arange(100)
+    differing = compare_with_arbiter(
+        np.maximum(before + 3, 0), before, np.ones_like(before), relu=True
+    )
+    assert not differing.passed
+
+
+def test_values_far_below_zero_change_no_limit() -> None:
+    draw = np.random.default_rng(0)
+    before = -draw.uniform(2, 3, (1, 100))
+    observed = np.zeros_like(before)
+    observed[0, :10] = 2
+    beside = np.concatenate([before, -draw.uniform(50, 60, (1, 10_000))], axis=1)
+    limits = [
+        compare_with_arbiter(
+            np.pad(observed, ((0, 0), (0, values.size - observed.size))),
+            values,
+            np.ones_like(values),
+            relu=True,
+            independent=lambda _: 5.0,
+        ).ratio_limit
+        for values in (before, beside)
+    ]
+    assert limits[0] > LIMITS.ratio.limit
+    assert limits[1] == pytest.approx(limits[0])
 
 
 @given(
@@ -184,6 +221,18 @@ def test_the_largest_sum_is_that_of_the_distribution(independent: float) -> None
     bounds = (math.log(1 / chance) - freedom / 2 * np.log(1 - slopes)) * 2 / slopes
     found = largest_sum(values, deviation, independent, chance)
     assert 1 <= found / (alike * 9 * bounds.min()) <= ONE_TERM.limit
+    # Errors of other sizes are no more alike for that.
+    sizes = 2.0 ** np.linspace(0, 4, count)
+    apart = [
+        largest_sum(values, sizes, number, chance)
+        for number in (independent_of(sizes, alike=1), 1e9)
+    ]
+    assert apart[0] == pytest.approx(apart[1], rel=FLOAT64.limit)
+    # Chernoff's bound of a sum of chi-squared variables of those sizes.
+    shares = np.square(sizes / sizes.max())
+    logarithms = np.log(1 - slopes[:, np.newaxis] * shares).sum(axis=1)
+    best = ((math.log(1 / chance) - logarithms / 2) * 2 / slopes).min() * sizes.max() ** 2
+    assert 1 <= apart[0] / best <= ONE_TERM.limit
     # Values far below zero add nothing.
     more = np.concatenate([values, np.full(1000, -300.0)])
     assert largest_sum(more, np.full(len(more), 3.0), 1e9, chance) == pytest.approx(

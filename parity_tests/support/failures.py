@@ -285,6 +285,7 @@ class Absence(NamedTuple):
         rows: the status of each row that is not of a runtime without its modules, by its name.
         reason: what the reason of the first row begins with that did not run.
         status: the exit status.
+        gpu: whether there is one.
     """
 
     runtimes: str
@@ -294,6 +295,7 @@ class Absence(NamedTuple):
     rows: dict[str, Status]
     reason: str
     status: int
+    gpu: bool = False
 
 
 NO_LANE: Final = "there is no such lane on cpu"
@@ -328,6 +330,10 @@ ABSENCES: Final = {
         "", "strict,tf32", (), ("keras", "onnx"),
         {f"{ON}cpu": "holds", "torch, tf32, cpu": "not run"}, NO_LANE, 0,
     ),
+    "a lane that the CPU lacks and the GPU has": Absence(
+        "torch", "tf32", ("--device", "both"), (),
+        {"torch, tf32, cpu": "not run", "torch, tf32, cuda": "holds"}, NO_LANE, 0, gpu=True,
+    ),
     "a GPU": Absence(
         "torch", "strict", ("--device", "cuda"), (), {f"{ON}cuda": "not run"}, NO_GPU, 1
     ),
@@ -346,6 +352,7 @@ ABSENCES: Final = {
 
 
 def without_gpu(job: Job, work: Callable[[], int]) -> int:
+    """A worker that finds no GPU where it is to run on one."""
     if job.device == "cpu":
         return work()
     return workers.reports(Record(error=f"{NO_GPU} here", unavailable=True))(job, work)

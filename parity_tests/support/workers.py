@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 import torch_impl
-from mistakes.in_training import model_of
 from vgg16_parity.runtimes import process, worker
 from vgg16_parity.runtimes.adapters.framework import FrameworkModel, Values
 from vgg16_parity.runtimes.process import Job, Record, Result
@@ -47,7 +46,9 @@ def in_process(patch: pytest.MonkeyPatch, task: Task, spoil: Spoil) -> None:
 
 
 def _load(job: Job) -> FrameworkModel:
-    model = model_of(open_checkpoint(job.checkpoint))
+    checkpoint = open_checkpoint(job.checkpoint)
+    model = torch_impl.VGG(checkpoint.configuration.name)
+    torch_impl.load_checkpoint(model, checkpoint)
 
     def logits(images: Values) -> Values:
         return torch_impl.run_with_taps(model, images)["predictions"]

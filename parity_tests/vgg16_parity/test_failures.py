@@ -100,8 +100,8 @@ def test_gradients_that_fail_do_not_hold(
 def test_what_is_absent_counts_where_it_was_asked_for(
     vgg16: Command, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    runtimes, lanes, options, absent, rows, reason, expected = ABSENCES[what]
-    workers.in_process(monkeypatch, "run", without_gpu)
+    runtimes, lanes, options, absent, rows, reason, expected, gpu = ABSENCES[what]
+    workers.in_process(monkeypatch, "run", workers.ends_after_work(0) if gpu else without_gpu)
     monkeypatch.setattr(registry, "find_spec", lambda name: None if name in absent else name)
     status, report = run(vgg16, tiny, ("--quick", *options), lanes, runtimes)
     found = {f"{row['runtime']}, {row['lane']}, {row['device']}": row for row in report["rows"]}

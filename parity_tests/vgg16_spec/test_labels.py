@@ -105,6 +105,7 @@ def test_lines_with_their_numbers_in_order_stay_as_they_are(tmp_path: Path) -> N
         (b"\xff\xfea\x00", "is not UTF-8 text"),
         (b"a\n" * (1 << 21) + b"a", "has more than 4,194,304 bytes"),
         (b"{", "Expecting"),
+        (b"3", "it is neither a list nor an object"),
         (b"[" * 100_000, "nested too deeply"),
         (b"\n".join(b"%0100d" % i for i in range(10_000)), "the names take 1,"),
     ],

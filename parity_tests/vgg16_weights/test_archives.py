@@ -42,6 +42,22 @@ def test_a_stored_member_is_checked_to_its_last_byte(tmp_path: Path, piece: int)
             stored(path, member, piece)
 
 
+def test_a_member_that_is_not_all_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "archive"
+    member, size = archive(path), len(CONTENT)
+    room = path.stat().st_size - stored(path, member)[0]
+    for file_size, compress_size, flags in (
+        (room + 1, room + 1, 0),  # beyond the archive's end
+        (size, size - 1, 0),
+        (size, size, 1),  # encrypted
+    ):
+        member = archive(path)
+        member.file_size, member.compress_size = file_size, compress_size
+        member.flag_bits = flags
+        with pytest.raises(ValueError, match="member is not all there"):
+            stored(path, member)
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 40, 43, 44, 45])
 def test_a_compressed_array_is_inflated_whole(tmp_path: Path, chunk: int) -> None:
     kernel, bias = np.arange(1, 12, dtype=np.float32).reshape(11, 1), np.ones(11, np.float32)

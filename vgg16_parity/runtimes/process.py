@@ -210,7 +210,7 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
         except subprocess.TimeoutExpired:
             return Record(error=f"{STOPPED} {timeout:g} s")
     log = log_file.read_text("utf-8", "replace")
-    record = _record(folder / "record.json") if status >= 0 else None
+    record = _record(folder / "record.json")
     if record is None or (status and not record.error):
         # Some libraries exit if they find no driver or a wrong one. A process killed from outside
         # ended for another reason, whatever it had printed.

@@ -223,8 +223,7 @@ def _clear(path: Path, lock: Path, descriptor: int) -> None:
         if os.path.lexists(older) and not os.path.lexists(path):
             older.rename(path)
         _discard(older)
-        for ending in (".tmp", ".gone"):
-            _remove(lock.with_suffix(ending))
+        _remove(lock.with_suffix(".tmp"))
     finally:
         os.close(descriptor)
     lock.unlink(missing_ok=True)

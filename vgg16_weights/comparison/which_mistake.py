@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array, blocks, contiguous
+from vgg16_spec.checkpoint.tensors import as_float32
 from vgg16_weights.comparison.known_mistakes import (
     ROUNDING,
     UNCHANGED,
@@ -82,7 +83,8 @@ def known_mistake(
 
     Args:
         name: the tensor's canonical name.
-        ours: A's values in canonical layout; fc1's weight may be (out, C, H, W).
+        ours: A's values in canonical layout and in any type that a checkpoint's file may have;
+            fc1's weight may be (out, C, H, W).
         theirs: B's values, likewise.
         maps: (C, H, W) of fc1's input.
         sides: what A and B are called in words; these may end in ``'s``.
@@ -126,9 +128,9 @@ def known_mistake(
 def output_order(ours: Array, theirs: Array) -> NDArray[np.intp] | None:
     """A's outputs in the order of B's, judged by their first values; ``None`` if these differ."""
     keys = [
-        [row.tobytes() for row in np.ascontiguousarray(values.reshape(len(values), -1)[:, :8])]
+        [as_float32(row).tobytes() for row in values.reshape(len(values), -1)[:, :8]]
         if values.ndim < 3
-        else [np.ascontiguousarray(row.reshape(-1)[:8]).tobytes() for row in values[:, :8]]
+        else [as_float32(row.reshape(-1)[:8]).tobytes() for row in values[:, :8]]
         for values in (ours, theirs)
     ]
     left, right = (sorted(range(len(each)), key=each.__getitem__) for each in keys)
@@ -164,7 +166,7 @@ def _sample(values: Array, size: int) -> NDArray[np.float64]:
         places = np.random.default_rng(0).integers(0, values.size, size)
     else:
         places = np.arange(values.size)
-    return values[np.unravel_index(places, values.shape)].astype(np.float64)
+    return as_float32(values[np.unravel_index(places, values.shape)]).astype(np.float64)
 
 
 def _same_rows(ours: Array, theirs: Array, order: NDArray[np.intp], pieces: Pieces) -> bool:
@@ -182,7 +184,7 @@ def _channel_factors(ours: Array, theirs: Array) -> list[str]:
         return []
     found = list[float]()
     for one, other in zip(ours.swapaxes(0, 1), theirs.swapaxes(0, 1), strict=True):
-        x, y = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+        x, y = (as_float32(side).astype(np.float64).ravel() for side in (one, other))
         factor = float(x @ y / (x @ x)) if x.any() else 0.0
         if not (np.abs(y - factor * x) <= 2 * ROUNDING * np.abs(y)).all():
             return []
@@ -194,7 +196,7 @@ def _channel_factors(ours: Array, theirs: Array) -> list[str]:
 def _is_zero(values: Array, pieces: Pieces) -> bool:
     if _sample(values, pieces.sample).any():
         return False
-    return not any(one.any() for one in blocks(values, pieces.block))
+    return not any(as_float32(one).any() for one in blocks(values, pieces.block))
 
 
 def _pairs(one: Array, other: Array, limit: int) -> Iterator[tuple[Array, Array]]:
@@ -205,10 +207,7 @@ def _pairs(one: Array, other: Array, limit: int) -> Iterator[tuple[Array, Array]
     while remaining:
         ours, theirs = (ours if ours.size else next(left)), (theirs if theirs.size else next(right))
         count = min(ours.size, theirs.size)
-        yield (
-            ours[:count].astype(np.float32, copy=False),
-            theirs[:count].astype(np.float32, copy=False),
-        )
+        yield as_float32(ours[:count]), as_float32(theirs[:count])
         ours, theirs, remaining = ours[count:], theirs[count:], remaining - count
 
 

@@ -209,7 +209,7 @@ def _tensor(path: Path, dataset: h5py.Dataset, base: int) -> Tensor:
     else:
         if dataset.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
             # Whether they were ever written cannot be told.
-            raise ValueError(f"{name} has its values in the header of its group")
+            raise ValueError(f"{name} has its values in its header")
         mapped, offset = np.memmap(path, np.uint8, mode="r"), dataset.id.get_offset()
         if offset is None:
             raise ValueError(f"{name} has no values")

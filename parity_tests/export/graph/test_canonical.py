@@ -241,6 +241,11 @@ REFUSED: Final = {
         "y = Gemm<transB=1>(x, w, b)",
         "keeps Gemm culprit with a bias that is not a vector",
     ),
+    "pooling with its indices": (
+        "(float[N,3,6,5] x, float[4,3,3,2] w, float[4] b) => (float y, int64 i)",
+        "c = Conv(x, w, b) y, i = MaxPool<kernel_shape=[2,2]>(c)",
+        "keeps MaxPool culprit with 2 outputs",
+    ),
     "automatic padding of a convolution": (
         _CONV,
         'y = Conv<auto_pad="SAME_UPPER", strides=[2,2]>(x, w, b)',

@@ -166,6 +166,13 @@ def test_constants_as_large_as_weights_are_not_computed_with(count: int, left: l
     assert [node.op_type for node in model.graph] == left
 
 
+def test_sizes_that_follow_from_free_ones_have_no_name() -> None:
+    model = parsed("(float[N,3,H,8] x) => (float y)", "y = MaxPool<kernel_shape=[2,2]>(x)")
+    canonical.infer_shapes(model)
+    (output,) = model.graph.outputs
+    assert output.shape == ir.Shape(("N", 3, None, 7))
+
+
 def test_shapes_that_a_tracer_wrote_are_not_believed() -> None:
     model = parsed("(float[N,3,2,4] x) => (float y)", "r = Relu(x) y = Flatten(r)")
     for node in model.graph:

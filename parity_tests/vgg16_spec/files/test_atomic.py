@@ -182,6 +182,12 @@ def test_an_error_from_elsewhere_is_not_blamed_on_the_destination(tmp_path: Path
             raise KeyError("a bug") from None
 
 
+def test_an_error_that_is_no_refusal_to_write_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionResetError), whole_file(tmp_path / "f"):
+        raise ConnectionResetError(errno.ECONNRESET, "while it was fetched")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_could_not_be_written_meanwhile_is_told_though_the_end_hears_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,13 @@ from parity_tests.support.helpers import Command
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_weights.comparison.known_mistakes import TO_FLOAT16, UNCHANGED, Change
+from vgg16_spec.checkpoint.tensors import BFLOAT16
+from vgg16_weights.comparison.known_mistakes import (
+    TO_BFLOAT16,
+    TO_FLOAT16,
+    UNCHANGED,
+    Change,
+)
 from vgg16_weights.comparison.verify import Row, compare, known_mistakes
 from vgg16_weights.comparison.which_mistake import Difference, Pieces, is_same, known_mistake
 
@@ -90,6 +97,50 @@ def test_one_changed_value_is_found_wherever_it_is(name: str, place: int, pieces
     assert isinstance(found, Difference)
     assert (found.differing, found.size) == (1, RIGHT[name].size)
     assert 0 < found.largest <= 2 * abs(np.spacing(before))
+
+
+def stored_as(dtype: str) -> Checkpoint:
+    """The weights in a file of fewer bits: views of its type, which become float32 later."""
+
+    def view(values: NDArray[np.float32]) -> NDArray[Any]:
+        if dtype != "bfloat16":
+            return values.astype(dtype)
+        return (TO_BFLOAT16.make(values).view(np.uint32) >> 16).astype("<u2").view(BFLOAT16)
+
+    tensors = {
+        name: Tensor(values.shape, "float32", partial(view, values))
+        for name, values in RIGHT.items()
+    }
+    return Checkpoint(RIGHT.configuration, RIGHT.metadata, tensors)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_file_of_fewer_bits_is_read_as_its_values(dtype: str) -> None:
+    narrow = stored_as(dtype)
+    for made, of, ours, theirs in (("B", "A", RIGHT, narrow), ("A", "B", narrow, RIGHT)):
+        found = known_mistakes(compare(ours, theirs), ours, theirs)
+        assert found == dict.fromkeys(RIGHT, f"{made} is {of} rounded to {dtype}")
+    swapped = {name: np.array(values) for name, values in narrow.items()}
+    for part in ("weight", "bias"):
+        swapped[f"fc2.{part}"] = swapped[f"fc2.{part}"][[1, 0, *range(2, 32)]]
+    tensors = {name: Tensor.of(values) for name, values in swapped.items()}
+    theirs = Checkpoint(RIGHT.configuration, RIGHT.metadata, tensors)
+    found = known_mistakes(compare(narrow, theirs), narrow, theirs)
+    words = "B is A with outputs 0 and 1 exchanged"
+    assert found == {"fc2.weight": words, "fc2.bias": words}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("rounded", (0x3F800000, 0x3F820000, 0x3F810000, 0x3F810000, 0xBF820000)),
+        ("cut", (0x3F800000, 0x3F810000, 0x3F800000, 0x3F810000, 0xBF810000)),
+    ],
+)
+def test_half_a_step_of_bfloat16_is_rounded_to_even(words: str, expected: tuple[int, ...]) -> None:
+    ours = floats(0x3F808000, 0x3F818000, 0x3F808001, 0x3F817FFF, 0xBF818000)
+    said = known_mistake("fc2.bias", ours, floats(*expected), (1, 1, 1))
+    assert said == f"B is A {words} to bfloat16"
 
 
 @pieces

@@ -108,6 +108,23 @@ def test_the_largest_error_is_held(
     assert_judged(run, kind, name, errors, figure)
 
 
+def test_each_image_is_judged_by_itself(run: Run) -> None:
+    errors = np.zeros_like(run.deviation["gradient"][IMAGES])
+    errors[1] = OUTSIDE * LIMITS["gradient"][0]
+    assert_judged(run, "gradient", IMAGES, errors, "R")
+
+
+def test_what_is_wrong_goes_before_what_is_unknown(run: Run) -> None:
+    errors = np.full_like(run.deviation["gradient"]["fc2.bias"], 1000)
+    results = changed(run, "gradient", "fc2.bias", errors)
+    more = {**results.gradients, "fc9.bias": errors}
+    _, finding = judge_gradients(
+        run.checkpoint, run.expectation, FLOAT32, replace(results, gradients=more)
+    )
+    assert finding is not None
+    assert finding.first_wrong == "fc2.bias"
+
+
 def test_the_worst_element_of_a_tensor_in_blocks_is_named_by_its_place(run: Run) -> None:
     errors = np.zeros_like(run.deviation["gradient"]["fc1.weight"])
     errors[67, 3] = 30
