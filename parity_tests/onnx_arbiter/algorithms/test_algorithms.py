@@ -55,6 +55,20 @@ def test_winograd_is_the_direct_convolution_in_rationals(algorithm: Winograd) ->
         assert found[row, column] == Fraction(int((window * weight).sum()))
 
 
+@pytest.mark.parametrize("algorithm", FFTS, ids=lambda each: each.name)
+def test_a_tile_of_an_fft_has_every_output_that_no_other_edge_reaches(algorithm: Fft) -> None:
+    generator = np.random.default_rng(0)
+    given = generator.standard_normal((algorithm.size, algorithm.size))
+    weight = np.zeros_like(given)
+    weight[:3, :3] = generator.standard_normal((3, 3))
+    product = np.fft.rfft2(given) * np.fft.rfft2(weight).conj()
+    round_about = np.fft.irfft2(product, s=given.shape)
+    windows = np.lib.stride_tricks.sliding_window_view(given, (3, 3))
+    direct = (windows * weight[:3, :3]).sum(axis=(2, 3))
+    assert direct.shape == (algorithm.outputs, algorithm.outputs)
+    assert np.allclose(round_about[: len(direct), : len(direct)], direct)
+
+
 class OneSided(NamedTuple):
     """A sum of as many terms, each times the factor; zero is the share where nothing rounds."""
 
