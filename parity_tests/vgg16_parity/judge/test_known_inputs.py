@@ -15,6 +15,8 @@ from vgg16_spec.images.preprocessing import RECIPES, Recipe, normalise
 
 Values = NDArray[Any]
 
+# Relative and absolute: a few roundings of float32, of values that a mean is subtracted from.
+ROUNDED: Final = (1e-5, 1e-5)
 # No side is as long as another; black and white are there.
 PIXELS: Final = np.random.default_rng(3).integers(0, 256, (2, 5, 4, 3), dtype=np.uint8)
 PIXELS[0, 0, 0] = 0, 255, 1
@@ -38,8 +40,7 @@ def given(recipe: Recipe) -> NDArray[np.float32]:
 
 
 def same(values: Values, others: Values) -> bool:
-    # float32's arithmetic beside that of the formulas above.
-    return values.shape == others.shape and np.allclose(values, others, rtol=1e-5, atol=1e-5)
+    return values.shape == others.shape and np.allclose(values, others, *ROUNDED)
 
 
 IMAGES: Final = given(OWN)
