@@ -54,6 +54,11 @@ def pooling_is_of_averages(model: onnx.ModelProto) -> None:
     node_of(model, "block3_pool").op_type = "AveragePool"
 
 
+def layer_units(model: onnx.ModelProto, bias: str) -> int:
+    (found,) = (tensor for tensor in model.graph.initializer if tensor.name == bias)
+    return int(found.dims[0])
+
+
 def set_numbers(model: onnx.ModelProto, node: str, attribute: str, numbers: list[int]) -> None:
     (found,) = (entry for entry in node_of(model, node).attribute if entry.name == attribute)
     found.ints[:] = numbers
@@ -175,6 +180,21 @@ def there_is_a_shortcut(model: onnx.ModelProto) -> None:
     shortcut = onnx.helper.make_node("Add", ["block1_conv1", "block1_conv2"], ["sum"], "shortcut")
     model.graph.node.insert(list(model.graph.node).index(after), shortcut)
     after.input[0] = "sum"
+
+
+@mistake(
+    "Add again: an operation that the network has none like, where block3_conv1's ReLU was expected"
+)
+def a_bias_is_added_to_one_that_is_partly_zero(model: onnx.ModelProto) -> None:
+    layer = node_of(model, "block3_conv1")
+    own = np.ones(layer_units(model, layer.input[2]), np.float32)
+    added, own[0] = own.reshape(1, -1, 1, 1).copy(), 0
+    model.graph.initializer.extend(
+        [numpy_helper.from_array(own, "own"), numpy_helper.from_array(added, "added")]
+    )
+    add = onnx.helper.make_node("Add", ["sums", "added"], [layer.output[0]], "again")
+    layer.input[2], layer.output[0] = "own", "sums"
+    model.graph.node.insert(list(model.graph.node).index(layer) + 1, add)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
