@@ -152,7 +152,11 @@ def test_what_is_not_finite_is_noted_where_it_disappears(tmp_path: Path) -> None
     verdict = judge_not_finite(expectation, RIGHT)
     assert verdict.notes == ("one.png: disappears at hidden", "two.png: disappears at hidden")
     assert verdict.reason == ""
-    for taps in ({"hidden": HIDDEN[:1]}, {"hidden": HIDDEN, "other": HIDDEN}):
+    for taps in (
+        {"hidden": HIDDEN[:1]},
+        {"hidden": HIDDEN, "other": HIDDEN},
+        {"logits": LOGITS[:1]},
+    ):
         name = list(taps)[-1]
         wrong = judge_not_finite(expectation, taps)
         assert wrong.reason == f"no outputs of the network's shape: {name}"
