@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pytest
@@ -16,10 +16,11 @@ from mistakes.catalogue import FRAMEWORKS, Port
 from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
-from vgg16_parity.judge.layers import judge_case, judge_not_finite
+from vgg16_parity.judge.layers import Run, compare_with_cpu, judge_case, judge_not_finite
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import configuration
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
@@ -156,7 +157,44 @@ def test_what_is_not_finite_is_noted_where_it_disappears(tmp_path: Path) -> None
         {"hidden": HIDDEN[:1]},
         {"hidden": HIDDEN, "other": HIDDEN},
         {"logits": LOGITS[:1]},
+        {"hidden": HIDDEN[:1], "logits": LOGITS[:1]},
     ):
-        name = list(taps)[-1]
+        names = [name for name, values in taps.items() if len(values) == 1 or name == "other"]
         wrong = judge_not_finite(expectation, taps)
-        assert wrong.reason == f"no outputs of the network's shape: {name}"
+        assert wrong.reason == f"no outputs of the network's shape: {', '.join(names)}"
+
+
+class Finished:
+    """A job of which only the results are left."""
+
+    def __init__(self, accumulated: Mapping[str, Any], local: Mapping[str, Any]) -> None:
+        self.results = {"accumulated": accumulated, "local": local}
+
+    def result(self, folder: str, kind: str) -> Mapping[str, Any]:
+        assert Path(folder, "images.npy").is_file()
+        return self.results[kind]
+
+
+def test_two_runs_differ_in_units_of_both_predictions(tmp_path: Path, tiny: Checkpoint) -> None:
+    (tmp_path / "beyond").mkdir()
+    expectation, beyond = small_case(tmp_path), small_case(tmp_path / "beyond", scale=1e5)
+    lifted, moved = RIGHT["hidden"].copy(), LOGITS.copy()
+    lifted[0, 1] = 0.25  # the arbiter has -1 before the ReLU
+    moved[1, 2] += 0.5
+    gpu, cpu = (
+        Run(cast("Any", Finished(*results)), MODES["float16"])
+        for results in (
+            ({"hidden": lifted, "logits": LOGITS}, {"logits": moved}),
+            (RIGHT, {"logits": LOGITS, "hidden": lifted}),
+        )
+    )
+    (found,) = compare_with_cpu(gpu, cpu, [expectation, beyond], tiny)
+    assert found.case == "small"
+    hidden, logits = found.layers
+    both = 0.01 * np.sqrt(2)
+    assert (hidden.tap, logits.tap, hidden.local) == ("hidden", "logits", None)
+    assert hidden.accumulated.deviations == pytest.approx(1.25 / both)
+    assert hidden.accumulated.worst == (0, 1)
+    assert logits.accumulated.deviations == 0
+    assert logits.local is not None
+    assert logits.local.deviations == pytest.approx(0.5 / both)
