@@ -26,7 +26,8 @@ class Mode:
             rounding to nearest; 0 if it never truncates.
         stored: roundoff of weights and of each layer's output if they are stored in fewer bits than
             float32; 0 otherwise.
-        smallest: smallest normal number; below it, values lose bits or are flushed to zero.
+        smallest: the error to allow of any value: the smallest normal number, below which values
+            may be flushed to zero, or float16's smallest subnormal one, which it keeps.
         largest: largest finite number.
     """
 

@@ -21,6 +21,13 @@ def test_an_input_that_was_changed_or_returned_is_named() -> None:
     assert misuse(inputs, ()) == ["changed the images in place"]
 
 
+def test_a_lost_sign_of_zero_is_a_change() -> None:
+    original = np.array([[-0.0, 1.0, np.nan]], np.float32)
+    given = np.maximum(original, 0)
+    assert misuse([("given", original.copy(), original)], ()) == []
+    assert misuse([("given", given + np.float32(0), original)], ()) == ["changed given in place"]
+
+
 def test_what_nothing_refers_to_any_more_is_forgotten() -> None:
     handed = HandedOut()
     kept, dropped = LOGITS.copy(), LOGITS.copy()

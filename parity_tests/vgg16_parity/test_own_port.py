@@ -126,7 +126,8 @@ def test_layers_without_probes_are_told_of_them(judge: Judge) -> None:
     layers = {layer: my_layer(layer, values, tiny) for layer, values in inputs.items()}
     notes = judge("my port", taps, tiny, layers=layers).cases[0].notes
     assert notes == (
-        "layers were compared on these inputs only: `probes` light every unit (docs/your-port.md)",
+        "layers were compared on inputs that leave units dark: pass `probes` to judge every weight "
+        "(docs/your-port.md)",
     )
     dense = judge.probes(tiny)
     outputs = {layer: my_layer(layer, values, tiny) for layer, values in dense.items()}

@@ -227,3 +227,16 @@ def test_one_changed_bit_is_found(tiny: Checkpoint, tmp_path: Path) -> None:
     rows = verify.compare(vgg16_weights.read(tmp_path / "a"), vgg16_weights.read(tmp_path / "b"))
     assert [row.tensor for row in rows if row.verdict != "equal"] == ["fc1.weight"]
     assert len(rows) == len(tiny)
+
+
+@pytest.mark.parametrize("name", ["safetensors", "torchvision-safetensors", "timm"])
+def test_a_file_in_canonical_layout_can_be_pointed_into(
+    name: str, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    path = tmp_path / "w"
+    vgg16_weights.write(tiny, path, name)
+    read, content = vgg16_weights.read(path), path.read_bytes()
+    assert read.file == path
+    for tensor, values in tiny.items():
+        start = read.offsets[tensor]
+        assert content[start : start + values.nbytes] == values.tobytes(), tensor

@@ -134,6 +134,19 @@ def test_a_closed_stdout_is_refused_before_anything_runs(
     assert written(tmp_path) == ()
 
 
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1), (0, 2), (0, 1, 2)])
+def test_no_file_takes_the_place_of_a_closed_stream(closed: tuple[int, ...]) -> None:
+    # What a library or a child process prints would become part of the file.
+    code = (
+        "import sys\nfrom vgg16_parity.cli import app\napp._with_all_streams()\n"
+        "sys.exit(open(sys.executable, 'rb').fileno())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, preexec_fn=lambda: close(closed)
+    )
+    assert done.returncode > max(closed)
+
+
 def test_with_stdout_and_stderr_closed_the_exit_status_remains(run: Run) -> None:
     assert run("summary", closed=(0, 1, 2)).returncode == 2
 

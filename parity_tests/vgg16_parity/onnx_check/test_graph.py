@@ -214,6 +214,19 @@ def test_the_weights_are_compared_past_a_difference_of_the_graph(planted: Plante
     assert verdict.ratio > 100 * LIMITS.ratio.limit
 
 
+@pytest.mark.parametrize(("last", "kind"), [("Softmax", "probabilities"), ("Neg", "logits")])
+def test_what_is_not_followed_with_a_softmax_at_its_end_gives_probabilities(
+    last: str, kind: str, planted: Planted
+) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        there_is_a_shortcut(model)
+        append(model, onnx.helper.make_node(last, ["logits"], ["last"], "last"))
+
+    report = planted(edit)
+    assert report.graph.problems[0].startswith("Add shortcut: joins two paths")
+    assert report.graph.output == kind
+
+
 def test_another_configuration_is_told(exported: Path) -> None:
     column = ("3-5", "3-6", "3-8 3-8", "3-12 3-12", "3-12 3-12")  # A, as narrow as tiny
     narrow = replace(configuration("tiny", classes=10), name="A", column=column, input_size=96)

@@ -57,6 +57,12 @@ def padded(amounts: Sequence[int], value: float, before: str = "block2_conv2") -
     return edit
 
 
+def padded_with_edges(model: onnx.ModelProto) -> None:
+    """A convolution's maps continued by their outermost values."""
+    padded([0, 0, 1, 1, 0, 0, 1, 1], 0)(model)
+    node_of(model, "pad").attribute.append(helper.make_attribute("mode", "edge"))
+
+
 def between(operator: str, value: Any) -> Edit:
     """An elementwise operation between two layers."""
 
@@ -156,6 +162,7 @@ OTHER: dict[str, tuple[Edit, str]] = {
         padded([0, 0, 2, 1, 0, 0, 0, 1], 0),
         "Conv block2_conv2: pads 2, 1, 0, 1, expected 1, 1, 1, 1 (block2_conv2)",
     ),
+    "padding of edges": (padded_with_edges, "Pad pad: an operation that the network has none"),
     "padding of ones": (padded([0, 0, 1, 1, 0, 0, 1, 1], 1), "Pad pad: an operation that the netw"),
     "padding of channels": (padded([0, 0, 0, 1, 0, 1, 1, 1], 0), "Pad pad: an operation that the"),
     "padding before pooling": (
