@@ -182,7 +182,7 @@ def test_int8_is_chosen_on_the_pictures_of_the_folder(
             *("--precision", "int8", "--calibrate", folder),
         )
         assert done.status == 0, done.err
-        assert "calibrate on 1 of 1 pictures (folders: 1)" in done.err
+        assert "calibrate on 1 of 1 picture (folders: 1)" in done.err
         assert "top-1" in done.out
         tensors = {tensor.name: tensor for tensor in structure(out / MODEL_FILE).graph.initializer}
         return float(onnx.numpy_helper.to_array(tensors["logits_scale"]))
