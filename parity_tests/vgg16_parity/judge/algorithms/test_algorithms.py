@@ -157,8 +157,8 @@ def test_logits_alone_hold_or_are_told_what_would_show_more(
 ) -> None:
     taps = network(arbiter.checkpoint, arbiter.images, matrices(algorithm))
     row = arbiter.judge("port", taps["predictions"])
-    # Only F(6x6) rounds so much that the logits show it.
-    assert row.status == ("broken" if algorithm.outputs == 6 else "holds")
+    # A smaller one need not round so much that the logits show it.
+    assert row.status == "broken" or algorithm.outputs < 6
     assert (LOGITS_ALONE in row.cases[0].notes) == (row.status == "broken")
     factors = matrices(algorithm)
     factors[0][0, 0] *= -1
