@@ -54,7 +54,7 @@ def test_a_member_that_is_not_all_there_is_refused(tmp_path: Path) -> None:
         member = archive(path)
         member.file_size, member.compress_size = file_size, compress_size
         member.flag_bits = flags
-        with pytest.raises(ValueError, match="member is not all there"):
+        with pytest.raises(ValueError, match="member is incomplete"):
             stored(path, member)
 
 

@@ -195,6 +195,6 @@ def _names(layers: Sequence[Convolution]) -> list[str]:
 
 
 def _small(verdict: CaseVerdict) -> bool:
-    """Whether every error may still be of rounding."""
+    """Whether layers were compared, and every error may still be of rounding."""
     compared = (v for layer in verdict.layers for v in (layer.accumulated, layer.local))
-    return all(v is None or v.ratio < _POOREST for v in compared)
+    return bool(verdict.layers) and all(v is None or v.ratio < _POOREST for v in compared)

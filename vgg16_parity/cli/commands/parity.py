@@ -102,7 +102,8 @@ def parity(
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
     pictures = options.named_pictures(images)
     chosen_lanes = [
-        lane(name) for name in _split(lanes or ("strict" if quick else "strict,default"))
+        lane(name)
+        for name in _split(("strict" if quick else "strict,default") if lanes is None else lanes)
     ]
     wanted = {"--report": report, "--html": html, "--junit": junit}
     files = {option: path for option, path in wanted.items() if path is not None}
