@@ -1,8 +1,8 @@
 """Which algorithm computed a network's 3x3 convolutions, told from the rounding errors.
 
 A transform of tiles rounds some rows and columns of a tile more than others, so the errors of
-Winograd's F(m x m) have the period m. F(2x2) treats its two rows alike, so that it has none; its
-errors are hardly larger than a direct sum's, within whose limits most of its layers are.
+Winograd's F(m x m) have the period m. F(2x2) treats its two rows alike and has none. It rounds
+hardly more than a direct sum, so only layers that fail as one are tried with it.
 
 A layer shows an algorithm if its own errors have the period and are likelier under it than as a
 direct sum's in three quarters of the channels: one wrong weight or bias shows in one channel, and
@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.algorithms.fft import FFTS
 from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
-from onnx_arbiter.limits import LIMITS
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
 from vgg16_parity.judge.own_errors import OwnErrors, own_errors
-from vgg16_parity.judge.patterns import Fit, fit, periods
+from vgg16_parity.judge.patterns import periods
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.verdicts import CaseVerdict, by_algorithm
 from vgg16_spec.architecture import Configuration, Convolution
@@ -87,14 +86,22 @@ def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
     # In a forward pass, what fails behind the first may only have read what it got wrong.
     if any(layer not in convolutions for layer in (failed if evidence.layers else failed[:1])):
         return
-    failing = [layer for layer in failed if layer in convolutions]
-    found = [own_errors(evidence, convolutions[layer]) for layer in failing]
-    costs = dict[Algorithm, float]()
-    for fft in FFTS:
-        fits = [_fit_by(fft, errors) for errors in found if errors is not None]
-        if len(fits) == len(found) and all(each.ratio < _FITS for each in fits):
-            costs[fft] = sum(float(np.nanmedian(each.costs)) for each in fits)
-    for algorithm in sorted(costs, key=costs.__getitem__):
+    costs = dict[Algorithm, float].fromkeys(FFTS, 0.0)
+    failing = list[str]()
+    for layer in filter(convolutions.__contains__, failed):
+        errors = own_errors(evidence, convolutions[layer])
+        if errors is None or not errors.fail:
+            continue
+        failing.append(layer)
+        fits = {fft: errors.by(fft) for fft in costs}
+        costs = {
+            fft: costs[fft] + float(np.nanmedian(each.costs))
+            for fft, each in fits.items()
+            if each.ratio < _FITS
+        }
+        if not costs:
+            return
+    for algorithm in sorted(costs, key=costs.__getitem__) if failing else ():
         algorithms = dict.fromkeys(failing, algorithm)
         named = by_algorithm(names_of(algorithms), list(convolutions))
         told = f"{WOULD_HOLD}with {named}; {NO_PATTERN}"
@@ -129,13 +136,12 @@ def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
 
     That is the median over the channels, of the logarithm of an error's likelihood.
     """
-    as_direct = fit(errors.values, errors.deviation)
     # A period of 4 looks like one of 6 or 8 where maps have few tiles: the likelihood decides.
     sizes = periods(errors.values / errors.deviation, {each.outputs for each in WINOGRAD})
     found = dict[Algorithm, float]()
     for candidate in WINOGRAD:
-        if candidate.outputs in (_NO_PERIOD, *sizes):
-            gains = _gains(as_direct, _fit_by(candidate, errors))
+        if candidate.outputs in sizes or (candidate.outputs == _NO_PERIOD and errors.fail):
+            gains = _gains(errors, candidate)
             # An algorithm rounds in every channel, a wrong weight or bias shows in one.
             if gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:
                 found[candidate] = float(np.median(gains))
@@ -150,7 +156,7 @@ def _options(evidence: Evidence) -> dict[str, list[Algorithm]]:
         if (errors := own_errors(evidence, layer)) is not None:
             found = suggested(errors)
             shown[name] = set(found)
-            if _fails(errors):
+            if errors.fail:
                 failing.add(name)
             for algorithm, gain in found.items():
                 gains[algorithm] = gains.get(algorithm, 0) + gain
@@ -165,24 +171,15 @@ def _options(evidence: Evidence) -> dict[str, list[Algorithm]]:
 
 def _may_be_by(algorithm: Algorithm, errors: OwnErrors) -> bool:
     """Whether errors without a pattern are about as likely under an algorithm."""
-    gains = _gains(fit(errors.values, errors.deviation), _fit_by(algorithm, errors))
+    gains = _gains(errors, algorithm)
     return bool(gains.size) and float(np.median(gains)) > -_ALIKE
 
 
-def _gains(as_direct: Fit, by: Fit) -> NDArray[np.float64]:
+def _gains(errors: OwnErrors, algorithm: Algorithm) -> NDArray[np.float64]:
     """How much likelier each channel's errors are under an algorithm; none if it does not fit."""
-    gains = as_direct.costs - by.costs
-    return gains[~np.isnan(gains)] if by.ratio < _FITS else gains[:0]
-
-
-def _fit_by(algorithm: Algorithm, errors: OwnErrors) -> Fit:
-    return fit(errors.values, errors.deviation_by(algorithm))
-
-
-def _fails(errors: OwnErrors) -> bool:
-    """Whether the errors are no direct sum's."""
-    as_direct = fit(errors.values, errors.deviation)
-    return as_direct.ratio > LIMITS.ratio.limit or as_direct.largest > LIMITS.deviations.limit
+    found = errors.by(algorithm)
+    gains = errors.as_direct.costs - found.costs
+    return gains[~np.isnan(gains)] if found.ratio < _FITS else gains[:0]
 
 
 def _failed(verdict: CaseVerdict) -> list[str]:

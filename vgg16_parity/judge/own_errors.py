@@ -7,6 +7,7 @@ before it, and what the arbiter makes of that tap leaves the layer's own errors.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.expectations import given, images
+from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode
 from vgg16_parity.judge.evidence import Evidence
+from vgg16_parity.judge.patterns import Fit, fit
 from vgg16_parity.network.reference import layer_alone, multiply
 from vgg16_spec.architecture import Flatten, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
@@ -45,12 +48,23 @@ class OwnErrors:
     ends: NDArray[np.float64]
     mode: Mode
 
-    def deviation_by(self, algorithm: Algorithm) -> NDArray[np.float64]:
-        """The predicted standard deviation of an algorithm's errors."""
+    @cached_property
+    def as_direct(self) -> Fit:
+        """How well a direct sum explains them."""
+        return fit(self.values, self.deviation)
+
+    @property
+    def fail(self) -> bool:
+        """Whether they are no direct sum's."""
+        ratio, largest, _ = self.as_direct
+        return ratio > LIMITS.ratio.limit or largest > LIMITS.deviations.limit
+
+    def by(self, algorithm: Algorithm) -> Fit:
+        """How well an algorithm explains them."""
         rounding = algorithm.rounding(self.inputs.astype(np.float64), self.weight, self.mode)
         units = FLOAT32_ROUNDOFF**2 / 3
         own = units * rounding.astype(np.float64) + self.mode.unit_variance * self.ends
-        return np.sqrt(own + self.carried)
+        return fit(self.values, np.sqrt(own + self.carried))
 
 
 def own_errors(evidence: Evidence, layer: WeightedLayer) -> OwnErrors | None:
@@ -78,7 +92,7 @@ def errors_of(
 
     The inputs themselves may have errors, of the standard deviation ``input_deviation``.
     """
-    expected = layer_alone(checkpoint, layer, inputs, {mode.name: mode})
+    expected = layer_alone(checkpoint, layer, inputs, [mode])
     exact, weight = expected.preactivation, checkpoint[f"{layer.name}.weight"]
     if observed.shape != exact.shape:
         return None
@@ -112,5 +126,5 @@ def read_by(evidence: Evidence, name: str) -> Inputs:
     values = evidence.taps[before[start - 1]] if start else evidence.expectation.case.images
     for tap in before[start:]:
         given_values = values.astype(np.float32)
-        values = layer_alone(evidence.checkpoint, layers[tap], given_values, {}).values
+        values = layer_alone(evidence.checkpoint, layers[tap], given_values).values
     return values.astype(np.float32)

@@ -181,7 +181,7 @@ def _own_errors(evidence: Evidence) -> dict[str, float]:
     image, found = _image(evidence), {}
     for layer in evidence.checkpoint.configuration.weighted_layers:
         inputs = read_by(evidence, layer.name)[image]
-        expected = layer_alone(evidence.checkpoint, layer, inputs, {}).values
+        expected = layer_alone(evidence.checkpoint, layer, inputs).values
         axes = tuple(axis for axis in range(expected.ndim) if axis != 1)
         errors = np.square(evidence.taps[layer.name][image] - expected).mean(axis=axes)
         sizes = np.square(expected).mean(axis=axes)

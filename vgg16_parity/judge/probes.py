@@ -9,12 +9,12 @@ from typing import Any, Final, TypeAlias
 from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
-from onnx_arbiter.compare import compare_with_arbiter
-from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.compare import Verdict, compare_with_arbiter
+from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.algorithms import kernels_of_three, suggested
 from vgg16_parity.judge.own_errors import errors_of
-from vgg16_parity.network.probes import Inputs, inputs_of
+from vgg16_parity.network.probes import inputs_of
 from vgg16_parity.network.reference import layer_alone
 from vgg16_parity.runtimes.process import Job
 from vgg16_parity.verdicts import ProbeVerdict
@@ -65,20 +65,27 @@ def judge_probes(
     convolutions = {layer.name: layer for layer in kernels_of_three(checkpoint.configuration)}
 
     def judged(layer: str) -> ProbeVerdict:
-        verdict = _judged(checkpoint, answers, mode, layer, inputs[layer], outputs.get(layer))
-        if verdict.local.passed or layer not in convolutions or layer not in outputs:
+        output = outputs.get(layer)
+        expected = answers.tap(layer, mode) if answers.has(mode) else by(layer)
+        verdict = ProbeVerdict(layer, _compared(output, expected))
+        if verdict.local.passed or output is None or layer not in convolutions:
             return verdict
-        errors = errors_of(checkpoint, mode, convolutions[layer], inputs[layer], outputs[layer])
+        errors = errors_of(checkpoint, mode, convolutions[layer], inputs[layer], output)
         found = suggested(errors) if errors is not None else {}
         likeliest = sorted(found, key=found.__getitem__, reverse=True)
         of_case = [algorithms[layer]] if layer in algorithms else []
         for algorithm in dict.fromkeys(of_case + likeliest):
-            other = _judged(
-                checkpoint, answers, mode, layer, inputs[layer], outputs[layer], algorithm
-            )
-            if other.local.passed:
-                return other
+            local = _compared(output, by(layer, algorithm))
+            if local.passed:
+                return ProbeVerdict(layer, local, algorithm.name)
         return verdict
+
+    def by(name: str, algorithm: Algorithm | None = None) -> ArbiterTap:
+        layer = next(each for each in checkpoint.configuration.layers if each.name == name)
+        assert not isinstance(layer, Flatten)  # it has no tap
+        found = layer_alone(checkpoint, layer, inputs[name], [mode], algorithm)
+        local = found.local[mode.name]
+        return ArbiterTap(found.preactivation, found.relu, local, local)
 
     return tuple(
         judged(layer)
@@ -88,23 +95,5 @@ def judge_probes(
     )
 
 
-def _judged(
-    checkpoint: Checkpoint,
-    answers: ArbiterCase,
-    mode: Mode,
-    name: str,
-    inputs: Inputs,
-    output: NDArray[Any] | None,
-    algorithm: Algorithm | None = None,
-) -> ProbeVerdict:
-    if algorithm is None and answers.has(mode):
-        expected = answers.tap(name, mode)
-        exact, deviation, relu = expected.preactivation, expected.local, expected.relu
-    else:
-        layers = {each.name: each for each in checkpoint.configuration.layers}
-        layer = layers[name]
-        assert not isinstance(layer, Flatten)  # it has no tap
-        computed = layer_alone(checkpoint, layer, inputs, {mode.name: mode}, algorithm)
-        exact, deviation, relu = computed.preactivation, computed.local[mode.name], computed.relu
-    verdict = compare_with_arbiter(output, exact, deviation, relu=relu)
-    return ProbeVerdict(name, verdict, algorithm.name if algorithm else "")
+def _compared(output: NDArray[Any] | None, expected: ArbiterTap) -> Verdict:
+    return compare_with_arbiter(output, expected.preactivation, expected.local, relu=expected.relu)

@@ -142,7 +142,6 @@ def probe(
         scales: layer -> the size of its inputs: from half to one and a half of it.
         modes: the numeric modes to predict errors for.
     """
-    by_name = {mode.name: mode for mode in modes}
     shapes = _input_shapes(checkpoint.configuration)
     for layer in checkpoint.configuration.layers:
         if isinstance(layer, Flatten):
@@ -151,12 +150,12 @@ def probe(
         if isinstance(layer, MaxPooling):
             # It reads what a ReLU let through: a port may take the maximum with zero.
             values = np.abs(values)
-        prediction = layer_alone(checkpoint, layer, values, by_name)
+        prediction = layer_alone(checkpoint, layer, values, modes)
         if not isinstance(layer, MaxPooling):
             factor = _lighting(checkpoint, layer, prediction.preactivation)
             if factor > 1:
                 values[_BRIGHT] *= np.float32(factor)
-                prediction = layer_alone(checkpoint, layer, values, by_name)
+                prediction = layer_alone(checkpoint, layer, values, modes)
         yield Probe(values, prediction)
 
 

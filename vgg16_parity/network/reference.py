@@ -8,7 +8,7 @@ in blocks of rows; a dense layer is computed in blocks of rows of its weights, b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -97,7 +97,7 @@ def layer_alone(
     checkpoint: Checkpoint,
     layer: WeightedLayer | MaxPooling,
     inputs: NDArray[np.float32],
-    modes: Mapping[str, Mode],
+    modes: Sequence[Mode] = (),
     algorithm: Algorithm | None = None,
 ) -> Prediction:
     """A layer's values, and the errors to expect, for inputs that are exact in float32.
@@ -106,7 +106,7 @@ def layer_alone(
         checkpoint: has the layer's weights.
         layer: what to evaluate.
         inputs: (N, in, H, W) of any size, or (N, in); maps for a dense layer are flattened first.
-        modes: the name of each prediction -> the numeric mode that it assumes.
+        modes: the numeric modes to predict errors for.
         algorithm: of a convolution; None for a direct sum.
 
     Returns:
@@ -114,7 +114,7 @@ def layer_alone(
     """
     values: Float64 = inputs.astype(np.float64)
     if isinstance(layer, MaxPooling):
-        errors = [ErrorVariance(mode, inputs) for mode in modes.values()]
+        errors = [ErrorVariance(mode, inputs) for mode in modes]
         candidates, values = windows(values), windows(values).max(axis=-1)
         for error in errors:
             error.move(windows)
@@ -122,10 +122,10 @@ def layer_alone(
     else:
         if isinstance(layer, Dense):
             inputs, values = flatten(inputs), flatten(values)
-        errors = [ErrorVariance(mode, inputs) for mode in modes.values()]
+        errors = [ErrorVariance(mode, inputs) for mode in modes]
         values = _weighted(checkpoint, layer, values, errors, algorithm)
     relu = not isinstance(layer, MaxPooling) and layer.relu
-    local = {name: error.local_deviation() for name, error in zip(modes, errors, strict=True)}
+    local = {error.mode.name: error.local_deviation() for error in errors}
     return Prediction(layer.name, values, relu, local, local)
 
 

@@ -18,7 +18,7 @@ def test_an_error_counts_where_no_relu_hides_it(tiny: Checkpoint, name: str, rel
     (layer,) = (each for each in tiny.configuration.weighted_layers if each.name == name)
     shape = (2, 3, 8, 8) if relu else (2, tiny[f"{name}.weight"].shape[1])
     inputs = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    exact = layer_alone(tiny, layer, inputs, {}).preactivation
+    exact = layer_alone(tiny, layer, inputs).preactivation
     # An error of its own at each element, as large as the values.
     added = np.random.default_rng(1).standard_normal(exact.shape) * exact.std()
     computed = exact + added
@@ -35,7 +35,7 @@ def test_an_error_counts_where_no_relu_hides_it(tiny: Checkpoint, name: str, rel
 def test_an_error_of_the_input_is_added_to_what_is_predicted(tiny: Checkpoint) -> None:
     layer = tiny.configuration.weighted_layers[0]
     inputs = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
-    observed = layer_alone(tiny, layer, inputs, {}).preactivation
+    observed = layer_alone(tiny, layer, inputs).preactivation
     deviation = np.random.default_rng(1).uniform(1e-3, 2e-3, inputs.shape)
     plain = errors_of(tiny, FLOAT32, layer, inputs, observed)
     found = errors_of(tiny, FLOAT32, layer, inputs, observed, deviation)

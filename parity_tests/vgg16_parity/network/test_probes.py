@@ -148,6 +148,6 @@ def test_the_first_layer_alone_is_that_of_the_network(tiny: Checkpoint, mode: st
     images = inputs.pictures(tiny, PICTURES[:1]).images
     first = tiny.configuration.layers[0]
     walked = next(iter(reference.walk(tiny, images, [MODES[mode]])))
-    alone = reference.layer_alone(tiny, first, images, {mode: MODES[mode]})  # type: ignore[arg-type]
+    alone = reference.layer_alone(tiny, first, images, [MODES[mode]])  # type: ignore[arg-type]
     assert np.array_equal(walked.preactivation, alone.preactivation)
     assert np.array_equal(walked.local[mode], alone.local[mode])
