@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter import expectations
-from onnx_arbiter.compare import Verdict
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
@@ -35,7 +34,7 @@ from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes, inputs_of
 from vgg16_parity.network.search import SEARCHED, searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
-from vgg16_parity.report.coverage import exercised
+from vgg16_parity.report.explain import explain as explain
 from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
 from vgg16_parity.runtimes.process import peak_memory
 from vgg16_parity.weights import open_file
@@ -283,30 +282,4 @@ def _with_searched(checkpoint: Checkpoint, case: Case) -> Case:
         np.concatenate([case.images, more.images]),
         (*case.labels, *more.labels),
         extreme=case.extreme,
-    )
-
-
-def explain(row: Row) -> str:
-    """A row as text: what is wrong, and every tap's figures."""
-    lines = [f"{row.runtime} ({row.mode}): {row.status}"]
-    if row.reason:
-        lines.append(row.reason)
-    if row.coverage is not None:
-        lines.append(f"the inputs exercise {exercised(row.coverage)}")
-    lines += row.notes
-    width = max((len(tap) for tap, _ in row.verdicts("accumulated")), default=0)
-    for case in row.cases:
-        for layer in case.layers:
-            figures = [("", layer.accumulated)]
-            figures += [("alone ", layer.local)] if layer.local is not None else []
-            said = "; ".join(f"{kind}{_figures(verdict)}" for kind, verdict in figures)
-            lines.append(f"  {layer.tap:<{width}}  {said}")
-    lines += [f"  {probe.layer:<{width}}  dense {_figures(probe.local)}" for probe in row.probes]
-    return "\n".join(lines)
-
-
-def _figures(verdict: Verdict) -> str:
-    return (
-        f"{verdict.ratio:.3g} times the predicted error, "
-        f"{verdict.deviations:.3g} deviations{'' if verdict.passed else ' WRONG'}"
     )

@@ -17,7 +17,7 @@ wrong. An FFT is therefore only named, in a note on a case that stays broken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -63,11 +63,10 @@ def find_algorithm(evidence: Evidence) -> Iterator[Suggestion]:
         return
     options = _options(evidence)
     place = dict.fromkeys(options, 0)
-    order = evidence.checkpoint.configuration.convolutions
     for _ in range(_MOST_TRIED if options else 0):
         algorithms = {layer: each[place[layer]] for layer, each in options.items()}
         arithmetic = replace(evidence.assumed, algorithms=algorithms)
-        yield Suggestion(arithmetic, by_algorithm(names_of(algorithms), _names(order)))
+        yield Suggestion(arithmetic, described(evidence, algorithms))
         failed = _failed(evidence.judge_as(arithmetic))
         others = [each for each in failed if each in options and options[each][place[each] + 1 :]]
         if not others:
@@ -103,8 +102,7 @@ def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
             return
     for algorithm in sorted(costs, key=costs.__getitem__) if failing else ():
         algorithms = dict.fromkeys(failing, algorithm)
-        named = by_algorithm(names_of(algorithms), list(convolutions))
-        told = f"{WOULD_HOLD}with {named}; {NO_PATTERN}"
+        told = f"{WOULD_HOLD}with {described(evidence, algorithms)}; {NO_PATTERN}"
         arithmetic = replace(evidence.assumed, algorithms=algorithms)
         yield Suggestion(arithmetic, told, passes=False)
 
@@ -116,14 +114,17 @@ def find_logits_alone(evidence: Evidence) -> Iterator[Suggestion]:
     """
     compared = [layer.tap for layer in evidence.verdict.layers]
     if compared == [evidence.expectation.last] and _small(evidence.verdict):
-        layers = _names(kernels_of_three(evidence.checkpoint.configuration))
-        algorithms = dict.fromkeys(layers, WINOGRAD[-1])
+        layers = kernels_of_three(evidence.checkpoint.configuration)
+        algorithms = {layer.name: WINOGRAD[-1] for layer in layers}
         yield Suggestion(Arithmetic(algorithms=algorithms), LOGITS_ALONE, passes=False)
 
 
-def names_of(algorithms: Mapping[str, Algorithm]) -> dict[str, str]:
-    """Layer -> the name of its algorithm."""
-    return {layer: algorithm.name for layer, algorithm in algorithms.items()}
+def described(evidence: Evidence, algorithms: Mapping[str, Algorithm]) -> str:
+    """Which layers are as by which algorithm: of each, by the layer's name."""
+    names = {layer: algorithm.name for layer, algorithm in algorithms.items()}
+    return by_algorithm(
+        names, [each.name for each in evidence.checkpoint.configuration.convolutions]
+    )
 
 
 def kernels_of_three(network: Configuration) -> list[Convolution]:
@@ -185,10 +186,6 @@ def _gains(errors: OwnErrors, algorithm: Algorithm) -> NDArray[np.float64]:
 def _failed(verdict: CaseVerdict) -> list[str]:
     """The layers that fail alone, or the taps that fail where none was run alone."""
     return [layer.tap for layer in verdict.layers if not (layer.local or layer.accumulated).passed]
-
-
-def _names(layers: Sequence[Convolution]) -> list[str]:
-    return [layer.name for layer in layers]
 
 
 def _small(verdict: CaseVerdict) -> bool:

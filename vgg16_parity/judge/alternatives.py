@@ -8,21 +8,21 @@ some layers, those are wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Final
 
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.algorithms import find_algorithm, find_fft, find_logits_alone, names_of
+from vgg16_parity.judge.algorithms import described, find_algorithm, find_fft, find_logits_alone
 from vgg16_parity.judge.evidence import Evidence, Finder, Suggestion
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.judge.own_input import find_own_input
 from vgg16_parity.judge.precision import find_precision
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.runtimes.process import Job
-from vgg16_parity.verdicts import CaseVerdict, by_algorithm
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 # In the order in which they are asked.
@@ -35,19 +35,21 @@ FINDERS: Final[tuple[Finder, ...]] = (
 )
 
 
-def judge_again(
-    evidence: Evidence, known: Sequence[Arithmetic] = ()
-) -> tuple[CaseVerdict, Arithmetic]:
-    """The case under the first arithmetic that explains it; as it was if none does.
+def judge_again(evidence: Evidence) -> tuple[CaseVerdict, Arithmetic]:
+    """The case under the first arithmetic that explains it.
 
-    ``known`` are those of the run's other cases.
+    If none does, it is as it was, or under the one that leaves the fewest of its layers wrong.
     """
     if evidence.verdict.holds:
         return evidence.verdict, PLAIN
+    return _explained(evidence, chain.from_iterable(find(evidence) for find in FINDERS))
+
+
+def _explained(
+    evidence: Evidence, suggestions: Iterable[Suggestion]
+) -> tuple[CaseVerdict, Arithmetic]:
     nearest, fewest = (evidence.verdict, PLAIN), _failures(evidence.verdict)
-    order = [layer.name for layer in evidence.checkpoint.configuration.convolutions]
-    again = [Suggestion(each, by_algorithm(names_of(each.algorithms), order)) for each in known]
-    for suggestion in chain(again, *(find(evidence) for find in FINDERS)):
+    for suggestion in suggestions:
         verdict = evidence.judge_as(suggestion.arithmetic, suggestion.checkpoint)
         explained = _noted(verdict, suggestion), suggestion.arithmetic
         if verdict.holds:
@@ -82,30 +84,24 @@ def judge_cases(
     that nothing explains. Returns the verdicts, and by the case's name the arithmetic beyond the
     mode that one assumes.
     """
-    judged = [_judged(checkpoint, expectation, mode, job) for expectation in expectations]
-    known = [
-        Arithmetic(algorithms=found.algorithms)
-        for case, found in judged
-        if case.holds and found.algorithms
-    ]
-    for index, (case, _) in enumerate(judged if known else ()):
-        if case.layers and not case.holds:
-            judged[index] = _judged(checkpoint, expectations[index], mode, job, known)
+    shown = [_evidence(checkpoint, expectation, mode, job) for expectation in expectations]
+    judged = [judge_again(evidence) for evidence in shown]
+    known = [found.algorithms for case, found in judged if case.holds and found.algorithms]
+    for index, evidence in enumerate(shown):
+        if known and evidence.verdict.layers and not judged[index][0].holds:
+            again = [Suggestion(Arithmetic(algorithms=a), described(evidence, a)) for a in known]
+            explained = _explained(evidence, again)
+            judged[index] = explained if explained[0].holds else judged[index]
     assumed = {case.case: found for case, found in judged if found is not PLAIN}
     return tuple(case for case, _ in judged), assumed
 
 
-def _judged(
-    checkpoint: Checkpoint,
-    expectation: ArbiterCase,
-    mode: Mode,
-    job: Job,
-    known: Sequence[Arithmetic] = (),
-) -> tuple[CaseVerdict, Arithmetic]:
+def _evidence(checkpoint: Checkpoint, expectation: ArbiterCase, mode: Mode, job: Job) -> Evidence:
+    """A worker's results of a case, with their verdict in the mode."""
     folder, optional = str(expectation.folder), bool(job.runtime.port)
     taps, layers = job.result(folder, "accumulated"), job.result(folder, "local")
-    if not expectation.case.finite:
-        return judge_not_finite(expectation, taps), PLAIN
-    verdict = judge_case(expectation, mode, taps, layers, taps_optional=optional)
-    evidence = Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional)
-    return judge_again(evidence, known)
+    if expectation.case.finite:
+        verdict = judge_case(expectation, mode, taps, layers, taps_optional=optional)
+    else:
+        verdict = judge_not_finite(expectation, taps)
+    return Evidence(checkpoint, expectation, mode, taps, layers, verdict, optional)
