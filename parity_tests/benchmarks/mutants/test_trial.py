@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -41,8 +42,13 @@ def unused(x):
 """,
     "started.py": "import toy\nprint(toy.LIMIT)\n",
     "test_toy.py": """
-import subprocess, sys
+import fcntl, subprocess, sys
 import toy
+
+def test_that_leaves_a_process_behind():
+    with open("../held", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        subprocess.Popen(["sleep", "600"], pass_fds=[held.fileno()])
 
 def test_in_a_process_of_its_own():
     done = subprocess.run([sys.executable, "-P", "started.py"], capture_output=True, text=True)
@@ -101,6 +107,9 @@ def test_what_becomes_of_each_change(project: Path) -> None:
     }
     for copy in (project, project / "build" / "copy"):
         assert (copy / "toy.py").read_text() == _FILES["toy.py"]
+    with (project / "build" / "held").open() as held:
+        # Nothing that a trial started still holds it.
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.slow
