@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from differences.arithmetic import tf32
+from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.numeric_modes import MODES, Mode
 from parity_tests.support.layers import Layer, run_layers
 from vgg16_parity.network import reference
@@ -197,6 +198,12 @@ def network(
         return layer(each, weight, bias, values, mode, order)
 
     return run_layers(checkpoint.configuration, images, computed, given)
+
+
+def ratio(tap: Prediction, observed: NDArray[Any], deviation: NDArray[Any]) -> float:
+    """rms(error) over rms(predicted), of what a ReLU lets show; ``observed`` may be many runs."""
+    shown = np.where((tap.preactivation > 0) | (not tap.relu), deviation.astype(np.float64), 0)
+    return float(np.sqrt(np.square(observed - tap.values).mean() / np.square(shown).mean()))
 
 
 def _rounded(function: Callable[[Float64], Float64], values: Float32) -> Float32:
