@@ -54,16 +54,17 @@ class Change:
 def changes(root: Path, modules: Iterable[Path], seed: int) -> Iterator[Change]:
     """Every change of the modules that alters what they do, in an order that the seed fixes."""
     made = operators()
+    texts = {module: (root / module).read_text(encoding="utf-8") for module in modules}
     found: list[tuple[Path, Operator, int, int]] = []
-    for module in modules:
-        nodes = list(ast_nodes(get_ast((root / module).read_text(encoding="utf-8"))))
+    for module, text in texts.items():
+        nodes = list(ast_nodes(get_ast(text)))
         for operator in made:
             rows = [start[0] for node in nodes for start, _ in operator.mutation_positions(node)]
             found.extend((module, operator, nth, row) for nth, row in enumerate(rows))
     random.Random(seed).shuffle(found)  # noqa: S311
-    seen = {_meaning((root / module).read_text(encoding="utf-8")) for module in modules}
+    seen = {_meaning(text) for text in texts.values()}
     for module, operator, nth, row in found:
-        before = (root / module).read_text(encoding="utf-8")
+        before = texts[module]
         after: str = mutate_code(before, operator, nth)
         meaning = _meaning(after)
         if meaning and meaning not in seen:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from scipy.stats import binomtest
 
 from benchmarks.harness.tables import page, table
 from benchmarks.mutants.changes import Key
@@ -16,8 +17,6 @@ from benchmarks.mutants.trial import Outcome
 
 LEAST: Final = 0.9
 _NOTICED: Final = (Outcome.NOTICED, Outcome.TIMED_OUT)
-# Of a normal distribution, 95 % lie within so many standard deviations.
-_DEVIATIONS: Final = 1.96
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,11 @@ class Result:
         return f"{self.key.file}:{self.row} in {self.key.where}: {self.key.was} -> {self.key.now}"
 
 
-def wilson(noticed: int, tried: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson, 1927, Journal of the ASA 22)."""
-    share, z2 = noticed / tried, _DEVIATIONS**2 / tried
-    middle = share + z2 / 2
-    half = math.sqrt(z2 * (share * (1 - share) + z2 / 4))
-    return (middle - half) / (1 + z2), (middle + half) / (1 + z2)
-
-
 def summary(room: str, results: Sequence[Result], listed: Mapping[Key, str]) -> str:
     """A page of Markdown: the counts, then each change that no test noticed."""
     counts = Counter(result.outcome for result in results)
     noticed = _noticed(results)
-    low, high = wilson(noticed, len(results))
+    low, high = binomtest(noticed, len(results)).proportion_ci(method="wilson")
     rows = [[str(outcome), str(counts[outcome])] for outcome in Outcome]
     said = (
         f"{noticed / len(results):.1%} of {len(results):,} changes were noticed "

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -13,12 +14,12 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import coverage
 import pytest
@@ -36,6 +37,7 @@ ARGUMENTS: Final = (
 _SLOWER: Final = 5
 _UNCHANGED_S: Final = 1800.0
 _MEMORY: Final = 8 * 2**30
+_FORK: Final = multiprocessing.get_context("fork")
 
 
 class Outcome(StrEnum):
@@ -182,36 +184,20 @@ class Trial:
 
     def _forked(self, work: Callable[[], int], limit: float, log: Path | None = None) -> int | None:
         """The exit status of a fork that does the work; none if it took longer than the limit."""
-        child = os.fork()
-        if not child:
-            self._child(work, log)
-        ended = time.monotonic() + limit
+        child = _FORK.Process(target=self._child, args=(work, log))
+        child.start()
         try:
-            while time.monotonic() < ended:
-                done, status = os.waitpid(child, os.WNOHANG)
-                if done:
-                    return os.waitstatus_to_exitcode(status)
-                time.sleep(0.02)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None
+            child.join(limit)
+            return child.exitcode
         finally:
-            _kill_group(child)
+            _end(child)
 
-    def _child(self, work: Callable[[], int], log: Path | None) -> NoReturn:
-        status = int(pytest.ExitCode.INTERNAL_ERROR)
-        try:
-            os.setsid()
-            resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-            _silence(log)
-            self._forget()
-            status = work()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+    def _child(self, work: Callable[[], int], log: Path | None) -> None:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        _silence(log)
+        self._forget()
+        sys.exit(work())
 
     def _forget(self) -> None:
         """Let the project's own modules be imported again, from the copy."""
@@ -236,12 +222,13 @@ def _pytest(*arguments: str) -> int:
     return int(pytest.main([*ARGUMENTS, *arguments]))
 
 
-def _kill_group(leader: int) -> None:
-    """End what a trial started and left behind."""
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _end(child: BaseProcess) -> None:
+    """End a trial, and what it started and left behind."""
+    child.kill()
+    if child.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.join()
 
 
 def _silence(log: Path | None) -> None:

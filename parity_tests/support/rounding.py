@@ -16,9 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from differences.arithmetic import tf32
+from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.numeric_modes import MODES, Mode
+from parity_tests.support.layers import Layer, run_layers
 from vgg16_parity.network import reference
-from vgg16_spec.architecture import Convolution, Flatten, MaxPooling, WeightedLayer
+from vgg16_spec.architecture import Convolution, MaxPooling, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
 
 Float32 = NDArray[np.float32]
@@ -187,21 +189,21 @@ def network(
     order: str = "sequential",
 ) -> dict[str, Float32]:
     """Every tap in a mode; ``given`` is what the layer after each tap reads, to run each alone."""
-    taps: dict[str, Float32] = {}
-    values, before = images, ""
-    for each in checkpoint.configuration.layers:
-        if isinstance(each, Flatten):
-            continue
-        if given is not None and before:
-            values = given[before]
+
+    def computed(each: Layer, values: Float32) -> Float32:
         if isinstance(each, MaxPooling):
-            values = reference.windows(stored(values, mode)).max(axis=-1)
-        else:
-            weight, bias = (checkpoint[f"{each.name}.{kind}"] for kind in ("weight", "bias"))
-            values = layer(each, weight, bias, values, mode, order)
-        before = each.name
-        taps[before] = values
-    return taps
+            largest: Float32 = reference.windows(stored(values, mode)).max(axis=-1)
+            return largest
+        weight, bias = (checkpoint[f"{each.name}.{kind}"] for kind in ("weight", "bias"))
+        return layer(each, weight, bias, values, mode, order)
+
+    return run_layers(checkpoint.configuration, images, computed, given)
+
+
+def ratio(tap: Prediction, observed: NDArray[Any], deviation: NDArray[Any]) -> float:
+    """rms(error) over rms(predicted), of what a ReLU lets show; ``observed`` may be many runs."""
+    shown = np.where((tap.preactivation > 0) | (not tap.relu), deviation.astype(np.float64), 0)
+    return float(np.sqrt(np.square(observed - tap.values).mean() / np.square(shown).mean()))
 
 
 def _rounded(function: Callable[[Float64], Float64], values: Float32) -> Float32:

@@ -126,6 +126,11 @@ def test_bad_input_is_one_line(
     assert command.main(["toy"]) == 2
 
 
+def test_every_room_is_drawn_weekly() -> None:
+    workflow = (_PROJECT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert f"room: [{', '.join(ROOMS)}]\n" in workflow
+
+
 def test_every_room_has_modules_and_tests() -> None:
     for room in ROOMS.values():
         modules = list(room.modules(_PROJECT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -41,8 +42,13 @@ def unused(x):
 """,
     "started.py": "import toy\nprint(toy.LIMIT)\n",
     "test_toy.py": """
-import subprocess, sys
+import fcntl, subprocess, sys
 import toy
+
+def test_that_leaves_a_process_behind():
+    with open("../held", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        subprocess.Popen(["sleep", "600"], pass_fds=[held.fileno()])
 
 def test_in_a_process_of_its_own():
     done = subprocess.run([sys.executable, "-P", "started.py"], capture_output=True, text=True)
@@ -76,6 +82,12 @@ def tried(project: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def refused(project: Path) -> str:
+    done = tried(project)
+    assert done.returncode
+    return done.stderr
+
+
 @pytest.mark.slow
 def test_what_becomes_of_each_change(project: Path) -> None:
     done = tried(project)
@@ -95,26 +107,23 @@ def test_what_becomes_of_each_change(project: Path) -> None:
     }
     for copy in (project, project / "build" / "copy"):
         assert (copy / "toy.py").read_text() == _FILES["toy.py"]
+    with (project / "build" / "held").open() as held:
+        # Nothing that a trial started still holds it.
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.slow
 def test_tests_that_fail_without_a_change_stop_the_run(project: Path) -> None:
     (project / "test_toy.py").write_text("def test_false():\n    assert not 'this'\n")
-    done = tried(project)
-    assert done.returncode
-    assert "test_toy.py: fails without a change" in done.stderr
+    assert "test_toy.py: fails without a change" in refused(project)
     assert "assert not 'this'" in (project / "build" / "unchanged.log").read_text()
 
 
 def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
-    done = tried(tmp_path)
-    assert done.returncode
-    assert "git cannot list its files; expected a clone" in done.stderr
+    assert "git cannot list its files; expected a clone" in refused(tmp_path)
 
 
 @pytest.mark.slow
 def test_tests_that_reach_nothing_stop_the_run(project: Path) -> None:
     (project / "test_toy.py").write_text("def test_true():\n    assert 'this'\n")
-    done = tried(project)
-    assert done.returncode
-    assert "test_toy.py, test_slow.py: executes no line of the room" in done.stderr
+    assert "test_toy.py, test_slow.py: executes no line of the room" in refused(project)

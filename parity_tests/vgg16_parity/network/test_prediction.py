@@ -38,7 +38,6 @@ def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
     images = batch(tiny)[:1].astype(np.float64)
     draw = np.random.default_rng(4)
     size = 1e-3
-    exact = reference.run_with_taps(tiny, images)
     noisy = [
         reference.run_with_taps(tiny, images + size * draw.standard_normal(images.shape))
         for _ in range(60)
@@ -48,9 +47,8 @@ def test_the_error_of_what_a_layer_reads_goes_through_its_weights(
     predicted = list(predict(tiny, images, arithmetic=arithmetic))
     # Further on, errors of neighbours are no longer independent, which the model takes them for.
     for tap in predicted[:2]:
-        errors = np.stack([run[tap.tap] - exact[tap.tap] for run in noisy])
-        own = np.where(tap.preactivation > 0, tap.accumulated["float32"], 0).astype(np.float64)
-        ratio = np.sqrt(np.square(errors).mean() / np.square(own).mean())
+        observed = np.stack([run[tap.tap] for run in noisy])
+        ratio = rounding.ratio(tap, observed, tap.accumulated["float32"])
         assert 1 / ONE_TERM.limit < ratio < ONE_TERM.limit, tap.tap
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from differences.arithmetic import tf32
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support import rounding
 from parity_tests.support.helpers import Batch
 from parity_tests.support.ports import run_in_modes
 from parity_tests.support.tolerances import MODE_FIT, MODEL_FIT
@@ -39,12 +40,10 @@ def ratios(
     given = {tap.tap: tap.values.astype(np.float32) for tap in predictions} if local else None
     taps = run_in_modes(checkpoint, images, modes, given)
     for tap in predictions:
-        predicted = (tap.local if local else tap.accumulated)["float32"].astype(np.float64)
-        visible = np.where((tap.preactivation > 0) | (not tap.relu), predicted, 0)
-        errors = taps[tap.tap] - tap.values
+        deviation = (tap.local if local else tap.accumulated)["float32"]
         # A maximum of rounded values has the error of one of them.
         if not (local and tap.tap.endswith("pool")):
-            yield tap.tap, float(np.sqrt(np.square(errors).mean() / np.square(visible).mean()))
+            yield tap.tap, rounding.ratio(tap, taps[tap.tap], deviation)
 
 
 @pytest.mark.parametrize("local", [False, True])
@@ -92,8 +91,7 @@ def test_truncated_operands_begin_and_end_on_the_way(tiny: Checkpoint, batch: Ba
         values = reference.multiply(layer, weight, values.astype(np.float64))
         values = np.maximum(values + reference.for_channels(bias, values), 0)
         tap = predicted[layer.name]
-        visible = np.where(tap.preactivation > 0, tap.accumulated["float32"], 0).astype(np.float64)
-        ratio = np.sqrt(np.square(values - tap.values).mean() / np.square(visible).mean())
+        ratio = rounding.ratio(tap, values, tap.accumulated["float32"])
         assert 1 / MODEL_FIT.limit < ratio < MODEL_FIT.limit, layer.name
     # What follows carries the mean error and adds none.
     assert np.array_equal(

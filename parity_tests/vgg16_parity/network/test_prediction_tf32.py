@@ -26,13 +26,7 @@ def ratios(
     predictions: list[Prediction], taps: Mapping[str, np.ndarray], mode: Mode
 ) -> list[float]:
     """rms(error) over rms(predicted) of every tap."""
-    found = []
-    for tap in predictions:
-        deviation = tap.accumulated[mode.name].astype(np.float64)
-        own = np.where((tap.preactivation > 0) | (not tap.relu), deviation, 0)
-        errors = taps[tap.tap] - tap.values
-        found.append(float(np.sqrt(np.square(errors).mean() / np.square(own).mean())))
-    return found
+    return [rounding.ratio(tap, taps[tap.tap], tap.accumulated[mode.name]) for tap in predictions]
 
 
 def test_the_mean_loss_of_a_layers_outputs_by_truncation_is_predicted(

@@ -9,7 +9,8 @@ import pytest
 
 from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.winograd import PICTURES, Float32
+from parity_tests.support.convolutions import Float32
+from parity_tests.support.evidence import PICTURES
 from vgg16_parity.inputs import pictures
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.own_port import Arbiter

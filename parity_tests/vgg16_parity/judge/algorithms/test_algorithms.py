@@ -15,18 +15,16 @@ from onnx_arbiter.algorithms.fft import FFTS
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.convolutions import Float32, matrices
+from parity_tests.support.evidence import PICTURES, evidence
 from parity_tests.support.ports import prepare
-from parity_tests.support.winograd import (
+from parity_tests.support.simulated_engines import (
     ENGINES,
     LAVIN,
     OF_WHOLES,
-    PICTURES,
     ROUGH,
     Engine,
-    Float32,
     Simulated,
-    evidence,
-    matrices,
     network,
 )
 from vgg16_parity.inputs import hard, pictures

@@ -12,18 +12,15 @@ from mistakes.catalogue import MISTAKES, Mistake
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.limits import Tolerance
-from parity_tests.support.winograd import (
+from parity_tests.support.convolutions import Float32, matrices
+from parity_tests.support.evidence import PICTURES, evidence, failures
+from parity_tests.support.simulated_engines import (
     COMPUTED,
     ENGINES,
     LAVIN,
     OF_WHOLES,
-    PICTURES,
     ROUGH,
-    Float32,
     Simulated,
-    evidence,
-    failures,
-    matrices,
 )
 from vgg16_parity.judge.algorithms import find_algorithm
 from vgg16_parity.judge.alternatives import judge_again
