@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parity_tests.support.weights.changed import with_value
 from vgg16_spec import layouts
 from vgg16_spec.architecture import configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor, digest, write_checkpoint
+from vgg16_spec.checkpoint import digest, write_checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 
@@ -18,14 +19,6 @@ from vgg16_spec.errors import BadInput
 # leaves a last block of one value and of all but one.
 SIZES = (4, 8, 12, 16, 4 * 47, 4 * 1535)
 SMALL = generate(configuration("tiny", classes=5), 5)
-
-
-def with_value(name: str, place: int, value: float) -> Checkpoint:
-    tensors = {each: SMALL.tensor(each) for each in SMALL}
-    values = np.array(SMALL[name])
-    values.flat[place] = value
-    tensors[name] = Tensor.of(values)
-    return Checkpoint(SMALL.configuration, SMALL.metadata, tensors)
 
 
 @pytest.mark.parametrize("limit", SIZES)
@@ -39,8 +32,8 @@ def test_a_tensors_digest_is_that_of_all_its_values(limit: int) -> None:
 def test_a_value_that_is_not_finite_is_found_wherever_it_is(limit: int, place: int) -> None:
     for name in ("block1_conv1.bias", "fc1.weight", "predictions.bias"):
         with pytest.raises(BadInput, match=rf"not finite \(NaN or infinity\): {name}; "):
-            with_value(name, place, np.nan).check_values(limit)
-    with_value(name, place, float(np.finfo(np.float32).max)).check_values(limit)
+            with_value(SMALL, name, place, np.nan).check_values(limit)
+    with_value(SMALL, name, place, float(np.finfo(np.float32).max)).check_values(limit)
 
 
 @pytest.mark.parametrize("limit", SIZES)

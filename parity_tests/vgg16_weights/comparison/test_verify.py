@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vgg16_spec.architecture import configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_weights.comparison.verify import compare, known_mistakes, sentences
 from vgg16_weights.comparison.which_mistake import PIECES, Difference, Pieces, known_mistake
@@ -29,10 +29,9 @@ CONVOLUTIONS: Final = "all 13 convolutions: B is A with "
 
 def planted(plant: Plant, base: Checkpoint = RIGHT) -> Checkpoint:
     values = {name: plant(name, np.array(base[name])) for name in base}
-    tensors = {
-        name: Tensor.of(np.ascontiguousarray(each, np.float32)) for name, each in values.items()
-    }
-    return Checkpoint(base.configuration, base.metadata, tensors)
+    return base.with_tensors(
+        {name: np.ascontiguousarray(each, np.float32) for name, each in values.items()}
+    )
 
 
 def found(ours: Checkpoint, theirs: Checkpoint, pieces: Pieces = PIECES) -> list[str]:

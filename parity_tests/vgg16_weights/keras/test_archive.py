@@ -18,9 +18,10 @@ import pytest
 import keras_impl
 import vgg16_weights
 from parity_tests.support.helpers import Batch, same
+from parity_tests.support.weights.changed import with_value
 from parity_tests.support.weights.refusals import refusal, survive_damage
 from vgg16_spec.architecture import configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor, digest
+from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 
@@ -160,9 +161,7 @@ def test_the_metadata_and_the_bytes_come_back(tiny: Checkpoint, tmp_path: Path) 
 
 
 def test_values_that_are_not_finite_are_never_written(tiny: Checkpoint, tmp_path: Path) -> None:
-    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
-    tensors["predictions.bias"].read()[3] = np.nan
-    broken = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    broken = with_value(tiny, "predictions.bias", 3, np.nan)
     with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): predictions.bias"):
         vgg16_weights.write(broken, tmp_path / "w.keras", FORMAT)
     assert list(tmp_path.iterdir()) == []

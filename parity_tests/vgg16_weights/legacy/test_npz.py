@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 import vgg16_weights
 from parity_tests.support.helpers import same
 from parity_tests.support.weights.caffe_files import authors_layer
+from parity_tests.support.weights.changed import with_value
 from parity_tests.support.weights.refusals import refusal, survive_damage
 from vgg16_spec.architecture import configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor, digest
+from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import RECIPES, normalise
@@ -132,9 +133,7 @@ def test_members_are_found_by_name_not_by_order(caffe: Checkpoint, tmp_path: Pat
 
 
 def test_values_that_are_not_finite_are_never_written(tiny: Checkpoint, tmp_path: Path) -> None:
-    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
-    tensors["block1_conv1.weight"].read()[0, 0, 0, 0] = np.nan
-    broken = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    broken = with_value(tiny, "block1_conv1.weight", 0, np.nan)
     with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): block1_conv1.weight"):
         vgg16_weights.write(broken, tmp_path / "w.npz", FORMAT)
     with pytest.raises(BadInput, match="its recipe is 'unknown'"):
