@@ -97,14 +97,14 @@ def test_the_recipe_and_all_that_is_stated_travel_with_the_values(
 
 
 # In bytes, all less than the smallest tensor's 16: a value, half of it, and what leaves a rest.
-@pytest.mark.parametrize("limit", [4, 8, 12])
+@pytest.mark.parametrize("block_bytes", [4, 8, 12])
 @formats
 def test_files_do_not_depend_on_the_blocks_that_they_are_written_in(
-    name: str, limit: int, tmp_path: Path
+    name: str, block_bytes: int, tmp_path: Path
 ) -> None:
     small = generate(configuration("tiny", classes=5), 5)
     vgg16_weights.write(small, tmp_path / "whole", name)
-    vgg16_weights.write(small, tmp_path / "blocks", name, limit=limit)
+    vgg16_weights.write(small, tmp_path / "blocks", name, block_bytes=block_bytes)
     assert (tmp_path / "blocks").read_bytes() == (tmp_path / "whole").read_bytes()
     assert same(vgg16_weights.read(tmp_path / "blocks"), small)
 

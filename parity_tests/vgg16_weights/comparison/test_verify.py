@@ -202,7 +202,7 @@ def test_a_mistake_is_named_only_where_it_explains_every_value() -> None:
         return turned
 
     theirs = planted(in_tensor("block2_conv1.weight", turned_but_for_one))
-    (said,) = found(RIGHT, theirs, PIECES._replace(sample=10))
+    (said,) = found(RIGHT, theirs, PIECES._replace(sample_values=10))
     assert said == (
         "block2_conv1.weight: B differs from A with kernels turned by half a turn in 1 of 216 "
         "values, by up to 0.001 (rms 0.00029 of A's): most values are equal."

@@ -28,7 +28,11 @@ from vgg16_weights.comparison.which_mistake import Difference, Pieces, is_same, 
 
 # The smallest tensor has 4 values, 16 bytes: blocks of one value, of less than the tensor, and of
 # half of it; a sample of one value, which is not the one that differs.
-PIECES: Final = (Pieces(1, block=4), Pieces(1, block=8, look=1), Pieces(1, block=12, look=2))
+PIECES: Final = (
+    Pieces(1, block_bytes=4),
+    Pieces(1, block_bytes=8, chunk_values=1),
+    Pieces(1, block_bytes=12, chunk_values=2),
+)
 pieces = pytest.mark.parametrize("pieces", PIECES)
 RIGHT: Final = generate(configuration("tiny", classes=5), 5)
 LARGEST: Final = np.finfo(np.float32).max
@@ -84,7 +88,7 @@ def test_rounded_values_keep_their_sign_and_their_nan(change: Change) -> None:
 def test_one_changed_value_is_found_wherever_it_is(name: str, place: int, pieces: Pieces) -> None:
     before = RIGHT[name].flat[place]
     theirs = with_value(RIGHT, name, place, np.nextafter(before, LARGEST))
-    rows = compare(RIGHT, theirs, pieces.block)
+    rows = compare(RIGHT, theirs, pieces.block_bytes)
     assert [row.tensor for row in rows if row.verdict == "differs"] == [name]
     found = known_mistakes(rows, RIGHT, theirs, pieces)[name]
     assert isinstance(found, Difference)
