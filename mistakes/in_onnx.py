@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 Edit: TypeAlias = Callable[[onnx.ModelProto], None]
 
@@ -37,7 +37,33 @@ def change_weight(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit
 
     def edit(model: onnx.ModelProto) -> None:
         tensor = next(t for t in model.graph.initializer if t.name == name)
-        values = np.ascontiguousarray(change(numpy_helper.to_array(tensor).copy()))
+        values = np.asarray(change(numpy_helper.to_array(tensor).copy()), order="C")
         tensor.CopyFrom(numpy_helper.from_array(values, name))
+
+    return edit
+
+
+def set_weight(name: str, values: np.ndarray) -> Edit:
+    """An edit that gives an initializer other values."""
+    return change_weight(name, lambda _: values)
+
+
+def set_attribute(node: str, name: str, value: object) -> Edit:
+    """An edit that gives a node an attribute, or an attribute another value."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        found = node_of(model, node)
+        kept = [entry for entry in found.attribute if entry.name != name]
+        del found.attribute[:]
+        found.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+    return edit
+
+
+def set_operator(node: str, operator: str) -> Edit:
+    """An edit that makes a node one of another operator."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        node_of(model, node).op_type = operator
 
     return edit

@@ -18,19 +18,23 @@ BLOCK_BYTES: Final = 1 << 27
 TILE_BYTES: Final = 1 << 17
 
 
-def blocks(view: Array, limit: int = BLOCK_BYTES, tile: int = TILE_BYTES) -> Iterator[Array]:
-    """The values of an array in the order of its axes, as flat pieces of ``limit`` bytes at most.
+def blocks(
+    view: Array, block_bytes: int = BLOCK_BYTES, tile_bytes: int = TILE_BYTES
+) -> Iterator[Array]:
+    """The values of an array in the order of its axes, as flat pieces.
+
+    None has more than ``block_bytes``, and a copy is made of tiles of ``tile_bytes`` at most.
 
     A piece that is already in this order is not copied. Any other is gathered in memory that the
     next piece reuses, so that no more than one piece of a mapped file is held.
     """
-    if view.nbytes <= limit or not view.ndim:
-        yield contiguous(view, tile).reshape(-1)
+    if view.nbytes <= block_bytes or not view.ndim:
+        yield contiguous(view, tile_bytes).reshape(-1)
         return
-    rows = limit // (view.nbytes // len(view))
+    rows = block_bytes // (view.nbytes // len(view))
     if not rows:
         for row in view:
-            yield from blocks(row, limit, tile)
+            yield from blocks(row, block_bytes, tile_bytes)
         return
     # Equal shares: a short last block would cost as many passes over the source as a full one.
     rows = -(-len(view) // -(-len(view) // rows))
@@ -41,30 +45,30 @@ def blocks(view: Array, limit: int = BLOCK_BYTES, tile: int = TILE_BYTES) -> Ite
     memory = np.empty((rows, *view.shape[1:]), view.dtype)
     for piece in pieces:
         laid_out = memory[: len(piece)]
-        _copy(piece, laid_out, tile)
+        _copy(piece, laid_out, tile_bytes)
         yield laid_out.reshape(-1)
 
 
-def contiguous(view: Array, tile: int = TILE_BYTES) -> Array:
+def contiguous(view: Array, tile_bytes: int = TILE_BYTES) -> Array:
     """The same values, laid out in memory in the order of the axes (a copy only if needed)."""
     if view.flags.c_contiguous:
         return view
     laid_out = np.empty(view.shape, view.dtype)
-    _copy(view, laid_out, tile)
+    _copy(view, laid_out, tile_bytes)
     return laid_out
 
 
-def _copy(source: Array, target: Array, tile: int = TILE_BYTES) -> None:
+def _copy(source: Array, target: Array, tile_bytes: int = TILE_BYTES) -> None:
     """Copy tile by tile, each over a copy in the order of the source's memory.
 
     NumPy goes along the target's axes. Where these are 2**n bytes apart in the source, as fc1's
     are, what is read shares a few lines of the cache, and is fetched again for each element.
     """
-    if source.nbytes <= tile or source.size < 2:
+    if source.nbytes <= tile_bytes or source.size < 2:
         target[...] = source.copy(order="K")
         return
     axis = int(np.argmax(source.shape))
     half = source.shape[axis] // 2
     before = (slice(None),) * axis
     for part in (slice(None, half), slice(half, None)):
-        _copy(source[(*before, part)], target[(*before, part)], tile)
+        _copy(source[(*before, part)], target[(*before, part)], tile_bytes)

@@ -30,8 +30,8 @@ _IN_THE_OTHER_FORM: Final = (1 << 32) - 1
 _PADDING: Final = b"FB"
 # The oldest time that the format knows: the same values give the same bytes.
 _TIME: Final = (1980, 1, 1, 0, 0, 0)
-# Bytes whose checksum is taken together.
-_PIECE: Final = 1 << 22
+# The checksum is taken block by block.
+_BLOCK_BYTES: Final = 1 << 22
 
 
 class ArchiveWriter:
@@ -100,7 +100,9 @@ def members(path: Path) -> frozenset[str]:
     return frozenset()
 
 
-def stored(path: Path, member: zipfile.ZipInfo, piece: int = _PIECE) -> tuple[int, Array]:
+def stored(
+    path: Path, member: zipfile.ZipInfo, block_bytes: int = _BLOCK_BYTES
+) -> tuple[int, Array]:
     """The first byte in the archive of a member's content, and the content, mapped.
 
     Raises ``ValueError`` for a member that is compressed, does not lie where the archive says, or
@@ -120,8 +122,8 @@ def stored(path: Path, member: zipfile.ZipInfo, piece: int = _PIECE) -> tuple[in
     if encrypted or member.file_size != member.compress_size or end > len(mapped):
         raise ValueError(f"{member.filename} is incomplete")
     found = 0
-    for start in range(begin, end, piece):
-        found = zlib.crc32(mapped[start : min(start + piece, end)].data, found)
+    for start in range(begin, end, block_bytes):
+        found = zlib.crc32(mapped[start : min(start + block_bytes, end)].data, found)
     if found != member.CRC:
         raise ValueError(f"{member.filename} is damaged: its checksum does not fit")
     return begin, mapped[begin:end]

@@ -13,7 +13,7 @@ import numpy as np
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import BLOCK_BYTES, Array, blocks
 from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
-from vgg16_spec.checkpoint.tensors import as_float32
+from vgg16_spec.checkpoint.tensors import CHUNK_VALUES, as_float32
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.images.recipes import Recipe
 from vgg16_spec.layouts import (
@@ -32,8 +32,6 @@ from vgg16_weights.matching.layers import PARTS as PARTS
 BlocksOf = Callable[[str], Iterator[Array]]
 
 FIRST_KERNEL: Final = "block1_conv1.weight"
-# Values that are looked at together.
-_LOOK: Final = 1 << 20
 FC1: Final = "fc1.weight"
 _WITHOUT_HEAD: Final = (
     "a VGG's classifier, or --no-top (include_top=False) for the convolutions alone"
@@ -225,13 +223,18 @@ def _as_float32(
 
 
 def is_rounded(
-    name: str, tensor: Tensor, label: str, *, limit: int = BLOCK_BYTES, look: int = _LOOK
+    name: str,
+    tensor: Tensor,
+    label: str,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    chunk_values: int = CHUNK_VALUES,
 ) -> bool:
     """Whether float64 values change as float32. Raises ``BadInput`` where one becomes infinite."""
     changes = False
-    for block in blocks(tensor.view(), limit):
-        for start in range(0, block.size, look):
-            values = block[start : start + look]
+    for block in blocks(tensor.view(), block_bytes):
+        for start in range(0, block.size, chunk_values):
+            values = block[start : start + chunk_values]
             narrow = as_float32(values)
             if np.any(np.isinf(narrow) & np.isfinite(values)):
                 problem = f"{name} has values beyond float32's range"

@@ -187,7 +187,7 @@ def write(
     path: str | os.PathLike[str],
     file_format: str | None = None,
     *,
-    limit: int = BLOCK_BYTES,
+    block_bytes: int = BLOCK_BYTES,
 ) -> str:
     """Write a checkpoint block by block, with the metadata beside; its format.
 
@@ -198,7 +198,7 @@ def write(
         checkpoint: whose values and metadata to write.
         path: the file; what was there stays until the new one is whole.
         file_format: one of ``FORMATS``; found from the file's ending unless given.
-        limit: bytes of a block at most.
+        block_bytes: how large a block is at most.
 
     Raises ``BadInput`` for a format that is not written or needs a library that is not installed, a
     value that is not finite, or a file that cannot be written.
@@ -207,11 +207,11 @@ def write(
     chosen = FORMATS[format_to_write(path, file_format)]
     chosen.require_library(path)
     if not chosen.module:
-        safetensors.write(checkpoint, path, chosen, limit)
+        safetensors.write(checkpoint, path, chosen, block_bytes)
         return chosen.name
     with (
         whole_file(path) as temporary,
-        checkpoint.finite_blocks(arrangement(checkpoint, chosen), limit) as blocks_of,
+        checkpoint.finite_blocks(arrangement(checkpoint, chosen), block_bytes) as blocks_of,
     ):
         _module(chosen).write(temporary, checkpoint, blocks_of)
     return chosen.name

@@ -93,15 +93,17 @@ def _contents(path: Path, stored: Mapping[str, str], entries: Mapping[str, Entry
 
 
 def write(
-    checkpoint: Checkpoint, path: Path, file_format: Format, limit: int = BLOCK_BYTES
+    checkpoint: Checkpoint, path: Path, file_format: Format, block_bytes: int = BLOCK_BYTES
 ) -> None:
     """Write the values as they are, under the format's keys; another library loads them strictly.
+
+    A block has ``block_bytes`` at most.
 
     Raises ``BadInput`` when a value is not finite or the file cannot be written; what was there
     then stays.
     """
     if file_format.name == CANONICAL:
-        write_checkpoint(checkpoint, path, limit)
+        write_checkpoint(checkpoint, path, block_bytes)
         return
     keys = _KEYS[file_format.name](checkpoint.configuration)
     shapes = {key: _shape(name, key, checkpoint.configuration) for name, key in keys.items()}
@@ -109,7 +111,7 @@ def write(
     stated = {"format": "pt", MANIFEST: checkpoint.metadata.to_json()}
     with whole_file(path) as temporary, temporary.open("wb") as file:
         file.write(float32_header(shapes, stated))
-        with checkpoint.finite_blocks(limit=limit) as blocks_of:
+        with checkpoint.finite_blocks(block_bytes=block_bytes) as blocks_of:
             for name in keys:
                 for block in blocks_of(name):
                     file.write(block.data)

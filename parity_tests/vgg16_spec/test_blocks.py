@@ -25,15 +25,18 @@ def distinct(*shape: int) -> np.ndarray:
     st.integers(16, 400),
 )
 def test_blocks_are_the_values_in_order(
-    shape: list[int], order: int, limit: int, tile: int
+    shape: list[int], order: int, block_bytes: int, tile_bytes: int
 ) -> None:
     array = distinct(*shape)
     orders = list(permutations(range(array.ndim)))
     view = array.transpose(orders[order % len(orders)])
-    pieces = [piece.copy() for piece in blocks(view, limit, tile)]
-    assert all(piece.flags.c_contiguous and piece.ndim == 1 for piece in blocks(view, limit, tile))
+    pieces = [piece.copy() for piece in blocks(view, block_bytes, tile_bytes)]
+    assert all(
+        piece.flags.c_contiguous and piece.ndim == 1
+        for piece in blocks(view, block_bytes, tile_bytes)
+    )
     assert np.array_equal(np.concatenate(pieces), view.ravel())
-    assert max(piece.nbytes for piece in pieces) <= limit
+    assert max(piece.nbytes for piece in pieces) <= block_bytes
 
 
 def test_pieces_that_are_gathered_take_the_memory_of_one() -> None:
@@ -49,32 +52,32 @@ def test_what_lies_in_order_is_not_copied() -> None:
     assert contiguous(array) is array
 
 
-@pytest.mark.parametrize("tile", [1, 100, 1 << 17])
-def test_a_copy_larger_than_a_tile_is_exact(tile: int) -> None:
+@pytest.mark.parametrize("tile_bytes", [1, 100, 1 << 17])
+def test_a_copy_larger_than_a_tile_is_exact(tile_bytes: int) -> None:
     view = distinct(7, 13, 3, 10).transpose(3, 2, 0, 1)
-    assert np.array_equal(contiguous(view, tile), view)
-    assert contiguous(view, tile).flags.c_contiguous
+    assert np.array_equal(contiguous(view, tile_bytes), view)
+    assert contiguous(view, tile_bytes).flags.c_contiguous
 
 
-@pytest.mark.parametrize("look", [1, 4, 6, 7, 12, 13])
-def test_every_value_is_looked_at(look: int) -> None:
+@pytest.mark.parametrize("chunk_values", [1, 4, 6, 7, 12, 13])
+def test_every_value_is_looked_at(chunk_values: int) -> None:
     values = np.ones(12, np.float32)
-    assert is_finite(values, look)
+    assert is_finite(values, chunk_values)
     for place in range(12):
         for wrong in (np.nan, np.inf, -np.inf):
             values[place] = wrong
-            assert not is_finite(values, look)
+            assert not is_finite(values, chunk_values)
         values[place] = 1
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("look", [1, 4, 6, 7, 12, 13])
-def test_a_block_becomes_float32_part_by_part(dtype: str, look: int) -> None:
+@pytest.mark.parametrize("chunk_values", [1, 4, 6, 7, 12, 13])
+def test_a_block_becomes_float32_part_by_part(dtype: str, chunk_values: int) -> None:
     numbers = np.arange(12, dtype=np.float32) - 6
     block = numbers.astype(FLOATS[dtype]) if dtype != "bfloat16" else bfloat16(numbers)
-    parts = list(float32_parts(block, look))
+    parts = list(float32_parts(block, chunk_values))
     assert np.array_equal(np.concatenate(parts), numbers)
-    most = 12 if dtype == "float32" else look
+    most = 12 if dtype == "float32" else chunk_values
     assert max(part.size for part in parts) <= most
 
 

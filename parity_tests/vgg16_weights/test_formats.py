@@ -14,8 +14,9 @@ import pytest
 import vgg16_weights
 from parity_tests.support.helpers import full_disk, same
 from parity_tests.support.recipes import OWN
+from parity_tests.support.weights.changed import with_value
 from vgg16_spec.architecture import CONFIGURATIONS, configuration
-from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
+from vgg16_spec.checkpoint import Checkpoint, Metadata
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.recipes import RECIPES, Recipe
@@ -26,13 +27,6 @@ pytestmark = pytest.mark.usefixtures("no_first_reading")
 
 WRITTEN = vgg16_weights.writable()
 formats = pytest.mark.parametrize("name", WRITTEN)
-
-
-def changed(checkpoint: Checkpoint, name: str, index: int, value: float) -> Checkpoint:
-    """The checkpoint with one value of one tensor changed, in memory."""
-    tensors = {key: Tensor.of(np.array(checkpoint[key])) for key in checkpoint}
-    tensors[name].read().reshape(-1)[index] = value
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
 
 
 def test_an_ending_means_one_format_and_every_module_is_there() -> None:
@@ -103,14 +97,14 @@ def test_the_recipe_and_all_that_is_stated_travel_with_the_values(
 
 
 # In bytes, all less than the smallest tensor's 16: a value, half of it, and what leaves a rest.
-@pytest.mark.parametrize("limit", [4, 8, 12])
+@pytest.mark.parametrize("block_bytes", [4, 8, 12])
 @formats
 def test_files_do_not_depend_on_the_blocks_that_they_are_written_in(
-    name: str, limit: int, tmp_path: Path
+    name: str, block_bytes: int, tmp_path: Path
 ) -> None:
     small = generate(configuration("tiny", classes=5), 5)
     vgg16_weights.write(small, tmp_path / "whole", name)
-    vgg16_weights.write(small, tmp_path / "blocks", name, limit=limit)
+    vgg16_weights.write(small, tmp_path / "blocks", name, block_bytes=block_bytes)
     assert (tmp_path / "blocks").read_bytes() == (tmp_path / "whole").read_bytes()
     assert same(vgg16_weights.read(tmp_path / "blocks"), small)
 
@@ -119,7 +113,7 @@ def test_files_do_not_depend_on_the_blocks_that_they_are_written_in(
 def test_values_that_are_not_finite_are_never_written(
     name: str, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    broken = changed(changed(tiny, "fc2.bias", 3, np.nan), "fc1.weight", -1, -np.inf)
+    broken = with_value(with_value(tiny, "fc2.bias", 3, np.nan), "fc1.weight", -1, -np.inf)
     with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): (fc1.weight|fc2.bias), f"):
         vgg16_weights.write(broken, tmp_path / "w", name)
     assert list(tmp_path.iterdir()) == []
@@ -223,7 +217,7 @@ def test_no_framework_is_imported(name: str, tiny: Checkpoint, tmp_path: Path) -
 def test_one_changed_bit_is_found(tiny: Checkpoint, tmp_path: Path) -> None:
     vgg16_weights.write(tiny, tmp_path / "a", "keras-weights-h5")
     value = np.nextafter(tiny["fc1.weight"].reshape(-1)[77], np.float32(9))
-    vgg16_weights.write(changed(tiny, "fc1.weight", 77, value), tmp_path / "b", "timm")
+    vgg16_weights.write(with_value(tiny, "fc1.weight", 77, value), tmp_path / "b", "timm")
     rows = verify.compare(vgg16_weights.read(tmp_path / "a"), vgg16_weights.read(tmp_path / "b"))
     assert [row.tensor for row in rows if row.verdict != "equal"] == ["fc1.weight"]
     assert len(rows) == len(tiny)

@@ -80,11 +80,12 @@ def of(kind: type) -> pytest.MarkDecorator:
 
 def rounded(truth: Checkpoint, dtype: torch.dtype) -> Checkpoint:
     """The truth with what another type leaves of its values."""
-    tensors = {
-        name: Tensor.of(torch.from_numpy(values.copy()).to(dtype).float().numpy())
-        for name, values in truth.items()
-    }
-    return Checkpoint(truth.configuration, truth.metadata, tensors)
+    return truth.with_tensors(
+        {
+            name: torch.from_numpy(values.copy()).to(dtype).float().numpy()
+            for name, values in truth.items()
+        }
+    )
 
 
 def line_of(done: Outcome) -> str:

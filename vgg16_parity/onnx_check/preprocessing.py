@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from export.load import printable
 from onnx_arbiter.limits import Tolerance
+from vgg16_parity.onnx_check.elementwise import drop_out
 from vgg16_parity.onnx_check.symbolic import (
     Constant,
     NodeContext,
@@ -143,7 +144,7 @@ class Front:
         unlike = f"not that of the recipe {self.recipe.name}, which the weights expect"
         kind, self.problem = next(which, ("pixels", unlike))
         self.kind = kind if self.kind == "float32" else self.kind
-        return SymbolicTensor(arrange(found.shape), found.shape)
+        return replace(x, array=arrange(found.shape), maps=found.shape)
 
 
 def _uneven(side: int, size: int, *, remainder: int) -> tuple[int, int]:
@@ -169,6 +170,8 @@ def preprocess(at: NodeContext, front: Front) -> SymbolicTensor | None:
         return _pick(at)
     if at.operator == "Resize":
         return _resize(at, front)
+    if at.operator == "Dropout":
+        return drop_out(at)
     computed = at.operator in MOVES
     if at.operator == "Cast":
         computed = at.node.attributes.get_int("to") == ir.DataType.FLOAT

@@ -184,9 +184,9 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
             expected = f"weights with fc1 to predictions, or {instead} for the features alone"
             raise BadInput(self.label, "has no classifier", expected)
 
-    def check_values(self, limit: int = BLOCK_BYTES) -> None:
+    def check_values(self, block_bytes: int = BLOCK_BYTES) -> None:
         """Raise ``BadInput`` that lists every tensor with a value that is not finite."""
-        with self.finite_blocks(limit=limit) as blocks_of:
+        with self.finite_blocks(block_bytes=block_bytes) as blocks_of:
             for name in self:
                 for _ in blocks_of(name):
                     pass
@@ -195,19 +195,19 @@ class Checkpoint(Mapping[str, NDArray[np.float32]]):
     def finite_blocks(
         self,
         arranged: Callable[[str, Array], Array] = lambda _, values: values,
-        limit: int = BLOCK_BYTES,
+        block_bytes: int = BLOCK_BYTES,
     ) -> Iterator[Callable[[str], Iterator[Array]]]:
         """Yield what gives a tensor's values by its name, as flat blocks, and looks at each.
 
         ``arranged`` makes of a name and an array in canonical order a view in the order wanted. A
-        block has ``limit`` bytes at most.
+        block has ``block_bytes`` at most.
 
         At the end raises ``BadInput`` that lists every tensor with a value that is not finite.
         """
         not_finite: list[str] = []
 
         def blocks_of(name: str) -> Iterator[Array]:
-            for block in blocks(arranged(name, self._tensors[name].view()), limit):
+            for block in blocks(arranged(name, self._tensors[name].view()), block_bytes):
                 for values in float32_parts(block):
                     if name not in not_finite and not is_finite(values):
                         not_finite.append(name)
@@ -287,9 +287,9 @@ def _stated(path: Path, stored: Mapping[str, str]) -> tuple[Configuration, Metad
 
 
 def write_checkpoint(
-    checkpoint: Checkpoint, path: str | os.PathLike[str], limit: int = BLOCK_BYTES
+    checkpoint: Checkpoint, path: str | os.PathLike[str], block_bytes: int = BLOCK_BYTES
 ) -> Checkpoint:
-    """Write a canonical checkpoint in blocks of ``limit`` bytes at most, and open it.
+    """Write a canonical checkpoint in blocks of ``block_bytes`` at most, and open it.
 
     The same values and metadata give the same bytes.
 
@@ -300,7 +300,7 @@ def write_checkpoint(
         stated = {"format": FORMAT, "configuration": checkpoint.configuration.name}
         stated |= checkpoint.metadata.stated()
         file.write(float32_header(checkpoint.configuration.weight_shapes, stated))
-        with checkpoint.finite_blocks(limit=limit) as blocks_of:
+        with checkpoint.finite_blocks(block_bytes=block_bytes) as blocks_of:
             for name in checkpoint:
                 for block in blocks_of(name):
                     file.write(block.data)

@@ -27,8 +27,8 @@ VERSION: Final = 1
 
 _BIAS_BOUND: Final = 0.1
 _BITS: Final = 24  # an odd integer of 24 bits and a sign is exact in float32
-# Values computed at a time.
-_BLOCK: Final = 1 << 20
+# An even number: each number of the stream gives two values.
+_CHUNK_VALUES: Final = 1 << 20
 
 
 def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
@@ -53,10 +53,12 @@ def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
     return write_checkpoint(checkpoint, path)
 
 
-def generate(architecture: Configuration, seed: int = 0, *, block: int = _BLOCK) -> Checkpoint:
+def generate(
+    architecture: Configuration, seed: int = 0, *, chunk_values: int = _CHUNK_VALUES
+) -> Checkpoint:
     """The same weights without a file; each tensor is computed when it is asked for.
 
-    So many values at a time, an even number: two come of each number of the stream.
+    It is computed ``chunk_values`` at a time, an even number.
 
     Weights are uniform with the variance 2 / fan-in of He et al. (2015), so that activations keep
     their size through ReLU layers of any number; biases are uniform within 0.1. No value is zero.
@@ -66,7 +68,7 @@ def generate(architecture: Configuration, seed: int = 0, *, block: int = _BLOCK)
     if not 0 <= seed < 2**64:
         raise BadInput("seed", f"is {seed}", "0 to 2**64 - 1")
     tensors = {
-        name: Tensor(shape, "float32", partial(_uniform, name, shape, seed, block))
+        name: Tensor(shape, "float32", partial(_uniform, name, shape, seed, chunk_values))
         for name, shape in architecture.weight_shapes.items()
     }
     metadata = Metadata(
@@ -83,7 +85,7 @@ def is_seeded(checkpoint: Checkpoint) -> bool:
     return checkpoint.metadata.source_format == "seeded"
 
 
-def _uniform(name: str, shape: Shape, seed: int, size: int) -> NDArray[np.float32]:
+def _uniform(name: str, shape: Shape, seed: int, chunk_values: int) -> NDArray[np.float32]:
     """Odd integers of [-2**24, 2**24] times bound / 2**24: symmetric, and never zero."""
     bound = _BIAS_BOUND if len(shape) == 1 else math.sqrt(6 / math.prod(shape[1:]))
     # The tensor's name selects the stream, so that its values do not depend on its neighbours.
@@ -91,8 +93,8 @@ def _uniform(name: str, shape: Shape, seed: int, size: int) -> NDArray[np.float3
     stream = np.random.Philox(key=key)
     scale = np.float32(bound / 2**_BITS)
     values = np.empty(math.prod(shape), FLOAT32)
-    for start in range(0, values.size, size):
-        block = values[start : start + size]
+    for start in range(0, values.size, chunk_values):
+        block = values[start : start + chunk_values]
         raw = np.asarray(stream.random_raw((block.size + 1) // 2), "<u8")
         bits = raw.view("<u4")[: block.size] >> (32 - _BITS)
         block[:] = 2 * bits.astype(np.int32) + (1 - 2**_BITS)

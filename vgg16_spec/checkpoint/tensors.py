@@ -29,7 +29,7 @@ FLOATS: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
 )
 
 # Values are looked at this many at a time: what NumPy makes of them stays small beside a block.
-LOOK: Final = 1 << 20
+CHUNK_VALUES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Tensor:
         """The tensor of what a function makes of the values, when they are read."""
         return Tensor(self.shape, "float32", lambda: make(self.read()))
 
-    def digest(self, limit: int = BLOCK_BYTES) -> str:
+    def digest(self, block_bytes: int = BLOCK_BYTES) -> str:
         """The sha256 of the values in canonical layout, in hexadecimal."""
         sha256 = hashlib.sha256()
-        for block in blocks(self.view(), limit):
+        for block in blocks(self.view(), block_bytes):
             for part in float32_parts(block):
                 sha256.update(part.data)
         return sha256.hexdigest()
@@ -81,17 +81,19 @@ def as_float32(values: Array) -> Array:
         return values.astype(FLOAT32, copy=False)
 
 
-def float32_parts(block: Array, look: int = LOOK) -> Iterator[Array]:
+def float32_parts(block: Array, chunk_values: int = CHUNK_VALUES) -> Iterator[Array]:
     """A flat block as float32: as it is, or converted a little at a time."""
-    step = block.size if block.dtype == FLOAT32 else look
+    step = block.size if block.dtype == FLOAT32 else chunk_values
     for start in range(0, block.size, max(step, 1)):
         yield as_float32(block[start : start + step])
 
 
-def is_finite(values: Array, look: int = LOOK) -> bool:
+def is_finite(values: Array, chunk_values: int = CHUNK_VALUES) -> bool:
     """Whether no value of a contiguous array is NaN or infinite."""
     flat = values.reshape(-1)
-    return all(np.isfinite(flat[i : i + look]).all() for i in range(0, flat.size, look))
+    return all(
+        np.isfinite(flat[i : i + chunk_values]).all() for i in range(0, flat.size, chunk_values)
+    )
 
 
 def mapped_view(mapped: Array, start: int, shape: Shape, dtype: np.dtype[Any] = FLOAT32) -> Array:

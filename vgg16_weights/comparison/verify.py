@@ -45,17 +45,17 @@ class Row(NamedTuple):
         return "equal" if self.ours == self.theirs else "differs"
 
 
-def digests(checkpoint: Checkpoint, limit: int = BLOCK_BYTES) -> dict[str, str]:
+def digests(checkpoint: Checkpoint, block_bytes: int = BLOCK_BYTES) -> dict[str, str]:
     """Tensor name -> sha256 of its values in canonical layout, in hexadecimal."""
-    return {name: checkpoint.tensor(name).digest(limit) for name in checkpoint}
+    return {name: checkpoint.tensor(name).digest(block_bytes) for name in checkpoint}
 
 
-def compare(ours: Checkpoint, theirs: Checkpoint, limit: int = BLOCK_BYTES) -> list[Row]:
+def compare(ours: Checkpoint, theirs: Checkpoint, block_bytes: int = BLOCK_BYTES) -> list[Row]:
     """A row for each tensor of either side; tensors of different shapes differ.
 
-    No more than ``limit`` bytes of a tensor are in memory.
+    Values are read in blocks of ``block_bytes`` at most.
     """
-    left, right = digests(ours, limit), digests(theirs, limit)
+    left, right = digests(ours, block_bytes), digests(theirs, block_bytes)
     shapes = theirs.configuration.weight_shapes | ours.configuration.weight_shapes
     names = list(dict.fromkeys([*ours, *theirs]))
     return [
@@ -68,7 +68,8 @@ def known_mistakes(
 ) -> Findings:
     """The known mistake that explains each tensor that differs, or else by how much it differs.
 
-    Tensors that one side lacks, or that have different shapes, are left out.
+    Values are looked at in ``pieces``. Tensors that one side lacks, or that have different shapes,
+    are left out.
     """
     found: Findings = {}
     differing = {row.tensor: row for row in rows if row.verdict == "differs"}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import Array, blocks, contiguous
-from vgg16_spec.checkpoint.tensors import as_float32
+from vgg16_spec.checkpoint.tensors import CHUNK_VALUES, as_float32
 from vgg16_weights.comparison.known_mistakes import (
     ROUNDING,
     UNCHANGED,
@@ -36,14 +36,14 @@ class Pieces(NamedTuple):
     """How much is looked at together.
 
     Attributes:
-        sample: values that suggest a mistake.
-        block: bytes of a tensor in memory.
-        look: values whose differences are measured.
+        sample_values: those that suggest a mistake.
+        block_bytes: of a tensor in memory.
+        chunk_values: those whose differences are measured together.
     """
 
-    sample: int = 4096
-    block: int = 1 << 26
-    look: int = 1 << 20
+    sample_values: int = 4096
+    block_bytes: int = 1 << 26
+    chunk_values: int = CHUNK_VALUES
 
 
 PIECES: Final = Pieces()
@@ -100,7 +100,7 @@ def known_mistake(
     values_of = dict(zip(sides, (ours, theirs), strict=True))
     if empty := [side for side, values in values_of.items() if _is_zero(values, pieces)]:
         return f"{empty[0]} is zero"
-    found = _arrangement(name, values_of, pieces.sample)
+    found = _arrangement(name, values_of, pieces.sample_values)
     if found is not None:
         made, of, (words, view), factor = found
         moved, target = view(values_of[of]), values_of[made]
@@ -171,7 +171,7 @@ def _sample(values: Array, size: int) -> NDArray[np.float64]:
 
 def _same_rows(ours: Array, theirs: Array, order: NDArray[np.intp], pieces: Pieces) -> bool:
     """Whether the rows of one array in this order are the other's, bit for bit."""
-    rows = max(1, pieces.block * len(ours) // max(ours.nbytes, 1))
+    rows = max(1, pieces.block_bytes * len(ours) // max(ours.nbytes, 1))
     return all(
         is_same(ours[order[start : start + rows]], theirs[start : start + rows], pieces=pieces)
         for start in range(0, len(ours), rows)
@@ -194,14 +194,14 @@ def _channel_factors(ours: Array, theirs: Array) -> list[str]:
 
 
 def _is_zero(values: Array, pieces: Pieces) -> bool:
-    if _sample(values, pieces.sample).any():
+    if _sample(values, pieces.sample_values).any():
         return False
-    return not any(as_float32(one).any() for one in blocks(values, pieces.block))
+    return not any(as_float32(one).any() for one in blocks(values, pieces.block_bytes))
 
 
-def _pairs(one: Array, other: Array, limit: int) -> Iterator[tuple[Array, Array]]:
+def _pairs(one: Array, other: Array, block_bytes: int) -> Iterator[tuple[Array, Array]]:
     """The values of two arrays of one size, in the order of their axes, as flat pieces."""
-    left, right = (blocks(values, limit) for values in (one, other))
+    left, right = (blocks(values, block_bytes) for values in (one, other))
     ours = theirs = np.empty(0, np.float32)
     remaining = one.size
     while remaining:
@@ -227,16 +227,18 @@ def is_same(
         return bool((np.abs(made - right) <= change.rounding * np.abs(made)).all())
 
     # A sample first: it already shows nearly every difference.
-    samples = (_sample(values, pieces.sample).astype(np.float32) for values in (source, target))
-    pairs = _pairs(source, target, pieces.block)
+    samples = (
+        _sample(values, pieces.sample_values).astype(np.float32) for values in (source, target)
+    )
+    pairs = _pairs(source, target, pieces.block_bytes)
     return equal(*map(contiguous, samples)) and all(equal(left, right) for left, right in pairs)
 
 
 def _difference(ours: Array, theirs: Array, pieces: Pieces) -> Difference:
     count, squares, size, largest = 0, 0.0, 0.0, 0.0
-    for left, right in _pairs(ours, theirs, pieces.block):
-        for start in range(0, left.size, pieces.look):
-            one, other = (side[start : start + pieces.look] for side in (left, right))
+    for left, right in _pairs(ours, theirs, pieces.block_bytes):
+        for start in range(0, left.size, pieces.chunk_values):
+            one, other = (side[start : start + pieces.chunk_values] for side in (left, right))
             differs = one.view(np.uint32) != other.view(np.uint32)
             precise = one.astype(np.float64)
             errors = np.where(differs, np.abs(precise - other), 0.0)

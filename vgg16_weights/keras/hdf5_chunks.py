@@ -12,10 +12,11 @@ import h5py
 
 # More than the largest tensor takes: a crafted file may inflate to a thousand times itself.
 _MOST_BYTES: Final = 1 << 29
-# The bytes of Fletcher's checksum behind a chunk; LZF's first token that repeats, and the length
-# that goes on in another byte.
+# Fletcher's checksum follows the chunk, in so many bytes.
 _CHECKSUM: Final = 4
+# LZF's tokens below this copy bytes; all others repeat earlier ones.
 _LZF_RUNS: Final = 1 << 5
+# A repetition of this length is longer: the next byte says by how much.
 _LZF_LONG: Final = 7
 
 

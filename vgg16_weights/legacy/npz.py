@@ -45,7 +45,7 @@ _MOST_HEADER: Final = 10_000
 _MOST_READ: Final = 1 << 17
 # Twice what the largest tensor takes; a crafted file may inflate to a thousand times itself.
 _MOST_BYTES: Final = 1 << 30
-_CHUNK: Final = 1 << 22
+_BLOCK_BYTES: Final = 1 << 22
 
 
 class _Header(NamedTuple):
@@ -57,10 +57,10 @@ class _Header(NamedTuple):
     size: int
 
 
-def read(path: Path, chunk: int = _CHUNK) -> Contents:
+def read(path: Path, block_bytes: int = _BLOCK_BYTES) -> Contents:
     """The arrays; those that are not compressed are views of the mapped file.
 
-    Any other is inflated ``chunk`` bytes at a time.
+    Any other is inflated ``block_bytes`` at a time.
 
     Raises ``ValueError`` for arrays of Python objects, among others.
     """
@@ -69,7 +69,7 @@ def read(path: Path, chunk: int = _CHUNK) -> Contents:
         if len(listed) > _MOST_MEMBERS:
             raise ValueError(f"more than {_MOST_MEMBERS} members")
         tensors = by_name(
-            (_name(one.filename), _tensor(path, archive, one, chunk)) for one in listed
+            (_name(one.filename), _tensor(path, archive, one, block_bytes)) for one in listed
         )
     if not any(name.endswith((".weight", ".bias")) for name in tensors):
         raise not_weights.other_arrays(path, list(tensors))
@@ -103,7 +103,9 @@ def _name(member: str) -> str:
     return f"array {member!r}"
 
 
-def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, chunk: int) -> Tensor:
+def _tensor(
+    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, block_bytes: int
+) -> Tensor:
     header = _read_header(archive, member)
     count = math.prod(header.shape)
     if header.dtype.hasobject:
@@ -117,7 +119,7 @@ def _tensor(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, chunk
     elif member.file_size > _MOST_BYTES:
         raise ValueError(f"{member.filename} inflates to more than {_MOST_BYTES} bytes")
     else:
-        values = partial(_inflated, path, member, header, count, chunk)
+        values = partial(_inflated, path, member, header, count, block_bytes)
 
     def view() -> Array:
         if header.fortran:
@@ -142,7 +144,7 @@ def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
 
 
 def _inflated(
-    path: Path, member: zipfile.ZipInfo, header: _Header, count: int, chunk: int
+    path: Path, member: zipfile.ZipInfo, header: _Header, count: int, block_bytes: int
 ) -> Array:
     """The values of a compressed member, no more of them than its header says."""
     values = np.empty(count, header.dtype)
@@ -151,7 +153,7 @@ def _inflated(
         with opened(path) as archive, archive.open(member) as file:
             file.read(header.size)
             filled = 0
-            while piece := file.read(chunk):
+            while piece := file.read(block_bytes):
                 target[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
                 filled += len(piece)
             if filled != len(target):

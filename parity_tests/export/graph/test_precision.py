@@ -18,7 +18,7 @@ from parity_tests.support.graphs.exports import remembered_traces, run, structur
 from parity_tests.support.helpers import Batch, Command
 from parity_tests.support.tolerances import FLOAT16_SQNR, INT8_SQNR
 from vgg16_parity.network import reference
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.logits import top
@@ -127,10 +127,7 @@ def test_a_wrong_scale_shows_in_the_layer_that_has_it(
 
 
 def changed(tiny: Checkpoint, name: str, factor: float) -> Checkpoint:
-    arrays = {key: np.array(tiny[key]) for key in tiny}
-    arrays[name] *= np.float32(factor)
-    tensors = {key: Tensor.of(array) for key, array in arrays.items()}
-    return Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    return tiny.with_tensors({name: tiny[name] * np.float32(factor)})
 
 
 def test_weights_that_float16_cannot_hold_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:

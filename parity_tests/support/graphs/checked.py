@@ -12,7 +12,7 @@ from onnx import helper
 
 from mistakes.in_onnx import Edit
 from vgg16_parity.onnx_check.check import CheckReport, check_model
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
@@ -33,11 +33,8 @@ def wrong_weights(report: CheckReport) -> dict[str, str]:
 
 def without_biases(checkpoint: Checkpoint, first: str = "") -> Checkpoint:
     """The checkpoint with biases of zero in the layers whose names begin so."""
-    tensors = {name: checkpoint.tensor(name) for name in checkpoint}
-    for name in tensors:
-        if name.startswith(first) and name.endswith(".bias"):
-            tensors[name] = Tensor.of(np.zeros_like(checkpoint[name]))
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+    names = (n for n in checkpoint if n.startswith(first) and n.endswith(".bias"))
+    return checkpoint.with_tensors({name: np.zeros_like(checkpoint[name]) for name in names})
 
 
 def use_local_function(model: onnx.ModelProto) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from mistakes.in_onnx import Edit, node_of, remove
+from mistakes.in_onnx import Edit, node_of, remove, set_attribute, set_operator
 
 # What the attributes of type string may be; the schemas leave it to their text.
 _STRINGS: Final = {
@@ -66,9 +66,8 @@ def attributes(model: onnx.ModelProto) -> Iterator[Change]:
         for name, attribute in schema.attributes.items():
             default = helper.get_attribute_value(attribute.default_value)
             for value in _other_values(node.op_type, name, attribute, given.get(name, default)):
-                yield Change(
-                    f"{node.name}: {name} = {value}", node.name, _set(node.name, name, value)
-                )
+                edit = set_attribute(node.name, name, value)
+                yield Change(f"{node.name}: {name} = {value}", node.name, edit)
 
 
 def _other_values(operator: str, name: str, attribute: Any, value: Any) -> Iterator[Any]:
@@ -98,16 +97,6 @@ def _other_values(operator: str, name: str, attribute: Any, value: Any) -> Itera
 def _usual(operator: str, name: str) -> list[int]:
     """What an absent attribute of numbers stands for, for two spatial axes."""
     return {"pads": [0] * 4, "axes": [0]}.get(name, [1, 1])
-
-
-def _set(node: str, name: str, value: Any) -> Edit:
-    def edit(model: onnx.ModelProto) -> None:
-        found = node_of(model, node)
-        kept = [entry for entry in found.attribute if entry.name != name]
-        del found.attribute[:]
-        found.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-    return edit
 
 
 def operands(model: onnx.ModelProto) -> Iterator[Change]:
@@ -164,16 +153,9 @@ def operators(model: onnx.ModelProto) -> Iterator[Change]:
     """A node of another operator; no node; the same node twice."""
     for node in model.graph.node:
         for other in _SIBLINGS.get(node.op_type, ()):
-            yield Change(f"{node.name}: {other}", node.name, _become(node.name, other))
+            yield Change(f"{node.name}: {other}", node.name, set_operator(node.name, other))
         yield Change(f"{node.name}: removed", node.name, _remove(node.name))
         yield Change(f"{node.name}: twice", node.name, _twice(node.name))
-
-
-def _become(node: str, operator: str) -> Edit:
-    def edit(model: onnx.ModelProto) -> None:
-        node_of(model, node).op_type = operator
-
-    return edit
 
 
 def _remove(node: str) -> Edit:

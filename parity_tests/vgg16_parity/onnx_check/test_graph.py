@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from export import export_onnx
-from mistakes.in_onnx import Edit, append, node_of, remove
+from mistakes.in_onnx import Edit, append, node_of, remove, set_attribute
 from onnx_arbiter.limits import LIMITS
 from parity_tests.support.graphs.checked import Planted, check, wrong_weights
 from vgg16_spec.architecture import configuration
-from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 
 MISTAKES: dict[str, tuple[Edit, str]] = {}
@@ -91,7 +87,7 @@ def a_convolution_is_wider_than_its_maps(model: onnx.ModelProto) -> None:
 
 @mistake("Conv block3_conv1: has pads of [1, 1, 1, 1] beside SAME_UPPER padding")
 def padding_is_stated_twice(model: onnx.ModelProto) -> None:
-    attribute("block3_conv1", "auto_pad", "SAME_UPPER")(model)
+    set_attribute("block3_conv1", "auto_pad", "SAME_UPPER")(model)
 
 
 @mistake("Gemm fc1: reads 48 features where 192 come")
@@ -235,128 +231,3 @@ def test_another_configuration_is_told(exported: Path) -> None:
     assert "Conv block1_conv1: outputs 4, expected 5 (block1_conv1)" in report.graph.problems
     assert report.numbers.verdict is None
     assert report.numbers.reason.startswith("ONNX Runtime does not run it (")
-
-
-@pytest.fixture(scope="module")
-def pictures(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported network that takes pictures of any size."""
-    path = tmp_path_factory.mktemp("pictures") / "model.onnx"
-    return export_onnx("keras", tiny, path, input="uint8", resize=True)
-
-
-def attribute(node: str, name: str, value: object) -> Edit:
-    def edit(model: onnx.ModelProto) -> None:
-        (found,) = [entry for entry in model.graph.node if entry.name == node]
-        kept = [entry for entry in found.attribute if entry.name != name]
-        found.ClearField("attribute")
-        found.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
-
-    return edit
-
-
-def constant(name: str, values: np.ndarray) -> Edit:
-    def edit(model: onnx.ModelProto) -> None:
-        (tensor,) = [entry for entry in model.graph.initializer if entry.name == name]
-        tensor.CopyFrom(numpy_helper.from_array(values, name))
-
-    return edit
-
-
-def operator(node: str, other: str) -> Edit:
-    def edit(model: onnx.ModelProto) -> None:
-        node_of(model, node).op_type = other
-
-    return edit
-
-
-def pictures_as_they_are(model: onnx.ModelProto) -> None:
-    for name in ("pixels_resized", "pixels_cropped"):
-        remove(model, name)
-
-
-PREPROCESSING: dict[str, tuple[Edit, str]] = {
-    "no antialiasing": (
-        attribute("pixels_resized", "antialias", 0),
-        "Resize pixels_resized: resizes without antialiasing, unlike the recipe",
-    ),
-    "nearest": (
-        attribute("pixels_resized", "mode", "nearest"),
-        "Resize pixels_resized: resizes by nearest, the recipe torchvision by BILINEAR",
-    ),
-    "another size": (
-        constant("shorter", np.array([80], np.int64)),
-        "Resize pixels_resized: resizes to another size than the recipe does",
-    ),
-    "neither resize nor crop": (
-        pictures_as_they_are,
-        "Conv block1_conv1: reads pictures whose shorter side is not made 73",
-    ),
-    "no crop": (
-        partial(remove, name="pixels_cropped"),
-        "Conv block1_conv1: reads pictures of 73 × 75, expected 64 × 64",
-    ),
-    "pixels elsewhere": (
-        attribute("pixels_resized", "coordinate_transformation_mode", "asymmetric"),
-        "Resize pixels_resized: resizes with the coordinate_transformation_mode asymmetric, "
-        "expected half_pixel",
-    ),
-    "sides adjusted": (
-        attribute("pixels_resized", "keep_aspect_ratio_policy", "not_smaller"),
-        "Resize pixels_resized: resizes with the keep_aspect_ratio_policy not_smaller, "
-        "expected stretch",
-    ),
-    "half a pixel rounded up": (
-        operator("crop_offset", "Ceil"),
-        "Slice pixels_cropped: crops elsewhere than in the centre",
-    ),
-    "half a pixel rounded down": (
-        operator("crop_offset", "Floor"),
-        "Slice pixels_cropped: crops elsewhere than in the centre",
-    ),
-    "off the centre": (
-        constant("half", np.array(0.7, np.float32)),
-        "Slice pixels_cropped: crops elsewhere than in the centre",
-    ),
-    "mean off by a level": (
-        constant("pixel_mean", np.array((0.485 + 1 / 255, 0.456, 0.406), np.float32)),
-        "preprocessing: not that of the recipe torchvision, which the weights expect",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", PREPROCESSING)
-def test_a_mistake_in_the_preprocessing_is_named(
-    pictures: Path, tiny: Checkpoint, tmp_path: Path, kind: str
-) -> None:
-    edit, problem = PREPROCESSING[kind]
-    model = onnx.load(pictures)
-    edit(model)
-    onnx.save(model, tmp_path / "edited.onnx")
-    report = check(tmp_path / "edited.onnx", tiny)
-    assert any(problem in found for found in report.graph.problems), report.graph.problems
-    assert not report.matches
-
-
-CUBIC_MODE: Final = attribute("pixels_resized", "mode", "cubic")
-CUBIC: Final = attribute("pixels_resized", "cubic_coeff_a", -0.5)
-
-
-def test_the_filter_of_the_recipe_is_the_one_expected(
-    pictures: Path, tiny: Checkpoint, tmp_path: Path
-) -> None:
-    for filtered, edits, problem in (
-        ("LANCZOS", [], "resizes by linear, the recipe own by LANCZOS"),
-        ("BICUBIC", [], "resizes by linear, the recipe own by BICUBIC"),
-        ("BICUBIC", [CUBIC_MODE], "resizes by cubic (-0.75), the recipe own by BICUBIC"),
-        ("BICUBIC", [CUBIC_MODE, CUBIC], ""),
-        ("BILINEAR", [CUBIC_MODE, CUBIC], "resizes by cubic (-0.5), the recipe own by BILINEAR"),
-    ):
-        model = onnx.load(pictures)
-        for edit in edits:
-            edit(model)
-        onnx.save(model, tmp_path / "edited.onnx")
-        own = replace(tiny.recipe, name="own", resample=filtered)
-        own = own if filtered != "BILINEAR" else replace(own, mean=(0.0, 0.0, 0.1))
-        found = check(tmp_path / "edited.onnx", tiny.with_recipe(own)).graph.problems
-        resized = [each for each in found if "pixels_resized" in each]
-        assert resized == ([f"Resize pixels_resized: {problem}"] if problem else [])

@@ -16,6 +16,7 @@ import pytest
 from onnx import numpy_helper
 
 from export import export_onnx
+from export.options import ImageLayout
 from mistakes.in_onnx import append, change_weight, node_of, remove
 from parity_tests.support.graphs.checked import (
     Planted,
@@ -164,6 +165,26 @@ def test_a_softmax_is_fine_and_the_images_shape_may_stay_open(planted: Planted) 
     report = planted(edit)
     assert (report.graph.layout, report.graph.output) == ("nchw", "probabilities")
     assert report.matches, list(lines(report))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_a_dropout_of_the_images_matters_in_training_mode_only(
+    layout: ImageLayout, training: bool, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    path = export_onnx("keras", tiny, tmp_path / "model.onnx", layout=layout)
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.input[:] = ["kept" if name == "images" else name for name in node.input]
+    for name, value in (("ratio", np.float32(0.5)), ("training", np.bool_(training))):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    drop = onnx.helper.make_node("Dropout", ["images", "ratio", "training"], ["kept"], "drop")
+    model.graph.node.insert(0, drop)
+    onnx.save(model, path)
+    report = check(path, tiny)
+    problem = "Dropout drop: is in training mode: export the model in evaluation mode"
+    assert report.graph.problems == (problem,) * training
+    assert report.matches != training
 
 
 def test_dense_weights_may_be_either_way_round(planted: Planted, tiny: Checkpoint) -> None:

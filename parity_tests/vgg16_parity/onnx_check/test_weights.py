@@ -11,13 +11,14 @@ import onnx
 import pytest
 
 from export.load import open_model
-from mistakes.in_onnx import change_weight, node_of
+from mistakes.in_onnx import change_weight, node_of, set_weight
 from parity_tests.support.graphs.checked import Planted, wrong_weights
+from parity_tests.support.weights.changed import with_value
 from vgg16_parity.onnx_check import weights
 from vgg16_parity.onnx_check.text import lines
 from vgg16_parity.onnx_check.walk import follow
 from vgg16_spec import layouts
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 
 MADE = "the graph's is the checkpoint's"
 
@@ -117,20 +118,11 @@ def test_one_value_of_other_bits_is_told_wherever_it_is(
 ) -> None:
     ours, theirs, largest = APART[kind]
 
-    def with_value(value: float) -> Callable[[np.ndarray], np.ndarray]:
-        def change(values: np.ndarray) -> np.ndarray:
-            values.flat[place] = value
-            return values
-
-        return change
-
-    tensors = {each: tiny.tensor(each) for each in tiny}
-    tensors[name] = Tensor.of(with_value(ours)(np.array(tiny[name])))
-    checkpoint = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    checkpoint = with_value(tiny, name, place, ours)
     model = onnx.load(exported)
     found = {}
     for value in (ours, theirs):
-        change_weight(name, with_value(value))(model)
+        set_weight(name, with_value(tiny, name, place, value)[name])(model)
         onnx.save(model, tmp_path / "edited.onnx")
         traced = follow(open_model(tmp_path / "edited.onnx"), tiny.configuration, tiny.recipe)
         found[value == ours and np.signbit(value) == np.signbit(ours)] = {

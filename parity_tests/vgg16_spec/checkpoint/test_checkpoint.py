@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from parity_tests.support.helpers import same
+from parity_tests.support.weights.changed import with_value
 from vgg16_spec.architecture import CONFIGURATIONS, configuration
 from vgg16_spec.checkpoint import (
     FORMAT,
@@ -140,9 +141,7 @@ def test_values_that_are_not_finite_are_all_named(tiny: Checkpoint, tmp_path: Pa
 
 
 def test_values_that_are_not_finite_are_never_written(tiny: Checkpoint, tmp_path: Path) -> None:
-    tensors = {name: Tensor.of(tiny[name].copy()) for name in tiny}
-    tensors["predictions.bias"].read()[999] = np.inf
-    broken = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    broken = with_value(tiny, "predictions.bias", -1, np.inf)
     with pytest.raises(BadInput, match=r"not finite .*: predictions.bias;"):
         write_checkpoint(broken, tmp_path / "c.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -157,7 +156,7 @@ def test_a_failed_write_keeps_what_was_there(tiny: Checkpoint, tmp_path: Path) -
 
     tensors = {name: Tensor(tiny[name].shape, "float32", fail) for name in tiny}
     with pytest.raises(RuntimeError, match="the source broke"):
-        write_checkpoint(Checkpoint(tiny.configuration, tiny.metadata, tensors), path)
+        write_checkpoint(tiny.with_tensors(tensors), path)
     assert path.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [path]
 

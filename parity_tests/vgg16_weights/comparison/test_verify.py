@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vgg16_spec.architecture import configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_weights.comparison.verify import compare, known_mistakes, sentences
 from vgg16_weights.comparison.which_mistake import PIECES, Difference, Pieces, known_mistake
@@ -29,10 +29,9 @@ CONVOLUTIONS: Final = "all 13 convolutions: B is A with "
 
 def planted(plant: Plant, base: Checkpoint = RIGHT) -> Checkpoint:
     values = {name: plant(name, np.array(base[name])) for name in base}
-    tensors = {
-        name: Tensor.of(np.ascontiguousarray(each, np.float32)) for name, each in values.items()
-    }
-    return Checkpoint(base.configuration, base.metadata, tensors)
+    return base.with_tensors(
+        {name: np.ascontiguousarray(each, np.float32) for name, each in values.items()}
+    )
 
 
 def found(ours: Checkpoint, theirs: Checkpoint, pieces: Pieces = PIECES) -> list[str]:
@@ -203,7 +202,7 @@ def test_a_mistake_is_named_only_where_it_explains_every_value() -> None:
         return turned
 
     theirs = planted(in_tensor("block2_conv1.weight", turned_but_for_one))
-    (said,) = found(RIGHT, theirs, PIECES._replace(sample=10))
+    (said,) = found(RIGHT, theirs, PIECES._replace(sample_values=10))
     assert said == (
         "block2_conv1.weight: B differs from A with kernels turned by half a turn in 1 of 216 "
         "values, by up to 0.001 (rms 0.00029 of A's): most values are equal."

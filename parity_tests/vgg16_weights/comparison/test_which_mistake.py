@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import vgg16_weights
 from parity_tests.support.helpers import Command
+from parity_tests.support.weights.changed import with_value
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
 from vgg16_spec.checkpoint.seeded import generate
@@ -27,7 +28,11 @@ from vgg16_weights.comparison.which_mistake import Difference, Pieces, is_same, 
 
 # The smallest tensor has 4 values, 16 bytes: blocks of one value, of less than the tensor, and of
 # half of it; a sample of one value, which is not the one that differs.
-PIECES: Final = (Pieces(1, block=4), Pieces(1, block=8, look=1), Pieces(1, block=12, look=2))
+PIECES: Final = (
+    Pieces(1, block_bytes=4),
+    Pieces(1, block_bytes=8, chunk_values=1),
+    Pieces(1, block_bytes=12, chunk_values=2),
+)
 pieces = pytest.mark.parametrize("pieces", PIECES)
 RIGHT: Final = generate(configuration("tiny", classes=5), 5)
 LARGEST: Final = np.finfo(np.float32).max
@@ -36,14 +41,6 @@ DENORMAL: Final = np.float32(1e-45)
 
 def floats(*bits: int) -> NDArray[np.float32]:
     return np.array(bits, np.uint32).view(np.float32)
-
-
-def with_value(name: str, place: int, value: Any) -> Checkpoint:
-    tensors = {each: RIGHT.tensor(each) for each in RIGHT}
-    values = np.array(RIGHT[name])
-    values.flat[place] = value
-    tensors[name] = Tensor.of(values)
-    return Checkpoint(RIGHT.configuration, RIGHT.metadata, tensors)
 
 
 # Values whose difference, or whose equality, arithmetic does not show.
@@ -90,8 +87,8 @@ def test_rounded_values_keep_their_sign_and_their_nan(change: Change) -> None:
 @pytest.mark.parametrize("name", ["block1_conv1.bias", "fc1.weight", "predictions.bias"])
 def test_one_changed_value_is_found_wherever_it_is(name: str, place: int, pieces: Pieces) -> None:
     before = RIGHT[name].flat[place]
-    theirs = with_value(name, place, np.nextafter(before, LARGEST))
-    rows = compare(RIGHT, theirs, pieces.block)
+    theirs = with_value(RIGHT, name, place, np.nextafter(before, LARGEST))
+    rows = compare(RIGHT, theirs, pieces.block_bytes)
     assert [row.tensor for row in rows if row.verdict == "differs"] == [name]
     found = known_mistakes(rows, RIGHT, theirs, pieces)[name]
     assert isinstance(found, Difference)
@@ -107,11 +104,12 @@ def stored_as(dtype: str) -> Checkpoint:
             return values.astype(dtype)
         return (TO_BFLOAT16.make(values).view(np.uint32) >> 16).astype("<u2").view(BFLOAT16)
 
-    tensors = {
-        name: Tensor(values.shape, "float32", partial(view, values))
-        for name, values in RIGHT.items()
-    }
-    return Checkpoint(RIGHT.configuration, RIGHT.metadata, tensors)
+    return RIGHT.with_tensors(
+        {
+            name: Tensor(values.shape, "float32", partial(view, values))
+            for name, values in RIGHT.items()
+        }
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -120,11 +118,9 @@ def test_a_file_of_fewer_bits_is_read_as_its_values(dtype: str) -> None:
     for made, of, ours, theirs in (("B", "A", RIGHT, narrow), ("A", "B", narrow, RIGHT)):
         found = known_mistakes(compare(ours, theirs), ours, theirs)
         assert found == dict.fromkeys(RIGHT, f"{made} is {of} rounded to {dtype}")
-    swapped = {name: np.array(values) for name, values in narrow.items()}
-    for part in ("weight", "bias"):
-        swapped[f"fc2.{part}"] = swapped[f"fc2.{part}"][[1, 0, *range(2, 32)]]
-    tensors = {name: Tensor.of(values) for name, values in swapped.items()}
-    theirs = Checkpoint(RIGHT.configuration, RIGHT.metadata, tensors)
+    order = [1, 0, *range(2, 32)]
+    swapped = {name: narrow[name][order] for name in ("fc2.weight", "fc2.bias")}
+    theirs = narrow.with_tensors(swapped)
     found = known_mistakes(compare(narrow, theirs), narrow, theirs)
     words = "B is A with outputs 0 and 1 exchanged"
     assert found == {"fc2.weight": words, "fc2.bias": words}
@@ -170,7 +166,7 @@ def test_the_command_counts_values_that_only_their_bits_tell_apart(
     tmp_path: Path, vgg16: Command
 ) -> None:
     for name, value in (("a", 0.0), ("b", -0.0), ("c", DENORMAL)):
-        write_checkpoint(with_value("fc2.bias", -1, value), tmp_path / f"{name}.safetensors")
+        write_checkpoint(with_value(RIGHT, "fc2.bias", -1, value), tmp_path / f"{name}.safetensors")
     files = {name: tmp_path / f"{name}.safetensors" for name in "abc"}
     for other in "bc":
         done = vgg16("weights", "verify", files["a"], files[other])
@@ -183,8 +179,7 @@ def test_the_command_counts_values_that_only_their_bits_tell_apart(
 def test_a_port_keeps_every_bit(tmp_path: Path, name: str) -> None:
     values = np.array(RIGHT["fc2.bias"])
     values[:6] = (0.0, -0.0, DENORMAL, -DENORMAL, LARGEST, -LARGEST)
-    tensors = {each: RIGHT.tensor(each) for each in RIGHT} | {"fc2.bias": Tensor.of(values)}
-    ours = Checkpoint(RIGHT.configuration, RIGHT.metadata, tensors)
+    ours = RIGHT.with_tensors({"fc2.bias": values})
     vgg16_weights.write(ours, tmp_path / "w", name)
     read = vgg16_weights.read(tmp_path / "w")
     assert read["fc2.bias"].tobytes() == values.tobytes()

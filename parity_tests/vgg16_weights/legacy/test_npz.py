@@ -18,7 +18,7 @@ from parity_tests.support.helpers import same
 from parity_tests.support.weights.caffe_files import authors_layer
 from parity_tests.support.weights.refusals import refusal, survive_damage
 from vgg16_spec.architecture import configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor, digest
+from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import RECIPES, normalise
@@ -131,12 +131,7 @@ def test_members_are_found_by_name_not_by_order(caffe: Checkpoint, tmp_path: Pat
     assert same(vgg16_weights.read(tmp_path / "w.npz", FORMAT), caffe)
 
 
-def test_values_that_are_not_finite_are_never_written(tiny: Checkpoint, tmp_path: Path) -> None:
-    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
-    tensors["block1_conv1.weight"].read()[0, 0, 0, 0] = np.nan
-    broken = Checkpoint(tiny.configuration, tiny.metadata, tensors)
-    with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): block1_conv1.weight"):
-        vgg16_weights.write(broken, tmp_path / "w.npz", FORMAT)
+def test_values_for_an_unknown_recipe_are_never_written(tiny: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="its recipe is 'unknown'"):
         vgg16_weights.write(tiny.with_recipe("unknown"), tmp_path / "w.npz", FORMAT)
     assert list(tmp_path.iterdir()) == []

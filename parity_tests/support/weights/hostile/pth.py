@@ -66,41 +66,29 @@ def older_with_a_huge_storage(path: Path, tiny: Checkpoint) -> None:
     path.write_bytes(content.replace(elements, b"J\xff\xff\xff\x7fN", 1))
 
 
-def pickle_that_inflates(path: Path, tiny: Checkpoint) -> None:
-    vgg16_weights.write(tiny, path, "torchvision")
-    bomb = bytes(GIGABYTE // 2)
-
-    def change(name: str, content: bytes) -> tuple[str, bytes, int]:
-        return (name, bomb, DEFLATED) if name.endswith("data.pkl") else (name, content, STORED)
-
-    repacked(path, path.with_name("repacked"), change)
-    path.with_name("repacked").replace(path)
-
-
-def storage_that_inflates(path: Path, tiny: Checkpoint) -> None:
-    vgg16_weights.write(tiny, path, "torchvision")
-    bomb = bytes(GIGABYTE // 2)
-
-    def change(name: str, content: bytes) -> tuple[str, bytes, int]:
-        return (name, bomb, DEFLATED) if name.endswith("data/0") else (name, content, STORED)
-
-    repacked(path, path.with_name("repacked"), change)
-    path.with_name("repacked").replace(path)
-
-
-def pickled(content: bytes) -> Hostile:
-    """A .pth with another pickle."""
+def with_member(ending: str, content: bytes, compression: int = STORED) -> Hostile:
+    """A .pth with another member in its archive, the one whose name ends so."""
 
     def make(path: Path, tiny: Checkpoint) -> None:
+        def change(name: str, old: bytes) -> tuple[str, bytes, int]:
+            return (name, content, compression) if name.endswith(ending) else (name, old, STORED)
+
         vgg16_weights.write(tiny, path.with_name("plain"), "torchvision")
-        repacked(
-            path.with_name("plain"),
-            path,
-            lambda name, old: (name, content if name.endswith("data.pkl") else old, STORED),
-        )
+        repacked(path.with_name("plain"), path, change)
         path.with_name("plain").unlink()
 
     return make
+
+
+def that_inflates(ending: str) -> Hostile:
+    def make(path: Path, tiny: Checkpoint) -> None:
+        with_member(ending, bytes(GIGABYTE // 2), DEFLATED)(path, tiny)
+
+    return make
+
+
+def pickled(content: bytes) -> Hostile:
+    return with_member("data.pkl", content)
 
 
 def lists_in_lists(path: Path, tiny: Checkpoint) -> None:
@@ -153,12 +141,9 @@ PTH: Final[dict[str, tuple[Hostile, str]]] = {
     "numbers of a large pickle in a .pth": (pickled(b"}" * ((4 << 20) - 1) + b"."), "not named"),
     "a long key in a .pth": (long_key, "a key of 3000000 characters"),
     "a tensor of petabytes in a .pth": (tensor_of_petabytes, "wrong shape"),
-    "a pickle that inflates": (
-        pickle_that_inflates,
-        "data.pkl has 536870912 bytes",
-    ),
+    "a pickle that inflates": (that_inflates("data.pkl"), "data.pkl has 536870912 bytes"),
     "a storage that inflates": (
-        storage_that_inflates,
+        that_inflates("data/0"),
         "is compressed, as in this format it never is",
     ),
 }
