@@ -120,7 +120,7 @@ def changed(checkpoint: Checkpoint, mistake: Mistake) -> Checkpoint:
         return np.ascontiguousarray(reweight(name, values, features), np.float32)
 
     return checkpoint.with_tensors(
-        {name: checkpoint.tensor(name).mapped(partial(wrong, name)) for name in checkpoint}
+        {name: checkpoint.tensor(name).transformed(partial(wrong, name)) for name in checkpoint}
     )
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 PLANTED: Final = """
 from mistakes.in_{framework} import Port
 from mistakes.catalogue import MISTAKES, changed
-from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+from vgg16_spec.checkpoint import open_checkpoint
 
 
 def port(images, weights):
@@ -31,7 +31,7 @@ def port(images, weights):
 TORCH: Final = """
 import torch
 import torch_impl
-from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+from vgg16_spec.checkpoint import open_checkpoint
 
 
 def port(images, weights):
@@ -42,7 +42,7 @@ def port(images, weights):
 """
 KERAS: Final = """
 import keras_impl
-from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+from vgg16_spec.checkpoint import open_checkpoint
 
 
 def port(images, weights):

@@ -52,7 +52,7 @@ def test_full_size_weights_come_back_bit_for_bit(full: Checkpoint, framework: Fr
         (
             "import sys\n"
             "from parity_tests.support.helpers import same\n"
-            "from vgg16_spec.checkpoint.checkpoint import open_checkpoint\n"
+            "from vgg16_spec.checkpoint import open_checkpoint\n"
             "checkpoint = open_checkpoint(sys.argv[1])\n"
         )
         + {

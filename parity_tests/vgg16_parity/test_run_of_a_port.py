@@ -18,7 +18,7 @@ PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 PORT = """
 import numpy as np
-from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+from vgg16_spec.checkpoint import open_checkpoint
 from vgg16_parity.network import reference
 
 def logits(images, weights):

@@ -126,7 +126,7 @@ def _with_rounded_weights(
     for rounded, kinds in product(_STORED.values(), (("weight", "bias"), ("weight",))):
         names = {f"{layer}.{kind}" for layer in layers for kind in kinds}
         checkpoint = evidence.checkpoint.with_tensors(
-            {name: evidence.checkpoint.tensor(name).mapped(rounded.make) for name in names}
+            {name: evidence.checkpoint.tensor(name).transformed(rounded.make) for name in names}
         )
         # Weights beyond float16 become infinite, and explain nothing.
         with np.errstate(over="ignore", invalid="ignore"):

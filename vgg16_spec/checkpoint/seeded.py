@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgg16_spec.architecture import Configuration, Shape, configuration
-from vgg16_spec.checkpoint.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from vgg16_spec.checkpoint.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.file import open_checkpoint, write_checkpoint
 from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor
 from vgg16_spec.errors import BadInput

@@ -60,7 +60,7 @@ class Tensor:
         values = as_float32(self.view())
         return values if values.shape == self.shape else contiguous(values).reshape(self.shape)
 
-    def mapped(self, make: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Tensor:
+    def transformed(self, make: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Tensor:
         """The tensor of what a function makes of the values, when they are read."""
         return Tensor(self.shape, "float32", lambda: make(self.read()))
 

@@ -23,7 +23,7 @@ FOUR = ("torch", "keras-tensorflow", "onnx-from-keras", "onnx-from-torch")
 WRONG = """
 import numpy as np
 from vgg16_parity.network import reference
-from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+from vgg16_spec.checkpoint import open_checkpoint
 
 def run(images, weights):
     taps = reference.run_with_taps(open_checkpoint(weights), images)

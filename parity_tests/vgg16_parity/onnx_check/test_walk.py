@@ -39,7 +39,7 @@ def keras_on_torch(
     path = tmp_path_factory.mktemp("keras-torch") / "model.onnx"
     code = (
         "import sys, numpy, keras_impl\n"
-        "from vgg16_spec.checkpoint.checkpoint import open_checkpoint\n"
+        "from vgg16_spec.checkpoint import open_checkpoint\n"
         "model = keras_impl.functional('tiny', kernel_initializer='zeros')\n"
         "keras_impl.load_checkpoint(model, open_checkpoint(sys.argv[1]))\n"
         "model(numpy.zeros((1, 64, 64, 3), numpy.float32))\n"

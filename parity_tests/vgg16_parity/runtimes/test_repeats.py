@@ -20,7 +20,7 @@ PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 # Off by far less than what is allowed, and never by the same twice.
 PORT = """
 import numpy as np
-from vgg16_spec.checkpoint.checkpoint import open_checkpoint
+from vgg16_spec.checkpoint import open_checkpoint
 from vgg16_parity.network import reference
 
 CALLS = []
