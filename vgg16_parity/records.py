@@ -13,7 +13,7 @@ from onnx_arbiter.compare import Verdict
 from onnx_arbiter.expectations import ArbiterCase
 from vgg16_parity.inputs import PICTURES
 from vgg16_parity.network.coverage import Coverage
-from vgg16_parity.runtimes.process import Record
+from vgg16_parity.runtimes.job import Record
 from vgg16_parity.verdicts import (
     BesideCpu,
     CaseVerdict,

@@ -24,8 +24,9 @@ from vgg16_parity.network.arithmetic import PLAIN
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.probes import expect_probes
 from vgg16_parity.records import Row, Status
+from vgg16_parity.runtimes.job import Depth, Job, Record
 from vgg16_parity.runtimes.lanes import Device, Lane
-from vgg16_parity.runtimes.process import Depth, Job, Record, work
+from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_spec.checkpoint import Checkpoint, write_checkpoint
 

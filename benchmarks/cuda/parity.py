@@ -13,8 +13,9 @@ from typing import Final
 
 from vgg16_parity import inputs
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
+from vgg16_parity.runtimes.job import Depth, Job, Record
 from vgg16_parity.runtimes.lanes import Device, Lane
-from vgg16_parity.runtimes.process import STOPPED, Depth, Job, Record, peak_memory
+from vgg16_parity.runtimes.process import STOPPED, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint

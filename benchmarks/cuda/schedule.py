@@ -18,8 +18,8 @@ from benchmarks.harness import machine, measure
 from benchmarks.harness.command import say
 from benchmarks.harness.measure import Limits, Outcome
 from vgg16_parity.runtimes import process
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane
-from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.registry import RUNTIMES, Runtime
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint

@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.cuda.forward import Step, step
 from benchmarks.harness.measure import Recorder, serve
 from vgg16_parity.runtimes import settings
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Job
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_parity.runtimes.worker import loader
 from vgg16_spec.checkpoint import open_checkpoint

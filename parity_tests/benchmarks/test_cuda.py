@@ -28,6 +28,7 @@ from vgg16_parity import workspace
 from vgg16_parity.records import Report
 from vgg16_parity.report import schema
 from vgg16_parity.runtimes import process, registry
+from vgg16_parity.runtimes.job import Record
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
@@ -199,7 +200,7 @@ def test_the_tests_that_need_a_gpu_are_a_target(
 def test_a_worker_stopped_at_the_deadline_was_not_run_and_one_that_fails_has_failed(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, error: str, status: str, reason: str
 ) -> None:
-    monkeypatch.setattr(workspace, "work", lambda *_, **__: process.Record(error=error))
+    monkeypatch.setattr(workspace, "work", lambda *_, **__: Record(error=error))
     pictures = [photograph.path for photograph in PHOTOGRAPHS]
     deadline = time.monotonic() + 600
     parity = Parity(tiny, pictures, "cpu", deadline=deadline, progress=nullcontext)

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, Verdict
 from vgg16_parity.records import CaseFacts, Image, Report, Row, Weights
-from vgg16_parity.runtimes.process import Record
+from vgg16_parity.runtimes.job import Record
 from vgg16_parity.verdicts import BesideCpu, CaseVerdict, Decision, GradientVerdict, LayerVerdict
 from vgg16_spec.checkpoint.metadata import Metadata
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import torch_impl
 from vgg16_parity.runtimes import process, worker
 from vgg16_parity.runtimes.adapters.framework import FrameworkModel, Values
-from vgg16_parity.runtimes.process import Job, Record, Result
+from vgg16_parity.runtimes.job import Job, Record, Result
 from vgg16_spec.checkpoint import open_checkpoint
 
 Task = Literal["run", "export", "gradients"]

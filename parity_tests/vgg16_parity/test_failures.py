@@ -1,6 +1,6 @@
 """What goes missing or fails on the way to a verdict: what `vgg16 parity` then says.
 
-The tables are in ``parity_tests/support/failures.py``.
+The tables are in ``parity_tests/support/failures.py`` and ``absences.py``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import pytest
 from junitparser import JUnitXml
 
 from parity_tests.support import workers
-from parity_tests.support.failures import ABSENCES, GRADIENTS, RUNS, without_gpu
+from parity_tests.support.absences import ABSENCES, without_gpu
+from parity_tests.support.failures import GRADIENTS, RUNS
 from parity_tests.support.helpers import Command
 from parity_tests.support.workers import Task
 from vgg16_parity import inputs
 from vgg16_parity.runtimes import registry
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 

@@ -14,6 +14,7 @@ from mistakes import unseen
 from vgg16_parity import inputs, run, workspace
 from vgg16_parity.report.json import to_json
 from vgg16_parity.runtimes import process
+from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
@@ -31,7 +32,7 @@ def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path
     path = write_checkpoint(checkpoint, folder / "changed.safetensors").path
     real = process.work
 
-    def work(job: process.Job, **options: Any) -> process.Record:
+    def work(job: Job, **options: Any) -> Record:
         return real(dataclasses.replace(job, checkpoint=str(path)), **options)
 
     monkeypatch.setattr(workspace, "work", work)

@@ -21,7 +21,7 @@ from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.judge.own_input import find_own_input
 from vgg16_parity.judge.precision import find_precision
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
 

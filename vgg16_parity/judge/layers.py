@@ -27,7 +27,7 @@ from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.network.prediction import expect
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.verdicts import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.logits import top

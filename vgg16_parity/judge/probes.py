@@ -16,7 +16,7 @@ from vgg16_parity.judge.algorithms import kernels_of_three, suggested
 from vgg16_parity.judge.own_errors import errors_of
 from vgg16_parity.network.probes import inputs_of
 from vgg16_parity.network.reference import layer_alone
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.verdicts import ProbeVerdict
 from vgg16_spec.architecture import Flatten
 from vgg16_spec.checkpoint import Checkpoint

@@ -12,7 +12,7 @@ from onnx_arbiter.compare import HISTOGRAM_EXPONENTS, Verdict
 from onnx_arbiter.limits import LIMITS
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.table import summary
-from vgg16_parity.runtimes.process import Record
+from vgg16_parity.runtimes.job import Record
 from vgg16_parity.verdicts import ProbeVerdict
 from vgg16_spec.checkpoint.metadata import Metadata
 

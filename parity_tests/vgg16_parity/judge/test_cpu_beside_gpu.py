@@ -28,6 +28,7 @@ from vgg16_parity.report.json import Document, to_json
 from vgg16_parity.report.junit import junit
 from vgg16_parity.report.table import remarks, summary, table
 from vgg16_parity.runtimes import process
+from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_parity.verdicts import CaseVerdict
@@ -43,7 +44,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, checkpoint: Path | None = None) -> None
     """Use the CPU in place of the GPU, with other weights if they are given."""
     real = process.work
 
-    def work(job: Any, **options: Any) -> process.Record:
+    def work(job: Any, **options: Any) -> Record:
         if job.device == "cuda":
             job = dataclasses.replace(job, device="cpu")
             if checkpoint is not None:
@@ -119,7 +120,7 @@ def test_two_that_hold_and_differ_by_too_much_are_broken(
 def test_a_gpu_that_computes_by_winograd_is_compared_by_that_error(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
 ) -> None:
-    real = process.Job.result
+    real = Job.result
 
     def result(job: Any, folder: str, kind: Any) -> Any:
         found = real(job, folder, kind)
@@ -128,7 +129,7 @@ def test_a_gpu_that_computes_by_winograd_is_compared_by_that_error(
         images = np.load(Path(folder) / "images.npy")
         return dict(network(tiny, images, matrices(WINOGRAD[-1])))
 
-    monkeypatch.setattr(process.Job, "result", result)
+    monkeypatch.setattr(Job, "result", result)
     monkeypatch.setattr(workspace, "work", _on_cpu(process.work))
     cpu, on_gpu = two(tiny, depth="taps").rows
     assert (cpu.status, on_gpu.status) == ("holds", "holds")
@@ -137,8 +138,8 @@ def test_a_gpu_that_computes_by_winograd_is_compared_by_that_error(
 
 
 def _on_cpu(work: Any) -> Any:
-    def on_cpu(job: Any, **options: Any) -> process.Record:
-        record: process.Record = work(dataclasses.replace(job, device="cpu"), **options)
+    def on_cpu(job: Any, **options: Any) -> Record:
+        record: Record = work(dataclasses.replace(job, device="cpu"), **options)
         return record
 
     return on_cpu

@@ -9,7 +9,7 @@ import pytest
 from onnx_arbiter.compare import Verdict, refused
 from vgg16_parity.judge.row import Finding, conclude, wrong_gradient
 from vgg16_parity.records import Row
-from vgg16_parity.runtimes.process import Record
+from vgg16_parity.runtimes.job import Record
 from vgg16_parity.verdicts import (
     BesideCpu,
     CaseVerdict,

@@ -13,7 +13,8 @@ import pytest
 
 from vgg16_parity import run
 from vgg16_parity.runtimes import worker
-from vgg16_parity.runtimes.process import Job, environment, unusable, work
+from vgg16_parity.runtimes.job import Job
+from vgg16_parity.runtimes.process import environment, unusable, work
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS

@@ -16,7 +16,7 @@ from vgg16_parity import inputs, run, workspace
 from vgg16_parity.judge.gradients.run import applies
 from vgg16_parity.network import sgd_step
 from vgg16_parity.report.table import remarks
-from vgg16_parity.runtimes import process
+from vgg16_parity.runtimes.job import Record
 from vgg16_parity.runtimes.lanes import LANES, Device, default_is_strict, lane, port_lane
 from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port
@@ -98,7 +98,7 @@ def test_a_row_that_was_not_run_again_says_so(
 ) -> None:
     started = []
 
-    def counted(job: Any, **options: Any) -> process.Record:
+    def counted(job: Any, **options: Any) -> Record:
         started.append(job.lane)
         return work(job, **options)
 
@@ -128,8 +128,8 @@ def test_a_row_that_was_not_run_again_says_so(
 def test_a_lane_that_fails_is_no_other_lanes_result(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
 ) -> None:
-    def work(job: Any, **_: Any) -> process.Record:
-        return process.Record(error=f"no {job.lane}")
+    def work(job: Any, **_: Any) -> Record:
+        return Record(error=f"no {job.lane}")
 
     assert own_port(f"{__file__}:run").computed_by != "torch"
 

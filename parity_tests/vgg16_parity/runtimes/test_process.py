@@ -16,7 +16,8 @@ import pytest
 from parity_tests.support.cuda import unusable
 from vgg16_parity import run
 from vgg16_parity.report.table import summary
-from vgg16_parity.runtimes.process import Job, environment, work
+from vgg16_parity.runtimes.job import Job
+from vgg16_parity.runtimes.process import environment, work
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS

@@ -26,7 +26,8 @@ from vgg16_parity.judge.gradients.activation_pattern import (
 from vgg16_parity.judge.gradients.backward import IMAGES, Block, backward
 from vgg16_parity.judge.row import Finding, wrong_gradient
 from vgg16_parity.network import sgd_step
-from vgg16_parity.runtimes.process import Job, Record, work
+from vgg16_parity.runtimes.job import Job, Record
+from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.verdicts import GradientVerdict
 from vgg16_spec.architecture import Shape

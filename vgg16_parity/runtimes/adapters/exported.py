@@ -12,7 +12,7 @@ import onnx_ir as ir
 from export.graph import naming
 from export.graph.taps import layers_alone, with_taps
 from export.load import open_model
-from vgg16_parity.runtimes.process import Depth
+from vgg16_parity.runtimes.job import Depth
 from vgg16_spec.architecture import Shape
 
 

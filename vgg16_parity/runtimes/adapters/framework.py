@@ -17,7 +17,7 @@ class Evaluator(Protocol):
     """The network in one framework.
 
     ``device``, ``threads``, ``flags`` and ``own_mode`` go into
-    ``vgg16_parity.runtimes.process.Record``.
+    ``vgg16_parity.runtimes.job.Record``.
     """
 
     device: str

@@ -8,8 +8,8 @@ import numpy as np
 import keras_impl
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.framework import FrameworkModel, Values, cores
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Job
 from vgg16_spec import layouts
 from vgg16_spec.checkpoint import open_checkpoint
 

@@ -14,8 +14,8 @@ from export import MODEL_FILE
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.exported import write_graph
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
+from vgg16_parity.runtimes.job import Depth, Job
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Depth, Job
 from vgg16_parity.runtimes.registry import pip_install
 from vgg16_parity.runtimes.settings import CUDA_PROVIDER, Unavailable
 

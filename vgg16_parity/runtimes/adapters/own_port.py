@@ -12,7 +12,7 @@ import numpy as np
 
 from vgg16_parity.handed import misuse
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_spec.errors import BadInput
 
 _LOGITS: Final = "predictions"

@@ -7,8 +7,8 @@ import torch
 import torch_impl
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.framework import FrameworkModel, Values
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Job
 from vgg16_spec.checkpoint import open_checkpoint
 
 

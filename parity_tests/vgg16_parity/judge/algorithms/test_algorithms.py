@@ -35,7 +35,7 @@ from vgg16_parity.judge.own_input import OWN_INPUT
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_parity.records import Row
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.registry import RUNTIMES, Runtime
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint

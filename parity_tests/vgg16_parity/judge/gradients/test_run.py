@@ -101,10 +101,11 @@ def test_wrong_gradients_break_the_row_and_are_named(
     wrong = "    gradients['fc2.weight'] = gradients['fc2.weight'].T\n"
     gradients.write_text(gradients.read_text().replace(right, wrong + right))
     from vgg16_parity.runtimes import process
+    from vgg16_parity.runtimes.job import Job
 
     real = process.environment
 
-    def environment(job: process.Job) -> dict[str, str]:
+    def environment(job: Job) -> dict[str, str]:
         settings = real(job)
         return settings | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{settings['PYTHONPATH']}"}
 

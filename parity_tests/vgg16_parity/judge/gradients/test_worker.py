@@ -14,7 +14,7 @@ from parity_tests.support.right_gradients import FLOAT32, Run, right_run
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import sgd_step
-from vgg16_parity.runtimes.process import Job, Record
+from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.registry import RUNTIMES
 
 FORWARD = Record(seconds={"run": 2.0}, peak_bytes=5)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vgg16_parity.runtimes.adapters.own_port import OwnPort, port_arrays, port_taps
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.registry import own_port
 from vgg16_spec.errors import BadInput
 

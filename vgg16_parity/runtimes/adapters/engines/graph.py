@@ -14,8 +14,8 @@ from export import MODEL_FILE
 from export.load import open_model
 from vgg16_parity.runtimes.adapters.exported import write_graph
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
+from vgg16_parity.runtimes.job import Depth, Job
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Depth, Job
 from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.architecture import Shape
 

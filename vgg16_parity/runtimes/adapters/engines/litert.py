@@ -24,7 +24,7 @@ from vgg16_parity.runtimes.adapters.engines.graph import (
     require_float32,
 )
 from vgg16_parity.runtimes.adapters.framework import Values, cores
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_spec import layouts
 
 _IDENTIFIER: Final = b"TFL3"

@@ -17,7 +17,7 @@ from vgg16_parity.runtimes.adapters.engines.graph import (
     require_float32,
 )
 from vgg16_parity.runtimes.adapters.framework import Values, cores
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 
 # Of its precisions, "low" may be bfloat16 or float16; "normal" is the default. On a CPU both
 # "normal" and "high" compute in float32.

@@ -26,8 +26,8 @@ from vgg16_parity.runtimes.adapters.engines.graph import (
     require_float32,
 )
 from vgg16_parity.runtimes.adapters.framework import Values, cores
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Job
 
 _MAGIC: Final = "7767517"
 # On by default where the processor allows: packing, storing and adding in float16.

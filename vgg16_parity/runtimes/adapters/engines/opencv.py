@@ -20,7 +20,7 @@ from vgg16_parity.runtimes.adapters.engines.graph import (
     require_float32,
 )
 from vgg16_parity.runtimes.adapters.framework import Values
-from vgg16_parity.runtimes.process import Job
+from vgg16_parity.runtimes.job import Job
 
 
 def load(job: Job) -> EngineGraph:

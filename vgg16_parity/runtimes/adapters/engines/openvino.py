@@ -15,8 +15,8 @@ import openvino
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.engines.graph import Compute, EngineGraph, Graph
 from vgg16_parity.runtimes.adapters.framework import Values
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import Job
 
 
 def load(job: Job) -> EngineGraph:

@@ -15,8 +15,9 @@ from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.tolerances import DIRECT_SUMS, FLOAT32_TAPS
 from vgg16_parity import inputs, run, workspace
 from vgg16_parity.records import Report, Row
+from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES, default_is_strict
-from vgg16_parity.runtimes.process import Job, Record, work
+from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import ENGINES, RUNTIMES, Runtime
 from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
