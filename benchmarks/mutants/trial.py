@@ -210,12 +210,19 @@ class Trial:
 
 def _files(project: Path) -> list[str]:
     """The files that git knows, or would if they were added."""
-    asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    if Path(_git(project, "rev-parse", "--show-toplevel").rstrip("\n")) != project.resolve():
+        raise BadInput(project, "is not the root of its clone")
+    listed = _git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    return [name for name in listed.split("\0") if (project / name).is_file()]
+
+
+def _git(project: Path, *arguments: str) -> str:
+    asked = ["git", *arguments]
     try:
-        listed = subprocess.run(asked, cwd=project, capture_output=True, text=True, check=True)
+        done = subprocess.run(asked, cwd=project, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise BadInput(project, "git cannot list its files", "a clone of the project") from error
-    return [name for name in listed.stdout.split("\0") if (project / name).is_file()]
+    return done.stdout
 
 
 def _pytest(*arguments: str) -> int:

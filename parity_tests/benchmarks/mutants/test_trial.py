@@ -27,6 +27,8 @@ print("\\n" + json.dumps(found))
 """
 _FILES = {
     ".gitignore": "build/\n",
+    # Its own, wherever it lies: a folder above may have settings of its own too.
+    "pytest.ini": "[pytest]\nmarkers = slow\n",
     "toy.py": """
 LIMIT = 20.0
 
@@ -119,8 +121,16 @@ def test_tests_that_fail_without_a_change_stop_the_run(project: Path) -> None:
     assert "assert not 'this'" in (project / "build" / "unchanged.log").read_text()
 
 
-def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
+def test_a_folder_outside_a_clone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert "git cannot list its files; expected a clone" in refused(tmp_path)
+
+
+def test_a_folder_within_a_clone_is_refused(project: Path) -> None:
+    (project / "within").mkdir()
+    assert "within: is not the root of its clone" in refused(project / "within")
 
 
 @pytest.mark.slow
