@@ -125,6 +125,8 @@ class _Machine:
         self._persistent = persistent
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+        # Characters that may still be encoded: each text of the file once.
+        self._encodable = 0
 
     def step(self, name: str, argument: Any) -> None:
         """Do what one opcode says."""
@@ -165,6 +167,7 @@ class _Machine:
         elif argument is not None and not name.startswith(("EXT", "PERSID")):
             if name not in ("PROTO", "FRAME"):
                 stack.append(argument)
+                self._encodable += len(argument) if isinstance(argument, str) else 0
         else:
             raise ValueError(f"a pickle with the opcode {name}")
 
@@ -191,8 +194,13 @@ class _Machine:
             if name == "NEWOBJ_EX":
                 self.stack.pop()  # arguments by keyword
             args, made = self.stack.pop(), self.stack.pop()
+            if not isinstance(args, tuple):
+                raise ValueError("a call whose arguments are no tuple")
         match made.name, args:
             case "_codecs.encode", (str() as text, "latin1"):  # Python 3's bytes in Python 2's form
+                self._encodable -= len(text)
+                if self._encodable < 0:
+                    raise ValueError("a text that is encoded again and again")
                 self.stack.append(text.encode("latin1"))
             case _:
                 self.stack.append(Record(made.name, tuple(args)))

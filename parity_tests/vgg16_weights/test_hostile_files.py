@@ -29,6 +29,8 @@ HOSTILE: Final = PTH | ARCHIVES | SAFETENSORS | FILES | NPY
 CASES: Final = [*HOSTILE, *(f"{name} as {told}" for name, all_ in TOLD.items() for told in all_)]
 # For any one file, beside what the libraries take.
 MOST_BYTES: Final = 600 << 20
+# For a process in which a file is read first: its limit, and what it maps of libraries.
+MOST_APART: Final = 1_100_000_000 + (200 << 20)
 MOST_SECONDS: Final = 30
 
 
@@ -86,6 +88,7 @@ def test_it_runs_nothing_and_leaves_nothing(ported: dict[str, Any], name: str) -
 @pytest.mark.parametrize("name", CASES)
 def test_it_takes_little(ported: dict[str, Any], name: str) -> None:
     assert 0 <= ported[name]["memory"] < MOST_BYTES, ported[name]
+    assert ported[name]["memory apart"] < MOST_APART, ported[name]
     assert ported[name]["seconds"] < MOST_SECONDS, ported[name]
 
 

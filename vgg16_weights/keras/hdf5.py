@@ -153,7 +153,7 @@ def opened(path: Path, base: int = 0) -> Iterator[h5py.File]:
         yield file
 
 
-def read_through(path: Path, base: int) -> None:
+def read_through(path: str, base: int) -> None:
     """Read what `opened` gives access to: groups, attributes and values in chunks."""
 
     def read(_: str, item: h5py.HLObject) -> None:
@@ -166,7 +166,7 @@ def read_through(path: Path, base: int) -> None:
             check_whole_chunks(item)
             item[()]
 
-    with _opened(path, base) as file:
+    with _opened(Path(path), base) as file:
         read("", file)
         file.visititems(read)
 

@@ -45,18 +45,18 @@ def read(path: Path) -> Contents:
     if start != _SIGNATURE:
         raise ValueError("it does not begin as MATLAB's files do")
     check_readable(load, path)
-    variables = load(path)
+    variables = load(str(path))
     _check_mean(path, variables)
     # Where fc6 is of 1x1, its inputs are in the order of the Caffe layer that it was made from.
     return Contents(by_name(_tensors(variables)), data_format="channels_first")
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: str) -> dict[str, Any]:
     """The variables of a file that matter here, as SciPy reads them."""
     from scipy.io import loadmat
 
     variables: dict[str, Any] = loadmat(
-        str(path),
+        path,
         appendmat=False,
         mat_dtype=True,  # MATLAB stores whole numbers as integers, whatever their class
         struct_as_record=False,

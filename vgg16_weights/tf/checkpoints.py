@@ -28,8 +28,8 @@ from typing import Final
 import numpy as np
 
 from vgg16_spec.checkpoint import Tensor
+from vgg16_spec.files.apart import run_apart
 from vgg16_weights.contents import Contents
-from vgg16_weights.first_reading import read_apart
 from vgg16_weights.matching.layers import natural
 from vgg16_weights.tf.names import part_of, stored_shape
 
@@ -42,9 +42,10 @@ _BESIDE_AN_INDEX: Final = re.compile(r"\.(?:meta|index|data-\d{5}-of-\d{5})")
 # In the text file `checkpoint`: the name of the newest one, which is in the same folder.
 _NEWEST: Final = re.compile(rb'^model_checkpoint_path: "([^"\n]+)"', re.MULTILINE)
 _MOST_TEXT: Final = 1 << 16
-# Importing TensorFlow takes 5 s, or 30 on a busy machine, and 2 GB of addresses on two cores.
+# Importing TensorFlow takes 5 s, or 30 on a busy machine, and 0.3 GB on two cores; fc1 in float64
+# takes 0.8 GB.
 _SECONDS: Final = 300
-_MOST_MEMORY: Final = 32 << 30
+_MOST_MEMORY: Final = 2 << 30
 # The weights of VGG19 in float64.
 _MOST_BYTES: Final = 1_200_000_000
 _MOST_VARIABLES: Final = 1 << 12
@@ -102,7 +103,14 @@ def read(path: Path) -> Contents:
         raise ValueError("it does not end as TensorFlow's checkpoints do")
     with tempfile.TemporaryFile() as output:
         try:
-            read_apart(write_variables, path, output, seconds=_SECONDS, memory=_MOST_MEMORY)
+            run_apart(
+                write_variables,
+                str(path),
+                doing="reading it",
+                seconds=_SECONDS,
+                memory=_MOST_MEMORY,
+                output=output,
+            )
         except ValueError as error:  # TensorFlow's own text repeats the folder
             raise ValueError(str(error).replace(f"{path.parent}/", "")[:_LONGEST]) from error
         output.seek(0)
@@ -124,14 +132,14 @@ def read(path: Path) -> Contents:
     )
 
 
-def write_variables(path: Path) -> None:
+def write_variables(path: str) -> None:
     """Write the weights' keys, types and shapes as a line of JSON, and their values, to stdout.
 
     Raises ``ValueError`` for a checkpoint larger than any VGG's.
     """
     import tensorflow as tf
 
-    reader = tf.train.load_checkpoint(str(path).removesuffix(INDEX))
+    reader = tf.train.load_checkpoint(path.removesuffix(INDEX))
     shapes = reader.get_variable_to_shape_map()
     types = {name: dtype.name for name, dtype in reader.get_variable_to_dtype_map().items()}
     if len(shapes) > _MOST_VARIABLES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -112,6 +113,34 @@ def long_attributes(path: Path, tiny: Checkpoint) -> None:
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["backend"] = np.bytes_(b"theano" * (1 << 20))
         file.attrs["layer_names"] = np.array([b"x" * (1 << 20)] * 8)
+
+
+def one_long_text(path: Path, tiny: Checkpoint) -> None:
+    """Four thousand names of layers, each a reference to the same text of a megabyte."""
+    vgg16_weights.write(tiny, path, "keras-h5")
+    length = 1 << 20
+    with h5py.File(path, "r+") as file:
+        names = np.array(["x" * length, *["y"] * 3999], object)
+        file.attrs.create("layer_names", names, dtype=h5py.string_dtype())
+    content = bytearray(path.read_bytes())
+    # A reference: the text's length, then where the text is, in 12 bytes.
+    size = 16
+    found = re.search(struct.pack("<I", length) + b".{12}" + struct.pack("<I", 1), content, re.S)
+    assert found
+    first = found.start()
+    for begin in range(first, first + size * len(names), size):
+        content[begin : begin + size] = content[first : first + size]
+    path.write_bytes(content)
+
+
+def long_variables(path: Path, tiny: Checkpoint) -> None:
+    """Groups whose names, as attributes, are a megabyte long."""
+    vgg16_weights.write(tiny, path, "keras-weights-h5")
+    with h5py.File(path, "r+") as file:
+        layers = file["layers"]
+        for group in layers.values():
+            group.attrs["name"] = group["vars"].attrs["name"] = "x" * (1 << 20)
+        layers["conv2d/vars"].move("0", "2")
 
 
 def leading_out(path: Path, tiny: Checkpoint) -> None:
@@ -248,6 +277,8 @@ FILES: Final[dict[str, tuple[Hostile, str]]] = {
     "a model in which every layer is every other": (everything_inside, "cannot be used"),
     "ten million names for one layer": (same_layer, "lists more than 4096 arrays"),
     "attributes of megabytes": (long_attributes, "cannot be used"),
+    "a text that is the name of every layer": (one_long_text, "cannot be used"),
+    "names of a megabyte": (long_variables, "its 12 convolutions match no configuration"),
     "a layer that leads out of the group": (leading_out, "has no layer"),
     "a heap that HDF5 never leaves": (looped_heap, "reading it takes too long"),
     **{
@@ -268,6 +299,7 @@ FILES: Final[dict[str, tuple[Hostile, str]]] = {
     "deep messages": (caffe(deep(30_000)), ""),
     "a negative shape": (caffe(blob([-4, -27], field(5, bytes(432)))), ""),
     "an endless shape": (caffe(blob([1 << 62, 1 << 62], field(5, b""))), ""),
+    "a shape of a million axes": (caffe(blob([1] * 1_000_000, field(5, bytes(4)))), ""),
     "a million fields": (caffe(b"\x20\x00" * 1_000_000), ""),
     "a .mat that inflates": (partial(matlab_bomb, variables=1), "cannot be used"),
     "a .mat that inflates fifty times": (partial(matlab_bomb, variables=50), "cannot be used"),

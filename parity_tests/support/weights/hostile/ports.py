@@ -42,7 +42,10 @@ def main(out: str) -> None:
 
 
 def ported(arguments: list[str], folder: Path) -> dict[str, object]:
-    """What a port said, how it ended, and what it took beside what this process has."""
+    """What a port said, how it ended, and what it took beside what this process has.
+
+    ``memory apart`` is that of the process in which it had the file read first, in all.
+    """
     start = time.perf_counter()
     told, tell = os.pipe()
     memory, report = os.pipe()
@@ -65,17 +68,20 @@ def ported(arguments: list[str], folder: Path) -> dict[str, object]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            os.write(report, str(peak() - before).encode())
+            apart = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+            os.write(report, json.dumps([peak() - before, apart]).encode())
             os._exit(status)
     os.close(tell)
     os.close(report)
     with os.fdopen(told, "rb") as stream, os.fdopen(memory, "rb") as number:
         text, taken = stream.read().decode(errors="replace"), number.read()
     _, status = os.waitpid(child, 0)
+    own, apart = json.loads(taken or "[-1, 0]")
     return {
         "status": os.waitstatus_to_exitcode(status),
         "text": text,
-        "memory": int(taken or -1),
+        "memory": own,
+        "memory apart": apart,
         "seconds": time.perf_counter() - start,
         "left": {path.name: path.read_bytes()[:8].decode("latin-1") for path in folder.iterdir()},
     }

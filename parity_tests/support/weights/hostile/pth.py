@@ -105,6 +105,16 @@ def tensors_in_tensors(path: Path, tiny: Checkpoint) -> None:
     pickled(b"}X\x01\x00\x00\x00x" + call * 9_999 + b"}" + b"\x85R" * 9_999 + b"s.")(path, tiny)
 
 
+def in_a_list(each: bytes, before: bytes = b"") -> Hostile:
+    """A list of 20,000 values, each by the same opcodes; what comes before is remembered as 0."""
+    return pickled(b"}X\x01\x00\x00\x00x" + before + b"](" + each * 20_000 + b"es.")
+
+
+# A megabyte of text, and a list of 100,000 numbers, that opcodes refer to as 0.
+TEXT: Final = b"X\x00\x00\x10\x00" + b"x" * (1 << 20) + b"q\x000"
+NUMBERS: Final = b"(" + b"K\x01" * 100_000 + b"lq\x000"
+
+
 def large_pickle(path: Path, tiny: Checkpoint) -> None:
     pickled(b"]" * (64 << 20) + b".")(path, tiny)
 
@@ -141,6 +151,23 @@ PTH: Final[dict[str, tuple[Hostile, str]]] = {
     "numbers of a large pickle in a .pth": (pickled(b"}" * ((4 << 20) - 1) + b"."), "not named"),
     "a long key in a .pth": (long_key, "a key of 3000000 characters"),
     "a tensor of petabytes in a .pth": (tensor_of_petabytes, "wrong shape"),
+    "arrays of 2 GB by a few letters": (
+        in_a_list(b"cbuiltins\nbytearray\nJ\x00\x00\x00\x77\x85R"),
+        "it holds builtins.bytearray, not named tensors",
+    ),
+    "a text of a megabyte that is encoded 20,000 times": (
+        in_a_list(b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R", TEXT),
+        "a text that is encoded again and again",
+    ),
+    "a list that is the arguments of 20,000 calls": (
+        in_a_list(b"cother\nobject\nh\x00R", NUMBERS),
+        "a call whose arguments are no tuple",
+    ),
+    "a list in 20,000 dictionaries": (
+        in_a_list(b"ccollections\nOrderedDict\nh\x00\x85R", NUMBERS),
+        "cannot be used",
+    ),
+    "a number of 5,000 digits": (pickled(b"}X\x01\x00\x00\x00xL" + b"9" * 5000 + b"L\ns."), ""),
     "a pickle that inflates": (that_inflates("data.pkl"), "data.pkl has 536870912 bytes"),
     "a storage that inflates": (
         that_inflates("data/0"),
