@@ -11,8 +11,10 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import onnx
 import onnx_ir as ir
@@ -21,11 +23,15 @@ from onnx_ir.passes.common import InlinePass
 from export.foreign import not_onnx
 from vgg16_spec.errors import BadInput, require_file
 
+Kind = TypeVar("Kind")
+
 _EXPECTED: Final = "an ONNX model (.onnx)"
 # What one protobuf message can hold; larger models keep their weights in files beside them.
 _LARGEST_MESSAGE: Final = 2**31
 # As many digits as the largest file offset has.
 _NUMBER: Final = re.compile("[0-9]{1,19}")
+# With every call of a local function put in its place. VGG's graphs have 40 to 500 nodes.
+_MOST_NODES: Final = 10_000
 # Of text from an untrusted file, in messages.
 _LONGEST_NAME: Final = 200
 
@@ -37,8 +43,9 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
     file's bytes. Calls of the model's local functions are inlined.
 
     Raises:
-        BadInput: for a file that is missing, empty or not a valid ONNX model, and for a tensor
-            whose data file is missing, too short, or not in the model's folder.
+        BadInput: for a file that is missing, empty or not a valid ONNX model, for one of far more
+            nodes than a VGG's, and for a tensor whose data file is missing, too short, or not in
+            the model's folder.
     """
     path = require_file(path, _EXPECTED)
     if not (size := path.stat().st_size):
@@ -46,7 +53,10 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
     if size >= _LARGEST_MESSAGE:
         raise BadInput(path, f"is {size:,} bytes", f"{_EXPECTED} of less than 2 GiB")
     model = _parse(path)
-    for tensor in _tensors(model):
+    if (nodes := _inlined_nodes(model)) > _MOST_NODES:
+        problem = f"has {nodes:,} nodes" + (", functions inlined" if model.functions else "")
+        raise BadInput(path, problem, f"{_EXPECTED} of at most {_MOST_NODES:,}")
+    for tensor in _all(model, onnx.TensorProto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _check_external(path, tensor)
     try:
@@ -82,15 +92,33 @@ def _parse(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Every tensor in a message: initializers, attributes, subgraphs, functions, sparse ones."""
-    if isinstance(message, onnx.TensorProto):
+def _all(message: Any, kind: type[Kind]) -> Iterator[Kind]:
+    """Every message of a kind in a message: in attributes, subgraphs and functions too."""
+    if isinstance(message, kind):
         yield message
-        return
     for field, value in message.ListFields():
         if field.message_type is not None:
             for child in (value,) if hasattr(value, "ListFields") else value:
-                yield from _tensors(child)
+                yield from _all(child, kind)
+
+
+def _inlined_nodes(model: onnx.ModelProto) -> int:
+    """How many nodes a graph has when calls of the model's own functions are inlined.
+
+    A function that calls itself counts as one node: that is refused by those who read the graph.
+    """
+    called = {
+        (function.domain, function.name): [
+            (node.domain, node.op_type) for node in _all(function, onnx.NodeProto)
+        ]
+        for function in model.functions
+    }
+    sizes: dict[tuple[str, str], int] = {}
+    with suppress(CycleError):
+        for name in TopologicalSorter(called).static_order():
+            sizes[name] = sum(sizes[inner] for inner in called.get(name, ())) or 1
+    nodes = _all(model.graph, onnx.NodeProto)
+    return sum(sizes.get((node.domain, node.op_type), 1) for node in nodes)
 
 
 def _check_external(path: Path, tensor: onnx.TensorProto) -> None:

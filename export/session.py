@@ -9,14 +9,19 @@ from typing import Any
 from vgg16_spec.errors import BadInput
 
 
+def require_onnxruntime() -> None:
+    """Raise ``BadInput`` that says what to install where ONNX Runtime is missing."""
+    if find_spec("onnxruntime") is None:
+        raise BadInput("onnxruntime", "is not installed", 'pip install "vgg16-parity[onnx]"')
+
+
 def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
     """A session; 1 thread gives the same bits on every machine of a kind, 0 stands for all cores.
 
     Raises:
         BadInput: where ONNX Runtime is not installed.
     """
-    if find_spec("onnxruntime") is None:
-        raise BadInput("onnxruntime", "is not installed", 'pip install "vgg16-parity[onnx]"')
+    require_onnxruntime()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from export.load import open_model, printable
-from export.session import open_session
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterTap
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.known_outputs import LOGITS
 from vgg16_parity.network import prediction
-from vgg16_parity.onnx_check import accuracy, graph, weights
+from vgg16_parity.onnx_check import accuracy, graph, running, weights
 from vgg16_parity.onnx_check.accuracy import Accuracy
 from vgg16_parity.onnx_check.preprocessing import Front
 from vgg16_parity.onnx_check.walk import TracedGraph, follow
@@ -44,6 +43,8 @@ from vgg16_spec.logits import softmax
 
 SCHEMA: Final = "vgg16-check/2"
 DOES_NOT_RUN: Final = "ONNX Runtime does not run it"
+# An operation that is none of the network's may take any time and memory.
+NOT_RUN: Final = "not run, since its operations are not the network's"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Numbers:
     """The third stage: ONNX Runtime's outputs beside the arbiter's.
 
     Attributes:
-        verdict: the comparison; ``None`` where the file does not run.
+        verdict: the comparison; ``None`` where the file does not run, or has an operation that the
+            network lacks.
         reason: why it did not pass; empty where it did.
         passed: whether the outputs are within the limits.
         mistake: the known mistake under which they would be; empty where none is known.
@@ -184,14 +186,16 @@ def _numbers(
     fewest: Sequence[float],
 ) -> tuple[NDArray[Any] | None, Numbers]:
     """The outputs, if the file runs, and the third stage."""
+    if found.problem or any(graph.is_foreign(step) for step in found.steps):
+        return None, Numbers(None, NOT_RUN, passed=False)
     try:
-        outputs = _run(path, found, taken)
+        outputs = running.run(path, found, taken)
         verdict = compare_with_arbiter(
             outputs, arbiter.preactivation, arbiter.accumulated, independent=fewest.__getitem__
         )
     except BadInput:
         raise
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+    except (TypeError, ValueError) as error:
         reason = f"{DOES_NOT_RUN} ({printable(str(error))})"
         return None, Numbers(None, reason, passed=False)
     return outputs, Numbers(verdict, verdict.reason, verdict.passed)
@@ -213,18 +217,3 @@ def _as_taken(front: Front, picture: Image, recipe: Recipe, size: int) -> NDArra
         kind = front.images.dtype or ir.DataType.FLOAT
         return values.astype(kind.numpy(), copy=False) if kind.is_floating_point() else values
     return front.take(pixels(picture, recipe, size=size, crop=front.kind != "pictures"))
-
-
-def _run(path: Path, found: TracedGraph, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The output for each image, (images, classes); a fixed batch repeats the image."""
-    session, batch = open_session(path), next(iter(found.front.shape), None)
-    from onnxruntime import RunOptions
-
-    options = RunOptions()
-    options.log_severity_level = 4  # the report shows a failure
-    outputs = []
-    for image in inputs:
-        given = {str(found.front.images.name): np.repeat(image, batch or 1, axis=0)}
-        (values,) = session.run([found.output], given, options)
-        outputs.append(np.asarray(values)[:1])
-    return np.concatenate(outputs)

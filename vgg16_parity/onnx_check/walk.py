@@ -6,6 +6,7 @@ graph moves them (``symbolic``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -61,6 +62,12 @@ _ARITHMETIC: Final = (
     *("ReduceMin", "ReduceProd", "Round", "Sqrt", "Sub", "Where", *PICKS),
 )
 _LARGEST_OPERAND: Final = 4096
+# Operators of any number of operands, of which few may make a value of any size.
+_BROADCAST: Final = ("Max", "Min", "Where")
+_MOST_VALUES: Final = _LARGEST_OPERAND**2
+# What the constants that a graph computes may take together: the weights of a VGG in float32, for
+# a file that stores fewer bits.
+_MOST_BYTES: Final = 600_000_000
 
 
 @dataclass(frozen=True)
@@ -111,11 +118,11 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
     shape = shape_of(images)
     batch = next(iter(shape), None)
     fitting = [a for a in LAYOUTS if len(shape) == 4 and shape[a.index("c")] == IMAGE_CHANNELS]
-    constants = {
-        value: Constant(value.const_value.numpy(), printable(str(value.name)))
+    constants = _Constants(
+        (value, Constant(value.const_value.numpy(), printable(str(value.name))))
         for value in graph.initializers.values()
         if value.const_value is not None
-    }
+    )
     traces = []
     for layout in fitting or LAYOUTS:
         for count in [min(batch, max(_IMAGES))] if batch else _IMAGES:
@@ -143,13 +150,38 @@ def _ends_in_softmax(graph: ir.Graph, output: str) -> bool:
     return False
 
 
+class _Constants(dict[ir.Value, Constant]):
+    """What depends on weights alone, and the bytes that computing constants has taken so far."""
+
+    computed = 0
+
+    def compute(self, at: NodeContext) -> Constant:
+        """What a node makes of constants, within the bytes that they may take together."""
+        if at.operator == "Cast":
+            kind = ir.DataType(at.node.attributes.get_int("to", 0)).numpy()
+            self._require(at.required(0).array.size * kind.itemsize)
+        result = _constant(at)
+        known = [value.array for value in at.inputs if isinstance(value, Constant)]
+        if not any(np.may_share_memory(result.array, array) for array in known):
+            self._require(result.array.nbytes)
+            self.computed += result.array.nbytes
+        return result
+
+    def _require(self, size: int) -> None:
+        """Raise ``Untraceable`` where constants of so many bytes are too many."""
+        if self.computed + size > _MOST_BYTES:
+            raise Untraceable(
+                f"is one of many constants, of more than {_MOST_BYTES:,} bytes in all"
+            )
+
+
 class _Walk:
     """One pass over a graph, with so many images; the file may be fixed to a larger batch."""
 
     def __init__(
         self,
         model: ir.Model,
-        constants: dict[ir.Value, Constant],
+        constants: _Constants,
         front: Front,
         count: int,
         batch: int | None,
@@ -214,7 +246,7 @@ class _Walk:
         if len(signals) > 1:
             raise Untraceable("joins two paths, where the network has one")
         if not signals:
-            return _constant(at)
+            return self.constants.compute(at)
         if at.operator in ("Shape", "Size"):
             return Constant(at.evaluate(), "")
         if at.operator in (*MOVES, *PICKS):
@@ -256,6 +288,11 @@ def _constant(at: NodeContext) -> Constant:
     small = all(value.array.size <= _LARGEST_OPERAND for value in constants)
     if at.operator == "ConstantOfShape":
         small = bool(np.prod(at.required(0).array, dtype=np.float64) <= _LARGEST_OPERAND)
+    elif at.operator in _BROADCAST:
+        shape = np.broadcast_shapes(*(value.array.shape for value in constants))
+        small = small and math.prod(shape) <= _MOST_VALUES
+    elif at.operator == "Concat":
+        small = small and sum(value.array.size for value in constants) <= _MOST_VALUES
     if at.operator not in (*MOVES, "Cast") and not (small and at.operator in _ARITHMETIC):
         raise Untraceable("computes with constants in a way that is not followed")
     names = [value.name for value in constants if value.array.dtype.kind == "f"]

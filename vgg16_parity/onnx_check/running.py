@@ -1,0 +1,70 @@
+"""ONNX Runtime's outputs, in a process of its own: a graph may never end, or take all memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.session import open_session, require_onnxruntime
+from vgg16_parity.onnx_check.walk import TracedGraph
+from vgg16_spec.architecture import CONFIGURATIONS
+from vgg16_spec.files.apart import run_apart
+
+_MOST_IMAGES: Final = 256
+# Importing the library and opening the graph, and each image: VGG16 takes 0.3 s on two cores.
+_SECONDS, _SECONDS_PER_IMAGE = 60, 3
+# The library itself with its largest temporary arrays. Of each weight it has the file's bytes, a
+# float32 copy, and a second one in the order in which it multiplies.
+_MEMORY: Final = 500_000_000
+_BYTES_PER_WEIGHT: Final = 12
+# Three maps of an image at a time: a layer's input, its output, and what it pads or reorders.
+_BYTES_PER_IMAGE: Final = 3 * 4 * math.prod(CONFIGURATIONS["D"].output_shapes()["block1_conv1"])
+_BYTES_PER_THREAD: Final = 16 << 20
+
+
+def run(path: Path, found: TracedGraph, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The output for each image, (images, classes); a fixed batch repeats the image.
+
+    Raises ``BadInput`` where ONNX Runtime is not installed, and ``ValueError`` that says why the
+    file does not run.
+    """
+    require_onnxruntime()
+    batch = next(iter(found.front.shape), None) or 1
+    if batch > _MOST_IMAGES:
+        raise ValueError(f"it takes {batch:,} images at a time, more than {_MOST_IMAGES}")
+    images = batch * len(inputs)
+    weights = sum(step.weight.array.size for step in found.steps if step.weight is not None)
+    memory = _MEMORY + _BYTES_PER_WEIGHT * weights + _BYTES_PER_IMAGE * batch
+    with tempfile.TemporaryDirectory(prefix="vgg16-check-") as folder:
+        for number, image in enumerate(inputs):
+            np.save(Path(folder) / f"{number}.npy", image)
+        run_apart(
+            run_here,
+            *(str(path.absolute()), folder, str(found.front.images.name), found.output),
+            *(batch, len(inputs)),
+            doing="running it",
+            seconds=_SECONDS + _SECONDS_PER_IMAGE * images,
+            memory=memory + _BYTES_PER_THREAD * (os.cpu_count() or 1),
+        )
+        outputs = [np.load(Path(folder) / f"{number}.out.npy") for number in range(len(inputs))]
+    return np.concatenate(outputs)
+
+
+def run_here(path: str, folder: str, image: str, output: str, batch: int, count: int) -> None:
+    """Run a graph on the images of a folder, ``0.npy`` and so on, and leave its outputs there."""
+    session = open_session(Path(path))
+    from onnxruntime import RunOptions
+
+    options = RunOptions()
+    options.log_severity_level = 4  # the report shows a failure
+    for number in range(count):
+        given = {image: np.repeat(np.load(Path(folder) / f"{number}.npy"), batch, axis=0)}
+        (values,) = session.run([output], given, options)
+        np.save(Path(folder) / f"{number}.out.npy", np.asarray(values)[:1])
