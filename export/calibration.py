@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from vgg16_spec.errors import BadInput, few
-from vgg16_spec.images.preprocessing import PICTURE
+from vgg16_spec.images.preprocessing import PICTURE, opened_image
 
 # VGG16 takes about a second for each of them; ranges hardly grow after the first hundred.
 MOST: Final = 200
@@ -82,7 +82,10 @@ def _check_pictures(paths: Sequence[Path]) -> None:
     unknown = []
     for path in paths:
         try:
-            Image.open(path).close()
+            with opened_image(path):
+                pass
+        except BadInput:
+            raise
         except UnidentifiedImageError:
             unknown.append(path)
         except Exception as error:  # whatever a decoder raises on a damaged header

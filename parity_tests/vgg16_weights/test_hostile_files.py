@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from parity_tests.support.helpers import Command, same
+from parity_tests.support.measured import measured
 from parity_tests.support.weights.hostile.archives import ARCHIVES
 from parity_tests.support.weights.hostile.common import CANARY
 from parity_tests.support.weights.hostile.files import FILES, SECRET, TOLD
@@ -39,27 +38,21 @@ def ported(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """What ``vgg16 port`` made of each hostile file."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "out").mkdir()
-    files: list[tuple[str, str, str | None]] = []
+    paths: dict[str, str] = {}
+    ports: list[tuple[str, list[str]]] = []
     for number, (name, (make, _)) in enumerate(HOSTILE.items()):
         place = folder / str(number)
         place.mkdir()
         make(place / "weights", tiny)
         path = str(place / "weights")
-        files.append((name, path, None))
-        files += [(f"{name} as {told}", path, told) for told in TOLD.get(name, ())]
+        port = ["port", path, str(folder / "out" / "ported.safetensors")]
+        named = [(name, port)]
+        named += [(f"{name} as {told}", [*port, "--from", told]) for told in TOLD.get(name, ())]
+        ports += named
+        paths |= dict.fromkeys(dict(named), path)
     (folder / "out" / "ported.safetensors").write_text("old")
-    done = subprocess.run(
-        [sys.executable, "-m", "parity_tests.support.weights.hostile.ports", str(folder / "out")],
-        input=json.dumps(files),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stderr
-    results = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
-    for name, path, _ in files:
+    results = measured(ports, folder / "out")
+    for name, path in paths.items():
         beside = {entry.name for entry in Path(path).parent.iterdir()}
         results[name]["beside"] = sorted(beside - {"weights", SECRET})
         results[name]["path"] = path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -36,6 +37,15 @@ NetworkOption = Annotated[
 ImagesOption = Annotated[
     list[Path] | None,
     Option(metavar="PATH", help="Picture; repeat for more. Default: two photographs."),
+]
+MaxPixelsOption = Annotated[
+    int | None,
+    Option(
+        "--max-pixels",
+        metavar="N",
+        min=1,
+        help="Refuse pictures of more pixels. Default: VGG16_MAX_PIXELS, or 64 million.",
+    ),
 ]
 RecipeOption = Annotated[
     str | None,
@@ -180,15 +190,22 @@ def resolve_to_run(
     return checkpoint
 
 
-def named_pictures(images: Sequence[Path] | None) -> list[Path]:
+def named_pictures(images: Sequence[Path] | None, max_pixels: int | None = None) -> list[Path]:
     """The pictures given, or the two photographs that come with the project.
+
+    Args:
+        images: files; ``None`` or none stand for the photographs.
+        max_pixels: how many pixels a picture may have from now on, in this process and those that
+            it starts.
 
     Raises:
         BadInput: one is not a file; commands call this before any slow work.
     """
     from vgg16_spec.images.photographs import PHOTOGRAPHS
-    from vgg16_spec.images.preprocessing import PICTURE
+    from vgg16_spec.images.preprocessing import MAX_PIXELS, PICTURE
 
+    if max_pixels is not None:
+        os.environ[MAX_PIXELS] = str(max_pixels)
     if not images:
         return [photograph.path for photograph in PHOTOGRAPHS]
     return [require_file(path, PICTURE) for path in images]

@@ -7,6 +7,9 @@ arithmetic in float32, in the order that the published code has it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -24,6 +27,16 @@ Layout = Literal["nchw", "nhwc"]
 
 # How much longer one side may be than the other: at 100 the resized picture takes 20 MB.
 _LONGEST_SIDES: Final = 100
+# Pillow's names of the formats that photographs come in. Others are documents, or are read by other
+# programs: for PostScript Pillow starts Ghostscript.
+FORMATS: Final = (
+    *("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF"),
+    "WEBP",
+)
+# As many as a camera's sensor has; decoding WebP takes 15 bytes for each, and JPEG 2000 18. A file
+# of 34 bytes may claim 268 million.
+MAX_PIXELS: Final = "VGG16_MAX_PIXELS"
+_MOST_PIXELS: Final = 64_000_000
 # What a message expects where a picture is missing or none.
 PICTURE: Final = "a picture (JPEG, PNG, WebP, …)"
 
@@ -70,7 +83,7 @@ def pixels(
             )
         image = Image.fromarray(image)
     size = size or recipe.crop
-    resized = _resize(image.convert("RGB"), resized_side(recipe, size), recipe.resample)
+    resized = _resize(_rgb(image), resized_side(recipe, size), recipe.resample)
     return np.asarray(_centre_crop(resized, size) if crop else resized)[np.newaxis]
 
 
@@ -97,17 +110,20 @@ def normalise(
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """A picture file in RGB, turned upright where its EXIF data say so.
 
-    Grey values of 16 bits become 8 bits by their upper half.
+    Grey values of 16 bits become 8 bits by their upper half. ``VGG16_MAX_PIXELS`` is the number of
+    pixels that a picture may have, 64 million where it is not set.
 
-    Raises ``BadInput`` for a file that is missing, truncated, or no picture that Pillow can read,
-    for pixels without a fixed range (32 bits, floating point), and for a picture so long that its
-    resized form would not fit in memory.
+    Raises ``BadInput`` for a file that is missing, truncated, or no picture of a format in
+    `FORMATS`, for pixels without a fixed range (32 bits, floating point), for too many pixels, and
+    for a picture so long that its resized form would not fit in memory.
     """
     path = require_file(path, PICTURE)
     try:
-        with Image.open(path) as opened:
-            image: Image.Image = ImageOps.exif_transpose(opened)
+        with opened_image(path) as image:
             image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+    except BadInput:
+        raise
     except UnidentifiedImageError as error:
         raise BadInput(path, "not a picture", PICTURE) from error
     except Exception as error:  # whatever a decoder raises on a damaged file
@@ -118,8 +134,41 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         problem = f"is {image.width}×{image.height} pixels"
         raise BadInput(path, problem, f"sides within a factor of {_LONGEST_SIDES}")
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return _rgb(image)
+
+
+def most_pixels() -> int:
+    """How many pixels a picture may have. Raises ``BadInput`` for a setting that is no number."""
+    setting = os.environ.get(MAX_PIXELS, "")
+    if setting and not (setting.isascii() and setting.isdigit() and int(setting)):
+        raise BadInput(MAX_PIXELS, f"is {setting!r}", "a number of pixels")
+    return int(setting or _MOST_PIXELS)
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """A picture of one of `FORMATS` whose pixels are not decoded yet.
+
+    Raises ``BadInput`` for too many pixels, whatever limit of its own Pillow has, and what Pillow
+    does for other files.
+    """
+    most = most_pixels()
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        Image.init()  # fills OPEN, which lacks what this Pillow was built without
+        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            if image.width * image.height > most:
+                problem = f"is {image.width}×{image.height} pixels"
+                raise BadInput(path, problem, f"at most {most:,}, or a larger {MAX_PIXELS}")
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """The picture in RGB; itself where it is, since a copy of a large one takes much memory."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _resize(image: Image.Image, shorter: int, resample: str) -> Image.Image:

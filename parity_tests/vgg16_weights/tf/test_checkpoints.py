@@ -34,7 +34,7 @@ VERSIONS = pytest.mark.parametrize("version", [1, 2])
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in this process, which has TensorFlow already; another one takes seconds to start."""
 
-    def read_here(read: Callable[[Path], None], path: Path, output: IO[bytes], **_: Any) -> None:
+    def read_here(read: Callable[[str], None], path: str, output: IO[bytes], **_: Any) -> None:
         stdout = io.TextIOWrapper(written := io.BytesIO())
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", stdout)
@@ -44,7 +44,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
                 raise ValueError(" ".join(str(error).split())) from error
         output.write(written.getvalue())
 
-    monkeypatch.setattr(checkpoints, "read_apart", read_here)
+    monkeypatch.setattr(checkpoints, "run_apart", read_here)
 
 
 def read(path: Path) -> Checkpoint:

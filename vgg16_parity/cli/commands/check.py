@@ -12,6 +12,7 @@ from vgg16_parity.cli.options import (
     ConfigurationOption,
     ImagesOption,
     JsonOption,
+    MaxPixelsOption,
     RecipeOption,
     WeightsOption,
     named_pictures,
@@ -29,6 +30,7 @@ def check(
     weights: WeightsOption = None,
     recipe: RecipeOption = None,
     images: ImagesOption = None,
+    max_pixels: MaxPixelsOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Check whether an ONNX file is the network of a checkpoint, and report where it is not.
@@ -46,7 +48,7 @@ def check(
     from vgg16_parity.onnx_check.check import check_model, to_json
     from vgg16_parity.onnx_check.text import lines
 
-    pictures = named_pictures(images)
+    pictures = named_pictures(images, max_pixels)
     named = weights or f"the seeded checkpoint {configuration or 'D'}"
     if weights is None:
         say(f"compared with {named}: give --weights for yours")

@@ -23,6 +23,7 @@ def parity(
     weights: options.WeightsOption = None,
     recipe: options.RecipeOption = None,
     images: options.ImagesOption = None,
+    max_pixels: options.MaxPixelsOption = None,
     runtimes: Annotated[
         str | None,
         Option(
@@ -100,7 +101,7 @@ def parity(
     place = require_one_of("--device", device, DEVICES)
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
-    pictures = options.named_pictures(images)
+    pictures = options.named_pictures(images, max_pixels)
     chosen_lanes = [
         lane(name)
         for name in _split(("strict" if quick else "strict,default") if lanes is None else lanes)

@@ -29,6 +29,7 @@ def predict(
         Option(metavar="NAME", help="Runtime to use. Default: the first that is installed."),
     ] = None,
     device: options.DeviceOption = "cpu",
+    max_pixels: options.MaxPixelsOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Name the five most likely classes of each picture."""
@@ -39,7 +40,7 @@ def predict(
 
     place = require_one_of("--device", device, get_args(Device))
     chosen = _runtime(runtime)
-    pictures = options.named_pictures(images)
+    pictures = options.named_pictures(images, max_pixels)
     checkpoint = options.resolve_to_run(weights, configuration, recipe, labels)
     logits = run_logits(checkpoint, pictures, chosen, device=place, progress=working)
     names = checkpoint.class_names

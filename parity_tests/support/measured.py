@@ -1,8 +1,8 @@
-"""Port files that may be hostile, each in a process of its own; run as a module with ``OUT``.
+"""Run commands on files that may be hostile, each in a process of its own; a module with ``OUT``.
 
-The list comes as JSON on stdin: for each file its name, its path, and the format to read it in or
-none. Each port is a fork of this process, which has every library already: what it takes of memory
-is the file's doing. Prints a JSON document a port.
+The commands come as JSON on stdin: for each its name and its arguments. Each is a fork of this
+process, which has every library already: what it takes of memory is the file's doing. Prints a JSON
+document a command.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import h5py  # noqa: F401 - so that no fork has to
 import safetensors.numpy  # noqa: F401
 import torch  # noqa: F401
+from PIL import Image
 
 import vgg16_weights
 from vgg16_parity.cli import app
@@ -34,17 +37,18 @@ def main(out: str) -> None:
     folder = Path(out)
     vgg16_weights.writable()
     vars(first_reading)["_SECONDS"] = FIRST_SECONDS
-    import_module("google.protobuf.message")
-    for name, path, file_format in json.load(sys.stdin):
-        chosen = ["--from", file_format] if file_format else []
-        arguments = ["port", path, str(folder / "ported.safetensors"), *chosen]
-        print(json.dumps({"name": name, **ported(arguments, folder)}), flush=True)
+    for module in ("google.protobuf.message", "vgg16_parity.onnx_check.source", "export"):
+        import_module(module)
+    Image.init()
+    for name, arguments in json.load(sys.stdin):
+        print(json.dumps({"name": name, **run(arguments, folder)}), flush=True)
 
 
-def ported(arguments: list[str], folder: Path) -> dict[str, object]:
-    """What a port said, how it ended, and what it took beside what this process has.
+def run(arguments: list[str], folder: Path) -> dict[str, object]:
+    """What a command said, how it ended, and what it took beside what this process has.
 
-    ``memory apart`` is that of the process in which it had the file read first, in all.
+    ``memory apart`` is that of the largest process that it started, in all; ``left`` is the
+    beginning of each file in the folder.
     """
     start = time.perf_counter()
     told, tell = os.pipe()
@@ -90,6 +94,21 @@ def ported(arguments: list[str], folder: Path) -> dict[str, object]:
 def peak() -> int:
     """The most memory that the process has taken, in bytes, without what it maps of files."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def measured(commands: list[tuple[str, list[str]]], folder: Path) -> dict[str, dict[str, Any]]:
+    """The same in another process, by the commands' names."""
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, str(folder)],
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
 if __name__ == "__main__":
