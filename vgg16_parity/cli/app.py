@@ -6,6 +6,7 @@ Every command imports what it needs in its body, so that ``vgg16 --help`` answer
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -61,6 +62,9 @@ def main() -> None:
     # the packages are imported: there, who imports them decides.
     warnings.filterwarnings("ignore", module=r"(PIL|torch)\b")
     warnings.formatwarning = _format_warning
+    # Of libraries whose loggers nobody has given a handler.
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_LogFormatter())
     # Exit through ``finally`` blocks: they remove temporary files and stop worker processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     status = _run() if problem is None else _fail(str(problem))
@@ -123,6 +127,13 @@ def _format_warning(
 ) -> str:
     """A library's warning, which may quote what a file says."""
     return visible(_FORMAT_WARNING(message, category, filename, lineno, line), keep="\n")
+
+
+class _LogFormatter(logging.Formatter):
+    """The same for what a library logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n")
 
 
 def _is_stuck(stream: TextIO) -> bool:

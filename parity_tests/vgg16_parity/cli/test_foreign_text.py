@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 import sys
 import warnings
@@ -216,12 +217,16 @@ def test_pictures_and_labels_are_shown(
     assert (image["file"], image["top5"][0]["name"] in names) == (str(picture), True)
 
 
-def test_a_warning_of_a_library_is_shown(vgg16: Command) -> None:
+def test_what_a_library_warns_of_or_logs_is_shown(vgg16: Command) -> None:
     vgg16("--version")
-    text = warnings.formatwarning(HOSTILE, UserWarning, NAME, 1)
-    assert not unseen(text)
-    assert text.count("[red]") == 2
-    assert text.endswith("\n")
+    said = warnings.formatwarning(HOSTILE, UserWarning, NAME, 1)
+    # pytest has handlers of its own.
+    record = logging.LogRecord("library", logging.WARNING, "", 1, "a\n%s", (HOSTILE,), None)
+    assert logging.lastResort is not None
+    for text in (said, logging.lastResort.format(record)):
+        assert not unseen(text)
+        assert "[red]" in text
+        assert "\n" in text
 
 
 def test_a_drawing_is_named(vgg16: Command, tmp_path: Path) -> None:
