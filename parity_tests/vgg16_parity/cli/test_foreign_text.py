@@ -250,7 +250,11 @@ def test_a_bundle_quotes_what_the_weights_say(
     assert json.loads(stated)["source"] == HOSTILE
 
 
-def test_a_path_that_no_library_of_onnx_opens_is_told(vgg16: Command, tmp_path: Path) -> None:
+def test_a_path_that_no_library_of_onnx_opens_is_told(
+    vgg16: Command, stating: Path, tmp_path: Path
+) -> None:
+    shared = ("--weights-file", "shared", "--out", tmp_path / "m.onnx")
+    is_refused(vgg16("export", "--framework", "torch", "--weights", stating, *shared))
     (model := tmp_path / f"{NAME}.onnx").write_bytes(b"\x08\x0a")
     for out in (model, model.with_suffix("")):
         done = vgg16("export", "--framework", "torch", "--configuration", "tiny", "--out", out)
