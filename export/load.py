@@ -20,8 +20,9 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
-from export.foreign import not_onnx
+from export.foreign import not_onnx, require_text
 from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.text import one_line
 
 Kind = TypeVar("Kind")
 
@@ -48,6 +49,7 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
             the model's folder.
     """
     path = require_file(path, _EXPECTED)
+    require_text(path)
     if not (size := path.stat().st_size):
         raise BadInput(path, "is empty", _EXPECTED)
     if size >= _LARGEST_MESSAGE:
@@ -74,7 +76,7 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
 
 def printable(text: str) -> str:
     """Text from an untrusted file, as one short line that does nothing to a terminal."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    line = one_line(text)
     return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
 
 

@@ -154,6 +154,7 @@ class _Reporting:
         from vgg16_parity.report.files import write_reports
         from vgg16_parity.report.schema import decode
         from vgg16_spec.errors import BadInput
+        from vgg16_spec.text import visible
 
         # In the order of the tests' ids, however many processes ran them.
         tests = sorted(self.judged, key=itemgetter(0))
@@ -169,7 +170,7 @@ class _Reporting:
         broken = sum(not report.holds for report, _ in judged)
         terminalreporter.write_line(
             f"vgg16 parity: {len(judged)} judged, {broken} broken; "
-            f"written: {', '.join(map(str, written))}"
+            f"written: {visible(', '.join(map(str, written)))}"
         )
 
 
@@ -189,16 +190,17 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from vgg16_spec.errors import BadInput
     from vgg16_spec.files.atomic import check_writable
+    from vgg16_spec.text import visible
 
     folder = config.invocation_params.dir / given
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder / "report.json")
     except BadInput as error:
-        raise pytest.UsageError(f"{_OPTION} {given}: {error}") from error
+        raise pytest.UsageError(f"{_OPTION} {visible(given)}: {error}") from error
     except OSError as error:
-        problem = f"cannot create the folder {folder} ({error.strerror})"
-        raise pytest.UsageError(f"{_OPTION} {given}: {problem}") from error
+        problem = visible(f"{given}: cannot create the folder {folder} ({error.strerror})")
+        raise pytest.UsageError(f"{_OPTION} {problem}") from error
     config.pluginmanager.register(_Reporting(folder), "vgg16-parity-report")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from vgg16_spec.text import one_line, visible
+
 Choice = TypeVar("Choice", bound=str)
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -17,7 +19,8 @@ class BadInput(ValueError):
     """A file, an option or a folder cannot be used as asked.
 
     The message is one line: what was given, what is wrong with it, what was expected. The command
-    line prints it and exits with status 2.
+    line prints it and exits with status 2. Whatever a file or a library says in it is shown by
+    ``vgg16_spec.text``; the attributes are as given.
 
     Args:
         given: the file or the option that cannot be used.
@@ -29,10 +32,10 @@ class BadInput(ValueError):
         self.given = os.fspath(given)
         self.problem = problem
         self.expected = expected
-        message = f"{self.given}: {problem}"
+        message = f"{visible(self.given)}: {one_line(problem)}"
         if expected:
-            message += f"; expected {expected}"
-        super().__init__(" ".join(message.split()))
+            message += f"; expected {one_line(expected)}"
+        super().__init__(message)
 
     def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
         return type(self), (self.given, self.problem, self.expected)

@@ -22,8 +22,6 @@ from vgg16_spec.files.text import read_json, read_text
 _EXPECTED: Final = "the classes' names, one a line or as JSON"
 _MOST_BYTES: Final = 1 << 22
 _MOST_CHARACTERS: Final = 200
-# As an escaped text in the header of a safetensors file, which has room for a mebibyte.
-_MOST_STORED: Final = 15 << 16
 # What would end a line, or print the rest of it backwards.
 _REFUSED: Final = ("Cc", "Cs", "Zl", "Zp")
 _REVERSING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -95,8 +93,6 @@ def _checked(entries: Sequence[object]) -> tuple[str, ...]:
         if not name.isprintable() and (character := _refused(name)):
             raise ValueError(f"class {index} has the character U+{ord(character):04X} in its name")
         names.append(name)
-    if (size := len(json.dumps(json.dumps(to_json(names))))) > _MOST_STORED:
-        raise ValueError(f"the names take {size:,} bytes, more than {_MOST_STORED:,}")
     return tuple(names)
 
 

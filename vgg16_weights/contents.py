@@ -12,7 +12,7 @@ import numpy as np
 
 from vgg16_spec.architecture import Shape
 from vgg16_spec.blocks import BLOCK_BYTES, Array, blocks
-from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor, digest
+from vgg16_spec.checkpoint import FLOATS, Checkpoint, Metadata, Tensor
 from vgg16_spec.checkpoint.tensors import CHUNK_VALUES, as_float32
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.images.recipes import Recipe
@@ -154,7 +154,7 @@ def _metadata(
             within = {key: contents.tensors[key] for key in identity.statistics}
             recipe = recipe_within(within, str(path))
             step = f"recipe read from {few(f'`{key}`' for key in within)}"
-        kept = Metadata(file_format.recipe, path.name, file_format.name, digest(path))
+        kept = Metadata.of_file(file_format.recipe, path, file_format.name)
     metadata = kept if recipe is None else kept.with_recipe(recipe)
     return metadata, step, contents.kept is None and recipe is None
 

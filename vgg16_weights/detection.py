@@ -201,11 +201,13 @@ def write(
         block_bytes: how large a block is at most.
 
     Raises ``BadInput`` for a format that is not written or needs a library that is not installed, a
-    value that is not finite, or a file that cannot be written.
+    value that is not finite, metadata that are more than a file has room for, or a file that cannot
+    be written.
     """
     path = Path(path)
     chosen = FORMATS[format_to_write(path, file_format)]
     chosen.require_library(path)
+    checkpoint.metadata.check_writable(checkpoint.label)
     if not chosen.module:
         safetensors.write(checkpoint, path, chosen, block_bytes)
         return chosen.name

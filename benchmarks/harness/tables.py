@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from vgg16_spec.text import visible
+
 ABSENT = "–"
 MB = 1e6
 GB = 1e9
@@ -12,7 +14,7 @@ GB = 1e9
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
     """A table of Markdown, its columns after the first ``words`` aligned to the right."""
     rule = ["---"] * words + ["---:"] * (len(header) - words)
-    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    escaped = ([visible(cell).replace("|", "\\|") for cell in row] for row in rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *escaped))
 
 
@@ -28,7 +30,7 @@ def ratio(figure: float | None, unit: float | None) -> float | None:
 
 def provenance(command: str, facts: Mapping[str, str], level: int = 2) -> str:
     """The section that ends a page: the command, the machine and the versions."""
-    listed = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+    listed = "\n".join(f"- {name}: {visible(fact)}" for name, fact in facts.items())
     return f"{'#' * level} How this was measured\n\n```sh\n{command}\n```\n\n{listed}"
 
 

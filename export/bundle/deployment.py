@@ -6,7 +6,6 @@ folder of its version. Triton ignores the other files and folders.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from export.session import open_session
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS, Photograph
 from vgg16_spec.images.preprocessing import pixels, preprocess, read_image, resized_side
+from vgg16_spec.text import json_text, markdown_code
 
 _LARGEST_BATCH: Final = 32
 _ANY_SIDE: Final = {BATCH: 1, HEIGHT: 224, WIDTH: 224}
@@ -47,6 +47,7 @@ def write(folder: Path, document: dict[str, Any], checkpoint: Checkpoint, option
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["code"] = markdown_code
     facts = _facts(document, checkpoint, options)
     for name in ("config.pbtxt", "README.md"):
         text = environment.get_template(f"{name}.j2").render(facts)
@@ -71,8 +72,7 @@ def example(
 
 def write_json(path: Path, document: Any) -> None:
     """Write a document for people and programs."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(json_text(document) + "\n", encoding="utf-8")
 
 
 def _write_test_data(folder: Path, images: NDArray[Any]) -> None:

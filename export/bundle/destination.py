@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from export.constants import MODEL_FILE, TEST_DATA, VERSION, WEIGHTS_FILE
+from export.foreign import require_text
 from export.options import Options
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import check_writable
@@ -26,6 +27,7 @@ def check_out(out: Path, options: Options) -> bool:
         BadInput: for options of the other form, and where an export cannot be written. A folder has
             to be new, empty or an earlier bundle.
     """
+    require_text(out)
     one_file = out.name.lower().endswith(".onnx")
     weights_file, precision = options.weights_file, options.precision
     if one_file and weights_file == "separate":

@@ -47,7 +47,8 @@ def export_onnx(
 
     Raises:
         BadInput: for options that exclude each other, a checkpoint without the classifier where it
-            is needed, and an ``out`` that cannot be written or is not an earlier export.
+            is needed, metadata that are more than a file has room for, and an ``out`` that cannot
+            be written or is not an earlier export.
     """
     out, chosen = Path(out), Options(**options)
     recipe = checkpoint.recipe
@@ -55,6 +56,7 @@ def export_onnx(
         problem = f"is bilinear, and the recipe {recipe.name} resamples by {recipe.resample}"
         raise BadInput("--resize", problem, "--input uint8 alone, and pictures resized before")
     check_opset(chosen.opset)
+    checkpoint.metadata.check_writable(checkpoint.label)
     if chosen.features:
         checkpoint = checkpoint.without_top()
     else:

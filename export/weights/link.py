@@ -14,6 +14,7 @@ from typing import Final
 import onnx_ir as ir
 from safetensors.numpy import save
 
+from export.foreign import require_text
 from vgg16_spec.checkpoint import Checkpoint, digest, write_checkpoint
 from vgg16_spec.checkpoint.header import read_header
 from vgg16_spec.checkpoint.shapes import misfits
@@ -108,12 +109,14 @@ def location_from(folder: Path, checkpoint: Checkpoint) -> str:
 
     Raises:
         BadInput: where ONNX cannot follow it: in another format, outside the folder, a symbolic
-            link, a file with more than one hard link, or a name with two dots in a row.
+            link, a file with more than one hard link, or a name that is not UTF-8 or has two dots
+            in a row.
     """
     weights = checkpoint.path
     if weights is None:
         problem = "is in a format that ONNX cannot point into"
         raise BadInput(checkpoint.label, problem, "a .safetensors file, as vgg16 port writes")
+    require_text(weights)
     folder, real = folder.resolve(), weights.resolve()
     if not real.is_relative_to(folder):
         raise BadInput(weights, f"is outside {folder}", "the ONNX file beside its weights file")

@@ -226,5 +226,5 @@ def test_a_file_beyond_what_a_message_holds_is_not_read(tmp_path: Path) -> None:
 
 
 def test_names_from_a_file_do_nothing_to_a_terminal() -> None:
-    assert printable("a\x1b[31m\nb") == "a?[31m b"
+    assert printable("a\x1b[31m\nb") == r"a\x1b[31m b"
     assert len(printable("x" * 5000)) < 300

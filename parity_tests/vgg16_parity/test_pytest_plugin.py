@@ -175,14 +175,15 @@ def test_a_run_that_judges_nothing_says_so(tests: pytest.Pytester) -> None:
     assert not list((tests.path / "out").iterdir())
 
 
-@pytest.mark.parametrize("folder", ["file", "file/below"])
+@pytest.mark.parametrize("folder", ["file", "file/below", "file/\x1b31m\u202e\n"])
 def test_a_folder_that_cannot_be_written_is_refused_before_the_tests(
     tests: pytest.Pytester, folder: str
 ) -> None:
     (tests.path / "file").write_text("mine")
     result = run(tests, GOOD, "--parity-report", folder)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --parity-report {folder}: cannot create the folder *"])
+    named = folder.encode("unicode_escape").decode()
+    result.stderr.fnmatch_lines([f"ERROR: --parity-report {named}: cannot create the folder *"])
     result.stdout.no_fnmatch_line("*passed*")
     assert (tests.path / "file").read_text() == "mine"
 

@@ -6,6 +6,7 @@ Every command imports what it needs in its body, so that ``vgg16 --help`` answer
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -26,13 +27,17 @@ from vgg16_parity.cli.commands.parity import parity
 from vgg16_parity.cli.commands.port import port
 from vgg16_parity.cli.commands.predict import predict
 from vgg16_parity.cli.commands.summary import summary
+from vgg16_parity.cli.console import say, show
 from vgg16_spec.errors import BadInput
+from vgg16_spec.text import one_line, visible
 
 # The descriptor of stderr.
 _LAST_STREAM: Final = 2
 _INTERRUPTED: Final = 128 + signal.SIGINT
 # 128 + SIGPIPE, which Windows lacks.
 _READER_GONE: Final = 128 + 13
+
+_FORMAT_WARNING: Final = warnings.formatwarning
 
 app = typer.Typer(
     name="vgg16", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -56,6 +61,10 @@ def main() -> None:
     # What they say of a picture's size or metadata, or of their own future, is no result. Not where
     # the packages are imported: there, who imports them decides.
     warnings.filterwarnings("ignore", module=r"(PIL|torch)\b")
+    warnings.formatwarning = _format_warning
+    # Of libraries whose loggers nobody has given a handler.
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_LogFormatter())
     # Exit through ``finally`` blocks: they remove temporary files and stop worker processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     status = _run() if problem is None else _fail(str(problem))
@@ -109,6 +118,24 @@ def _run() -> int:
     return status if isinstance(status, int) else 0
 
 
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A library's warning, which may quote what a file says."""
+    return visible(_FORMAT_WARNING(message, category, filename, lineno, line), keep="\n")
+
+
+class _LogFormatter(logging.Formatter):
+    """The same for what a library logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n")
+
+
 def _is_stuck(stream: TextIO) -> bool:
     """Whether what a stream still holds cannot be written; that is dropped.
 
@@ -125,7 +152,7 @@ def _is_stuck(stream: TextIO) -> bool:
 def _fail(message: str, status: int = 2) -> int:
     if message:  # empty if the help was shown instead
         with suppress(OSError):  # the status remains
-            print("vgg16:", " ".join(message.split()), file=sys.stderr)
+            say(f"vgg16: {one_line(message)}")
     return status
 
 
@@ -137,11 +164,11 @@ def _print_version(wanted: bool) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        print("vgg16", version("vgg16-parity"))
+        show(f"vgg16 {version('vgg16-parity')}")
     except PackageNotFoundError:
         project = Path(__file__).parents[2] / "pyproject.toml"
         facts = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-        print("vgg16", facts["version"])
+        show(f"vgg16 {facts['version']}")
     raise typer.Exit
 
 

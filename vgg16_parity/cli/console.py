@@ -1,17 +1,19 @@
 """Output of the commands: results on stdout, everything else on stderr.
 
+Nothing else prints: what a file, a folder or a library says reaches a terminal through ``visible``.
 On a terminal, Rich colours tables and animates progress; elsewhere both are plain lines, so that
 logs stay readable.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
+
+from vgg16_spec.text import json_text, visible
 
 # Colour of a row by the text in its second column.
 _STYLES: Final = {"holds": "green", "broken": "bold red", "failed": "bold red", "not run": "dim"}
@@ -21,7 +23,12 @@ _TRANSFER: Final = ("BarColumn", "DownloadColumn", "TransferSpeedColumn", "TimeR
 
 def say(message: str) -> None:
     """Print one line for people, on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)
+
+
+def show(line: str = "") -> None:
+    """Print one line of a result, on stdout."""
+    print(visible(line))
 
 
 @contextmanager
@@ -45,10 +52,11 @@ def receiving(
         from rich import progress
         from rich.console import Console
 
-        text = progress.TextColumn("{task.description}")
+        # A name in brackets is no markup.
+        text = progress.TextColumn("{task.description}", markup=False)
         made = [getattr(progress, column)() for column in columns]
         with progress.Progress(text, *made, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(stage, total=None)
+            task = bar.add_task(visible(stage), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
     else:
         say(f"{stage} …")
@@ -71,17 +79,18 @@ def shape_text(shape: Sequence[int | None]) -> str:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json_text(document))
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int
 ) -> None:
     """Print a table on stdout, its first ``text_columns`` aligned left and the others right."""
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    cells = [list(map(visible, row)) for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     aligned = "<" * text_columns + ">" * (len(columns) - text_columns)
     form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(aligned, widths, strict=True))
-    lines = [form.format(*row).rstrip() for row in (columns, *rows)]
+    lines = [form.format(*row).rstrip() for row in cells]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text

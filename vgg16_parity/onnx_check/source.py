@@ -7,6 +7,7 @@ order: in any other graph, a tensor of the right shape may have another meaning.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,10 @@ from vgg16_parity.onnx_check import graph
 from vgg16_parity.onnx_check.symbolic import Constant, Step
 from vgg16_parity.onnx_check.walk import TracedGraph, follow
 from vgg16_parity.onnx_check.weights import as_maps
+from vgg16_spec import labels
 from vgg16_spec.architecture import CONFIGURATIONS, Configuration, Convolution
 from vgg16_spec.blocks import Array
-from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor, digest
+from vgg16_spec.checkpoint import Checkpoint, Metadata, Tensor
 from vgg16_spec.errors import BadInput, counted
 from vgg16_spec.files.text import read_json
 from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_from
@@ -78,7 +80,7 @@ def checkpoint_of_onnx(path: Path, *, include_top: bool = True) -> Checkpoint:
             array = swap_rgb_bgr(array)
         view = partial(_canonical, array, name, order, configuration)
         tensors[name] = Tensor(array.shape, str(array.dtype), view)
-    metadata = Metadata(recipe.name, path.name, FORMAT.name, digest(path))
+    metadata = Metadata.of_file(recipe.name, path, FORMAT.name)
     if stated and stated.recipe == recipe.name:
         metadata = stated
     contents = Contents(
@@ -199,6 +201,9 @@ def _stated(model: ir.Model, path: Path) -> Metadata | None:
     facts = {name: model.metadata_props[name] for name in _OURS if name in model.metadata_props}
     if not {"recipe", "source_sha256"} <= facts.keys():
         return None
+    if "labels" in facts:
+        with suppress(ValueError):  # the checkpoint says what is wrong with them
+            facts["labels"] = labels.to_json(labels.from_json(facts["labels"]))
     metadata = Metadata(**facts)
     if metadata.recipe in RECIPES:
         return metadata

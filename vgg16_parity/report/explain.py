@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnx_arbiter.compare import Verdict
 from vgg16_parity.records import Row
 from vgg16_parity.report.coverage import exercised
+from vgg16_spec.text import visible
 
 
 def explain(row: Row) -> str:
@@ -23,7 +24,7 @@ def explain(row: Row) -> str:
             said = "; ".join(f"{kind}{_figures(verdict)}" for kind, verdict in figures)
             lines.append(f"  {layer.tap:<{width}}  {said}")
     lines += [f"  {probe.layer:<{width}}  dense {_figures(probe.local)}" for probe in row.probes]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _figures(verdict: Verdict) -> str:

@@ -64,8 +64,7 @@ def write_files(
     }
     for option, path in files.items():
         with whole_file(path) as temporary:
-            # A file's name need not be UTF-8; JSON reads the escape back.
-            temporary.write_text(texts[option](), encoding="utf-8", errors="backslashreplace")
+            temporary.write_text(texts[option](), encoding="utf-8")
 
 
 def write_reports(ports: Sequence[tuple[Report, Sequence[Path]]], folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.verdicts import Decision
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import read_image
+from vgg16_spec.text import visible
 
 _THUMBNAIL: Final = 160
 _QUALITY: Final = 80
@@ -99,7 +100,7 @@ def page(
         cases=_cases(report, pictures),
         version=next((found.version for found in distributions(name="vgg16-parity")), ""),
     )
-    return text + "\n"
+    return visible(text, keep="\n") + "\n"
 
 
 def _lanes(rows: Sequence[Row]) -> dict[str, tuple[list[Row], dict[Kind, charts.HeatMap]]]:

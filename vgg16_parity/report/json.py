@@ -15,6 +15,7 @@ from vgg16_parity.report.table import summary
 from vgg16_parity.runtimes.job import Record
 from vgg16_parity.verdicts import ProbeVerdict
 from vgg16_spec.checkpoint.metadata import Metadata
+from vgg16_spec.text import json_text
 
 SCHEMA: Final = "vgg16-parity-report/3"
 
@@ -125,8 +126,7 @@ def to_json(report: Report, moved: Sequence[Change] | None = None) -> dict[str, 
 
 def text(report: Report, moved: Sequence[Change] | None = None) -> str:
     """The same as the text of a file."""
-    document = to_json(report, moved)
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(to_json(report, moved)) + "\n"
 
 
 def encode(record: Any) -> Any:

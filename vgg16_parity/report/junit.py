@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
-from typing import Any, Final
+from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from vgg16_parity.records import KINDS, Report, Row, iter_verdicts
 from vgg16_parity.report.coverage import lacking, percent
-
-# Characters that XML 1.0 or UTF-8 cannot write.
-_UNWRITABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from vgg16_spec.text import visible
 
 
 def junit(report: Report) -> JUnitXml:
@@ -41,7 +38,7 @@ def text(report: Report) -> str:
 
 
 def _suite(row: Row, *, required: bool) -> TestSuite:
-    suite = TestSuite(_clean(row.name))
+    suite = TestSuite(visible(row.name))
     facts = {"mode": row.mode}
     if record := row.record:
         facts |= {"device": record.device, "threads": str(record.threads)}
@@ -52,7 +49,7 @@ def _suite(row: Row, *, required: bool) -> TestSuite:
         short = lacking(row.coverage)
         facts |= {f"exercised of {name}": percent(share) for name, share in short.items()}
     for name, value in facts.items():
-        suite.add_property(_clean(name), _clean(value))
+        suite.add_property(visible(name), visible(value))
     if row.status in ("not run", "failed"):
         result = Error if row.status == "failed" else Failure if required else Skipped
         suite.add_testcase(_test(row, "", "run", row.reason or row.status, row.status, result))
@@ -68,7 +65,7 @@ def _suite(row: Row, *, required: bool) -> TestSuite:
     for compared in row.cases:
         test = _test(row, compared.case, "decisions", compared.reason, "decision")
         if compared.notes:
-            test.system_out = _clean("\n".join(compared.notes))
+            test.system_out = "\n".join(map(visible, compared.notes))
         suite.add_testcase(test)
     if row.status == "broken" and not any(test.result for test in suite):
         # Of gradients: ReLUs that rounding does not explain, or a tensor too many.
@@ -82,11 +79,7 @@ def _test(
     """A test with a result of some kind, or one that passed: there is no reason then."""
     # Most viewers show the part of a class name after its last dot.
     parts = [part.replace(".", "_") for part in (row.runtime, row.setting, case) if part]
-    test = TestCase(_clean(name), _clean(".".join(parts)))
+    test = TestCase(visible(name), visible(".".join(parts)))
     if reason:
-        test.result = [result(_clean(reason), label)]
+        test.result = [result(visible(reason), label)]
     return test
-
-
-def _clean(text: str) -> str:
-    return _UNWRITABLE.sub("�", text)

@@ -24,7 +24,6 @@ from vgg16_spec.checkpoint.shapes import with_shown_head
 from vgg16_spec.checkpoint.tensors import Tensor, mapped_view
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
-from vgg16_spec.files.digest import digest
 from vgg16_spec.names import recognise
 
 FORMAT: Final = "vgg16-checkpoint/1"
@@ -55,7 +54,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, check_values: bool = True) 
         shapes = configuration.weight_shapes
         entries = {n: entries[key]._replace(shape=shapes[n]) for n, key in renamed.items()}
         kept = Metadata.from_json(stored.get(MANIFEST, ""))
-        metadata = kept or Metadata("torchvision", path.name, source_format, digest(path))
+        metadata = kept or Metadata.of_file("torchvision", path, source_format)
         is_recipe_assumed = kept is None
     else:
         raise BadInput(path, "a safetensors file without a checkpoint's metadata", _EXPECTED)
@@ -103,9 +102,10 @@ def write_checkpoint(
 
     The same values and metadata give the same bytes.
 
-    Raises ``BadInput``, and leaves whatever was at ``path``, when the file cannot be written or a
-    value is not finite.
+    Raises ``BadInput``, and leaves whatever was at ``path``, when the file cannot be written, a
+    value is not finite, or the metadata are more than a file has room for.
     """
+    checkpoint.metadata.check_writable(checkpoint.label)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         stated = {"format": FORMAT, "configuration": checkpoint.configuration.name}
         stated |= checkpoint.metadata.stated()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from vgg16_spec import labels
 from vgg16_spec.errors import BadInput, counted
+from vgg16_spec.files.digest import digest
 from vgg16_spec.files.text import read_json
 from vgg16_spec.images.recipes import RECIPES, Recipe, recipe_from, recipe_named, settled
 
+# As an escaped text in the header of a safetensors file, which has room for a mebibyte: of all
+# formats, that takes the most. Readers refuse, or take for another program's, what is longer.
+MOST_BYTES: Final = 15 << 16
 # Of a field that is not written where it is empty.
 _MAY_BE_ABSENT: Final = MappingProxyType({"may be absent": True})
 
@@ -39,6 +44,29 @@ class Metadata:
     licence: str = "not stated"
     preprocessing: str = field(default="", metadata=_MAY_BE_ABSENT)
     labels: str = field(default="", metadata=_MAY_BE_ABSENT)
+
+    @classmethod
+    def of_file(cls, recipe: str, path: Path, source_format: str) -> Metadata:
+        """What is known of a file that states nothing. Bytes of its name that are no text are
+        escaped: formats store text.
+        """
+        name = path.name.encode("utf-8", "backslashreplace").decode()
+        return cls(recipe, name, source_format, digest(path))
+
+    def check_writable(self, label: str) -> None:
+        """Raise ``BadInput`` for metadata of ``label`` that not every format gives back equal."""
+        for name, text in self.stated().items():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                character = f"U+{ord(text[error.start]):04X}"
+                problem = f"its {name} has {character} in it, half of a pair"
+                raise BadInput(label, problem, "metadata that UTF-8 can write") from error
+        sizes = {name: _size(text) for name, text in self.stated().items()}
+        if (size := _size(self.to_json())) > MOST_BYTES:
+            most = max(sizes, key=sizes.__getitem__)
+            problem = f"its metadata take {size:,} bytes, most of them its {most}"
+            raise BadInput(label, problem, f"{MOST_BYTES:,} bytes at most")
 
     def stated(self) -> dict[str, str]:
         """The fields to write: the first five always, the others where they are not empty."""
@@ -98,6 +126,11 @@ class Metadata:
         if not isinstance(stored, dict) or not names - _OPTIONAL <= set(stored) <= names:
             return None
         return cls(**stored) if all(isinstance(v, str) for v in stored.values()) else None
+
+
+def _size(text: str) -> int:
+    """How many bytes a text takes as a text of JSON."""
+    return len(json.dumps(text))
 
 
 _OPTIONAL: Final = {f.name for f in fields(Metadata) if f.metadata == _MAY_BE_ABSENT}

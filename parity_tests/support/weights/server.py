@@ -22,6 +22,7 @@ class Answer:
 
     Attributes:
         status: of the answer.
+        reason: what the answer says beside the status, if not what is usual.
         drop_after: bytes of the body after which the connection closes; the length was promised
             whole.
         hang: seconds of silence in the middle of the body.
@@ -30,6 +31,7 @@ class Answer:
     """
 
     status: int = 200
+    reason: str = ""
     drop_after: int | None = None
     hang: float = 0.0
     location: str = ""
@@ -73,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         whole = served.files.get(self.path.lstrip("/"))
         status = 404 if whole is None else answer.status
         body = whole if whole is not None and status == 200 else b"an error page"
-        self.send_response(status)
+        self.send_response(status, answer.reason or None)
         if answer.compressed:
             body = gzip.compress(body)
             self.send_header("Content-Encoding", "gzip")

@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from typing import Literal
+from typing import Any, Literal, cast
 
 import pytest
+
+from parity_tests.support.foreign_text import unseen
 
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
@@ -38,6 +40,24 @@ def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
     assert len(lines) == 2
     assert all(len(line) <= 80 for line in lines)
     assert lines[1].split()[:4] == ["keras-tensorflow", "not", "run", "bfloat16"]
+
+
+@needs_terminal
+def test_a_terminal_shows_what_others_wrote_as_text_without_markup() -> None:
+    code = (
+        "from parity_tests.support.foreign_text import NAME\n"
+        "from vgg16_parity.cli.console import print_table, receiving, say, show, working\n"
+        "print_table((NAME, 'b'), [(NAME, NAME), (NAME, 'broken')], text_columns=1)\n"
+        "show(NAME)\n"
+        "with working(NAME), receiving(NAME) as progress:\n"
+        "    progress(1_000_000, 2_000_000)\n"
+        "say(NAME)\n"
+    )
+    for stream, times in (("stdout", 5), ("stderr", 5)):
+        # Rich colours, moves and hides the cursor; a terminal ends lines with \r\n.
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown(code, cast(Any, stream)))
+        assert not unseen(text, allowed="\r\n")
+        assert text.count("[red][link=x:y]`|<b>&*") >= times, text
 
 
 @needs_terminal

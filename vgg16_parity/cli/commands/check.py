@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vgg16_parity.cli.console import print_json, say, working
+from vgg16_parity.cli.console import print_json, say, show, working
 from vgg16_parity.cli.options import (
     ConfigurationOption,
     ImagesOption,
@@ -57,5 +57,6 @@ def check(
     if as_json:
         print_json(to_json(report))
     else:
-        print("\n".join(lines(report, named)))
+        for line in lines(report, named):
+            show(line)
     return 0 if report.matches else 1

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.console import print_json, show, working
 from vgg16_parity.cli.options import JsonOption, NetworkOption
 
 
@@ -39,4 +39,4 @@ def draw(
             {"file": str(out), "kind": wanted, "configuration": configuration, "bytes": size}
         )
     else:
-        print(f"{out}  {size:,} bytes")
+        show(f"{out}  {size:,} bytes")

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from vgg16_parity.cli.console import print_json, say, working
+from vgg16_parity.cli.console import print_json, say, show, working
 from vgg16_parity.cli.options import (
     ConfigurationOption,
     JsonOption,
@@ -133,9 +133,9 @@ def export(
         print_json(document)
         return
     for name, size in sizes.items():
-        print(f"{name}  {size:,} bytes")
+        show(f"{name}  {size:,} bytes")
     if accuracy is not None:
-        print(_accuracy_line(accuracy))
+        show(_accuracy_line(accuracy))
 
 
 def _checked_tracer(framework: str, backend: str, out: Path, options: Options) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from vgg16_parity.cli import options
-from vgg16_parity.cli.console import print_json, print_table, say, working
+from vgg16_parity.cli.console import print_json, print_table, say, show, working
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ def _print(report: Report, changes: list[Change] | None, older: Path | None) -> 
 
     print_table(COLUMNS, table(report), text_columns=TEXT_COLUMNS)
     for line in remarks(report):
-        print(line)
-    print(summary(report))
+        show(line)
+    show(summary(report))
     if changes is not None:
-        print(f"Since {older}: {'' if changes else 'nothing moved.'}".rstrip())
+        show(f"Since {older}: {'' if changes else 'nothing moved.'}".rstrip())
         for change in changes:
-            print(f"  {change}")
+            show(f"  {change}")

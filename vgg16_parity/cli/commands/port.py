@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.console import print_json, show, working
 from vgg16_parity.cli.options import JsonOption, LabelsOption, RecipeOption, open_source, overrides
 from vgg16_spec.errors import BadInput, require_one_of
 
@@ -94,7 +94,7 @@ def port(
     else:
         assumed = " (assumed)" if checkpoint.is_recipe_assumed else ""
         steps = f"; {', '.join(checkpoint.steps)}" if checkpoint.steps else ""
-        print(
+        show(
             f"{destination}: {written}, configuration {facts['configuration']}, "
             f"{facts['tensors']} tensors, {facts['parameters']:,} parameters, "
             f"recipe {facts['recipe']}{assumed}{steps}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 from typer import Argument, Option
 
 from vgg16_parity.cli import options
-from vgg16_parity.cli.console import print_json, working
+from vgg16_parity.cli.console import print_json, show, working
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def predict(
         print_json(facts | {"images": results})
         return
     for result in results:
-        print(result["file"])
+        show(result["file"])
         for entry in result["top5"]:
-            print(f"  {entry['probability']:7.2%}  {entry['name']}")
+            show(f"  {entry['probability']:7.2%}  {entry['name']}")
     if seeded:
-        print("These weights are seeded, never trained: the names mean nothing.")
+        show("These weights are seeded, never trained: the names mean nothing.")
 
 
 def _runtime(name: str | None) -> Runtime:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Option
 
-from vgg16_parity.cli.console import print_json, print_table, shape_text, working
+from vgg16_parity.cli.console import print_json, print_table, shape_text, show, working
 from vgg16_parity.cli.options import JsonOption, NetworkOption
 from vgg16_spec.errors import BadInput, require_one_of
 
@@ -57,7 +57,7 @@ def summary(
         ]
         print_json({**facts, "layers": entries})
         return
-    print(f"Configuration {network.name}; N is the number of images")
+    show(f"Configuration {network.name}; N is the number of images")
     cells = {layer: list(map(_cells, row.values())) for layer, row in layers.items()}
     totals = (sum(each.parameters for each in found.values()) for found in summaries.values())
     cells["total"] = [("", "", "", "", f"{total:,}") for total in totals]
@@ -67,7 +67,7 @@ def summary(
     else:
         _print_side_by_side(tuple(summaries), cells)
     if "keras" in summaries and network.include_top:
-        print("Keras's fc1 reads its inputs as height, width, channels; the others channels first.")
+        show("Keras's fc1 reads its inputs as height, width, channels; the others channels first.")
 
 
 def selected(frameworks: Sequence[str]) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def _print_architecture(network: Configuration, *, as_json: bool) -> None:
         facts = {"configuration": network.name, "input_shape": list(network.input_shape)}
         print_json({**facts, **totals, "layers": layers})
         return
-    print(f"Configuration {network.name}, input {shape_text(network.input_shape)} (channels first)")
+    show(f"Configuration {network.name}, input {shape_text(network.input_shape)} (channels first)")
     rows.append(("total", "", "", *(f"{total:,}" for total in totals.values())))
     columns = ("layer", "torchvision", "output", "parameters", "multiply-adds")
     print_table(columns, rows, text_columns=2)
@@ -167,5 +167,5 @@ def _print_side_by_side(
         rows = [(layer, *(each[index] for each in row)) for layer, row in cells.items()]
         if title != "parameters":
             rows.pop()  # the total
-        print()
+        show()
         print_table((title, *frameworks), rows, text_columns=1 + len(frameworks))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from vgg16_parity.cli.console import print_json, print_table, receiving, shape_text, working
+from vgg16_parity.cli.console import print_json, print_table, receiving, shape_text, show, working
 from vgg16_parity.cli.options import JsonOption, resolve
 from vgg16_spec.errors import BadInput
 
@@ -64,7 +64,7 @@ def list_weights(*, as_json: JsonOption = False) -> None:
     print_table(_LIST_COLUMNS, rows, text_columns=5)
     for record in records:
         if record.features_only:
-            print(f"{record.name}: features only, because {record.features_only}.")
+            show(f"{record.name}: features only, because {record.features_only}.")
 
 
 @app.command()
@@ -92,7 +92,7 @@ def fetch(
         with receiving(f"fetch {record.name}") as progress:
             paths[record.name] = str(fetch(record, progress))
         if not as_json:
-            print(paths[record.name])
+            show(paths[record.name])
     if as_json:
         print_json({"files": paths})
 
@@ -140,7 +140,7 @@ def _print_digests(name: str, checkpoint: Checkpoint, *, as_json: bool) -> None:
         (tensor, shape_text(shapes[tensor]), sha256[:_SHOWN]) for tensor, sha256 in found.items()
     ]
     print_table(("tensor", "shape", "sha256"), rows, text_columns=3)
-    print(_line(name, checkpoint))
+    show(_line(name, checkpoint))
 
 
 def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
@@ -172,12 +172,12 @@ def _compare(files: dict[str, tuple[str, Checkpoint]], *, as_json: bool) -> int:
         columns = ("tensor", "verdict", "shape", "sha256 of A", "sha256 of B")
         print_table(columns, rows, text_columns=5)
         for letter, file in files.items():
-            print(f"{letter}: {_line(*file)}")
+            show(f"{letter}: {_line(*file)}")
         for sentence in sentences(found, left.configuration):
-            print(sentence)
+            show(sentence)
         if equal == len(compared) and not _same_recipe(left, right):
-            print(f"The values are equal, the recipes are not: {_recipes(left, right)}.")
-        print(f"{equal} of {len(compared)} tensors are equal, bit for bit.")
+            show(f"The values are equal, the recipes are not: {_recipes(left, right)}.")
+        show(f"{equal} of {len(compared)} tensors are equal, bit for bit.")
     return 0 if equal == len(compared) else 1
 
 
