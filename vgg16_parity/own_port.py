@@ -8,11 +8,12 @@ assert row.status == "holds", explain(row)
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
 import numpy as np
@@ -42,6 +43,7 @@ from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.errors import BadInput, require_file, require_one_of
+from vgg16_spec.files.atomic import scratch_folder
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_weights.contents import Choices
 from vgg16_weights.tf.checkpoints import file_named
@@ -123,8 +125,9 @@ class Arbiter:
         self._case = case or inputs.pictures(checkpoint, pictures)
         if searched:
             self._case, self.files = _with_searched(checkpoint, self._case), ()
-        self._temporary = TemporaryDirectory(prefix="vgg16-arbiter-", ignore_cleanup_errors=True)
-        self._folder = Path(self._temporary.name)
+        self._temporary = ExitStack()
+        self._folder = self._temporary.enter_context(scratch_folder("vgg16-arbiter"))
+        self._closed = weakref.finalize(self, self._temporary.close)
         self._answers: dict[str, _Answers] = {}
         self._handed = HandedOut()
         self._seconds = 0.0
@@ -137,7 +140,7 @@ class Arbiter:
 
     def close(self) -> None:
         """Remove the temporary files."""
-        self._temporary.cleanup()
+        self._closed()
 
     @property
     def images(self) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -31,6 +30,7 @@ from vgg16_parity.shared_runs import rows_of_lanes
 from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.atomic import scratch_folder
 
 Devices = Device | Literal["both"]
 _NOTHING: Final = np.empty(0, np.float32)
@@ -89,8 +89,7 @@ def run_parity(
     modes = {mode.name: mode for mode in found if mode is not None}
     if gradients:
         _require_gradients(runtimes, modes.values())
-    with tempfile.TemporaryDirectory(prefix="vgg16-parity-") as temporary:
-        folder = Path(temporary)
+    with scratch_folder("vgg16-parity") as folder:
         stored = in_file(checkpoint, folder, progress)
         only_whole = [runtime for runtime in runtimes if depth != "logits" and _runs_whole(runtime)]
         coverages = Coverages(
@@ -162,8 +161,7 @@ def run_logits(
         BadInput: as for `run_parity`, or the runtime fails.
     """
     case = inputs.pictures(checkpoint, images)
-    with tempfile.TemporaryDirectory(prefix="vgg16-predict-") as name:
-        folder = Path(name)
+    with scratch_folder("vgg16-predict") as folder:
         workspace = Workspace(in_file(checkpoint, folder, progress), folder, None, progress)
         pictures = folder / "pictures"
         pictures.mkdir()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -22,6 +20,7 @@ from export.options import Options
 from export.weights.link import weight_tensor
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.atomic import scratch_folder
 from vgg16_spec.images.preprocessing import preprocess, read_image
 
 _LARGEST_FLOAT16: Final = float(np.finfo(np.float16).max)
@@ -84,11 +83,11 @@ def _to_int8(model: ir.Model, checkpoint: Checkpoint, options: Options) -> ir.Mo
     batches = _batches(checkpoint, options)
     reader: Any = SimpleNamespace(get_next=partial(next, batches, None))
     log = logging.getLogger()
-    with tempfile.TemporaryDirectory(prefix="vgg16-int8-") as folder, ExitStack() as restored:
+    with scratch_folder("vgg16-int8") as folder, ExitStack() as restored:
         # The quantizer advises to simplify a graph that is as simple as it gets.
         restored.callback(log.setLevel, log.level)
         log.setLevel(logging.ERROR)
-        written = Path(folder) / "int8.onnx"
+        written = folder / "int8.onnx"
         quantization.quantize_static(
             ir.to_proto(model),
             written,

@@ -66,7 +66,9 @@ def main() -> None:
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogFormatter())
     # Exit through ``finally`` blocks: they remove temporary files and stop worker processes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for name in ("SIGTERM", "SIGHUP"):  # Windows lacks the second
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
     status = _run() if problem is None else _fail(str(problem))
     for stream in (sys.stdout, sys.stderr):
         _is_stuck(stream)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.files.atomic import scratch_folder
 
 # How a note begins under which a case would hold that does not.
 WOULD_HOLD: Final = "would hold "
@@ -77,12 +76,12 @@ class Evidence:
         return verdict
 
     def _judge_as(self, arithmetic: Arithmetic, checkpoint: Checkpoint | None) -> CaseVerdict:
-        with TemporaryDirectory(prefix="vgg16-alternative-") as folder:
+        with scratch_folder("vgg16-alternative") as folder:
             expected = expect(
                 checkpoint or self.checkpoint,
                 self.expectation.case,
                 [self.mode],
-                Path(folder) / "case",
+                folder / "case",
                 arithmetic=arithmetic,
                 logits_only=set(self.taps) == {self.expectation.last},
             )

@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +29,7 @@ from vgg16_parity.network.prediction import expect
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.verdicts import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.files.atomic import scratch_folder
 from vgg16_spec.logits import top
 
 Taps = Mapping[str, NDArray[Any]]
@@ -210,9 +210,9 @@ def compare_with_cpu(
     for expectation in expectations:
         if not expectation.case.finite or any(expectation.beyond(run.mode) for run in (gpu, cpu)):
             continue
-        with TemporaryDirectory(prefix="vgg16-beside-") as folder:
+        with scratch_folder("vgg16-beside") as folder:
             both = [
-                (run, _as_judged(run, expectation, checkpoint, Path(folder) / name))
+                (run, _as_judged(run, expectation, checkpoint, folder / name))
                 for name, run in (("gpu", gpu), ("cpu", cpu))
             ]
             layers = []

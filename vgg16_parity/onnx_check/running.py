@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from export.session import open_session, require_onnxruntime
 from vgg16_parity.onnx_check.walk import TracedGraph
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.files.apart import run_apart
+from vgg16_spec.files.atomic import scratch_folder
 
 _MOST_IMAGES: Final = 256
 # Importing the library and opening the graph, and each image: VGG16 takes 0.3 s on two cores.
@@ -42,18 +42,18 @@ def run(path: Path, found: TracedGraph, inputs: Sequence[NDArray[Any]]) -> NDArr
     images = batch * len(inputs)
     weights = sum(step.weight.array.size for step in found.steps if step.weight is not None)
     memory = _MEMORY + _BYTES_PER_WEIGHT * weights + _BYTES_PER_IMAGE * batch
-    with tempfile.TemporaryDirectory(prefix="vgg16-check-") as folder:
+    with scratch_folder("vgg16-check") as folder:
         for number, image in enumerate(inputs):
-            np.save(Path(folder) / f"{number}.npy", image)
+            np.save(folder / f"{number}.npy", image)
         run_apart(
             run_here,
-            *(str(path.absolute()), folder, str(found.front.images.name), found.output),
+            *(str(path.absolute()), str(folder), str(found.front.images.name), found.output),
             *(batch, len(inputs)),
             doing="running it",
             seconds=_SECONDS + _SECONDS_PER_IMAGE * images,
             memory=memory + _BYTES_PER_THREAD * (os.cpu_count() or 1),
         )
-        outputs = [np.load(Path(folder) / f"{number}.out.npy") for number in range(len(inputs))]
+        outputs = [np.load(folder / f"{number}.out.npy") for number in range(len(inputs))]
     return np.concatenate(outputs)
 
 

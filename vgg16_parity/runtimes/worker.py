@@ -30,6 +30,7 @@ from vgg16_parity.runtimes.registry import DISTRIBUTIONS, Runtime
 from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.checkpoint import open_checkpoint
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.apart import end_with_parent
 
 # The context in which a named stage's seconds are counted.
 Stage = Callable[[str], AbstractContextManager[None]]
@@ -210,4 +211,5 @@ def _versions(job: Job) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     raise SystemExit(main(sys.argv[1]))

@@ -7,9 +7,12 @@ stream of the Philox generator (Salmon et al. 2011), which NumPy keeps stable, u
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -21,7 +24,9 @@ from vgg16_spec.checkpoint.file import open_checkpoint, write_checkpoint
 from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.files.cache import cache_folder, ensure_folder
+from vgg16_spec.files.digest import digest
 
 # Changes whenever the bytes for a configuration and seed do.
 VERSION: Final = 1
@@ -48,10 +53,50 @@ def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
     except BadInput:
         pass  # not made yet, or damaged: made anew either way
     else:
-        if (found.metadata, found.configuration) == (checkpoint.metadata, checkpoint.configuration):
+        same = (found.metadata, found.configuration) == (
+            checkpoint.metadata,
+            checkpoint.configuration,
+        )
+        if same and _is_as_made(path):
             return found
     ensure_folder(folder)
-    return write_checkpoint(checkpoint, path)
+    made = write_checkpoint(checkpoint, path)
+    _note(path, digest(path))
+    return made
+
+
+def _is_as_made(path: Path) -> bool:
+    """Whether a file has the digest with which it was made.
+
+    It is computed once for each size, time and place of the file.
+    """
+    try:
+        noted = json.loads(_note_of(path).read_text(encoding="utf-8"))
+        if noted["file"] == _identity(path):
+            return True
+        if noted["sha256"] != digest(path):
+            return False
+    except (OSError, ValueError, LookupError, TypeError):  # no note, or not one of ours
+        return False
+    with suppress(BadInput):  # a cache that is only read
+        _note(path, noted["sha256"])
+    return True
+
+
+def _note(path: Path, sha256: str) -> None:
+    """Note a file's digest, and which file it is, beside it."""
+    identity = _identity(path)
+    with whole_file(_note_of(path)) as temporary:
+        temporary.write_text(json.dumps({"sha256": sha256, "file": identity}), encoding="utf-8")
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _identity(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
 def generate(

@@ -16,6 +16,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ _REFUSALS: Final = frozenset(
         errno.EROFS,
     }
 )
+_FULL: Final = frozenset({errno.EDQUOT, errno.ENOSPC})
 # Two writers of one name come between each other's steps once, hardly twice.
 _TRIES: Final = 100
 _WRITE_BACK_SECONDS: Final = 0.05
@@ -90,6 +92,47 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
         with suppress(OSError):  # what cannot be removed is left to the next writer
             _discard(older)
         sync(path.parent)
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """Yield a folder of the user's own among the system's temporary files; it is removed after use.
+
+    What a process leaves that is killed, the next one that asks for the same name removes.
+
+    Args:
+        name: of what it is for: ``vgg16-parity``.
+
+    Raises ``BadInput`` where there is no such place, and where it is full.
+    """
+    place = Path(_temporary_place())
+    path = place / name
+    outside = sys.exc_info()[1]
+    try:
+        _clear_up(path)
+        lock, descriptor = _claimed(path)
+        folder = lock.with_suffix(".tmp")
+        try:
+            folder.mkdir(mode=0o700)
+            yield folder
+        finally:
+            with suppress(OSError):
+                _clear(path, lock, descriptor)
+    except BadInput:
+        raise
+    except Exception as error:
+        if (cause := _caused_by(error, _FULL, outside)) is not None:
+            problem = f"the folder of temporary files is full ({cause.strerror})"
+            raise BadInput(place, problem, "room, or another folder in TMPDIR") from error
+        raise
+
+
+def _temporary_place() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        problem = "no folder for temporary files can be written"
+        raise BadInput("TMPDIR", problem, "a writable folder") from error
 
 
 def check_writable(destination: str | os.PathLike[str]) -> None:
@@ -246,8 +289,10 @@ def _remove(path: Path) -> None:
 
 def _try_lock(descriptor: int) -> bool | None:
     """Lock an open file: False where another has it locked, None where there are no locks."""
-    import fcntl  # POSIX only, and so is fsync of a folder: what only reads needs neither
-
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return None
     try:
         # Not lockf: that lock is lost when any part of the process closes the file.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -273,10 +318,19 @@ def _write_errors(path: Path) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and cause is not outside:
-            if isinstance(cause, OSError) and cause.errno in _REFUSALS:
-                problem = f"cannot be written ({cause.strerror})"
-                raise BadInput(path, problem, "a writable folder with enough free space") from error
-            cause = cause.__context__
+        if (cause := _caused_by(error, _REFUSALS, outside)) is not None:
+            problem = f"cannot be written ({cause.strerror})"
+            raise BadInput(path, problem, "a writable folder with enough free space") from error
         raise
+
+
+def _caused_by(
+    error: Exception, numbers: frozenset[int], outside: BaseException | None
+) -> OSError | None:
+    """The system's refusal behind an error, as far as what was handled ``outside`` before."""
+    cause: BaseException | None = error
+    while cause is not None and cause is not outside:
+        if isinstance(cause, OSError) and cause.errno in numbers:
+            return cause
+        cause = cause.__context__
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,50 @@ def test_another_seeds_file_in_the_cache_is_made_anew() -> None:
     original = digest(good)
     good.write_bytes(other.read_bytes())
     assert digest(seeded.seeded_checkpoint("tiny", 9).file) == original
+
+
+def test_a_file_in_the_cache_with_one_value_changed_is_made_anew() -> None:
+    good = seeded.seeded_checkpoint("tiny", 11)
+    original = digest(good.file)
+    content = bytearray(good.file.read_bytes())
+    content[-1] ^= 1
+    good.file.write_bytes(content)
+    assert digest(seeded.seeded_checkpoint("tiny", 11).file) == original
+
+
+def test_a_file_in_the_cache_is_looked_at_again_where_it_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its digest is computed for each size, time and place of the file, and no more often."""
+    path = seeded.seeded_checkpoint("tiny", 12).file
+    looked: list[Path] = []
+
+    def look(each: Path) -> str:
+        looked.append(each)
+        return digest(each)
+
+    monkeypatch.setattr(seeded, "digest", look)
+    for _ in range(2):
+        seeded.seeded_checkpoint("tiny", 12)
+    assert looked == []
+    before = path.stat()
+    shutil.copy2(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+    for _ in range(2):
+        seeded.seeded_checkpoint("tiny", 12)
+    assert looked == [path]
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"sha256": 1}'])
+def test_a_file_in_the_cache_without_a_note_of_its_digest_is_made_anew(note: str) -> None:
+    path = seeded.seeded_checkpoint("tiny", 13).file
+    original = digest(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    path.with_suffix(".json").write_text(note)
+    assert digest(seeded.seeded_checkpoint("tiny", 13).file) == original
 
 
 def test_the_file_holds_what_generate_computes(tiny: Checkpoint) -> None:

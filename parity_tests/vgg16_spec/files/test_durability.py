@@ -196,4 +196,4 @@ def test_processes_that_fill_the_cache_at_once_lose_nothing(tmp_path: Path) -> N
     assert [process.returncode for process in processes] == [0] * len(processes)
     assert len(set(outputs)) == 1
     assert len(outputs[0].split()) == len(range(5))
-    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
