@@ -171,12 +171,15 @@ def test_a_layers_error_is_in_units_of_its_own_prediction() -> None:
     assert math.isfinite(LayerError.of("fc1", nothing, verdict(), lambda: 8.0).length)
 
 
-@pytest.mark.parametrize(("size", "share"), [(4096, 0.5), (8190, 0.5), (8192, 1.0)])
-def test_of_large_taps_every_so_many_values_are_read(size: int, share: float) -> None:
+@pytest.mark.parametrize("option", [{}, {"samples": 4}, {"samples": 6}])
+def test_of_large_taps_every_so_many_values_are_read(option: dict[str, int]) -> None:
+    samples = option.get("samples", 4096)
     # Every other value is zero: of twice as many as are read, none of those is.
-    values = np.tile([3.0, 0.0], size // 2).reshape(1, -1)
-    tap = ArbiterTap(values, False, *[np.ones((1, size), np.float32)] * 2)
-    assert LayerError.of("fc1", tap, verdict(), lambda: 1.0).length == 1 / (9 * share)
+    for size, share in ((samples, 0.5), (2 * samples - 2, 0.5), (2 * samples, 1.0)):
+        values = np.tile([3.0, 0.0], size // 2).reshape(1, -1)
+        tap = ArbiterTap(values, False, *[np.ones((1, size), np.float32)] * 2)
+        made = LayerError.of("fc1", tap, verdict(), lambda: 1.0, **option)
+        assert made.length == 1 / (9 * share)
 
 
 @pytest.fixture(scope="module")

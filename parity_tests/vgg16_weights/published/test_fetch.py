@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from parity_tests.support.weights.fetching import CONTENT, RECORD, start
 from parity_tests.support.weights.server import Answer, WeightServer
 from vgg16_spec.errors import BadInput
-from vgg16_weights.published.fetch import fetch, is_cached, location
+from vgg16_weights.published.fetch import _receive_once, fetch, is_cached, location
 from vgg16_weights.published.pretrained import PUBLISHED, Digest
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -126,6 +126,28 @@ def test_what_fails_at_first_is_tried_again(server: WeightServer) -> None:
     assert fetch(RECORD, lambda *at: seen.append(at)).read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("block_bytes", [1, 4, 10, 11, 12])
+def test_every_block_of_a_file_is_received_and_counted(
+    server: WeightServer, tmp_path: Path, block_bytes: int
+) -> None:
+    content = bytes(range(11))
+    server.files["small"] = content
+    seen: list[tuple[int, int | None]] = []
+
+    def receive(limit: int) -> None:
+        url, path = f"{server.url}/small", tmp_path / "small"
+        _receive_once(limit, url, path, lambda *at: seen.append(at), block_bytes)
+
+    receive(len(content))
+    assert (tmp_path / "small").read_bytes() == content
+    ends = [*range(block_bytes, len(content), block_bytes), len(content)]
+    assert seen == [(end, len(content)) for end in ends]
+    # The last byte is the one too many, and no header announces it.
+    server.script = [Answer(compressed=True)]
+    with pytest.raises(ValueError, match="it has more than 10 bytes"):
+        receive(len(content) - 1)
 
 
 def test_a_shorter_file_than_announced_is_fetched_again(
