@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -104,6 +108,21 @@ def assert_layers_stand_alone(
         changed = run(given | {name: given[name][..., ::-1] + 1})
         moved = [tap for tap in names if not np.array_equal(changed[tap], layers[tap])]
         assert moved == [reader], name
+
+
+def make_unreadable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the right to read a file away, from root too, whom no mode keeps from it."""
+    path.chmod(0)
+    opened = io.open
+
+    def refuse(file: Any, *arguments: Any, **options: Any) -> Any:
+        if file == path or file == str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(file, *arguments, **options)
+
+    if os.access(path, os.R_OK):
+        for module in (io, builtins):  # pathlib's and the language's own
+            monkeypatch.setattr(module, "open", refuse)
 
 
 @contextmanager

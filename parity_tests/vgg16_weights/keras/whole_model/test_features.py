@@ -177,6 +177,16 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
         "'negative'",
         "scale",
     ),
+    "a variance of nothing": (
+        in_front(partial(K.Normalization, mean=1.0, variance=0.0, name="n")),
+        "'n'",
+        "has the variance 0, which no recipe can have",
+    ),
+    "a scale beyond float32's range": (
+        in_front(partial(K.Rescaling, 1e-30), partial(K.Rescaling, 1e-30)),
+        "the layers before the first convolution",
+        "have a scale, a mean or a variance beyond float32's range",
+    ),
     "normalisation that is inverted": (
         in_front(
             partial(K.Normalization, mean=[1.0, 2, 3], variance=[4.0, 5, 6], invert=True, name="n")
