@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pytest
@@ -20,8 +20,10 @@ from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.logits import softmax
 
+PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 # A checkpoint -> the project's photographs as its network's input, (N, 3, H, W).
 Batch: TypeAlias = Callable[[Checkpoint], NDArray[np.float32]]
 # What builds a model, and a check of one.

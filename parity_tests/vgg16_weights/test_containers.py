@@ -77,6 +77,11 @@ REFUSED: Final[dict[str, tuple[str, Damage, str]]] = {
     ),
     "a comment of an archive": ("npz", commented, "it says of itself is damaged or not ours"),
     "a comment of a model": ("keras", commented, "it says of itself is damaged or not ours"),
+    "a large configuration": (
+        "keras",
+        members(lambda found: found.update({"config.json": b" " * ((1 << 22) + 1)})),
+        "its config.json has more than 4194304 bytes",
+    ),
     "more members than a VGG has": (
         "npz",
         members(lambda found: found.update({f"x{n}.npy": b"" for n in range(1024)})),

@@ -16,15 +16,13 @@ import pytest
 from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
 from export.weights.link import weight_tensor
 from parity_tests.support.graphs.exports import remembered_traces, run, structure
-from parity_tests.support.helpers import Batch, Command
+from parity_tests.support.helpers import PICTURES, Batch, Command
 from parity_tests.support.tolerances import FLOAT16_SQNR, INT8_SQNR
 from vgg16_parity.network import reference
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.logits import top
 
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 OPTIONS: dict[str, dict[str, Any]] = {
     "fp16": {"precision": "fp16"},
     "int8": {"precision": "int8", "calibrate": PICTURES},

@@ -15,12 +15,12 @@ from mistakes import in_torch
 from mistakes.catalogue import Mistake, judged
 from onnx_arbiter.expectations import ArbiterTap
 from onnx_arbiter.independence import largest_ratio
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.reports import verdict
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.own_port import Arbiter
 from vgg16_parity.records import Row
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 # Layer -> dimensions, length of its sums, and R alone of VGG16 in PyTorch and in Keras, seed 0.
 LAYERS = {
@@ -184,7 +184,7 @@ def test_of_large_taps_every_so_many_values_are_read(option: dict[str, int]) -> 
 
 @pytest.fixture(scope="module")
 def arbiter(tiny: Checkpoint) -> Iterator[Arbiter]:
-    made = Arbiter(tiny, [photograph.path for photograph in PHOTOGRAPHS])
+    made = Arbiter(tiny, PICTURES)
     yield made
     made.close()
 
@@ -204,10 +204,9 @@ def uneven_notes(row: Row) -> list[str]:
 
 def test_six_digits_of_one_layers_weights_are_noted_or_fail(arbiter: Arbiter) -> None:
     port = in_torch.Port("tiny")
-    pictures = [photograph.path for photograph in PHOTOGRAPHS]
-    right = judged(arbiter, port, None, pictures)
+    right = judged(arbiter, port, None, PICTURES)
     assert right.status == "holds"
     assert not uneven_notes(right)
     wrong = Mistake("six digits", "six digits", "block3_conv2", "", {}, reweight=six_digits)
-    row = judged(arbiter, port, wrong, pictures)
+    row = judged(arbiter, port, wrong, PICTURES)
     assert row.first_wrong == "block3_conv2" or uneven_notes(row)[0].startswith("block3_conv2: ")
