@@ -189,13 +189,20 @@ def test_a_disk_that_fills_up_is_one_line(server: WeightServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "mirror", ["http://example.org/w", "ftp://localhost", "weights", "http://localhost.example.org"]
+    ("mirror", "problem"),
+    [
+        ("http://example.org/w", "is refused"),
+        ("ftp://localhost", "is refused"),
+        ("weights", "is refused"),
+        ("http://localhost.example.org", "is refused"),
+        ("https://[::1", r"is not a URL \(Invalid IPv6 URL\)"),
+    ],
 )
 def test_a_mirror_that_is_not_private_is_refused(
-    monkeypatch: pytest.MonkeyPatch, mirror: str
+    monkeypatch: pytest.MonkeyPatch, mirror: str, problem: str
 ) -> None:
     monkeypatch.setenv("VGG16_MIRROR", mirror)
-    with pytest.raises(BadInput, match=r"^VGG16_MIRROR: .* is refused; expected https://…, or"):
+    with pytest.raises(BadInput, match=rf"^VGG16_MIRROR: .* {problem}; expected https://…, or"):
         fetch(RECORD)
 
 

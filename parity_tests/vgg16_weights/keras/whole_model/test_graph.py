@@ -128,6 +128,10 @@ def same_name(config: Config) -> None:
     config["config"]["layers"].append(copy.deepcopy(layer(config, "block1_pool")))
 
 
+def called(name: str, **arguments: object) -> Callable[[Config], None]:
+    return lambda config: layer(config, name)["inbound_nodes"][0].update(arguments)
+
+
 def end(key: str, value: object) -> Callable[[Config], None]:
     return lambda config: config["config"].update({key: value})
 
@@ -151,6 +155,11 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
         kind("block1_pool", inbound_nodes="block1_conv2"),
         "the inputs of layer 'block1_pool' are not a list",
     ),
+    "arguments of a call that are no dictionary": (
+        called("block1_pool", kwargs=[0.5]),
+        "'block1_pool' is called with 'not a dictionary'",
+    ),
+    "a mask": (called("block1_pool", kwargs={"mask": [1]}), "'block1_pool' is called with a mask"),
     "a width that is no number": (
         set_to("block1_conv1", filters="four"),
         "the filters of Conv2D layer 'block1_conv1' is not a whole number",
