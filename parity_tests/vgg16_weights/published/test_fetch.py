@@ -162,9 +162,14 @@ def test_a_shorter_file_than_announced_is_fetched_again(
         return response
 
     monkeypatch.setattr(HTTPAdapter, "send", unaware)
-    server.script = [Answer(drop_after=100_000)]
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    server.script = [Answer(drop_after=100_000)] * 4
+    with pytest.raises(BadInput, match=r"\(it ended after 100000 of 400000 bytes\); expected the"):
+        fetch(RECORD)
+    assert not location(RECORD).exists()
+    server.script = [Answer(drop_after=100_000)] * 3
     assert fetch(RECORD).read_bytes() == CONTENT
-    assert len(server.requests) == 2
+    assert len(server.requests) == 8
 
 
 def test_progress_of_a_compressed_answer_states_no_total(server: WeightServer) -> None:
