@@ -144,7 +144,10 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
     "a shared layer": (shared, "'block2_conv2' is shared"),
     "two inputs": (several_inputs, "it has 2 inputs"),
     "a merge": (merged, "'block1_pool' has 2 inputs"),
-    "a cycle": (cycle, "block1_conv1"),
+    "a cycle": (
+        cycle,
+        "layer 'block1_conv1' is not on the path from input to output",
+    ),
     "a name twice": (same_name, "two of its layers have the same name"),
     "an input that is missing": (
         end("input_layers", ["gone", 0, 0]),
