@@ -1,4 +1,4 @@
-"""One ONNX file with its weights inside, written one weight at a time.
+"""One ONNX file with its weights inside, written a block of a weight at a time.
 
 Protobuf's libraries build a message in memory, twice, before they write a byte. A message within a
 message is a tag, a length and bytes, so the large ones can be streamed between the small ones.
@@ -6,15 +6,16 @@ message is a tag, a length and bytes, so the large ones can be streamed between 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import onnx
 import onnx_ir as ir
-from numpy.typing import NDArray
 from onnx_ir.passes.common import CheckerPass
 
+from vgg16_spec.architecture import Shape
+from vgg16_spec.blocks import BLOCK_BYTES
 from vgg16_spec.checkpoint import Checkpoint
 
 # Field number << 3 | 2, "length-delimited": ModelProto.graph, GraphProto.initializer and
@@ -22,15 +23,19 @@ from vgg16_spec.checkpoint import Checkpoint
 _GRAPH: Final = b"\x3a"
 _INITIALIZER: Final = b"\x2a"
 _RAW_DATA: Final = b"\x4a"
+_FLOAT_BYTES: Final = 4
 
 
-def write_embedded(model: ir.Model, checkpoint: Checkpoint, path: Path) -> None:
-    """Check a graph in full and write it with a checkpoint's weights, read one at a time.
+def write_embedded(
+    model: ir.Model, checkpoint: Checkpoint, path: Path, block_bytes: int = BLOCK_BYTES
+) -> None:
+    """Check a graph in full and write it with a checkpoint's weights, ``block_bytes`` at a time.
 
     The graph's own initializers of their names stand for them, and are taken out of it.
 
     Raises:
         onnx.checker.ValidationError: for an invalid graph.
+        BadInput: for weights that are not finite.
     """
     # The check has the weights as inputs, and leaves their types and shapes in the graph.
     CheckerPass(full_check=True)(model.clone())
@@ -39,21 +44,28 @@ def write_embedded(model: ir.Model, checkpoint: Checkpoint, path: Path) -> None:
     proto = ir.to_proto(model)
     graph = proto.graph.SerializeToString(deterministic=True)
     proto.ClearField("graph")
-    heads = {name: _head(name, checkpoint[name]) for name in checkpoint}
-    length = len(graph) + sum(len(heads[name]) + checkpoint[name].nbytes for name in checkpoint)
-    with path.open("wb") as file:
+    shapes = checkpoint.configuration.weight_shapes
+    heads = {name: _head(name, shape) for name, shape in shapes.items()}
+    length = len(graph) + sum(len(heads[name]) + _size(shapes[name]) for name in shapes)
+    with path.open("wb") as file, checkpoint.finite_blocks(block_bytes=block_bytes) as blocks_of:
         file.write(proto.SerializeToString(deterministic=True))
         file.write(_GRAPH + _varint(length) + graph)
         for name, head in heads.items():
             file.write(head)
-            file.write(np.ascontiguousarray(checkpoint[name]).data)
+            for block in blocks_of(name):
+                file.write(block.data)
 
 
-def _head(name: str, array: NDArray[np.float32]) -> bytes:
+def _size(shape: Shape) -> int:
+    """How many bytes a tensor's values take."""
+    return _FLOAT_BYTES * math.prod(shape)
+
+
+def _head(name: str, shape: Shape) -> bytes:
     """An initializer up to its values."""
-    tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=array.shape)
-    head = tensor.SerializeToString(deterministic=True) + _RAW_DATA + _varint(array.nbytes)
-    return _INITIALIZER + _varint(len(head) + array.nbytes) + bytes(head)
+    tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=shape)
+    head = tensor.SerializeToString(deterministic=True) + _RAW_DATA + _varint(_size(shape))
+    return _INITIALIZER + _varint(len(head) + _size(shape)) + bytes(head)
 
 
 def _varint(value: int) -> bytes:

@@ -12,7 +12,7 @@ from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.numeric_modes import Mode
 
 # Values of transformed tiles that are held at a time, of the inputs and the outputs each.
-BLOCK: Final = 1 << 22
+CHUNK_VALUES: Final = 1 << 22
 
 
 class Algorithm(Protocol):

@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.algorithms.algorithm import BLOCK, join, tiles
+from onnx_arbiter.algorithms.algorithm import CHUNK_VALUES, join, tiles
 from onnx_arbiter.error_model import Float32, Float64, path_rounding
 from onnx_arbiter.numeric_modes import Mode, float32_units
 
@@ -54,8 +54,14 @@ class Fft:
         """How many rows and columns of outputs a tile has."""
         return self.size - 2
 
-    def rounding(self, images: Float64, weight: NDArray[np.float32], mode: Mode) -> Float32:
-        """The variance that it adds; as in ``Algorithm``."""
+    def rounding(
+        self,
+        images: Float64,
+        weight: NDArray[np.float32],
+        mode: Mode,
+        chunk_values: int = CHUNK_VALUES,
+    ) -> Float32:
+        """The variance that it adds; as in ``Algorithm``. It holds ``chunk_values`` at a time."""
         size, outputs = self.size, self.outputs
         # (out, in, T, T // 2 + 1) -> (frequencies, out, in)
         kernels = np.fft.rfft2(weight, (size, size)).astype(np.complex64)
@@ -68,7 +74,7 @@ class Fft:
         cut = tiles(images, outputs, size)
         channels, count, rows, columns = cut.shape[:4]
         variance = np.empty((len(weight), count, rows, columns), np.float32)
-        step = max(1, BLOCK // (max(channels, len(weight)) * size * size))
+        step = max(1, chunk_values // (max(channels, len(weight)) * size * size))
         for image, row in np.ndindex(count, rows):
             for start in range(0, columns, step):
                 block = cut[:, image, row, start : start + step]

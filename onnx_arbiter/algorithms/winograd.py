@@ -40,7 +40,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.algorithms.algorithm import BLOCK, join, tiles
+from onnx_arbiter.algorithms.algorithm import CHUNK_VALUES, join, tiles
 from onnx_arbiter.error_model import Float32, Float64, path_rounding
 from onnx_arbiter.numeric_modes import Mode, float32_units
 
@@ -137,8 +137,14 @@ class Winograd:
         output, kernel, inputs = map(Factor, transforms(self.points))
         return output, kernel, inputs
 
-    def rounding(self, images: Float64, weight: NDArray[np.float32], mode: Mode) -> Float32:
-        """The variance that it adds; as in ``Algorithm``."""
+    def rounding(
+        self,
+        images: Float64,
+        weight: NDArray[np.float32],
+        mode: Mode,
+        chunk_values: int = CHUNK_VALUES,
+    ) -> Float32:
+        """The variance that it adds; as in ``Algorithm``. It holds ``chunk_values`` at a time."""
         output, kernel, inputs = self._factors
         products = Products(kernel, weight, mode)
         cut = tiles(images, self.outputs, self.outputs + 2)
@@ -147,7 +153,7 @@ class Winograd:
         parts = np.empty(shape, np.float32)
         # Rows of tiles, over all images.
         places = [(image, row) for image in range(count) for row in range(rows)]
-        step = max(1, BLOCK // (max(channels, len(weight)) * columns * size * size))
+        step = max(1, chunk_values // (max(channels, len(weight)) * columns * size * size))
         for start in range(0, len(places), step):
             chosen, across = np.transpose(places[start : start + step])
             block = np.ascontiguousarray(cut[:, chosen, across])

@@ -24,6 +24,7 @@ from benchmarks.cuda.schedule import Schedule
 from benchmarks.cuda.worker import timed
 from benchmarks.harness.measure import Outcome
 from parity_tests.support.cuda import unusable
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import workspace
 from vgg16_parity.records import Report
 from vgg16_parity.report import schema
@@ -32,7 +33,6 @@ from vgg16_parity.runtimes.job import Record
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
 
@@ -201,9 +201,8 @@ def test_a_worker_stopped_at_the_deadline_was_not_run_and_one_that_fails_has_fai
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, error: str, status: str, reason: str
 ) -> None:
     monkeypatch.setattr(workspace, "work", lambda *_, **__: Record(error=error))
-    pictures = [photograph.path for photograph in PHOTOGRAPHS]
     deadline = time.monotonic() + 600
-    parity = Parity(tiny, pictures, "cpu", deadline=deadline, progress=nullcontext)
+    parity = Parity(tiny, PICTURES, "cpu", deadline=deadline, progress=nullcontext)
     grown: list[Report] = [
         parity.report for _ in parity.judge([RUNTIMES["torch"]], [LANES["strict"]])
     ]

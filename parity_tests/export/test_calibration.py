@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,20 @@ def test_what_is_no_picture_is_named_in_one_line(tmp_path: Path) -> None:
         f"{tmp_path / '0.csv'}: not a picture, nor 1.csv, 2.csv and 3 more; "
         "expected a picture (JPEG, PNG, WebP, …)"
     )
+
+
+def test_a_picture_that_a_decoder_refuses_is_named(tmp_path: Path) -> None:
+    path = picture(tmp_path / "cat.png")
+    assert choose([path]).pictures == (path,)
+    # Its header says that it has ten billion pixels.
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 100_000, 100_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(
+        BadInput, match=rf"^{path}: cannot be read \(.*decompression bomb.*\); expected a picture "
+    ):
+        choose([path])
 
 
 def test_folders_that_are_missing_or_empty_are_named(tmp_path: Path) -> None:

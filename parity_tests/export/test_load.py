@@ -15,7 +15,7 @@ from export import export_onnx
 from export.load import open_model, printable
 from parity_tests.support.graphs.checked import use_local_function
 from parity_tests.support.graphs.exports import remembered_traces
-from parity_tests.support.helpers import Command
+from parity_tests.support.helpers import Command, make_unreadable
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 
@@ -155,6 +155,46 @@ def test_data_that_cannot_be_where_they_are_said_to_be_are_one_line(
     said = refused(vgg16, external)
     assert message in said
     assert "expected" in said
+
+
+BAD_TENSORS: dict[str, tuple[Callable[[onnx.TensorProto], object], str]] = {
+    "a type that does not exist": (
+        lambda tensor: setattr(tensor, "data_type", 99),
+        "has the type 99, which no data file can hold; expected numbers",
+    ),
+    "texts": (
+        lambda tensor: setattr(tensor, "data_type", onnx.TensorProto.STRING),
+        "has the type 8, which no data file can hold; expected numbers",
+    ),
+    "a negative size": (
+        lambda tensor: tensor.dims.__setitem__(0, -4),
+        "has the shape (-4, 3, 3, 3); expected sizes of 0 or more",
+    ),
+    "another size": (
+        lambda tensor: tensor.dims.__setitem__(0, 5),
+        "of shape (5, 3, 3, 3) has the length 432; expected 540 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TENSORS)
+def test_a_tensor_of_which_no_data_can_be_is_one_line(
+    vgg16: Command, external: Path, kind: str
+) -> None:
+    damage, message = BAD_TENSORS[kind]
+    model = onnx.load(external, load_external_data=False)
+    damage(model.graph.initializer[0])
+    external.write_bytes(model.SerializeToString())
+    assert refused(vgg16, external) == f"the tensor block1_conv1.weight {message}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_model_that_may_not_be_read_is_one_line(
+    vgg16: Command, external: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_unreadable(external, monkeypatch)
+    message = "cannot be read (Permission denied); expected an ONNX model (.onnx)"
+    assert refused(vgg16, external) == message
 
 
 def test_a_data_file_that_is_too_short_is_one_line(vgg16: Command, external: Path) -> None:

@@ -9,12 +9,11 @@ import pytest
 
 from mistakes import in_keras, in_torch
 from mistakes.catalogue import FRAMEWORKS, MISTAKES, Mistake, Port, judged
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity.own_port import Arbiter
 from vgg16_parity.records import Row
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
-PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 # At full size a mistake takes four seconds: the smallest ones, and one of each other kind, each in
 # one framework; on the tiny network both frameworks have them all.
 FULL: Final = (

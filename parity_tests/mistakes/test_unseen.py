@@ -10,12 +10,10 @@ import pytest
 
 from mistakes.in_torch import Port
 from mistakes.unseen import LAYERS, MISTAKES, UNIT, dark, planted, with_dark_units
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import inputs
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
-
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
 class Bench(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
@@ -13,9 +12,6 @@ from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
-
-PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 
 
 def evidence(

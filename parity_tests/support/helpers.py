@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pytest
@@ -16,8 +20,10 @@ from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.numeric_modes import MODES
 from vgg16_parity.network.prediction import predict, predict_logits, through_softmax
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.logits import softmax
 
+PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 # A checkpoint -> the project's photographs as its network's input, (N, 3, H, W).
 Batch: TypeAlias = Callable[[Checkpoint], NDArray[np.float32]]
 # What builds a model, and a check of one.
@@ -104,6 +110,21 @@ def assert_layers_stand_alone(
         changed = run(given | {name: given[name][..., ::-1] + 1})
         moved = [tap for tap in names if not np.array_equal(changed[tap], layers[tap])]
         assert moved == [reader], name
+
+
+def make_unreadable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the right to read a file away, from root too, whom no mode keeps from it."""
+    path.chmod(0)
+    opened = io.open
+
+    def refuse(file: Any, *arguments: Any, **options: Any) -> Any:
+        if file == path or file == str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(file, *arguments, **options)
+
+    if os.access(path, os.R_OK):
+        for module in (io, builtins):  # pathlib's and the language's own
+            monkeypatch.setattr(module, "open", refuse)
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from parity_tests.support.cuda import reason_to_skip, skip
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.tolerances import TF32_ABOVE_FLOAT32
 from vgg16_parity import run
 from vgg16_parity.records import Report
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 
 @pytest.mark.cuda
@@ -29,8 +29,7 @@ def test_parity_holds_on_the_gpu(
     if reason := runtime.missing("cuda"):
         pytest.skip(reason)
     checkpoint = request.getfixturevalue(configuration)
-    pictures = [photograph.path for photograph in PHOTOGRAPHS]
-    (row,) = run.run_parity(checkpoint, pictures, [runtime], device="cuda").rows
+    (row,) = run.run_parity(checkpoint, PICTURES, [runtime], device="cuda").rows
     if name == "keras-tensorflow" and row.status == "not run":
         # TensorFlow's wheel finds a GPU only where its own CUDA packages are installed too.
         pytest.skip(row.reason)
@@ -46,8 +45,7 @@ def on_gpu(checkpoint: Checkpoint, name: str, **options: Any) -> Report:
     runtime = RUNTIMES[name]
     if reason := runtime.missing("cuda"):
         pytest.skip(reason)
-    pictures = [photograph.path for photograph in PHOTOGRAPHS]
-    report = run.run_parity(checkpoint, pictures, [runtime], **options)
+    report = run.run_parity(checkpoint, PICTURES, [runtime], **options)
     for row in report.rows:
         if row.status == "not run" and row.record is not None and row.record.unavailable:
             if name == "keras-tensorflow" or (runtime.onnx and row.lane == "bfloat16"):

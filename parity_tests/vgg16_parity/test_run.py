@@ -11,20 +11,19 @@ import numpy as np
 import pytest
 
 from mistakes import unseen
+from parity_tests.support.helpers import PICTURES
+from parity_tests.support.weights.changed import with_value
 from vgg16_parity import inputs, run, workspace
 from vgg16_parity.report.json import to_json
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
-from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
+from vgg16_spec.checkpoint import Checkpoint, write_checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
-
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
 def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path) -> None:
@@ -40,9 +39,7 @@ def handed(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, folder: Path
 
 def changed(checkpoint: Checkpoint, tensor: str) -> Checkpoint:
     """The checkpoint with one value of a bias off by a thousandth."""
-    tensors = {name: Tensor.of(np.array(checkpoint[name])) for name in checkpoint}
-    tensors[tensor].read()[1] += 1e-3
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+    return with_value(checkpoint, tensor, 1, checkpoint[tensor][1] + np.float32(1e-3))
 
 
 @pytest.mark.parametrize("name", ["torch", "keras-tensorflow", "onnx-from-torch"])
@@ -167,9 +164,8 @@ def test_input_that_cannot_be_used_is_refused_before_anything_runs(
 
 
 def test_pictures_beyond_what_a_mode_can_hold_do_not_pass(tiny: Checkpoint) -> None:
-    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
-    tensors["block1_conv1.weight"].read()[:] *= 1e5
-    large = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    name = "block1_conv1.weight"
+    large = tiny.with_tensors({name: tiny[name] * np.float32(1e5)})
     lanes = [LANES["float16"]]
     (row,) = run.run_parity(large, PICTURES, [RUNTIMES["torch"]], lanes=lanes).rows
     assert row.status == "broken"

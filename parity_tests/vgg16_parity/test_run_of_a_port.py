@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import run
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
 
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 PORT = """
 import numpy as np

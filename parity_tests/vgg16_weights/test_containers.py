@@ -2,107 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import pickle
-import struct
-import warnings
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pytest
 
+from parity_tests.support.weights.damage import (
+    Damage,
+    commented,
+    edited,
+    elsewhere,
+    ending_early,
+    header_of_one,
+    last_key,
+    long_list,
+    many_entries,
+    members,
+    mixed_list,
+    referring,
+    renamed,
+    replaced,
+    twice,
+    variables,
+)
 from parity_tests.support.weights.refusals import read_whole, refusal
 from parity_tests.support.weights.tiny_files import TINY_FILES
 from vgg16_spec.checkpoint import Checkpoint
 
-# What changes a whole file.
-Damage = Callable[[bytes], bytes]
 pytestmark = pytest.mark.usefixtures("no_first_reading")
-
-
-def replaced(old: bytes, new: bytes, *, last: bool = False) -> Damage:
-    def change(data: bytes) -> bytes:
-        at = data.rfind(old) if last else data.find(old)
-        assert at >= 0
-        return data[:at] + new + data[at + len(old) :]
-
-    return change
-
-
-def members(change: Callable[[dict[str, bytes]], object]) -> Damage:
-    """A zip archive with other members, which are stored."""
-
-    def damage(data: bytes) -> bytes:
-        with zipfile.ZipFile(io.BytesIO(data)) as old:
-            found = {name: old.read(name) for name in old.namelist()}
-        change(found)
-        target = io.BytesIO()
-        with zipfile.ZipFile(target, "w") as new:
-            for name, content in found.items():
-                new.writestr(name, content)
-        return target.getvalue()
-
-    return damage
-
-
-def twice(data: bytes) -> bytes:
-    target = io.BytesIO(data)
-    with zipfile.ZipFile(target, "a") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the name is there already, which is the point
-        archive.writestr(archive.namelist()[-1], b"")
-    return target.getvalue()
-
-
-def long_list(data: bytes) -> bytes:
-    at = data.rfind(b"PK\x05\x06") + 12
-    return data[:at] + struct.pack("<I", (1 << 20) + 1) + data[at + 4 :]
-
-
-def elsewhere(data: bytes) -> bytes:
-    """No member where the list says that the last one is."""
-    at = data.rfind(b"PK\x03\x04")
-    return data[:at] + b"PK\x03\x05" + data[at + 4 :]
-
-
-def renamed(found: dict[str, bytes], suffix: str, content: bytes | None) -> None:
-    (name,) = (each for each in found if each.endswith(suffix))
-    del found[name]
-    if content is not None:
-        found[name] = content
-
-
-class Foreign(pickle.Pickler):
-    """Refers to everything that is not text as to something outside."""
-
-    def persistent_id(self, obj: object) -> object:
-        return None if isinstance(obj, str) else ("elsewhere",)
-
-
-def referring() -> bytes:
-    stream = io.BytesIO()
-    Foreign(stream, protocol=2).dump(b"")
-    return stream.getvalue()
-
-
-def last_key(data: bytes) -> bytes:
-    """The list of storages, which comes last of the pickles, with another name in it."""
-    at = data.rfind(b"q\x01X")
-    return data[: at + 7] + b"#" + data[at + 8 :]
-
-
-def header_of_one(data: bytes) -> bytes:
-    return replaced(b"'shape': (), }  ", b"'shape': (1,), }")(data)
-
-
-def mixed_list(data: bytes) -> bytes:
-    stream, objects = io.BytesIO(), np.empty(2, object)
-    objects[:] = [np.ones((3, 3, 3, 4), np.float32), "biases"]
-    np.save(stream, objects, allow_pickle=True)
-    return stream.getvalue()
-
 
 # The file, what is changed of it, and what is said.
 REFUSED: Final[dict[str, tuple[str, Damage, str]]] = {
@@ -126,6 +54,48 @@ REFUSED: Final[dict[str, tuple[str, Damage, str]]] = {
         "torchvision",
         members(lambda found: renamed(found, "/data.pkl", referring())),
         "it has a reference that is not PyTorch's",
+    ),
+    "a tensor without strides": (
+        "torchvision, among others",
+        edited("/data.pkl", b"(K\x1bK\tK\x03K\x01t", b"(NK\tK\x03K\x01t"),
+        "it has a tensor without a storage, a shape or strides",
+    ),
+    "a storage that is too small": (
+        "torchvision",
+        members(lambda found: renamed(found, "/data/0", bytes(4 * 108 - 1))),
+        "storage 0 is incomplete",
+    ),
+    "a long key": (
+        "torchvision",
+        members(lambda found: renamed(found, "/data.pkl", pickle.dumps({"x" * 1025: []}, 2))),
+        "it has a key of 1025 characters",
+    ),
+    "lists in lists": (
+        "torchvision",
+        members(lambda found: renamed(found, "/data.pkl", b"]" * 40 + b"a" * 39 + b".")),
+        "its dictionaries and lists are too many or nested too deeply",
+    ),
+    "a comment of an archive": ("npz", commented, "it says of itself is damaged or not ours"),
+    "a comment of a model": ("keras", commented, "it says of itself is damaged or not ours"),
+    "a large configuration": (
+        "keras",
+        members(lambda found: found.update({"config.json": b" " * ((1 << 22) + 1)})),
+        "its config.json has more than 4194304 bytes",
+    ),
+    "more members than a VGG has": (
+        "npz",
+        members(lambda found: found.update({f"x{n}.npy": b"" for n in range(1024)})),
+        "more than 1024 members",
+    ),
+    "a compressed array that ends early": (
+        "npz, compressed",
+        ending_early,
+        "cannot be used (fc8_b.npy is incomplete); expected an archive that is whole",
+    ),
+    "more variables than a layer has": (
+        "keras-weights-h5",
+        variables(65),
+        "/layers/conv2d/vars has more than 64 variables",
     ),
     "a list of members too long": ("torchvision", long_list, "a list of members of 1048577 bytes"),
     "a list of members too long, of arrays": ("npz", long_list, "a list of members of 1048577"),
@@ -152,6 +122,37 @@ REFUSED: Final[dict[str, tuple[str, Damage, str]]] = {
         "npy",
         header_of_one,
         "it does not hold the Python objects that its header states",
+    ),
+    "another version of NumPy's format": (
+        "npy",
+        replaced(b"\x93NUMPY\x01", b"\x93NUMPY\x03"),
+        "it is in version (3, 0) of NumPy's format",
+    ),
+    "more entries than a network has": ("npy", many_entries, "it has more than 4096 entries"),
+    "an array of nothing's size": (
+        "npy, older",
+        replaced(b"(\x8a\x01\x03", b"(N"),
+        "it has an array of a shape that is not understood",
+    ),
+    "an array in no order of bytes": (
+        "npy, older",
+        replaced(b"U\x01<", b"U\x01^"),
+        "it has an array of a type that is not understood",
+    ),
+    "an array that lies elsewhere": (
+        "npy",
+        lambda data: data[: data.index(b"\x80\x04")] + referring(),
+        "it refers to what lies outside of it",
+    ),
+    "a long name of a function": (
+        "npy, older",
+        replaced(b"cnumpy", b"c" + b"x" * 256 + b"numpy"),
+        "it has a name that is too long",
+    ),
+    "more instructions than arrays take": (
+        "npy, older",
+        replaced(b"}(", b"}" + b"N" * (1 << 17) + b"("),
+        "it has more instructions than the weights of a VGG take",
     ),
     "a list with text": ("npy", mixed_list, "its list holds something other than arrays"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import sys
 import tarfile
 import warnings
 import zipfile
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 import vgg16_weights
-from parity_tests.support.helpers import same
+from parity_tests.support.helpers import make_unreadable, same
 from parity_tests.support.weights.tiny_files import older_pth, state_dict
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
@@ -44,10 +45,17 @@ TEXTS: dict[str, tuple[str, bytes, str]] = {
     "MXNet": ("w.params", b"\x12\x01" + bytes(64), "MXNet's parameters.*made from"),
     "Core ML": ("w.mlmodel", b"\x08\x01" + b"\x7f" * 64, "a Core ML model.*made from"),
     "a graph": ("w.onnx", b"\x08\x07" + b"\x7f" * 64, "an ONNX graph"),
+    "a graph of another name": (
+        "w.bin", b"\x08\x08\x12\x07pytorch", "an ONNX graph, not a weights file.*vgg16 port"
+    ),
     "TensorFlow": ("saved_model.pb", b"\x08\x01" + b"\x7f" * 64, "a TensorFlow graph"),
     "gzip": ("w.pth.gz", gzip.compress(b"weights"), "packed with gzip.*unpack it"),
     "7z": ("w.7z", b"7z\xbc\xaf\x27\x1c" + bytes(64), "a 7z archive.*unpack it"),
 }  # fmt: skip
+
+
+# By its name, or as another format, only where no format is told: then the user knows better.
+BY_FORM = {"a part of TF.js", "Core ML", "a graph", "a graph of another name", "TensorFlow"}
 
 
 def refusal(path: Path, *, formats: tuple[str | None, ...] = (None, "torchvision")) -> str:
@@ -74,9 +82,19 @@ def assert_called(line: str, pattern: str) -> None:
 def test_it_is_called_by_its_name(tmp_path: Path, name: str) -> None:
     file, content, pattern = TEXTS[name]
     (tmp_path / file).write_bytes(content)
-    # By its name alone only where no format is told: then the user knows better.
-    told = (None,) if name in {"a part of TF.js", "Core ML", "a graph", "TensorFlow"} else None
-    assert_called(refusal(tmp_path / file, **({"formats": told} if told else {})), pattern)
+    formats = (None,) if name in BY_FORM else (None, "torchvision")
+    assert_called(refusal(tmp_path / file, formats=formats), pattern)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_file_that_may_not_be_read_is_refused(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vgg16_weights.write(tiny, tmp_path / "w.npz")
+    make_unreadable(tmp_path / "w.npz", monkeypatch)
+    for told, expected in ((None, "a weights file"), ("npz", "NumPy arrays")):
+        line = refusal(tmp_path / "w.npz", formats=(told,))
+        assert f"cannot be read (Permission denied); expected {expected}" in line
 
 
 def a_pickled_module(path: Path, *, zipped: bool) -> None:

@@ -52,11 +52,16 @@ class LayerError:
 
     @classmethod
     def of(
-        cls, tap: str, expected: ArbiterTap, verdict: Verdict, independent: Callable[[], float]
+        cls,
+        tap: str,
+        expected: ArbiterTap,
+        verdict: Verdict,
+        independent: Callable[[], float],
+        samples: int = _SAMPLES,
     ) -> LayerError:
-        """The error of a verdict that passed."""
+        """The error of a verdict that passed; ``samples`` of a tap's values tell its length."""
         values = expected.preactivation
-        squares = (_mean_square(each) for each in (expected.local, values))
+        squares = (_mean_square(each, samples) for each in (expected.local, values))
         predicted, own = (max(square, _SMALLEST) for square in squares)
         ratio = verdict.rms_error / verdict.rms_predicted if verdict.rms_error else 0.0
         return cls(tap, values.ndim, predicted / own, ratio, independent)
@@ -106,7 +111,7 @@ def _note(layer: LayerError, usual: float) -> str:
     )
 
 
-def _mean_square(values: NDArray[Any]) -> float:
+def _mean_square(values: NDArray[Any], samples: int) -> float:
     """Of some of the values: enough to tell the lengths of sums apart."""
-    step = max(1, values.size // _SAMPLES)
+    step = max(1, values.size // samples)
     return float(np.square(values.reshape(-1)[::step], dtype=np.float64).mean())

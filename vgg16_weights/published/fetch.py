@@ -32,7 +32,7 @@ _RETRIES: Final = 3
 # What a server may answer otherwise a second later.
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
-_PIECE: Final = 1 << 18
+_BLOCK_BYTES: Final = 1 << 18
 
 
 def location(record: Published) -> Path:
@@ -130,7 +130,13 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, broken)
 
 
-def _receive_once(limit: int, url: str, path: Path, progress: Progress | None) -> None:
+def _receive_once(
+    limit: int,
+    url: str,
+    path: Path,
+    progress: Progress | None,
+    block_bytes: int = _BLOCK_BYTES,
+) -> None:
     """The same, once. Raises ``ValueError`` for more bytes than ``limit``."""
     import requests
 
@@ -149,8 +155,8 @@ def _receive_once(limit: int, url: str, path: Path, progress: Progress | None) -
         if "content-encoding" in response.headers:
             total = 0  # it counts the compressed bytes
         _check_size(total, limit)
-        for piece in response.iter_content(_PIECE):
-            file.write(piece)
+        for block in response.iter_content(block_bytes):
+            file.write(block)
             _check_size(file.tell(), limit)
             if progress is not None:
                 progress(file.tell(), total or None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,13 @@ import pytest
 from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
 from export.weights.link import weight_tensor
 from parity_tests.support.graphs.exports import remembered_traces, run, structure
-from parity_tests.support.helpers import Batch, Command
+from parity_tests.support.helpers import PICTURES, Batch, Command
 from parity_tests.support.tolerances import FLOAT16_SQNR, INT8_SQNR
 from vgg16_parity.network import reference
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.logits import top
 
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 OPTIONS: dict[str, dict[str, Any]] = {
     "fp16": {"precision": "fp16"},
     "int8": {"precision": "int8", "calibrate": PICTURES},
@@ -144,6 +143,29 @@ def test_activations_that_float16_cannot_hold_are_refused(tiny: Checkpoint, tmp_
     with pytest.raises(BadInput, match=r"--precision fp16: overflows in block2_conv1"):
         export_onnx("keras", large, tmp_path / "out", precision="fp16")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "onnxruntime: is not installed; expected pip install"),
+        ({"precision": "fp16"}, "onnxruntime: is not installed; expected pip install"),
+        (OPTIONS["int8"], "--precision int8: needs ONNX Runtime's quantizer; expected pip install"),
+    ],
+)
+def test_without_onnx_runtime_the_error_is_the_remedy(
+    tiny: Checkpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BadInput, match=message):
+        export_onnx("keras", tiny, tmp_path / "out", **options)
+    assert list(tmp_path.iterdir()) == []
+    # Nothing that only an execution gives.
+    export_onnx("keras", tiny, tmp_path / "out", test_data=False)
 
 
 def test_a_picture_that_cannot_be_read_is_refused(

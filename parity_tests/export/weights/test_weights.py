@@ -15,7 +15,11 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
+import vgg16_weights
 from export import VERSION, WEIGHTS_FILE, export_onnx
+from export.trace import canonical_graph
+from export.weights.embed import write_embedded
+from export.weights.link import take_weights
 from parity_tests.support.graphs.exports import (
     files,
     noise,
@@ -24,6 +28,7 @@ from parity_tests.support.graphs.exports import (
     structure,
 )
 from parity_tests.support.helpers import full_disk, judge_logits, same
+from parity_tests.support.weights.changed import with_value
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest, open_checkpoint, write_checkpoint
 from vgg16_spec.checkpoint.seeded import generate
@@ -123,6 +128,34 @@ def test_an_embedded_file_is_what_the_library_would_write(
     for tensor in proto.graph.initializer:
         assert onnx.numpy_helper.to_array(tensor).tobytes() == checkpoint[tensor.name].tobytes()
     onnx.checker.check_model(out, full_check=True)
+
+
+# In bytes: one value, less than the smallest tensor, what leaves a last block of one value of
+# another, and all.
+@pytest.mark.parametrize("block_bytes", [4, 12, 4 * 47, 4 * 1535, 1 << 27])
+def test_an_embedded_file_does_not_depend_on_the_block(
+    checkpoint: Checkpoint, tmp_path: Path, block_bytes: int
+) -> None:
+    # In Keras's order a block is gathered from the whole tensor.
+    vgg16_weights.write(checkpoint, tmp_path / "w.h5", "keras-h5")
+    for weights in (checkpoint, vgg16_weights.read(tmp_path / "w.h5")):
+        model = canonical_graph("keras", weights.configuration)
+        take_weights(model, weights)
+        write_embedded(model, weights, tmp_path / "model.onnx", block_bytes)
+        written = onnx.load(tmp_path / "model.onnx").graph.initializer
+        assert {
+            tensor.name: onnx.numpy_helper.to_array(tensor).tobytes() for tensor in written
+        } == {name: values.tobytes() for name, values in checkpoint.items()}
+
+
+@pytest.mark.parametrize("out", ["model.onnx", "bundle"])
+def test_weights_that_are_not_finite_are_not_exported(
+    tiny: Checkpoint, tmp_path: Path, out: str
+) -> None:
+    broken = with_value(tiny, "predictions.bias", -1, float("inf"))
+    with pytest.raises(BadInput, match=r"not finite \(NaN or infinity\): predictions\.bias; exp"):
+        export_onnx("keras", broken, tmp_path / out, test_data=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_embedded_file_of_pictures_keeps_its_constants(

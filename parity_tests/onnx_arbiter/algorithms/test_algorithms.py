@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from types import ModuleType
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 from differences.arithmetic import tf32
-from onnx_arbiter.algorithms import fft, winograd
 from onnx_arbiter.algorithms.fft import FFTS, Fft
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Factor, Products, Winograd, transforms
 from onnx_arbiter.error_model import Float32, Float64
@@ -267,9 +265,19 @@ def test_a_map_that_ends_within_a_tile_is_predicted_too(algorithm: Algorithm) ->
         assert min(each for shares in SHARES.values() for each in shares) / 2 < share < highest
 
 
-@pytest.mark.parametrize(("algorithm", "module"), [(WINOGRAD[0], winograd), (FFTS[0], fft)])
-def test_the_variance_is_that_of_any_block_size_and_scales_with_the_modes_roundoff(
-    monkeypatch: pytest.MonkeyPatch, algorithm: Algorithm, module: ModuleType
+# Algorithm -> its shares of a layer's tiles, each all of them, all but one, and less: F(2) computes
+# rows of 24 tiles of 4x4 values, of which there are 51, and the FFT tiles of 16x16, 4 in a row.
+CHUNKS: Final[tuple[tuple[Algorithm, int, tuple[int, ...]], ...]] = (
+    (WINOGRAD[0], 5 * 24 * 4 * 4, (1, 2, 50, 51)),
+    (FFTS[0], 5 * 16 * 16, (1, 2, 3, 4)),
+)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "values", "shares"), CHUNKS, ids=[algorithm.name for algorithm, *_ in CHUNKS]
+)
+def test_the_variance_is_that_of_any_chunk_and_scales_with_the_modes_roundoff(
+    algorithm: Algorithm, values: int, shares: tuple[int, ...]
 ) -> None:
     draw = np.random.default_rng(2)
     # No two sizes alike, and tiles past both edges.
@@ -279,9 +287,9 @@ def test_the_variance_is_that_of_any_block_size_and_scales_with_the_modes_roundo
     assert np.array_equal(
         algorithm.rounding(images, weight, replace(FLOAT32, sums=4 * FLOAT32.sums)), 16 * whole
     )
-    monkeypatch.setattr(module, "BLOCK", 1)
-    parts = algorithm.rounding(images, weight, FLOAT32)
-    assert np.abs(parts - whole).max() <= FLOAT32_TAPS.limit * whole.max()
+    for chunk_values in (1, *(share * values for share in shares)):
+        parts = algorithm.rounding(images, weight, FLOAT32, chunk_values)
+        assert (np.abs(parts - whole) <= FLOAT32_TAPS.limit * whole).all()
 
 
 def test_algorithms_are_named_by_what_they_do() -> None:

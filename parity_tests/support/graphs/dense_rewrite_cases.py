@@ -29,8 +29,9 @@ def _rows(
     body: str = "",
     reason: str = _OTHER_ROWS,
     x: str = "N,3,2,4",
+    w: str = "5,24",
 ) -> Refusal:
-    signature = f"(float[{x}] x, float[5,24] w) => (float y)"
+    signature = f"(float[{x}] x, float[{w}] w) => (float y)"
     return Refusal(_MAPS, title, signature, body or _dense(), {"maps": maps, "rows": rows}, reason)
 
 
@@ -106,6 +107,13 @@ REFUSALS: Final = (
         [24, 5],
         x="N,3,H,4",
         reason="the input of Flatten is not a feature map",
+    ),
+    _rows(
+        "no matrix",
+        [5, 3, 2, 4],
+        [24, 5],
+        w="5,24,1",
+        reason="the weight is not a matrix",
     ),
     _rows("all images in one", [5, 3, 2, 4], [24, 5], body=_dense("0"), x="1,3,2,4", reason=""),
     _rows("other images", [5, 3, 2, 4], [24, 5], body=_dense(images="0,3,2,1"), reason=""),

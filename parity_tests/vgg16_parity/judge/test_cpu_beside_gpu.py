@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.compare import compare_runs
 from parity_tests.support.convolutions import matrices
-from parity_tests.support.helpers import Command
+from parity_tests.support.helpers import PICTURES, Command
 from parity_tests.support.reports import both, report, row
 from parity_tests.support.simulated_engines import network
 from vgg16_parity import run, workspace
@@ -33,11 +33,8 @@ from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
-
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
 def gpu(monkeypatch: pytest.MonkeyPatch, checkpoint: Path | None = None) -> None:

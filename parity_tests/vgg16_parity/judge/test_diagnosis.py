@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from mistakes.catalogue import MISTAKES, judged
 from mistakes.in_torch import Port
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity.judge.diagnosis import ADVICE
 from vgg16_parity.network.prediction import predict
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, Recipe, preprocess, read_image
 
 Values = NDArray[Any]
 Taps = Mapping[str, Values]
 
-PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 OWN: Final = RECIPES["torchvision"]
 ORDER: Final = np.random.default_rng(0).permutation(1000)
 MOVED: Final = np.count_nonzero(np.arange(1000) != ORDER)

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import inputs
 from vgg16_parity.judge.found_modes import FoundModes, with_mode
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 BFLOAT16 = MODES["bfloat16"]
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
 def test_what_float16_rounds_holds_as_float16_alone(tiny: Checkpoint, tmp_path: Path) -> None:

@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.ports import FORMS, prepare, run_in_modes
 from vgg16_parity.judge.own_input import OWN_INPUT, input_deviation
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_parity.records import Row
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import RECIPES, Recipe, pixels, read_image
 
-PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 TORCHVISION: Final = RECIPES["torchvision"]
 FOLDED: Final = "scale and offset folded"
 

@@ -12,6 +12,7 @@ import pytest
 from differences.arithmetic import tf32
 from mistakes import in_torch
 from mistakes.catalogue import MISTAKES, changed, prepared
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.ports import DTYPES, run_in_modes
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence
@@ -20,10 +21,7 @@ from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_weights.comparison.known_mistakes import TO_BFLOAT16, TO_FLOAT16
-
-PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 
 # From which layers on a port computes in which mode -> what it is told.
 TOLD: Final = {

@@ -15,12 +15,12 @@ from mistakes import in_torch
 from mistakes.catalogue import Mistake, judged
 from onnx_arbiter.expectations import ArbiterTap
 from onnx_arbiter.independence import largest_ratio
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.reports import verdict
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.own_port import Arbiter
 from vgg16_parity.records import Row
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 # Layer -> dimensions, length of its sums, and R alone of VGG16 in PyTorch and in Keras, seed 0.
 LAYERS = {
@@ -171,17 +171,20 @@ def test_a_layers_error_is_in_units_of_its_own_prediction() -> None:
     assert math.isfinite(LayerError.of("fc1", nothing, verdict(), lambda: 8.0).length)
 
 
-@pytest.mark.parametrize(("size", "share"), [(4096, 0.5), (8190, 0.5), (8192, 1.0)])
-def test_of_large_taps_every_so_many_values_are_read(size: int, share: float) -> None:
+@pytest.mark.parametrize("option", [{}, {"samples": 4}, {"samples": 6}])
+def test_of_large_taps_every_so_many_values_are_read(option: dict[str, int]) -> None:
+    samples = option.get("samples", 4096)
     # Every other value is zero: of twice as many as are read, none of those is.
-    values = np.tile([3.0, 0.0], size // 2).reshape(1, -1)
-    tap = ArbiterTap(values, False, *[np.ones((1, size), np.float32)] * 2)
-    assert LayerError.of("fc1", tap, verdict(), lambda: 1.0).length == 1 / (9 * share)
+    for size, share in ((samples, 0.5), (2 * samples - 2, 0.5), (2 * samples, 1.0)):
+        values = np.tile([3.0, 0.0], size // 2).reshape(1, -1)
+        tap = ArbiterTap(values, False, *[np.ones((1, size), np.float32)] * 2)
+        made = LayerError.of("fc1", tap, verdict(), lambda: 1.0, **option)
+        assert made.length == 1 / (9 * share)
 
 
 @pytest.fixture(scope="module")
 def arbiter(tiny: Checkpoint) -> Iterator[Arbiter]:
-    made = Arbiter(tiny, [photograph.path for photograph in PHOTOGRAPHS])
+    made = Arbiter(tiny, PICTURES)
     yield made
     made.close()
 
@@ -201,10 +204,9 @@ def uneven_notes(row: Row) -> list[str]:
 
 def test_six_digits_of_one_layers_weights_are_noted_or_fail(arbiter: Arbiter) -> None:
     port = in_torch.Port("tiny")
-    pictures = [photograph.path for photograph in PHOTOGRAPHS]
-    right = judged(arbiter, port, None, pictures)
+    right = judged(arbiter, port, None, PICTURES)
     assert right.status == "holds"
     assert not uneven_notes(right)
     wrong = Mistake("six digits", "six digits", "block3_conv2", "", {}, reweight=six_digits)
-    row = judged(arbiter, port, wrong, pictures)
+    row = judged(arbiter, port, wrong, PICTURES)
     assert row.first_wrong == "block3_conv2" or uneven_notes(row)[0].startswith("block3_conv2: ")

@@ -13,7 +13,7 @@ from vgg16_parity.network import reference
 from vgg16_parity.network.coverage import CaseExercised, Exercised
 from vgg16_parity.network.prediction import compute_roughly, predict
 from vgg16_spec.architecture import Convolution, Dense, configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 
 TINY = configuration("tiny")
 
@@ -27,11 +27,9 @@ def exercised(checkpoint: Checkpoint, images: NDArray[np.float32]) -> CaseExerci
 
 def changed(checkpoint: Checkpoint, name: str, index: tuple[int, ...]) -> Checkpoint:
     """The checkpoint with one value moved to the next number of float32."""
-    tensors = {each: checkpoint.tensor(each) for each in checkpoint}
     values = checkpoint[name].copy()
     values[index] = np.nextafter(values[index], np.float32(np.inf))
-    tensors[name] = Tensor(values.shape, "float32", lambda: values)
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
+    return checkpoint.with_tensors({name: values})
 
 
 def sample(found: Exercised, name: str, *, lit: bool) -> Iterator[tuple[int, ...]]:

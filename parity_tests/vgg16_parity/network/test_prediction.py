@@ -16,6 +16,7 @@ from parity_tests.support.tolerances import (
     ONE_TERM,
     UNIFORM_MANTISSAS,
 )
+from parity_tests.support.weights.changed import with_value
 from vgg16_parity.network import reference
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.network.prediction import (
@@ -24,7 +25,7 @@ from vgg16_parity.network.prediction import (
     through_softmax,
 )
 from vgg16_spec.architecture import MaxPooling, configuration
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.logits import softmax
 
@@ -90,9 +91,7 @@ def test_pooling_takes_the_error_of_the_element_that_won(tiny: Checkpoint, batch
 def test_nothing_of_the_error_passes_where_relu_cuts_far_below_zero(batch: Batch) -> None:
     # A first layer whose outputs are all cut: the second reads exact zeros.
     seeded = generate(configuration("tiny"))
-    tensors = {name: Tensor.of(np.array(seeded[name])) for name in seeded}
-    tensors["block1_conv1.bias"] = Tensor.of(np.full(4, -1e3, np.float32))
-    dead = Checkpoint(seeded.configuration, seeded.metadata, tensors)
+    dead = seeded.with_tensors({"block1_conv1.bias": np.full(4, -1e3, np.float32)})
     images = batch(seeded)
     second = list(predict(dead, images))[1]
     bias = np.abs(dead["block1_conv2.bias"]).max()
@@ -103,8 +102,7 @@ def test_nothing_of_the_error_passes_where_relu_cuts_far_below_zero(batch: Batch
 
 def test_the_smallest_numbers_are_not_predicted_exact(tiny: Checkpoint) -> None:
     # Nothing in, nothing out: a runtime may still flush what is smaller than a normal number.
-    tensors = {name: Tensor.of(np.zeros_like(tiny[name])) for name in tiny}
-    nothing = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    nothing = tiny.with_tensors({name: np.zeros_like(values) for name, values in tiny.items()})
     for mode in MODES.values():
         for tap in predict(nothing, np.zeros((1, 3, 64, 64), np.float32), [mode]):
             assert (tap.accumulated[mode.name] >= np.float32(mode.smallest)).all()
@@ -175,10 +173,10 @@ def test_a_filter_that_has_died_raises_no_alarm(tiny: Checkpoint, batch: Batch) 
     # Its weights' squares are zero in float32.
     import torch_impl
 
-    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
-    tensors["block2_conv1.weight"].read()[0] *= np.float32(1e-24)
-    tensors["block2_conv1.bias"].read()[0] = 0
-    dead = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    weight = np.array(tiny["block2_conv1.weight"])
+    weight[0] *= np.float32(1e-24)
+    small = tiny.with_tensors({"block2_conv1.weight": weight})
+    dead = with_value(small, "block2_conv1.bias", 0, 0)
     model = torch_impl.VGG("tiny")
     torch_impl.load_checkpoint(model, dead)
     images = batch(tiny)

@@ -16,7 +16,7 @@ from parity_tests.support.tolerances import ONE_TERM
 from vgg16_parity.network import reference
 from vgg16_parity.network.prediction import predict
 from vgg16_spec.architecture import Convolution
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 
 # TF32 of hardware that always rounds to nearest.
 NEAREST = rounding.ALL[rounding.NEAREST]
@@ -51,11 +51,8 @@ def test_the_mean_loss_of_a_layers_outputs_by_truncation_is_predicted(
 
 def test_a_bias_is_not_truncated(tiny: Checkpoint, batch: Batch) -> None:
     # With weights of zero, outputs are the biases, which are added after the products.
-    tensors = {
-        name: Tensor.of(tiny[name] if name.endswith(".bias") else np.zeros_like(tiny[name]))
-        for name in tiny
-    }
-    biases = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    weights = [name for name in tiny if name.endswith(".weight")]
+    biases = tiny.with_tensors({name: np.zeros_like(tiny[name]) for name in weights})
     for tap in predict(biases, batch(tiny), [MODES["tf32"], NEAREST]):
         assert np.array_equal(tap.local["tf32"], tap.local[NEAREST.name]), tap.tap
 

@@ -12,15 +12,15 @@ import pytest
 from onnx_arbiter.error_model import activate
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.helpers import PICTURES
+from parity_tests.support.weights.changed import with_value
 from vgg16_parity import inputs
 from vgg16_parity.network import probes, reference
 from vgg16_parity.network.prediction import expect
 from vgg16_spec.architecture import CONFIGURATIONS
-from vgg16_spec.checkpoint import Checkpoint, Tensor
+from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
-PICTURES: Final = [photograph.path for photograph in PHOTOGRAPHS]
 FLOAT32: Final = MODES["float32"]
 
 
@@ -31,12 +31,6 @@ def case_of(checkpoint: Checkpoint, folder: Path) -> ArbiterCase:
 def probed(checkpoint: Checkpoint, folder: Path) -> ArbiterCase:
     case = case_of(checkpoint, folder)
     return probes.expect_probes(checkpoint, case, [FLOAT32], folder / "probes")
-
-
-def with_bias(checkpoint: Checkpoint, layer: str, unit: int, value: float) -> Checkpoint:
-    tensors = {name: Tensor.of(np.array(checkpoint[name])) for name in checkpoint}
-    tensors[f"{layer}.bias"].read()[unit] = value
-    return Checkpoint(checkpoint.configuration, checkpoint.metadata, tensors)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -59,7 +53,7 @@ def test_a_bias_that_cuts_everything_is_outdone_by_a_larger_scale(
     (tmp_path / "before").mkdir()
     (tmp_path / "after").mkdir()
     before = probed(tiny, tmp_path / "before")
-    changed = with_bias(tiny, "fc2", 3, -40.0)
+    changed = with_value(tiny, "fc2.bias", 3, -40.0)
     after = probed(changed, tmp_path / "after")
     (old, new) = (
         probes.inputs_of(case.folder, tiny.configuration)["fc2"] for case in (before, after)
@@ -80,7 +74,7 @@ def test_a_bias_that_is_off_shows_beside_a_dark_unit(tiny: Checkpoint, tmp_path:
     """One unit that only large inputs light must not hide a small mistake in the others."""
     for name in ("before", "after"):
         (tmp_path / name).mkdir()
-    dark = with_bias(tiny, "fc2", 3, -40.0)
+    dark = with_value(tiny, "fc2.bias", 3, -40.0)
     before, after = probed(tiny, tmp_path / "before"), probed(dark, tmp_path / "after")
     errors = [case.tap("fc2", FLOAT32).local for case in (before, after)]
     errors = [np.delete(each, 3, axis=1) for each in errors]
@@ -93,9 +87,9 @@ def test_a_bias_that_is_off_shows_beside_a_dark_unit(tiny: Checkpoint, tmp_path:
 def test_a_unit_that_nothing_lights_leaves_the_scale_as_it_is(
     tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
-    tensors["fc2.weight"].read()[3], tensors["fc2.bias"].read()[3] = 0, -1
-    changed = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    weight = np.array(tiny["fc2.weight"])
+    weight[3] = 0
+    changed = with_value(tiny.with_tensors({"fc2.weight": weight}), "fc2.bias", 3, -1)
     case = case_of(tiny, tmp_path)
     scales = probes.scales(tiny.configuration, case)
     (probe,) = (p for p in probes.probe(changed, scales, [FLOAT32]) if p.layer == "fc2")

@@ -17,7 +17,7 @@ from PIL import ImageStat
 
 from onnx_arbiter.limits import LIMITS
 from parity_tests.support import chromium
-from parity_tests.support.helpers import Command
+from parity_tests.support.helpers import PICTURES, Command
 from parity_tests.support.reports import RECORD, decision, everything, report, row, verdict
 from vgg16_parity.records import CaseFacts, Image, Report
 from vgg16_parity.report import charts
@@ -29,7 +29,6 @@ from vgg16_spec.images.photographs import PHOTOGRAPHS
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS[:1]]
 RUNS = "document.querySelector('#runs .scroll')"
 HOSTILE = "<script>alert(1)</script>\"'&<img src=http://example.org/x.png>"
 
@@ -69,7 +68,7 @@ def hostile() -> Report:
 
 
 def test_everything_is_on_the_page() -> None:
-    shown = Text(page(everything(), PICTURES)).text
+    shown = Text(page(everything(), PICTURES[:1])).text
     for text in (
         "Parity is broken: keras-jax (strict).",
         "keras-torch (strict) failed: the worker was killed by signal 9",
@@ -96,7 +95,7 @@ def test_everything_is_on_the_page() -> None:
 
 def test_the_page_names_nothing_outside_itself() -> None:
     for made in (everything(), hostile()):
-        found = Text(page(made, PICTURES))
+        found = Text(page(made, PICTURES[:1]))
         assert all(address.startswith(("#", "data:")) for address in found.addresses)
         assert "script" not in found.tags
 
@@ -109,7 +108,7 @@ def test_what_others_chose_is_text() -> None:
 
 
 def test_pictures_have_thumbnails_and_other_inputs_have_none() -> None:
-    source = page(everything(), PICTURES)
+    source = page(everything(), PICTURES[:1])
     (data,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', source)
     with Pillow.open(io.BytesIO(base64.b64decode(data))) as thumbnail:
         assert (thumbnail.format, max(thumbnail.size)) == ("JPEG", 160)
@@ -267,14 +266,14 @@ def test_the_page_looks_right_in_a_browser(
     made = dataclasses.replace(made, rows=(*made.rows, long))
     file = tmp_path / "report.html"
     file.write_text(
-        page(made, PICTURES, [Change("weights", "sha256", "a" * 64, "b" * 64)]), "utf-8"
+        page(made, PICTURES[:1], [Change("weights", "sha256", "a" * 64, "b" * 64)]), "utf-8"
     )
     assert complaints(browser, file, width, scheme) == []
 
 
 def test_a_hostile_report_is_harmless_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    file.write_text(page(hostile(), PICTURES), "utf-8")
+    file.write_text(page(hostile(), PICTURES[:1]), "utf-8")
     found = complaints(browser, file, 390, "light")
     assert [line for line in found if "can be seen" not in line] == []
 

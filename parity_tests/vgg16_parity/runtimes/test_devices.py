@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import run
 from vgg16_parity.runtimes import worker
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.process import environment, unusable, work
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 UNUSABLE = [
     "CUDA error: no kernel image is available for execution on the device",
@@ -114,7 +114,6 @@ def test_a_library_that_ends_the_process_for_want_of_the_gpu_was_not_run(
         return real([sys.executable, "-c", code], **options)
 
     monkeypatch.setattr(subprocess, "run", start)
-    pictures = [photograph.path for photograph in PHOTOGRAPHS]
     chosen = [RUNTIMES["torch"]]
-    (row,) = run.run_parity(tiny, pictures, chosen, device="cuda", depth="logits").rows
+    (row,) = run.run_parity(tiny, PICTURES, chosen, device="cuda", depth="logits").rows
     assert (row.status, row.reason) == (status, "the worker ended with status 134: Aborted")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import inputs, run, workspace
 from vgg16_parity.judge.gradients.run import applies
 from vgg16_parity.network import sgd_step
@@ -22,9 +23,7 @@ from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 NOTE = "taken from the strict lane, which computes the same bits here"
 
 

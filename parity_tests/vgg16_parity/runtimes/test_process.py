@@ -14,17 +14,15 @@ from typing import Any
 import pytest
 
 from parity_tests.support.cuda import unusable
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import run
 from vgg16_parity.report.table import summary
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.process import environment, work
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
-
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
 def job(folder: Path, **changes: Any) -> Job:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity import run
 from vgg16_parity.report.table import summary
 from vgg16_parity.runtimes import registry
@@ -24,9 +25,6 @@ from vgg16_parity.runtimes.registry import (
 )
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
-
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.reports import report
 from vgg16_parity import run
 from vgg16_parity.records import Row
@@ -13,9 +14,6 @@ from vgg16_parity.report.table import remarks
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES, own_port
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
-
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 
 # Off by far less than what is allowed, and never by the same twice.
 PORT = """

@@ -180,6 +180,9 @@ STRANGE = {
     "a number for names": "is not a list of names",
     "countless names": "is not a list of names",
     "an endless name": "has names that are too long",
+    "names in a megabyte": "the attribute 'layer_names' of / is too large",
+    "a layer over and over": "it lists more than 4096 arrays",
+    "no names of arrays": "/block1_conv1 has no attribute 'weight_names'",
     "no names": "it has no attribute 'layer_names'",
 }
 
@@ -227,8 +230,16 @@ def strange(kind: str, path: Path) -> None:
                 group.attrs["weight_names"] = np.array([b"x"] * 5000)
             case "an endless name":
                 file.attrs["layer_names"] = np.array([b"x" * 5000])
+            case "a layer over and over":
+                file.attrs["layer_names"] = np.array(["block1_conv1"] * 2049, "S")
+            case "no names of arrays":
+                del group.attrs["weight_names"]
             case "no names":
                 del file.attrs["layer_names"]
+    if kind == "names in a megabyte":
+        # Only in the newest form is an attribute so large.
+        with h5py.File(path, "w", libver="latest") as file:
+            file.attrs["layer_names"] = np.array([b"x"] * 4096, "S257")
 
 
 @pytest.mark.parametrize("kind", STRANGE)

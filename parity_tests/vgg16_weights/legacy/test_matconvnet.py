@@ -187,6 +187,9 @@ def test_other_files_of_matlabs_are_refused(tiny: Checkpoint, tmp_path: Path) ->
     assert "it holds conv1_1.weight twice" in refusal(FORMAT, saved(path, found))
     found[2]["name"] = 5.0
     assert "name is not text" in refusal(FORMAT, saved(path, found))
+    found = layers(tiny)
+    found[2]["weights"][0, 0] = "filters"
+    assert "conv1_2.weight is not an array of numbers" in refusal(FORMAT, saved(path, found))
 
 
 @pytest.mark.parametrize("place", ["normalization", "meta"])

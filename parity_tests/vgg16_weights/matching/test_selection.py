@@ -50,3 +50,22 @@ def test_an_unknown_key_is_refused_with_those_there_are() -> None:
     message = refusal(both, key="state_dict_ema")
     assert "'state_dict_ema' is not among the file's keys; expected one of" in message
     assert "`state_dict`, `ema`" in message
+    assert read(both, key="ema").steps == ("read under `ema`",)
+    message = refusal(PLAIN, key="ema")
+    assert message == (
+        "--key: 'ema' is not among the file's keys; expected no --key: w does not have several "
+        "sets of weights"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (3, "expected --key net_0 or --key net_1 or --key net_2"),
+        (4, "expected one of --key net_0, --key net_1, --key net_2 and 1 more"),
+    ],
+)
+def test_few_sets_are_listed_and_more_are_counted(count: int, expected: str) -> None:
+    sets = [under(f"net_{number}/", PLAIN) for number in range(count)]
+    several = {key: value for each in sets for key, value in each.items()}
+    assert refusal(several) == f"w: it has several sets of weights; {expected}"

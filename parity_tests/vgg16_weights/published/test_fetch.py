@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from parity_tests.support.weights.fetching import CONTENT, RECORD, start
 from parity_tests.support.weights.server import Answer, WeightServer
 from vgg16_spec.errors import BadInput
-from vgg16_weights.published.fetch import fetch, is_cached, location
+from vgg16_weights.published.fetch import _receive_once, fetch, is_cached, location
 from vgg16_weights.published.pretrained import PUBLISHED, Digest
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -128,6 +128,28 @@ def test_what_fails_at_first_is_tried_again(server: WeightServer) -> None:
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("block_bytes", [1, 4, 10, 11, 12])
+def test_every_block_of_a_file_is_received_and_counted(
+    server: WeightServer, tmp_path: Path, block_bytes: int
+) -> None:
+    content = bytes(range(11))
+    server.files["small"] = content
+    seen: list[tuple[int, int | None]] = []
+
+    def receive(limit: int) -> None:
+        url, path = f"{server.url}/small", tmp_path / "small"
+        _receive_once(limit, url, path, lambda *at: seen.append(at), block_bytes)
+
+    receive(len(content))
+    assert (tmp_path / "small").read_bytes() == content
+    ends = [*range(block_bytes, len(content), block_bytes), len(content)]
+    assert seen == [(end, len(content)) for end in ends]
+    # The last byte is the one too many, and no header announces it.
+    server.script = [Answer(compressed=True)]
+    with pytest.raises(ValueError, match="it has more than 10 bytes"):
+        receive(len(content) - 1)
+
+
 def test_a_shorter_file_than_announced_is_fetched_again(
     server: WeightServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,9 +162,14 @@ def test_a_shorter_file_than_announced_is_fetched_again(
         return response
 
     monkeypatch.setattr(HTTPAdapter, "send", unaware)
-    server.script = [Answer(drop_after=100_000)]
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    server.script = [Answer(drop_after=100_000)] * 4
+    with pytest.raises(BadInput, match=r"\(it ended after 100000 of 400000 bytes\); expected the"):
+        fetch(RECORD)
+    assert not location(RECORD).exists()
+    server.script = [Answer(drop_after=100_000)] * 3
     assert fetch(RECORD).read_bytes() == CONTENT
-    assert len(server.requests) == 2
+    assert len(server.requests) == 8
 
 
 def test_progress_of_a_compressed_answer_states_no_total(server: WeightServer) -> None:
@@ -167,13 +194,20 @@ def test_a_disk_that_fills_up_is_one_line(server: WeightServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "mirror", ["http://example.org/w", "ftp://localhost", "weights", "http://localhost.example.org"]
+    ("mirror", "problem"),
+    [
+        ("http://example.org/w", "is refused"),
+        ("ftp://localhost", "is refused"),
+        ("weights", "is refused"),
+        ("http://localhost.example.org", "is refused"),
+        ("https://[::1", r"is not a URL \(Invalid IPv6 URL\)"),
+    ],
 )
 def test_a_mirror_that_is_not_private_is_refused(
-    monkeypatch: pytest.MonkeyPatch, mirror: str
+    monkeypatch: pytest.MonkeyPatch, mirror: str, problem: str
 ) -> None:
     monkeypatch.setenv("VGG16_MIRROR", mirror)
-    with pytest.raises(BadInput, match=r"^VGG16_MIRROR: .* is refused; expected https://…, or"):
+    with pytest.raises(BadInput, match=rf"^VGG16_MIRROR: .* {problem}; expected https://…, or"):
         fetch(RECORD)
 
 

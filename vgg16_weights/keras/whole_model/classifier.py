@@ -87,10 +87,10 @@ class Classifier:
         check_weights(layer)
         if self.data_format is None:
             refuse(layer, "reads maps that are not flattened", "Flatten before it")
+        if len(self.weighted) > _DENSE:
+            refuse(layer, "comes after the third dense layer", "nothing")
         if self._due:
             refuse(self._due, "has no activation", "relu")
-        if self._has_softmax or len(self.weighted) > _DENSE:
-            refuse(layer, "comes after the third dense layer", "nothing")
         self._due = layer
         self._activate(layer, f"has the activation {activation(layer)}", activation(layer))
 

@@ -16,7 +16,8 @@ from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.convolutions import Float32, matrices
-from parity_tests.support.evidence import PICTURES, evidence
+from parity_tests.support.evidence import evidence
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.ports import prepare
 from parity_tests.support.simulated_engines import (
     ENGINES,

@@ -13,7 +13,8 @@ from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.limits import Tolerance
 from parity_tests.support.convolutions import Float32, matrices
-from parity_tests.support.evidence import PICTURES, evidence, failures
+from parity_tests.support.evidence import evidence, failures
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.simulated_engines import (
     COMPUTED,
     ENGINES,

@@ -14,18 +14,16 @@ import torch
 
 import torch_impl
 from mistakes.in_training import model_of
-from parity_tests.support.helpers import Command
+from parity_tests.support.helpers import PICTURES, Command
 from vgg16_parity import records
 from vgg16_parity.report.json import to_json
 from vgg16_parity.run import run_parity
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
 
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 TRAINED = ("torch", "keras-tensorflow", "keras-jax", "keras-torch")
 # The one that needs the most memory: the float64 backward pass takes a minute for each.
 FULL_SIZE = ("keras-tensorflow",)

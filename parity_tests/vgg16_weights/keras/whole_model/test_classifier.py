@@ -63,13 +63,18 @@ HEAD: Final[dict[str, tuple[Change, str, str]]] = {
     "two dense layers": (instead("fc2"), "2 dense layers", "where a VGG has 3"),
     "four dense layers": (
         at("predictions", partial(K.Dense, 10, name="fourth")),
-        "'predictions'",
-        "no activation",
+        "'fourth'",
+        "comes after the third dense layer",
     ),
     "an order of values": (
         at("flatten", partial(K.Permute, (2, 1, 3), name="turned"), before=True),
         "'turned'",
         "Permute",
+    ),
+    "a dense layer after softmax": (
+        at("predictions", K.Softmax, partial(K.Dense, 10, name="fourth")),
+        "'fourth'",
+        "comes after the third dense layer",
     ),
     "no last pooling": (instead("block5_pool"), "the last pooling", "missing"),
 }
@@ -83,3 +88,28 @@ def test_another_classifier_is_named_apart(ten: Checkpoint, name: str) -> None:
     assert layer in problem
     assert says in problem
     assert_differs(model, ten)
+
+
+# A change of which the outputs do not tell, or have another form -> words of the refusal.
+FORMS: Final[dict[str, tuple[Change, str]]] = {
+    "maps turned": (
+        changed("flatten", data_format="channels_first"),
+        "'flatten' is channels_first, unlike its maps",
+    ),
+    "flat twice": (at("flatten", partial(K.Flatten, name="own")), "'own' flattens a second time"),
+    "a matrix": (
+        instead("flatten", partial(K.Reshape, (4, -1), name="own")),
+        "'own' does not produce a vector",
+    ),
+    "maps as they are": (instead("flatten"), "'fc1' reads maps that are not flattened"),
+    "its layers up to the last pooling": (
+        lambda layers: layers[: [layer.name for layer in layers].index("block5_pool")],
+        "it ends before the last pooling",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_classifier_of_another_form_is_named_apart(ten: Checkpoint, name: str) -> None:
+    change, says = FORMS[name]
+    assert says in stated(model_of(change(vgg_layers(ten)), ten)).head_problem

@@ -120,6 +120,16 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
         "'pad'",
         "pads by",
     ),
+    "padding in place of the last pooling": (
+        instead("block5_pool", partial(K.ZeroPadding2D, 1, name="pad")),
+        "'pad'",
+        "does not precede a convolution, where a VGG has padding only before 3x3",
+    ),
+    "a larger kernel after padding": (
+        both(padded("block1_conv2", 1), changed("block1_conv2", kernel_size=[5, 5])),
+        "'block1_conv2'",
+        "has the kernel (5, 5) after padding, where a VGG has a 3x3 one",
+    ),
     "padding before pooling": (
         at("block1_pool", partial(K.ZeroPadding2D, 1, name="pad"), before=True),
         "'pad'",
@@ -176,6 +186,16 @@ FEATURES: Final[dict[str, tuple[Change, str, str]]] = {
         in_front(partial(K.Rescaling, -1 / 255, name="negative")),
         "'negative'",
         "scale",
+    ),
+    "a variance of nothing": (
+        in_front(partial(K.Normalization, mean=1.0, variance=0.0, name="n")),
+        "'n'",
+        "has the variance 0, which no recipe can have",
+    ),
+    "a scale beyond float32's range": (
+        in_front(partial(K.Rescaling, 1e-30), partial(K.Rescaling, 1e-30)),
+        "the layers before the first convolution",
+        "have a scale, a mean or a variance beyond float32's range",
     ),
     "normalisation that is inverted": (
         in_front(

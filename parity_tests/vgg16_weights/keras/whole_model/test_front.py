@@ -146,6 +146,7 @@ def test_arithmetic_in_front_is_the_recipe(ten: Checkpoint, name: str) -> None:
         (lambda x: x / -255.0, "scale"),
         (lambda x: x - x, "2 inputs"),
         (lambda x: x[..., ::-1], "is called with"),
+        (lambda x: K.Normalization(name="n")(x), "'n' has no mean and variance in the file"),
         (lambda x: keras.ops.stack([x[..., 1], x[..., 2], x[..., 0]], axis=-1), "it branches"),
     ],
 )

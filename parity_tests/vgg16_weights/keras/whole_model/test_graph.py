@@ -124,6 +124,18 @@ def constant(config: Config) -> None:
     layer(config, "block1_pool")["inbound_nodes"][0]["args"].append(0.5)
 
 
+def same_name(config: Config) -> None:
+    config["config"]["layers"].append(copy.deepcopy(layer(config, "block1_pool")))
+
+
+def called(name: str, **arguments: object) -> Callable[[Config], None]:
+    return lambda config: layer(config, name)["inbound_nodes"][0].update(arguments)
+
+
+def end(key: str, value: object) -> Callable[[Config], None]:
+    return lambda config: config["config"].update({key: value})
+
+
 INT8: Final = {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}
 CUSTOM: Final = {"module": "mine.layers", "registered_name": "mine>Conv2D"}
 # A change -> words of the refusal; those of the classifier are told apart.
@@ -132,7 +144,37 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
     "a shared layer": (shared, "'block2_conv2' is shared"),
     "two inputs": (several_inputs, "it has 2 inputs"),
     "a merge": (merged, "'block1_pool' has 2 inputs"),
-    "a cycle": (cycle, "block1_conv1"),
+    "a cycle": (
+        cycle,
+        "layer 'block1_conv1' is not on the path from input to output",
+    ),
+    "a name twice": (same_name, "two of its layers have the same name"),
+    "an input that is missing": (
+        end("input_layers", ["gone", 0, 0]),
+        "its graph leads to 'gone', which is missing or comes twice",
+    ),
+    "inputs that are no list": (end("input_layers", "images"), "its input_layers are not a list"),
+    "calls that are no list": (
+        kind("block1_pool", inbound_nodes="block1_conv2"),
+        "the inputs of layer 'block1_pool' are not a list",
+    ),
+    "arguments of a call that are no dictionary": (
+        called("block1_pool", kwargs=[0.5]),
+        "'block1_pool' is called with 'not a dictionary'",
+    ),
+    "a mask": (called("block1_pool", kwargs={"mask": [1]}), "'block1_pool' is called with a mask"),
+    "a width that is no number": (
+        set_to("block1_conv1", filters="four"),
+        "the filters of Conv2D layer 'block1_conv1' is not a whole number",
+    ),
+    "a kernel that is no pair": (
+        set_to("block1_conv1", kernel_size=[3, 3, 3]),
+        "the kernel_size of Conv2D layer 'block1_conv1' is not a pair of numbers",
+    ),
+    "an unknown order of axes": (
+        set_to("block1_conv1", data_format="channels_middle"),
+        "the data_format of Conv2D layer 'block1_conv1' is 'channels_middle'",
+    ),
     "a constant": (constant, "'block1_pool' is called with 'a constant'"),
     "int8": (set_to("block1_conv1", dtype=INT8), "'block1_conv1' is quantised"),
     "a class of one's own": (

@@ -43,6 +43,7 @@ def inside(levels: int) -> Config:
 # Text of a configuration -> words of the refusal.
 NONSENSE: Final[dict[str, tuple[Any, str]]] = {
     "no JSON": (b"{", "not JSON"),
+    "megabytes": (b" " * ((1 << 22) + 1), "has more than 4194304 bytes"),
     "deep": (b'{"config": {"layers": ' + DEEP + b"}}", "nested too deeply"),
     "models in models": (inside(40), "nested more than 16 deep"),
     "no layers": ({"class_name": "Sequential", "config": {"layers": [1]}}, "one of its layers"),

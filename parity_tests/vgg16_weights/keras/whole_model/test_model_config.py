@@ -212,8 +212,3 @@ def test_the_order_of_fc1s_inputs_is_told(
     flat = np.asarray(K.Flatten(data_format=flatten)(given))
     wanted = counted if expected == "channels_first" else counted.transpose(0, 2, 3, 1)
     assert np.array_equal(flat, wanted.reshape(1, -1))
-
-
-def test_a_flatten_that_turns_maps_of_the_other_order_is_refused(ten: Checkpoint) -> None:
-    layers = changed("flatten", data_format="channels_first")(vgg_layers(ten))
-    assert "'flatten'" in stated(model_of(layers, ten)).head_problem

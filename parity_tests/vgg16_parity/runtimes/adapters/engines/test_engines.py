@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.helpers import PICTURES
 from parity_tests.support.tolerances import DIRECT_SUMS, FLOAT32_TAPS
+from parity_tests.support.weights.changed import with_value
 from vgg16_parity import inputs, run, workspace
 from vgg16_parity.records import Report, Row
 from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES, default_is_strict
 from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import ENGINES, RUNTIMES, Runtime
-from vgg16_spec.checkpoint import Checkpoint, Tensor, write_checkpoint
-from vgg16_spec.images.photographs import PHOTOGRAPHS
+from vgg16_spec.checkpoint import Checkpoint, write_checkpoint
 
 pytestmark = pytest.mark.slow
 
-PICTURES = [photograph.path for photograph in PHOTOGRAPHS]
 DIRECT = ["opencv", "opencv-direct", "openvino", "litert", "keras-openvino"]
 WINOGRAD = ["opencv-winograd", "ncnn", "mnn"]
 # Those whose default is float32 arithmetic of the same bits.
@@ -133,9 +133,8 @@ def test_lanes_that_share_a_run_give_the_same_bits_and_right_layers(place: Any, 
 def test_a_changed_bias_is_found_in_every_engine(
     monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    tensors = {name: Tensor.of(np.array(tiny[name])) for name in tiny}
-    tensors["block3_conv2.bias"].read()[1] += 1e-3
-    changed = Checkpoint(tiny.configuration, tiny.metadata, tensors)
+    bias = tiny["block3_conv2.bias"][1]
+    changed = with_value(tiny, "block3_conv2.bias", 1, bias + np.float32(1e-3))
     path = write_checkpoint(changed, tmp_path / "changed.safetensors").path
 
     def handed(job: Job, **options: Any) -> Record:
