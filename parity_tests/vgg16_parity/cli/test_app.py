@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,28 +85,80 @@ def test_a_stream_that_cannot_show_a_character_is_no_error() -> None:
     assert b"64\\xd7224\\xd7224" in done.stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-@pytest.mark.parametrize(
-    ("sent", "said"), [(signal.SIGTERM, []), (signal.SIGINT, ["vgg16: interrupted"])]
-)
-def test_a_run_that_a_signal_ends_takes_its_worker_and_its_files_along(
-    tmp_path: Path, sent: signal.Signals, said: list[str]
-) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vgg16_parity", "parity", "--configuration", "tiny"],
+RUN = [sys.executable, "-m", "vgg16_parity", "parity", "--configuration", "tiny", "--quick"]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A parity run whose first worker has begun, with its temporary files in ``tmp_path``."""
+    with subprocess.Popen(
+        RUN,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         # A shell without job control has a process in the background ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("torch"):
-            break
-    process.send_signal(sent)
-    _, err = process.communicate()
-    assert process.returncode == 128 + sent
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("torch"):
+                break
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("name", "said"), [("SIGTERM", []), ("SIGHUP", []), ("SIGINT", ["vgg16: interrupted"])]
+)
+def test_a_run_that_a_signal_ends_takes_its_worker_and_its_files_along(
+    running: subprocess.Popen[str], tmp_path: Path, name: str, said: list[str]
+) -> None:
+    sent = getattr(signal, name)
+    running.send_signal(sent)
+    _, err = running.communicate()
+    assert running.returncode == 128 + sent
     assert err.splitlines() == said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_of_a_run_that_is_killed_nothing_stays(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """Its worker ends at once, and the next run removes its files."""
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    while not (workers := children.read_text().split()):
+        time.sleep(0.01)
+    handle = os.pidfd_open(int(workers[0]))
+    running.kill()
+    running.wait()
+    with os.fdopen(handle) as ended:  # readable once the process has ended
+        assert select.select([ended], [], [], 30)[0]
+
+    def left() -> list[Path]:  # PyTorch leaves an empty folder of its own
+        return list(tmp_path.glob(".vgg16*"))
+
+    assert left() != []
+    again = [*RUN, "--runtimes", "torch"]
+    subprocess.run(again, env=os.environ | {"TMPDIR": str(tmp_path)}, check=True)
+    assert left() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_run_that_is_to_outlive_its_terminal_does() -> None:
+    """``nohup`` has it ignore the signal, and so it stays ignored."""
+    code = (
+        "import os, signal, sys\n"
+        "from vgg16_parity.cli import app\n"
+        "app._run = lambda: os.kill(os.getpid(), signal.SIGHUP) or 0\n"
+        "app.main()\n"
+    )
+    ignoring = subprocess.run(
+        [sys.executable, "-c", code],
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        check=False,
+    )
+    assert ignoring.returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 128 + 1
