@@ -25,7 +25,7 @@ from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.checkpoint.tensors import FLOAT32, Tensor
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
-from vgg16_spec.files.cache import cache_folder, ensure_folder
+from vgg16_spec.files.cache import cache_folder, check_own_file, ensure_folder
 from vgg16_spec.files.digest import digest
 
 # Changes whenever the bytes for a configuration and seed do.
@@ -60,6 +60,8 @@ def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
         if same and _is_as_made(path):
             return found
     ensure_folder(folder)
+    for each in (path, _note_of(path)):
+        check_own_file(each)
     made = write_checkpoint(checkpoint, path)
     _note(path, digest(path))
     return made

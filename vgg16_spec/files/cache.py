@@ -16,6 +16,16 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else user_cache_path("vgg16", appauthor=False)
 
 
+def check_own_file(path: Path) -> None:
+    """Raise ``BadInput`` where anything but a file of its own is in a file's place in the cache.
+
+    To write there would write where a link leads, and to read a pipe would wait for its writer.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        problem = "is a link" if path.is_symlink() else "is not a regular file"
+        raise BadInput(path, f"{problem}, in the cache folder", "a file, or nothing")
+
+
 def ensure_folder(folder: Path) -> Path:
     """The folder, which is there now.
 

@@ -10,14 +10,16 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
-from vgg16_spec.files.cache import cache_folder, ensure_folder
+from vgg16_spec.files.cache import cache_folder, check_own_file, ensure_folder
 from vgg16_weights.published.pretrained import Published
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _RETRIES: Final = 3
 # What a server may answer otherwise a second later.
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
-_CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_CONNECT_SECONDS, _READ_SECONDS, _ANSWER_SECONDS = 10.0, 30.0, 120.0
+# A file that comes more slowly, over so many seconds, is given up: 0.55 GB take 3 hours at most.
+_LEAST_SPEED, _SPEED_SECONDS = 50_000, 60.0
 _BLOCK_BYTES: Final = 1 << 18
 
 
@@ -91,9 +95,11 @@ def _download(record: Published, path: Path, progress: Progress | None) -> Path:
         url = f"{mirror.rstrip('/')}/{record.file}"
         _check_mirror(url)
     ensure_folder(path.parent)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock = path.with_name(f".{path.name}.lock")
+    for each in (path, lock):
+        check_own_file(each)
     try:
-        held = lock.acquire()
+        held = FileLock(lock).acquire()
     except OSError as error:
         problem = f"the cache folder cannot be written ({error.strerror})"
         raise BadInput(path.parent, problem, "a writable folder in VGG16_CACHE") from error
@@ -102,20 +108,22 @@ def _download(record: Published, path: Path, progress: Progress | None) -> Path:
         if not (path.is_file() and record.digest.matches(record.digest.of(path))):
             with whole_file(path) as temporary:
                 _receive(record, url, temporary, progress)
-                _check_digest(record, temporary, url, str(record.digest))
+                _check_digest(record, temporary, _public(url), str(record.digest))
     return path
 
 
 def _receive(record: Published, url: str, path: Path, progress: Progress | None) -> None:
     """Fill a file with what is at a URL; where the connection fails, again from the start."""
     from requests import RequestException
+    from urllib3.exceptions import HTTPError
 
     for attempt in range(1 + _RETRIES):
         try:
             return _receive_once(record.size_limit, url, path, progress)
-        except (RequestException, ValueError) as error:
+        except (RequestException, HTTPError, ValueError) as error:
             if attempt == _RETRIES or not _may_pass(error):
-                raise BadInput(url, f"cannot be fetched ({error})", by_hand(record)) from error
+                problem = f"cannot be fetched ({error})"
+                raise BadInput(_public(url), problem, by_hand(record)) from error
         time.sleep(1 + attempt)
     return None
 
@@ -123,10 +131,16 @@ def _receive(record: Published, url: str, path: Path, progress: Progress | None)
 def _may_pass(error: Exception) -> bool:
     """Whether a failure is the connection's or a busy server's."""
     from requests import exceptions
+    from urllib3 import exceptions as lower
 
     if isinstance(error, exceptions.HTTPError):
         return error.response is not None and error.response.status_code in _PASSING
-    broken = (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError)
+    broken = (
+        exceptions.ConnectionError,
+        exceptions.Timeout,
+        lower.ProtocolError,
+        lower.TimeoutError,
+    )
     return isinstance(error, broken)
 
 
@@ -137,31 +151,74 @@ def _receive_once(
     progress: Progress | None,
     block_bytes: int = _BLOCK_BYTES,
 ) -> None:
-    """The same, once. Raises ``ValueError`` for more bytes than ``limit``."""
+    """The same, once. Raises ``ValueError`` for more bytes than ``limit``, or too slow ones."""
     import requests
 
-    with (
-        requests.get(
-            url,
-            stream=True,
-            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-            hooks={"response": _check_redirect},
-            proxies={"http": "", "https": ""} if urlsplit(url).hostname in _LOCAL else None,
-        ) as response,
-        path.open("wb") as file,
-    ):
+    with _answer(url) as response, path.open("wb") as file:
         response.raise_for_status()
         total = int(response.headers.get("content-length", 0))
         if "content-encoding" in response.headers:
             total = 0  # it counts the compressed bytes
         _check_size(total, limit)
-        for block in response.iter_content(block_bytes):
+        since, then = time.monotonic(), 0
+        # Whatever has come, which may be less than a block: so a slow server is noticed.
+        while block := response.raw.read1(block_bytes, decode_content=True):
             file.write(block)
             _check_size(file.tell(), limit)
+            if (seconds := time.monotonic() - since) > _SPEED_SECONDS:
+                if file.tell() - then < _LEAST_SPEED * seconds:
+                    raise ValueError(f"it comes at less than {_LEAST_SPEED:,} bytes a second")
+                since, then = time.monotonic(), file.tell()
             if progress is not None:
                 progress(file.tell(), total or None)
         if total and file.tell() != total:
             raise requests.ConnectionError(f"it ended after {file.tell()} of {total} bytes")
+
+
+def _answer(url: str) -> Response:
+    """What a server answers, whose content is still to come.
+
+    Raises what `requests` does, also for an answer that does not begin in time: a server may send
+    its first lines letter by letter.
+    """
+    import requests
+
+    answer: Future[Response] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(
+                requests.get(
+                    _public(url),
+                    auth=_credentials(url),
+                    stream=True,
+                    timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                    hooks={"response": _check_redirect},
+                    proxies={"http": "", "https": ""} if urlsplit(url).hostname in _LOCAL else None,
+                )
+            )
+        except BaseException as error:  # the caller's to handle
+            answer.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(_ANSWER_SECONDS)
+    except TimeoutError:
+        raise requests.Timeout(f"no answer in {_ANSWER_SECONDS:g} seconds") from None
+
+
+def _public(url: str) -> str:
+    """A URL without the name and the password in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _credentials(url: str) -> tuple[str, str] | None:
+    """The name and the password in a URL."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    return unquote(parts.username), unquote(parts.password or "")
 
 
 def _check_size(size: int, limit: int) -> None:
@@ -181,15 +238,16 @@ def _check_redirect(response: Response, **_: Any) -> None:
     if response.is_redirect:
         target = urljoin(response.url, response.headers["location"])
         if not _is_safe(target):
-            raise ValueError(f"it leads to {target}")
+            response.close()
+            raise ValueError(f"it leads to {_public(target)}")
 
 
 def _check_mirror(url: str) -> None:
     """Raise ``BadInput`` unless the URL is of scheme https, or of http on this computer."""
     try:
-        problem = "" if _is_safe(url) else f"{url!r} is refused"
+        problem = "" if _is_safe(url) else f"{_public(url)!r} is refused"
     except ValueError as error:
-        problem = f"{url!r} is not a URL ({error})"
+        problem = f"is not a URL ({error})"
     if problem:
         raise BadInput("VGG16_MIRROR", problem, "https://…, or http:// on localhost")
 

@@ -7,7 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,7 +25,8 @@ class Answer:
         reason: what the answer says beside the status, if not what is usual.
         drop_after: bytes of the body after which the connection closes; the length was promised
             whole.
-        hang: seconds of silence in the middle of the body.
+        hang: seconds of silence before each piece of the second half of the body.
+        hang_first: seconds of silence before each letter of the answer's first line.
         location: where a redirect leads.
         compressed: whether the body is compressed on its way.
     """
@@ -34,6 +35,7 @@ class Answer:
     reason: str = ""
     drop_after: int | None = None
     hang: float = 0.0
+    hang_first: float = 0.0
     location: str = ""
     compressed: bool = False
 
@@ -47,12 +49,14 @@ class WeightServer:
         files: path without its leading slash -> content.
         script: the next answers; a plain one where it is empty.
         requests: path and range of every request so far.
+        authorizations: what the requests said of who asks, where they did.
     """
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     script: list[Answer] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,8 +75,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         served, wanted = self.served, self.headers.get("Range", "")
         served.requests.append((self.path, wanted))
+        served.authorizations += filter(None, [self.headers.get("Authorization")])
         answer = served.script.pop(0) if served.script else Answer()
         whole = served.files.get(self.path.lstrip("/"))
+        if answer.hang_first:
+            self._spell(b"HTTP/1.1 200 OK", answer.hang_first)
+            return
         status = 404 if whole is None else answer.status
         body = whole if whole is not None and status == 200 else b"an error page"
         self.send_response(status, answer.reason or None)
@@ -84,6 +92,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", answer.location)
         self.end_headers()
         self._send(body, answer)
+        self.close_connection = True
+
+    def _spell(self, text: bytes, seconds: float) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for letter in text:
+                time.sleep(seconds)
+                self.wfile.write(bytes([letter]))
+                self.wfile.flush()
         self.close_connection = True
 
     def _send(self, body: bytes, answer: Answer) -> None:
