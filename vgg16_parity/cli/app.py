@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -50,9 +51,9 @@ app.add_typer(weights.app, name="weights")
 def main() -> None:
     """Run the command line and exit.
 
-    Exit status: 0, success; 1, parity or a match not shown; 2, invalid input, or output that cannot
-    be written (the last line on stderr says why); 130, interrupted; 128 + signal number,
-    terminated, or the reader of stdout is gone.
+    Exit status: 0, success; 1, parity or a match not shown; 2, invalid input, output that cannot be
+    written, or a fault of this program (the last line on stderr says why); 130, interrupted; 128 +
+    signal number, terminated, or the reader of stdout is gone.
     """
     problem = _with_all_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -104,16 +105,11 @@ def _run() -> int:
         if isinstance(end.__context__, BrokenPipeError):
             return _READER_GONE
         raise
-    except BadInput as error:
-        return _fail(str(error))
-    except TyperException as error:
-        return _fail(error.format_message())
-    except OSError as error:
-        where = error.filename or ("stdout" if _is_stuck(sys.stdout) else "system")
-        return _fail(f"{where}: {error.strerror or error}")
-    except MemoryError as error:
-        return _fail(f"memory: {error or 'not enough'}")
     except (KeyboardInterrupt, typer.Abort):
+        status = _INTERRUPTED
+    except Exception as error:
+        if not _follows_interrupt(error):
+            return _fail(_explained(error))
         status = _INTERRUPTED
     if status == _INTERRUPTED:  # which Typer returns for a KeyboardInterrupt
         return _fail("interrupted", status)
@@ -136,6 +132,32 @@ class _LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record), keep="\n")
+
+
+def _explained(error: Exception) -> str:
+    """What went wrong, in a line; where it is a fault of this program, after where in it."""
+    match error:
+        case BadInput():
+            return str(error)
+        case TyperException():
+            return error.format_message()
+        case OSError():
+            where = error.filename or ("stdout" if _is_stuck(sys.stdout) else "system")
+            return f"{where}: {error.strerror or error}"
+        case MemoryError():
+            return f"memory: {error or 'not enough'}"
+    with suppress(OSError):
+        sys.stderr.write(visible(traceback.format_exc(), keep="\n"))
+    return f"unexpected {type(error).__name__}, a fault of this program; please report it"
+
+
+def _follows_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is what a library made of an interrupt: PyTorch's export wraps any."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_stuck(stream: TextIO) -> bool:

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import tomllib
 from collections.abc import Iterator
@@ -83,6 +84,37 @@ def test_a_stream_that_cannot_show_a_character_is_no_error() -> None:
     )
     assert done.returncode == 0
     assert b"64\\xd7224\\xd7224" in done.stdout
+
+
+def ended(body: str) -> subprocess.CompletedProcess[str]:
+    """The command line as a process, whose command does this instead."""
+    code = (
+        "import os, signal, sys\n"
+        "from vgg16_parity.cli import app\n"
+        f"def command(**_):\n{textwrap.indent(body, '    ')}\n"
+        "app.app = command\n"
+        "app.main()\n"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_fault_of_the_program_is_not_taken_for_broken_parity() -> None:
+    done = ended("raise KeyError('\\x1b[2J')")
+    assert done.returncode == 2
+    *trace, last = done.stderr.splitlines()
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == r"KeyError: '\x1b[2J'"
+    assert last == "vgg16: unexpected KeyError, a fault of this program; please report it"
+
+
+@pytest.mark.parametrize("raised", ["RuntimeError('export failed')", "OSError(5, 'of a library')"])
+@pytest.mark.parametrize("how", ["from interrupt", ""])
+def test_what_a_library_makes_of_an_interrupt_is_one(raised: str, how: str) -> None:
+    done = ended(
+        f"try:\n    raise KeyboardInterrupt\nexcept KeyboardInterrupt as interrupt:\n"
+        f"    raise {raised} {how}"
+    )
+    assert (done.returncode, done.stderr) == (130, "vgg16: interrupted\n")
 
 
 RUN = [sys.executable, "-m", "vgg16_parity", "parity", "--configuration", "tiny", "--quick"]

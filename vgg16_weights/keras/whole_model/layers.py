@@ -8,6 +8,7 @@ read as data; nothing of Keras is imported, and nothing that the file names is m
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -27,8 +28,9 @@ MOST_BYTES: Final = 1 << 22
 _MOST_LEVELS: Final = 16
 # The packages that Keras's own layers are in.
 _KERAS: Final = ("keras", "tf_keras", "tensorflow")
-# Layers of code, and functions saved as code.
-_CODE: Final = ("Lambda", "__lambda__")
+# A function saved as code, and the layers whose settings hold code or name a program to load.
+_FUNCTION: Final = "__lambda__"
+_CODE: Final = (_FUNCTION, "Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer")
 # Functions that Keras 2 saves as layers.
 _FUNCTIONS: Final = {
     "__operators__.add": "Add",
@@ -77,13 +79,14 @@ def _check_no_code(config: object) -> None:
             found += item
         elif isinstance(item, dict):
             found += item.values()
-            if item.get("class_name") in _CODE:
+            kind = re.split("[.>]", str(item.get("class_name")))[-1]
+            if kind in _CODE:
                 settings = item.get("config")
-                name = settings.get("name") if isinstance(settings, dict) else None
-                what = (
-                    f"Lambda layer {shortened(str(name))}" if name else "a function saved as code"
+                name = settings.get("name", "") if isinstance(settings, dict) else ""
+                what = f"{kind} layer {shortened(str(name))}".rstrip()
+                raise HoldsCode(
+                    f"it contains code: {'a function saved as code' if kind == _FUNCTION else what}"
                 )
-                raise HoldsCode(f"it contains code: {what}")
 
 
 def _walk(model: Config, path: str, *, level: int, in_training: bool) -> Iterator[SavedLayer]:

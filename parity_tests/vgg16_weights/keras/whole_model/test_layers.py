@@ -103,6 +103,10 @@ NONSENSE: Final[dict[str, tuple[Any, str]]] = {
         {"config": {"layers": [{"class_name": "Lambda", "config": {"name": "lambda_1"}}]}},
         "it contains code: Lambda layer 'lambda_1'",
     ),
+    "a pickled module": (
+        {"config": {"layers": [{"class_name": "keras.layers>TorchModuleWrapper", "config": {}}]}},
+        "it contains code: TorchModuleWrapper layer",
+    ),
     "a function as code": (
         {
             "config": {
