@@ -33,6 +33,9 @@ _LARGEST_MESSAGE: Final = 2**31
 _NUMBER: Final = re.compile("[0-9]{1,19}")
 # With every call of a local function put in its place. VGG's graphs have 40 to 500 nodes.
 _MOST_NODES: Final = 10_000
+# The fields of a tensor that hold numbers one by one.
+_NUMBER_FIELDS: Final = ("float_data", "double_data", "int32_data", "int64_data", "uint64_data")
+_COMPLEX: Final = ("COMPLEX64", "COMPLEX128")
 # Of text from an untrusted file, in messages.
 _LONGEST_NAME: Final = 200
 
@@ -61,6 +64,8 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
     for tensor in _all(model, onnx.TensorProto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _check_external(path, tensor)
+        else:
+            _check_embedded(path, tensor)
     try:
         onnx.checker.check_model(path)
         opened: ir.Model = ir.from_proto(model)
@@ -142,6 +147,24 @@ def _check_external(path: Path, tensor: onnx.TensorProto) -> None:
     if end > size:
         problem = f"{what} ends at byte {end:,} of {data.name}, which has {size:,}"
         raise BadInput(path, problem, "a data file that is whole")
+
+
+def _check_embedded(path: Path, tensor: onnx.TensorProto) -> None:
+    """Raise ``BadInput`` unless a tensor has as many values as its shape says."""
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return
+    what = f"the tensor {printable(tensor.name)}"
+    needed = _bytes_of(path, what, tensor)
+    found, unit = len(tensor.raw_data), "bytes"
+    if not tensor.HasField("raw_data"):
+        # Numbers of less than a byte share one; a complex number is two.
+        kind, unit = ir.DataType(tensor.data_type), "numbers"
+        count = math.prod(map(int, tensor.dims))
+        needed = needed if kind.bitwidth < 8 else count * (2 if kind.name in _COMPLEX else 1)
+        found = sum(len(getattr(tensor, field)) for field in _NUMBER_FIELDS)
+    if found != needed:
+        problem = f"{what} of shape {tuple(tensor.dims)} has {found:,} {unit}"
+        raise BadInput(path, problem, f"{needed:,}")
 
 
 def _data_file(path: Path, what: str, location: str) -> Path:

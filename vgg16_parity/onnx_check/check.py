@@ -43,8 +43,7 @@ from vgg16_spec.logits import softmax
 
 SCHEMA: Final = "vgg16-check/2"
 DOES_NOT_RUN: Final = "ONNX Runtime does not run it"
-# An operation that is none of the network's may take any time and memory.
-NOT_RUN: Final = "not run, since its operations are not the network's"
+NOT_RUN: Final = "not run, since it has loops or branches, which the network lacks"
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class Numbers:
     """The third stage: ONNX Runtime's outputs beside the arbiter's.
 
     Attributes:
-        verdict: the comparison; ``None`` where the file does not run, or has an operation that the
-            network lacks.
+        verdict: the comparison; ``None`` where the file does not run, and for a graph with loops or
+            branches, which is not run.
         reason: why it did not pass; empty where it did.
         passed: whether the outputs are within the limits.
         mistake: the known mistake under which they would be; empty where none is known.
@@ -154,7 +153,7 @@ def check_model(
     taken = [_as_taken(found.front, picture, recipe, size) for picture in pictures]
     arbiter = ArbiterTap(expected, relu=False, accumulated=deviation, local=deviation)
     with progress("ONNX Runtime"):
-        outputs, numbers = _numbers(Path(path), found, taken, arbiter, fewest)
+        outputs, numbers = _numbers(Path(path), model, found, taken, arbiter, fewest)
     equal = not any(weight.problem for weight in compared)
     cost, precision = None, accuracy.precision_of(model)
     if outputs is not None and precision and outputs.shape == expected.shape:
@@ -180,16 +179,17 @@ def check_model(
 
 def _numbers(
     path: Path,
+    model: ir.Model,
     found: TracedGraph,
     taken: Sequence[NDArray[Any]],
     arbiter: ArbiterTap,
     fewest: Sequence[float],
 ) -> tuple[NDArray[Any] | None, Numbers]:
     """The outputs, if the file runs, and the third stage."""
-    if found.problem or any(graph.is_foreign(step) for step in found.steps):
+    if any(map(running.has_subgraph, model.graph.all_nodes())):
         return None, Numbers(None, NOT_RUN, passed=False)
     try:
-        outputs = running.run(path, found, taken)
+        outputs = running.run(path, model, found, taken)
         verdict = compare_with_arbiter(
             outputs, arbiter.preactivation, arbiter.accumulated, independent=fewest.__getitem__
         )

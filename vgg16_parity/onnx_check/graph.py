@@ -56,11 +56,6 @@ def problems(found: TracedGraph, configuration: Configuration) -> Iterator[str]:
         yield found.problem
 
 
-def is_foreign(step: Step) -> bool:
-    """Whether a step is an operation that no layer of the network does."""
-    return step.kind not in _KNOWN
-
-
 def _about_steps(found: TracedGraph, expected: list[Step]) -> Iterator[str]:
     steps, kinds = found.steps, [*(step.kind for step in expected), "softmax"]  # may be missing
     same = next((i for i, s in enumerate(steps) if s.kind not in kinds[i : i + 1]), len(steps))
@@ -80,7 +75,7 @@ def _about_steps(found: TracedGraph, expected: list[Step]) -> Iterator[str]:
         after = steps[-1].node if steps else "its input"
         yield f"the graph ends after {after}, where {missing} was expected"
     for step in (*steps[:same], *steps[same + 1 :]):
-        if is_foreign(step):
+        if step.kind not in _KNOWN:
             yield f"{step.node}: not an operation of the network"
 
 

@@ -22,8 +22,9 @@ IMAGE = np.ones((1, 3, 64, 64), np.float32)
 
 def outputs(name: str, path: Path) -> Any:
     onnx.save(GRAPHS[name][0](), path)
-    found = follow(open_model(path), configuration("tiny"), RECIPES["torchvision"])
-    return running.run(path, found, [IMAGE])
+    model = open_model(path)
+    found = follow(model, configuration("tiny"), RECIPES["torchvision"])
+    return running.run(path, model, found, [IMAGE])
 
 
 def test_the_outputs_are_those_of_the_graph(tmp_path: Path) -> None:
