@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 import onnx
 import onnx_ir as ir
 import pytest
+from onnx import TensorProto
 
 from export import export_onnx
 from export.load import open_model, printable
@@ -245,6 +248,36 @@ def test_data_of_constants_and_of_functions_are_checked_too(
     )
     path.write_bytes(model.SerializeToString())
     assert "the tensor stranger is to be read from '/etc/hostname'" in refused(vgg16, path)
+
+
+# A tensor of three values, and the field that holds them -> the values of one too few, and all.
+FIELDS: Final[dict[str, tuple[int, dict[str, Any], dict[str, Any]]]] = {
+    "bytes": (TensorProto.FLOAT, {"raw_data": bytes(11)}, {"raw_data": bytes(12)}),
+    "floats": (TensorProto.FLOAT, {"float_data": [0.0] * 2}, {"float_data": [0.0] * 3}),
+    "16 bits": (TensorProto.FLOAT16, {"int32_data": [0] * 2}, {"int32_data": [0] * 3}),
+    "4 bits": (TensorProto.INT4, {"int32_data": [0]}, {"int32_data": [0] * 2}),
+    "complex": (TensorProto.COMPLEX64, {"float_data": [0.0] * 5}, {"float_data": [0.0] * 6}),
+}
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_a_tensor_with_fewer_values_than_its_shape_says_is_one_line(
+    vgg16: Command, embedded: Path, tmp_path: Path, kind: str
+) -> None:
+    data_type, fewer, whole = FIELDS[kind]
+    path = tmp_path / "model.onnx"
+
+    def write_with(values: dict[str, Any]) -> None:
+        model = onnx.load(embedded)
+        tensor = TensorProto(name="t", dims=[3], data_type=data_type, **values)
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["c"], value=tensor))
+        path.write_bytes(model.SerializeToString())
+
+    write_with(whole)
+    open_model(path)
+    write_with(fewer)
+    line = refused(vgg16, path)
+    assert re.match(r"the tensor t of shape \(3,\) has \d+ (bytes|numbers); expected \d+$", line)
 
 
 def test_a_graph_that_is_no_graph_is_one_line(

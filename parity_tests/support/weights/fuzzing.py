@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from parity_tests.support.structured import structured
 from parity_tests.support.weights.mutants import by_library, mutant, places, structure, unlike
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
@@ -36,7 +37,8 @@ def main(name: str, file: str, seed: int, start: int, stop: int) -> None:
         damaged = Path(folder) / f"mutant{path.suffix}"
         for number in range(start, stop):
             print(json.dumps({"next": number}), flush=True)
-            content = mutant(whole, telling, seed, number)
+            content = structured(name, whole, seed, number) if number % 2 else None
+            content = content or mutant(whole, telling, seed, number)
             damaged.write_bytes(content)
             signal.alarm(SECONDS)
             outcome = "read"
