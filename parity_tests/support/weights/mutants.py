@@ -187,8 +187,8 @@ def by_library(path: Path, name: str) -> set[bytes]:
         with path.open("rb") as file, h5py.File(io.BytesIO(file.read()[start:])) as content:
 
             def note(_: str, item: object) -> None:
-                if isinstance(item, h5py.Dataset) and item.dtype == np.float32:
-                    found.add(stored(item[()]))
+                if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+                    found.add(stored(item[()].astype(np.float32)))
 
             content.visititems(note)
     elif name == "torchvision":
