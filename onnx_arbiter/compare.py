@@ -133,7 +133,7 @@ def compare_runs(
         lifted = (preactivation < 0) & (np.minimum(one, other) <= 0) & (errors > 0)
         whole = np.where(lifted, errors - preactivation, errors)
         shown = shown * share_shown(preactivation, predicted, errors)
-    scaled = np.where(errors > 0, whole / predicted, 0.0)
+    scaled = _in_units(whole, predicted)
     ratio, limit = _worst_ratio(
         whole, shown, preactivation, predicted, relu=relu, limits=limits, independent=independent
     )
@@ -154,6 +154,12 @@ def compare_runs(
     )
 
 
+def _in_units(errors: Float64, predicted: Float64) -> Float64:
+    """Errors over what is predicted: 0 for none, infinity for one where there can be none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(errors > 0, errors / predicted, 0.0)
+
+
 def _worst_ratio(
     errors: Float64,
     shown: Float64,
@@ -170,10 +176,11 @@ def _worst_ratio(
     """
     axes = tuple(range(1, errors.ndim))
     squares, expected = np.square(errors).mean(axis=axes), shown.mean(axis=axes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.sqrt(np.where(squares > 0, squares / expected, 0.0))
+    ratios = np.sqrt(_in_units(squares, expected))
     allowed = np.full(ratios.shape, limits.ratio.limit)
-    for image in np.flatnonzero(ratios > limits.ratio.limit) if limits.chance else ():
+    # No number of errors explains one where there can be none.
+    larger = (ratios > limits.ratio.limit) & np.isfinite(ratios)
+    for image in np.flatnonzero(larger) if limits.chance else ():
         before = partial(independent, int(image)) if independent is not None else lambda: math.inf
         allowed[image] = _allowed(
             float(ratios[image]),

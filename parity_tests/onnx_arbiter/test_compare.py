@@ -27,6 +27,23 @@ def test_equal_values_pass_with_no_error() -> None:
     assert sum(verdict.histogram) == 0
 
 
+def test_where_no_error_is_possible_none_passes_and_any_fails() -> None:
+    """As where all weights are zero. Nothing warns of a division."""
+    none = np.zeros_like(DEVIATION)
+    none[0] = DEVIATION[0]
+    assert compare_with_arbiter(ARBITER.copy(), ARBITER, none).passed
+    values = ARBITER.copy()
+    values[0, 5] += 0.5 * DEVIATION[0, 5]
+    verdict = compare_with_arbiter(values, ARBITER, none)
+    assert verdict.passed
+    assert 0 < verdict.deviations < 1
+    values[1, 7] += 1e-12
+    verdict = compare_with_arbiter(values, ARBITER, none)
+    assert not verdict.passed
+    assert verdict.ratio == verdict.deviations == np.inf
+    assert verdict.worst == (1, 7)
+
+
 @pytest.mark.parametrize(("factor", "passed"), [(0.99, True), (1.01, False)])
 def test_z_is_held_at_one_element_of_one_image(factor: float, passed: bool) -> None:
     values = ARBITER.copy()
