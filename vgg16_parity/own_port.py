@@ -43,7 +43,7 @@ from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.errors import BadInput, require_file, require_one_of
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_weights.contents import Choices
 from vgg16_weights.tf.checkpoints import file_named

@@ -30,7 +30,7 @@ from vgg16_parity.shared_runs import rows_of_lanes
 from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 
 Devices = Device | Literal["both"]
 _NOTHING: Final = np.empty(0, np.float32)

@@ -20,7 +20,7 @@ from export.options import Options
 from export.weights.link import weight_tensor
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 from vgg16_spec.images.preprocessing import preprocess, read_image
 
 _LARGEST_FLOAT16: Final = float(np.finfo(np.float16).max)

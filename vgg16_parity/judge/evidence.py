@@ -15,7 +15,7 @@ from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 
 # How a note begins under which a case would hold that does not.
 WOULD_HOLD: Final = "would hold "

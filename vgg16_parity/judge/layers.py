@@ -29,7 +29,7 @@ from vgg16_parity.network.prediction import expect
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.verdicts import BesideCpu, CaseVerdict, Decision, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 from vgg16_spec.logits import top
 
 Taps = Mapping[str, NDArray[Any]]

@@ -16,7 +16,7 @@ from export.session import open_session, require_onnxruntime
 from vgg16_parity.onnx_check.walk import TracedGraph
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.files.apart import run_apart
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 
 _MOST_IMAGES: Final = 256
 # Importing the library and opening the graph, and each image: VGG16 takes 0.3 s on two cores.

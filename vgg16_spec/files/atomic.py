@@ -1,22 +1,11 @@
-"""Output that is either whole or absent: a temporary neighbour, fsync, rename.
-
-A writer to ``name`` uses ``.name.<random>.tmp`` and ``.old``, and locks an empty ``.lock`` for as
-long as it lives: the system lets go of the lock however the process ends. So the next writer to
-``name`` can tell what is abandoned from what another one is busy with, on this computer or on
-another with the same folder. A process's number would not do: numbers come again, and containers
-each count their own. Where a file system knows no locks, nothing is taken for abandoned.
-"""
+"""Output that is either whole or absent: a temporary neighbour, fsync, rename."""
 
 from __future__ import annotations
 
 import errno
-import glob
 import os
-import secrets
-import shutil
 import stat
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from vgg16_spec.errors import BadInput
+from vgg16_spec.files.neighbours import discard, neighbours
 
 # What the system says where it refuses to write.
 _REFUSALS: Final = frozenset(
@@ -42,7 +32,6 @@ _REFUSALS: Final = frozenset(
         errno.EROFS,
     }
 )
-_FULL: Final = frozenset({errno.EDQUOT, errno.ENOSPC})
 # Two writers of one name come between each other's steps once, hardly twice.
 _TRIES: Final = 100
 _WRITE_BACK_SECONDS: Final = 0.05
@@ -60,7 +49,7 @@ def whole_file(destination: str | os.PathLike[str]) -> Iterator[Path]:
     folder in the file's place, a full disk).
     """
     path = _destination(destination)
-    with _neighbours(path) as (temporary, _):
+    with _written(path) as (temporary, _):
         # Not tempfile: its files are readable by their owner only, and stay so once renamed.
         temporary.touch(exist_ok=False)
         with _written_back(temporary):
@@ -82,7 +71,7 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
     Raises ``BadInput`` when the destination cannot be written.
     """
     path = _destination(destination, folder=True)
-    with _neighbours(path) as (temporary, older):
+    with _written(path) as (temporary, older):
         temporary.mkdir()
         yield temporary
         for file in (*temporary.rglob("*"), temporary):
@@ -90,54 +79,13 @@ def whole_folder(destination: str | os.PathLike[str]) -> Iterator[Path]:
         _exchange(temporary, path, older)
         # At once: until then, the older one would be put back if another writer moved this one.
         with suppress(OSError):  # what cannot be removed is left to the next writer
-            _discard(older)
+            discard(older)
         sync(path.parent)
-
-
-@contextmanager
-def scratch_folder(name: str) -> Iterator[Path]:
-    """Yield a folder of the user's own among the system's temporary files; it is removed after use.
-
-    What a process leaves that is killed, the next one that asks for the same name removes.
-
-    Args:
-        name: of what it is for: ``vgg16-parity``.
-
-    Raises ``BadInput`` where there is no such place, and where it is full.
-    """
-    place = Path(_temporary_place())
-    path = place / name
-    outside = sys.exc_info()[1]
-    try:
-        _clear_up(path)
-        lock, descriptor = _claimed(path)
-        folder = lock.with_suffix(".tmp")
-        try:
-            folder.mkdir(mode=0o700)
-            yield folder
-        finally:
-            with suppress(OSError):
-                _clear(path, lock, descriptor)
-    except BadInput:
-        raise
-    except Exception as error:
-        if (cause := _caused_by(error, _FULL, outside)) is not None:
-            problem = f"the folder of temporary files is full ({cause.strerror})"
-            raise BadInput(place, problem, "room, or another folder in TMPDIR") from error
-        raise
-
-
-def _temporary_place() -> str:
-    try:
-        return tempfile.gettempdir()
-    except FileNotFoundError as error:
-        problem = "no folder for temporary files can be written"
-        raise BadInput("TMPDIR", problem, "a writable folder") from error
 
 
 def check_writable(destination: str | os.PathLike[str]) -> None:
     """Raise ``BadInput`` now where `whole_file` would after the work."""
-    with _neighbours(_destination(destination)) as (temporary, _):
+    with _written(_destination(destination)) as (temporary, _):
         temporary.touch(exist_ok=False)
 
 
@@ -197,7 +145,7 @@ def _exchange(temporary: Path, path: Path, older: Path) -> None:
                 raise
             # Another writer has put its own folder there in between.
             with suppress(OSError):
-                _discard(older)
+                discard(older)
         else:
             return
     raise BadInput(path, "is written by other processes all the time", "one writer at a time")
@@ -222,85 +170,10 @@ def _destination(destination: str | os.PathLike[str], *, folder: bool = False) -
 
 
 @contextmanager
-def _neighbours(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield hidden names beside ``path`` for what is written, and for what that replaces.
-
-    First what dead writers left there is cleared up, in the end what this one has.
-    """
-    with _write_errors(path):
-        _clear_up(path)
-        lock, descriptor = _claimed(path)
-        try:
-            yield lock.with_suffix(".tmp"), lock.with_suffix(".old")
-        finally:
-            with suppress(OSError):  # what cannot be removed is left to the next writer
-                _clear(path, lock, descriptor)
-
-
-def _claimed(path: Path) -> tuple[Path, int]:
-    """A new file beside ``path`` that this process has locked, and its descriptor."""
-    for _ in range(_TRIES):
-        lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}.lock")
-        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        # Another process may have cleared it up between these two lines.
-        if _try_lock(descriptor) is not False and lock.exists():
-            return lock, descriptor
-        os.close(descriptor)
-    raise BlockingIOError(errno.EAGAIN, "no lock beside it can be had")
-
-
-def _clear_up(path: Path) -> None:
-    for lock in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.lock"):
-        with suppress(OSError):  # another process was faster, or it is another user's
-            descriptor = os.open(lock, os.O_RDWR)
-            if _try_lock(descriptor):
-                _clear(path, lock, descriptor)
-            else:  # its owner lives
-                os.close(descriptor)
-
-
-def _clear(path: Path, lock: Path, descriptor: int) -> None:
-    """Put back an older folder that nothing replaced; remove what else is there, and the lock."""
-    older = lock.with_suffix(".old")
-    try:
-        if os.path.lexists(older) and not os.path.lexists(path):
-            older.rename(path)
-        _discard(older)
-        _remove(lock.with_suffix(".tmp"))
-    finally:
-        os.close(descriptor)
-    lock.unlink(missing_ok=True)
-
-
-def _discard(older: Path) -> None:
-    """Remove a folder that was moved aside: under another name, lest half of it be put back."""
-    gone = older.with_suffix(".gone")
-    with suppress(FileNotFoundError):
-        older.rename(gone)
-    _remove(gone)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _try_lock(descriptor: int) -> bool | None:
-    """Lock an open file: False where another has it locked, None where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return None
-    try:
-        # Not lockf: that lock is lost when any part of the process closes the file.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+def _written(path: Path) -> Iterator[tuple[Path, Path]]:
+    """`neighbours`, with the system's refusals as ``BadInput``."""
+    with _write_errors(path), neighbours(path) as names:
+        yield names
 
 
 @contextmanager
@@ -318,13 +191,13 @@ def _write_errors(path: Path) -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:
-        if (cause := _caused_by(error, _REFUSALS, outside)) is not None:
+        if (cause := system_error(error, _REFUSALS, outside)) is not None:
             problem = f"cannot be written ({cause.strerror})"
             raise BadInput(path, problem, "a writable folder with enough free space") from error
         raise
 
 
-def _caused_by(
+def system_error(
     error: Exception, numbers: frozenset[int], outside: BaseException | None
 ) -> OSError | None:
     """The system's refusal behind an error, as far as what was handled ``outside`` before."""

@@ -21,14 +21,14 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL 
 START = """
 import os, signal, sys
 from pathlib import Path
-from vgg16_spec.files import atomic
+from vgg16_spec.files import atomic, neighbours
 path = Path(sys.argv[1])
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 """
 FILE = "with atomic.whole_file(path) as t:\n    t.write_text('half')\n"
 FOLDER = "with atomic.whole_folder(path) as t:\n    (t / 'half').touch()\n"
 KILLED = {
-    "before the lock": "atomic._try_lock = die\n" + FILE,
+    "before the lock": "neighbours._try_lock = die\n" + FILE,
     "while it writes": FILE + "    die()\n",
     "before the rename": "atomic.sync = die\n" + FILE,
     "after the rename": "Path.replace = lambda s, t: (os.rename(s, t), die())\n" + FILE,

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks there")
 
 _KILLED = """
 import os, signal
-from vgg16_spec.files.atomic import scratch_folder
+from vgg16_spec.files.scratch import scratch_folder
 with scratch_folder("vgg16-test") as folder:
     (folder / "inner").mkdir()
     (folder / "inner" / "file").write_text("x")
