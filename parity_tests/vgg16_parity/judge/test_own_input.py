@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -72,6 +73,26 @@ def test_no_form_rounds_more_than_twice_the_deviation(
     assert deviation is not None
     # The sum of the largest errors is above the root of their squares' sum, by less than that.
     assert (np.abs(images - arbiter.images) <= 2 * deviation).all()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_deviation_is_the_root_of_the_squared_largest_roundings(name: str) -> None:
+    recipe = RECIPES[name]
+    mean, std = recipe.mean_and_std()
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    images = prepare(levels, recipe, FOLDED)
+    found = input_deviation(images, recipe)
+    assert found is not None
+    for channel, (m, s) in enumerate(zip(mean.flat, std.flat, strict=True)):
+        for level in range(256):
+            quotient, place = level / recipe.scale, (0, channel, *divmod(level, 16))
+            exact = (quotient - m) / s
+            quotients, means, results = 3 * (quotient / s) ** 2, 2 * (m / s) ** 2, 3 * exact**2
+            roundings = 2.0**-24 * math.sqrt(quotients + means + results)
+            expected = math.hypot(roundings, images[place] - exact)
+            # It is returned in float32.
+            close = pytest.approx(expected, rel=2.0**-23, abs=0)
+            assert found[place] == close, (channel, level)
 
 
 def test_a_port_whose_input_is_rounded_otherwise_holds_and_is_told_so(arbiters: Arbiters) -> None:
