@@ -25,7 +25,7 @@ from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 FLOAT32: Final = MODES["float32"]
-FIRST, SECOND = (Arithmetic(algorithms={"block1_conv1": each}) for each in WINOGRAD[:2])
+FIRST, SECOND, THIRD = (Arithmetic(algorithms={"block1_conv1": each}) for each in WINOGRAD[:3])
 NAMES: Final = {id(FIRST): "first", id(SECOND): "second"}
 
 # What fails of a case: taps, and layers that were run alone.
@@ -110,7 +110,7 @@ def judge(tiny: Checkpoint, tmp_path: Path) -> Judge:
 
     def expectation(name: str) -> ArbiterCase:
         sizes = {"float32": np.full((1, 3), 0.01, np.float32)}
-        scale = 1e39 if name == "beyond" else 1
+        scale = {"beyond": 1e39, "NaN": np.nan}.get(name, 1)
         predictions = (
             Prediction(TAP, HIDDEN * scale, True, sizes, sizes, HIDDEN.astype(np.float32)),
             Prediction(LOGITS, VALUES, False, sizes, sizes),
@@ -138,13 +138,16 @@ def test_what_explains_one_case_is_tried_on_those_that_nothing_explains(
     asked = list[tuple[str, str]]()
 
     def find(evidence: Evidence) -> Iterator[Suggestion]:
-        finds = {"photographs": FIRST, "noise": SECOND}
+        finds = {"photographs": FIRST, "noise": SECOND, "colour": THIRD}
         if (name := evidence.expectation.case.name) in finds:
             yield Suggestion(finds[name], "found")
 
     def judged(evidence: Evidence, arithmetic: Arithmetic, _: object) -> CaseVerdict:
         (algorithm,) = arithmetic.algorithms.values()
-        way = evidence.expectation.case.name, ("first", "second")[WINOGRAD.index(algorithm)]
+        way = (
+            evidence.expectation.case.name,
+            ("first", "second", "third")[WINOGRAD.index(algorithm)],
+        )
         asked.append(way)
         taps = RIGHT if way in explained else {**evidence.taps, TAP: RIGHT[TAP]}
         return judge_case(evidence.expectation, evidence.mode, taps, {})
@@ -158,6 +161,7 @@ def test_what_explains_one_case_is_tried_on_those_that_nothing_explains(
         "photographs": WRONG,
         "right": RIGHT,
         "noise": WRONG,
+        "colour": everything_off,
         "beyond": RIGHT,
         "NaN": RIGHT,
     }
@@ -170,21 +174,27 @@ def test_what_explains_one_case_is_tried_on_those_that_nothing_explains(
         "pixel": (f"block1_conv1: as by {WINOGRAD[1].name}",),
         "photographs": ("found",),
         "noise": ("found",),
+        "colour": ("found",),
+        "NaN": ("image: disappears at hidden",),
     }
     assert {name: dict(found.algorithms) for name, found in assumed.items()} == {
         "pixel": SECOND.algorithms,
         "photographs": FIRST.algorithms,
         "noise": SECOND.algorithms,
+        "colour": THIRD.algorithms,
     }
     # Neither what holds nor what has no values is judged again. A case that another's arithmetic
-    # explains in part stays as it was.
+    # explains in part stays as it was, and what explains a case in part is no other's.
     assert asked == [
         ("photographs", "first"),
         ("noise", "second"),
+        ("colour", "third"),
         ("pixel", "first"),
         ("pixel", "second"),
         ("constant", "first"),
         ("constant", "second"),
+        ("colour", "first"),
+        ("colour", "second"),
     ]
     constant = verdicts[list(cases).index("constant")]
     assert [layer.accumulated.passed for layer in constant.layers] == [False, False]

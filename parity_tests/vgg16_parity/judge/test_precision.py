@@ -169,6 +169,35 @@ def test_a_mistake_is_not_searched_for_where_fewer_bits_explain_a_port(
     assert notes_on(arbiter, taps).startswith(WOULD_HOLD)
 
 
+def test_without_every_tap_all_layers_behind_the_last_that_holds_are_meant(
+    arbiter: Arbiter, passes: list[object]
+) -> None:
+    taps = run_in_modes(arbiter.checkpoint, arbiter.images, {"fc1": "float16"})
+    names = ("block1_conv1", "block3_pool", "block5_pool", "fc2", "predictions")
+    some = {name: taps[name] for name in names}
+    assert notes_on(arbiter, some).startswith(f"{WOULD_HOLD}as float16 from fc1 on")
+    assert len(passes) == 1
+    # The layers between two taps may have fewer bits as well as that of the second.
+    del some["block5_pool"]
+    assert notes_on(arbiter, some).startswith(f"{WOULD_HOLD}as float16 from block4_conv1 on")
+
+
+@pytest.mark.parametrize("image", range(len(PICTURES)))
+def test_the_image_that_is_furthest_off_tells_which_layers_have_fewer_bits(
+    arbiter: Arbiter, passes: list[Any], image: int
+) -> None:
+    right = run_in_modes(arbiter.checkpoint, arbiter.images, {})
+    weight = TO_FLOAT16.make(arbiter.checkpoint["block3_conv2.weight"])
+    rounded = arbiter.checkpoint.with_tensors({"block3_conv2.weight": weight})
+    taps = run_in_modes(rounded, arbiter.images, {})
+    for name, values in right.items():
+        others = np.arange(len(values)) != image
+        taps[name][others] = values[others]
+    arbiter.judge("mine", taps)
+    (_, tried), *_ = passes
+    assert np.array_equal(tried["block3_conv2.weight"], weight)
+
+
 @pytest.mark.full
 def test_vgg16_in_float16_from_fc1_on_is_told_in_one_pass(
     full: Checkpoint, passes: list[object]

@@ -17,7 +17,7 @@ from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.reports import verdict
 from vgg16_parity.judge import algorithms
-from vgg16_parity.judge.algorithms import NO_PATTERN, find_fft
+from vgg16_parity.judge.algorithms import NO_PATTERN, find_algorithm, find_fft
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
 from vgg16_parity.judge.patterns import Fit
 from vgg16_parity.network.arithmetic import Arithmetic
@@ -142,6 +142,15 @@ def test_errors_beyond_any_rounding_are_no_ffts(
     for ratio, count in ((999.0, 2), (1000.0, 0), (nan, 0)):
         shown = {"block1_conv1": (9.0, True, True), "block2_conv1": (ratio, True, True)}
         assert len(found(tiny, monkeypatch, TWO, shown)) == count, ratio
+
+
+def test_nothing_is_told_from_values_that_were_not_compared(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(*_: object) -> None:
+        raise AssertionError("looked at")
+
+    monkeypatch.setattr(algorithms, "own_errors", own)
     nothing = CaseVerdict("case", (), (), "beyond float32")
-    expectation = cast("ArbiterCase", None)
-    assert list(find_fft(Evidence(tiny, expectation, MODES["float32"], {}, {}, nothing))) == []
+    evidence = Evidence(tiny, cast("ArbiterCase", None), MODES["float32"], {}, {}, nothing)
+    assert list(find_fft(evidence)) == list(find_algorithm(evidence)) == []
