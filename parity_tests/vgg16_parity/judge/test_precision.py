@@ -173,7 +173,7 @@ def test_without_every_tap_all_layers_behind_the_last_that_holds_are_meant(
     arbiter: Arbiter, passes: list[object]
 ) -> None:
     taps = run_in_modes(arbiter.checkpoint, arbiter.images, {"fc1": "float16"})
-    names = ("block1_conv1", "block3_pool", "block5_pool", "fc2", "predictions")
+    names = ("block1_conv1", "block3_conv3", "block5_pool", "fc2", "predictions")
     some = {name: taps[name] for name in names}
     assert notes_on(arbiter, some).startswith(f"{WOULD_HOLD}as float16 from fc1 on")
     assert len(passes) == 1
