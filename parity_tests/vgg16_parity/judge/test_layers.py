@@ -225,7 +225,7 @@ def test_two_runs_differ_in_units_of_both_predictions(tmp_path: Path, tiny: Chec
             (RIGHT, {"logits": LOGITS, "hidden": lifted}),
         )
     )
-    (found,) = compare_with_cpu(gpu, cpu, [expectation, beyond], tiny)
+    (found,) = compare_with_cpu(gpu, cpu, [beyond, expectation], tiny)
     assert found.case == "small"
     hidden, logits = found.layers
     both = 0.01 * np.sqrt(2)

@@ -64,7 +64,10 @@ def test_a_relu_may_flip_within_the_limit_of_its_kink(
     assert (found is None) is explained
     if found is not None:
         assert found.first_wrong == tap
-        assert found.reason.startswith(f"{tap}: 1 ReLU unlike the arbiter's")
+        assert found.reason == (
+            f"{tap}: 1 ReLU unlike the arbiter's, up to {distance:.3g} predicted standard "
+            "deviations from the kink (limit 10)"
+        )
 
 
 @pytest.mark.parametrize(("distance", "explained"), [(3.99 * Z, True), (4.01 * Z, False)])
