@@ -130,7 +130,7 @@ def test_in_a_forward_pass_the_first_failure_decides(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fails = (9.0, True, True)
-    behind = {"block1_conv1": fails, "block2_conv1": fails, "fc1": fails}
+    behind = {"block1_conv1": fails, "block1_pool": fails, "block2_conv1": fails, "fc1": fails}
     assert len(found(tiny, monkeypatch, TWO, behind, alone=False)) == 2
     first = {"block1_pool": fails, "block2_conv1": fails}
     assert found(tiny, monkeypatch, TWO, first, alone=False) == []
