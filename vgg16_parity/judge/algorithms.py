@@ -17,6 +17,7 @@ wrong. An FFT is therefore only named, in a note on a case that stays broken.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -151,7 +152,8 @@ def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
 
 def _options(evidence: Evidence) -> dict[str, list[Algorithm]]:
     """Layer -> the algorithms that may have computed it, those first that the network shows."""
-    shown, failing, gains = dict[str, set[Algorithm]](), set[str](), dict[Algorithm, float]()
+    shown, failing = dict[str, set[Algorithm]](), set[str]()
+    gains = defaultdict[Algorithm, float](float)
     layers = {each.name: each for each in kernels_of_three(evidence.checkpoint.configuration)}
     for name, layer in layers.items():
         if (errors := own_errors(evidence, layer)) is not None:
@@ -160,7 +162,7 @@ def _options(evidence: Evidence) -> dict[str, list[Algorithm]]:
             if errors.fail:
                 failing.add(name)
             for algorithm, gain in found.items():
-                gains[algorithm] = gains.get(algorithm, 0) + gain
+                gains[algorithm] += gain
     order = sorted(gains, key=gains.__getitem__, reverse=True)
     options = dict.fromkeys(layers, order)  # nothing is known of a layer without a tap
     for name, own in shown.items():

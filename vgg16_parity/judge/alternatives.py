@@ -88,7 +88,7 @@ def judge_cases(
     judged = [judge_again(evidence) for evidence in shown]
     known = [found.algorithms for case, found in judged if case.holds and found.algorithms]
     for index, evidence in enumerate(shown):
-        if known and evidence.verdict.layers and not judged[index][0].holds:
+        if evidence.verdict.layers and not judged[index][0].holds:
             again = [Suggestion(Arithmetic(algorithms=a), described(evidence, a)) for a in known]
             explained = _explained(evidence, again)
             judged[index] = explained if explained[0].holds else judged[index]

@@ -130,8 +130,7 @@ def _kinds(expected: ArbiterTap) -> Iterator[Expected]:
     logarithms = logits - logits.max(axis=1, keepdims=True)
     logarithms -= np.log(np.exp(logarithms).sum(axis=1, keepdims=True))
     # The subtracted logarithm has an error too, from those of the logits.
-    common = np.sqrt(np.square(deviation, dtype=np.float64).max(axis=1, keepdims=True))
-    spread = np.hypot(deviation, common)
+    spread = np.hypot(deviation, deviation.max(axis=1, keepdims=True))
     yield Expected(f"they are logarithms of probabilities: {return_logits}", logarithms, spread)
     words = "a ReLU follows the logits: return them before it"
     yield Expected(words, logits, deviation, relu=True)

@@ -152,6 +152,15 @@ def test_logarithms_have_the_error_of_their_own_images_sum_too() -> None:
         assert of_logits(observed, deviation=deviation) == said, shift
 
 
+def test_logarithms_have_the_error_of_their_images_least_certain_logit() -> None:
+    deviation = np.full((IMAGES, CLASSES), DEVIATION)
+    deviation[:, 2] *= 100
+    logarithms = np.log(softmax(ARBITER))
+    for shift, said in ((100, LOGARITHMS), (1000, None)):
+        observed = logarithms + shift * DEVIATION
+        assert of_logits(observed, deviation=deviation) == said, shift
+
+
 def test_a_probability_that_float32_does_not_hold_may_be_zero() -> None:
     arbiter = ARBITER.copy()
     arbiter[:, 2] -= 200

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -16,7 +16,9 @@ from mistakes.catalogue import FRAMEWORKS, Port
 from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
+from vgg16_parity.judge import layers
 from vgg16_parity.judge.layers import Run, compare_with_cpu, judge_case, judge_not_finite
+from vgg16_parity.judge.uneven import LayerError
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import configuration
@@ -164,6 +166,41 @@ def test_what_is_not_finite_is_noted_where_it_disappears(tmp_path: Path) -> None
         assert wrong.reason == f"no outputs of the network's shape: {', '.join(names)}"
 
 
+@pytest.mark.parametrize("local", [RIGHT, {}], ids=["layers", "taps"])
+def test_layers_are_compared_with_each_other_by_their_fewest_independent_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Mapping[str, Any]
+) -> None:
+    shown = dict[str, Sequence[LayerError]]()
+
+    def noting(kind: str) -> Callable[[Sequence[LayerError]], list[str]]:
+        def note(errors: Sequence[LayerError]) -> list[str]:
+            shown[kind] = errors
+            return [f"uneven {kind}"]
+
+        return note
+
+    monkeypatch.setattr(layers, "uneven_alone", noting("layers"))
+    monkeypatch.setattr(layers, "uneven_taps", noting("taps"))
+    expectation, kind = small_case(tmp_path), "layers" if local else "taps"
+    monkeypatch.setattr(
+        type(expectation),
+        "independent_at",
+        lambda _, tap, mode, image: (
+            {"hidden": (7.0, 5.0), "logits": (2.0, 3.0)}[tap][image] + 10 * (mode.name != "float32")
+        ),
+    )
+    judged = partial(judge_case, expectation, MODES["float32"])
+    off = RIGHT | {"logits": LOGITS + 1}
+    assert judged(RIGHT, local).notes == (f"uneven {kind}",)
+    assert list(shown) == [kind]
+    assert [(each.tap, each.independent()) for each in shown[kind]] == [
+        ("hidden", 5.0),
+        ("logits", 2.0),
+    ]
+    # There is nothing to compare where one is wrong, or where they are computed in two ways.
+    assert judged(off, local).notes == judged(RIGHT, local, alike=False).notes == ()
+
+
 class Finished:
     """A job of which only the results are left."""
 
@@ -188,7 +225,7 @@ def test_two_runs_differ_in_units_of_both_predictions(tmp_path: Path, tiny: Chec
             (RIGHT, {"logits": LOGITS, "hidden": lifted}),
         )
     )
-    (found,) = compare_with_cpu(gpu, cpu, [expectation, beyond], tiny)
+    (found,) = compare_with_cpu(gpu, cpu, [beyond, expectation], tiny)
     assert found.case == "small"
     hidden, logits = found.layers
     both = 0.01 * np.sqrt(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vgg16_parity.judge.patterns import fit, periods, profile
 
@@ -27,6 +28,78 @@ def test_a_period_in_one_channel_is_none() -> None:
     lines = np.where(np.arange(60) % 6 == 0, 2, 1)
     errors[:, 3] *= 100 * lines[:, np.newaxis] * lines
     assert periods(errors, (2, 4, 6)) == []
+
+
+def along(length: int, period: int) -> NDArray[np.float64]:
+    """Twice as large at every start of a period."""
+    return np.where(np.arange(length) % period == 0, 2.0, 1.0)
+
+
+def test_a_period_shows_whatever_the_unit_of_the_errors() -> None:
+    errors = np.random.default_rng(2).standard_normal((2, 4, 31, 29))
+    periodic = errors * along(31, 6)[:, np.newaxis] * along(29, 6)
+    for unit in (1e-9, 1.0, 1e9):
+        assert 6 in periods(periodic * unit, (6,))
+        assert periods(errors * unit, (6,)) == []
+
+
+def test_a_period_along_one_axis_alone_is_none() -> None:
+    errors = np.random.default_rng(2).standard_normal((2, 4, 31, 29))
+    assert periods(errors * along(31, 6)[:, np.newaxis], (6,)) == []
+    assert periods(errors * along(29, 6), (6,)) == []
+
+
+def test_a_channel_has_as_much_say_as_it_shows_errors() -> None:
+    # Most errors of the periodic channel are hidden.
+    errors = np.random.default_rng(2).standard_normal((2, 2, 60, 60))
+    lines = along(60, 6) ** 2
+    hidden = np.random.default_rng(3).random((2, 60, 60)) < 0.97
+    errors[:, 1] *= np.where(hidden, np.nan, lines[:, np.newaxis] * lines)
+    assert periods(errors[:, 1:], (6,)) == [6]
+    assert periods(errors, (6,)) == []
+    # As many of them show as many errors as the other channel.
+    together = np.concatenate([errors[:, :1], *[errors[:, 1:]] * 33], axis=1)
+    assert periods(together, (6,)) == [6]
+
+
+def test_a_phase_without_errors_shows_no_period() -> None:
+    errors = np.random.default_rng(2).standard_normal((1, 2, 30, 30))
+    errors *= along(30, 6)[:, np.newaxis] * along(30, 6)
+    assert periods(errors, (6,)) == [6]
+    errors[:, :, 3::6] = np.nan
+    assert periods(errors, (6,)) == []
+
+
+def test_a_profile_is_the_root_mean_square_of_each_phase() -> None:
+    errors = np.arange(1.0, 25.0).reshape(1, 2, 3, 4)
+    errors[0, 1, 2, 3] = np.nan
+    rows = [[*range(1, 5), *range(13, 17)], [*range(5, 9), *range(17, 21)]]
+    last = [*range(9, 13), *range(21, 24)]
+    expected = [np.sqrt(np.mean(np.square(row))) for row in ([*rows[0], *last], rows[1])]
+    assert profile(errors, 2, 2) == pytest.approx(expected)
+    # A tile may be larger than the map.
+    each = [np.sqrt(np.mean(np.square(row))) for row in (*rows, last)]
+    assert profile(errors, 8, 2) == pytest.approx(each)
+    columns = [[start + 4 * row for row in range(6)] for start in (1, 2, 3, 4)]
+    columns[3].remove(24)
+    both = [np.sqrt(np.mean(np.square(column))) for column in columns]
+    assert profile(errors, 4, 3) == pytest.approx(both)
+    assert profile(np.full((1, 1, 2, 2), np.nan), 2, 2) == [0.0, 0.0]
+
+
+def test_a_fit_is_computed_as_written() -> None:
+    # Channels of one value and of three; the fourth has no predicted error.
+    errors = np.array([[[[3.0, np.nan, np.nan, np.nan]], [[1.0, -4.0, 2.0, 5.0]]]])
+    deviation = np.array([[[[2.0, 7.0, 7.0, 7.0]], [[0.5, 1.0, 4.0, 0.0]]]])
+    found = fit(errors, deviation)
+    assert found.ratio == pytest.approx(np.sqrt((9 + 1 + 16 + 4) / (4 + 0.25 + 1 + 16)))
+    assert found.largest == 4.0
+    likely = [
+        np.log(2) + np.log(1.5**2) / 2,
+        (np.log(0.5) + np.log(4)) / 3 + np.log((4 + 16 + 0.25) / 3) / 2,
+    ]
+    assert found.costs == pytest.approx(likely)
+    assert fit(errors, np.zeros_like(deviation)).ratio == np.inf
 
 
 def test_errors_are_likeliest_under_their_own_deviations() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ import pytest
 from differences.arithmetic import tf32
 from mistakes import in_torch
 from mistakes.catalogue import MISTAKES, changed, prepared
+from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import PICTURES
 from parity_tests.support.ports import DTYPES, run_in_modes
+from parity_tests.support.reports import verdict
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence
+from vgg16_parity.judge.precision import _of_that_size
 from vgg16_parity.own_port import Arbiter, explain
-from vgg16_parity.verdicts import CaseVerdict
+from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
@@ -167,6 +172,63 @@ def test_a_mistake_is_not_searched_for_where_fewer_bits_explain_a_port(
     monkeypatch.setattr(diagnosis, "diagnose", diagnose)
     taps: Mapping[str, Any] = run_in_modes(arbiter.checkpoint, arbiter.images, {"fc1": "float16"})
     assert notes_on(arbiter, taps).startswith(WOULD_HOLD)
+
+
+def test_without_every_tap_all_layers_behind_the_last_that_holds_are_meant(
+    arbiter: Arbiter, passes: list[object]
+) -> None:
+    taps = run_in_modes(arbiter.checkpoint, arbiter.images, {"fc1": "float16"})
+    names = ("block1_conv1", "block3_conv3", "block5_pool", "fc2", "predictions")
+    some = {name: taps[name] for name in names}
+    assert notes_on(arbiter, some).startswith(f"{WOULD_HOLD}as float16 from fc1 on")
+    assert len(passes) == 1
+    # The layers between two taps may have fewer bits as well as that of the second.
+    del some["block5_pool"]
+    assert notes_on(arbiter, some).startswith(f"{WOULD_HOLD}as float16 from block4_conv1 on")
+
+
+@pytest.mark.parametrize(
+    ("every", "error", "tried"),
+    [
+        # In unit roundoffs of bfloat16, for values of rms 1.
+        (True, 0.124, False),
+        (True, 0.126, True),
+        (True, 7.9, True),
+        (True, 8.1, False),
+        # Where taps are missing, an error may have come a long way.
+        (False, 0.24, False),
+        (False, 0.26, True),
+        (False, 31.9, True),
+        (False, 32.1, False),
+    ],
+)
+def test_a_mode_is_tried_on_errors_of_about_its_roundoff(
+    tiny: Checkpoint, every: bool, error: float, tried: bool
+) -> None:
+    values = np.array([3.0, -4.0])
+    expected = SimpleNamespace(preactivation=values / np.sqrt(12.5))
+    expectation = cast("ArbiterCase", SimpleNamespace(tap=lambda *_: expected))
+    taps = dict.fromkeys(tiny.configuration.taps if every else ("fc1",), values)
+    first = LayerVerdict("fc1", replace(verdict(), rms_error=error * 2.0**-8))
+    case = CaseVerdict("case", (first,), ())
+    shown = Evidence(tiny, expectation, MODES["float32"], taps, {}, case)
+    assert (MODES["bfloat16"] in _of_that_size(shown, first)) is tried
+
+
+@pytest.mark.parametrize("image", range(len(PICTURES)))
+def test_the_image_that_is_furthest_off_tells_which_layers_have_fewer_bits(
+    arbiter: Arbiter, passes: list[Any], image: int
+) -> None:
+    right = run_in_modes(arbiter.checkpoint, arbiter.images, {})
+    weight = TO_FLOAT16.make(arbiter.checkpoint["block3_conv2.weight"])
+    rounded = arbiter.checkpoint.with_tensors({"block3_conv2.weight": weight})
+    taps = run_in_modes(rounded, arbiter.images, {})
+    for name, values in right.items():
+        others = np.arange(len(values)) != image
+        taps[name][others] = values[others]
+    arbiter.judge("mine", taps)
+    (_, tried), *_ = passes
+    assert np.array_equal(tried["block3_conv2.weight"], weight)
 
 
 @pytest.mark.full

@@ -41,6 +41,8 @@ def flip(folder: Path, tap: str, change: Change) -> Finding | None:
     taps = {name: array.copy() for name, array in values.items()}
     change(taps[tap], values[tap])
     deviations = {name: np.full(array.shape, SIZE, np.float32) for name, array in values.items()}
+    # The two values of a window have errors of different sizes.
+    deviations["block1_conv1"][0, 1, 0, 0] *= 3
     predictions = [
         Prediction(name, array, True, {"float32": deviations[name]}, {"float32": deviations[name]})
         for name, array in values.items()
@@ -62,10 +64,13 @@ def test_a_relu_may_flip_within_the_limit_of_its_kink(
     assert (found is None) is explained
     if found is not None:
         assert found.first_wrong == tap
-        assert found.reason.startswith(f"{tap}: 1 ReLU unlike the arbiter's")
+        assert found.reason == (
+            f"{tap}: 1 ReLU unlike the arbiter's, up to {distance:.3g} predicted standard "
+            "deviations from the kink (limit 10)"
+        )
 
 
-@pytest.mark.parametrize(("distance", "explained"), [(1.99 * Z, True), (2.01 * Z, False)])
+@pytest.mark.parametrize(("distance", "explained"), [(3.99 * Z, True), (4.01 * Z, False)])
 def test_a_window_may_take_another_winner_within_the_limit_of_both_values(
     tmp_path: Path, distance: float, explained: bool
 ) -> None:
@@ -78,6 +83,36 @@ def test_a_window_may_take_another_winner_within_the_limit_of_both_values(
     if found is not None:
         assert found.first_wrong == "block1_pool"
         assert found.reason.startswith("block1_pool: 1 window unlike")
+
+
+# What the runtime and the arbiter have of a window's two values, in units of SIZE: the runtime's
+# winner, and the arbiter's.
+@pytest.mark.parametrize(
+    ("runtime", "arbiter", "explained"),
+    [
+        ((9, 8), (0, 3.99 * Z), True),
+        ((9, 8), (0, 4.01 * Z), False),
+        # Below zero by less than its own error, which is zero behind the ReLU.
+        ((9, 8), (-2.99 * Z, 3.99 * Z), True),
+        ((9, 8), (-2.99 * Z, 4.01 * Z), False),
+        ((9, 8), (400 * Z, 403.99 * Z), True),
+        ((9, 8), (400 * Z, 404.01 * Z), False),
+        # Closed windows, after the ReLU and before it.
+        ((0, 0), (-900 * Z, 0.99 * Z), True),
+        ((-3, -4), (-900 * Z, 0.99 * Z), True),
+        ((0, 0), (-900 * Z, -1), True),
+    ],
+)
+def test_a_window_is_compared_behind_its_relu(
+    tmp_path: Path, runtime: tuple[float, float], arbiter: tuple[float, float], explained: bool
+) -> None:
+    def change(ours: NDArray[np.float64], right: NDArray[np.float64]) -> None:
+        ours[0, 1, :2, :2] = np.array([runtime, (-9, -9)]) * SIZE
+        right[0, 1, :2, :2] = np.array([arbiter, (-999 * Z, -999 * Z)]) * SIZE
+
+    found = flip(tmp_path, "block1_conv1", change)
+    assert (found is None) is explained
+    assert found is None or found.first_wrong == "block1_pool"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

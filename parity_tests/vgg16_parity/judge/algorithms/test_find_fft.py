@@ -1,0 +1,156 @@
+"""FFTs are named if they explain every convolution that fails, the likeliest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import nan
+from types import SimpleNamespace
+from typing import Final, cast
+
+import numpy as np
+import pytest
+
+from onnx_arbiter.algorithms.algorithm import Algorithm
+from onnx_arbiter.algorithms.fft import FFTS
+from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.reports import verdict
+from vgg16_parity.judge import algorithms
+from vgg16_parity.judge.algorithms import NO_PATTERN, find_algorithm, find_fft
+from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
+from vgg16_parity.judge.patterns import Fit
+from vgg16_parity.network.arithmetic import Arithmetic
+from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
+from vgg16_spec.checkpoint import Checkpoint
+
+SMALLER, LARGER = FFTS
+OFF: Final = verdict(reason="off")
+RIGHT: Final = verdict()
+ASSUMED: Final = Arithmetic(input_deviation=np.full((1, 3, 4, 4), 0.5))
+# Layer -> how each of the FFTs fits its errors, R and the channels' costs; without, a direct sum.
+Fits = Mapping[str, tuple[tuple[float, list[float]], tuple[float, list[float]]] | None]
+# The medians are 2 and 3, 5 and 1.
+TWO: Final[Fits] = {
+    "block1_conv1": ((1.0, [nan, 2.0, 9.0, 1.0]), (3.9, [3.0, 3.0, nan, 7.0])),
+    "block2_conv1": ((1.0, [5.0, 5.0, 0.0]), (1.0, [1.0, 8.0, 0.0])),
+}
+
+
+def found(
+    tiny: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    fits: Fits,
+    verdicts: Mapping[str, tuple[float, bool, bool]] | None = None,
+    *,
+    alone: bool = True,
+) -> list[Suggestion]:
+    """What is suggested; ``verdicts`` has R, and whether the tap and the layer alone fail."""
+
+    def own(_: Evidence, layer: object) -> object:
+        each = fits[cast("SimpleNamespace", layer).name]
+        if each is None:
+            return SimpleNamespace(fail=False)
+
+        def by(algorithm: Algorithm) -> Fit:
+            ratio, costs = each[FFTS.index(algorithm)]
+            return Fit(ratio, 0.0, np.array(costs))
+
+        return SimpleNamespace(fail=True, by=by)
+
+    monkeypatch.setattr(algorithms, "own_errors", own)
+    layers = [
+        LayerVerdict(
+            tap,
+            replace(OFF if tap_fails else RIGHT, ratio=ratio),
+            (OFF if layer_fails else RIGHT) if alone else None,
+        )
+        for tap, (ratio, tap_fails, layer_fails) in (
+            verdicts or dict.fromkeys(fits, (9.0, True, True))
+        ).items()
+    ]
+    outputs = {"block1_conv1": np.zeros(1)} if alone else {}
+    case = CaseVerdict("case", tuple(layers), ())
+    expectation = cast("ArbiterCase", None)
+    evidence = Evidence(tiny, expectation, MODES["float32"], {}, outputs, case, assumed=ASSUMED)
+    return list(find_fft(evidence))
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_each_that_fits_is_named_the_likeliest_first(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    one, other = found(tiny, monkeypatch, TWO, alone=alone)
+    for suggestion, fft in ((one, LARGER), (other, SMALLER)):
+        by = dict.fromkeys(TWO, fft)
+        assert suggestion.arithmetic == replace(ASSUMED, algorithms=by)
+        words = f"block1_conv1: as by {fft.name}; block2_conv1: as by {fft.name}"
+        assert suggestion.note == f"{WOULD_HOLD}with {words}; {NO_PATTERN}"
+        assert not suggestion.passes
+
+
+def test_the_costs_of_all_layers_decide(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = found(tiny, monkeypatch, {"block1_conv1": TWO["block1_conv1"]})
+    assert [each.arithmetic.algorithms["block1_conv1"] for each in alone] == [SMALLER, LARGER]
+
+
+def test_what_does_not_fit_every_layer_is_not_named(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = {**TWO, "block3_conv1": ((4.0, [0.0]), (1.0, [9.0]))}
+    (only,) = found(tiny, monkeypatch, fits)
+    assert only.arithmetic.algorithms == dict.fromkeys(fits, LARGER)
+    fits = {**fits, "block3_conv2": ((1.0, [0.0]), (4.0, [0.0]))}
+    assert found(tiny, monkeypatch, fits) == []
+
+
+def test_a_layer_whose_own_errors_are_a_direct_sums_stays_one(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suggestion in found(tiny, monkeypatch, {"block1_conv2": None, **TWO}):
+        assert set(suggestion.arithmetic.algorithms) == set(TWO)
+    assert found(tiny, monkeypatch, {"block1_conv2": None}) == []
+
+
+def test_only_what_fails_alone_counts_where_layers_were_run_alone(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {
+        "block1_conv1": (9.0, False, True),
+        "block2_conv1": (9.0, True, False),
+        "fc1": (9.0, True, False),
+    }
+    one, other = found(tiny, monkeypatch, TWO, shown)
+    assert set(one.arithmetic.algorithms) == set(other.arithmetic.algorithms) == {"block1_conv1"}
+    # No FFT computes what fails in a dense layer.
+    assert found(tiny, monkeypatch, TWO, shown | {"fc1": (9.0, False, True)}) == []
+
+
+def test_in_a_forward_pass_the_first_failure_decides(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = (9.0, True, True)
+    behind = {"block1_conv1": fails, "block1_pool": fails, "block2_conv1": fails, "fc1": fails}
+    assert len(found(tiny, monkeypatch, TWO, behind, alone=False)) == 2
+    first = {"block1_pool": fails, "block2_conv1": fails}
+    assert found(tiny, monkeypatch, TWO, first, alone=False) == []
+
+
+def test_errors_beyond_any_rounding_are_no_ffts(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ratio, count in ((999.0, 2), (1000.0, 0), (nan, 0)):
+        shown = {"block1_conv1": (9.0, True, True), "block2_conv1": (ratio, True, True)}
+        assert len(found(tiny, monkeypatch, TWO, shown)) == count, ratio
+
+
+def test_nothing_is_told_from_values_that_were_not_compared(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(*_: object) -> None:
+        raise AssertionError("looked at")
+
+    monkeypatch.setattr(algorithms, "own_errors", own)
+    nothing = CaseVerdict("case", (), (), "beyond float32")
+    evidence = Evidence(tiny, cast("ArbiterCase", None), MODES["float32"], {}, {}, nothing)
+    assert list(find_fft(evidence)) == list(find_algorithm(evidence)) == []
