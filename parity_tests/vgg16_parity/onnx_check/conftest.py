@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
@@ -12,8 +12,31 @@ from export import export_onnx
 from mistakes.in_onnx import Edit
 from parity_tests.support.graphs.checked import Edited, Planted, check
 from parity_tests.support.graphs.exports import remembered_traces
+from vgg16_parity.onnx_check import running
 from vgg16_parity.onnx_check.check import CheckReport
 from vgg16_spec.checkpoint import Checkpoint
+
+
+@pytest.fixture
+def apart() -> None:
+    """Run graphs in another process, as the product does."""
+
+
+@pytest.fixture(autouse=True)
+def here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run graphs in this process, which has ONNX Runtime already; another takes seconds to start.
+
+    Not in a test that asks for `apart`.
+    """
+    if "apart" not in request.fixturenames:
+
+        def work_here(work: Callable[..., object], *arguments: object, **_: object) -> None:
+            try:
+                work(*arguments)
+            except Exception as error:  # as the other process would say it
+                raise ValueError(" ".join(str(error).split())) from error
+
+        monkeypatch.setattr(running, "run_apart", work_here)
 
 
 @pytest.fixture(scope="package", autouse=True)

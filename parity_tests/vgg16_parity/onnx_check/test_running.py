@@ -17,6 +17,8 @@ from vgg16_parity.onnx_check.walk import follow
 from vgg16_spec.architecture import configuration
 from vgg16_spec.images.recipes import RECIPES
 
+pytestmark = pytest.mark.usefixtures("apart")
+
 IMAGE = np.ones((1, 3, 64, 64), np.float32)
 
 
