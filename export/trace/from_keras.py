@@ -73,6 +73,8 @@ def _stateless(configuration: Configuration) -> Stateless:
         values = []
         for variable in model.trainable_variables:
             name = order[variable.path]
+            if name not in given:
+                raise ValueError(f"the traced model has a weight {name} that no checkpoint has")
             values.append(_to_keras(name, given[name], configuration))
         images = ops.transpose(images, (0, 2, 3, 1))  # (N, C, H, W) -> (N, H, W, C)
         outputs, _ = model.stateless_call(

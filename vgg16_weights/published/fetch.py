@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -36,6 +37,8 @@ _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 _CONNECT_SECONDS, _READ_SECONDS, _ANSWER_SECONDS = 10.0, 30.0, 120.0
 # A file that comes more slowly, over so many seconds, is given up: 0.55 GB take 3 hours at most.
 _LEAST_SPEED, _SPEED_SECONDS = 50_000, 60.0
+# Of a URL, which need not be a valid one.
+_CREDENTIALS: Final = re.compile("(?<=//)[^/?#]*@")
 _BLOCK_BYTES: Final = 1 << 18
 
 
@@ -209,8 +212,7 @@ def _answer(url: str) -> Response:
 
 def _public(url: str) -> str:
     """A URL without the name and the password in it."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return _CREDENTIALS.sub("", url, count=1)
 
 
 def _credentials(url: str) -> tuple[str, str] | None:
@@ -247,7 +249,7 @@ def _check_mirror(url: str) -> None:
     try:
         problem = "" if _is_safe(url) else f"{_public(url)!r} is refused"
     except ValueError as error:
-        problem = f"is not a URL ({error})"
+        problem = f"{_public(url)!r} is not a URL ({error})"
     if problem:
         raise BadInput("VGG16_MIRROR", problem, "https://…, or http:// on localhost")
 
