@@ -14,7 +14,7 @@ from benchmarks.cuda import output, page, plot
 from benchmarks.cuda.output import Output, inserted
 from benchmarks.cuda.results import Results, Throughput, parity_targets, speed_targets
 from onnx_arbiter.limits import LIMITS
-from parity_tests.support.reports import both, everything, report, row, verdict
+from parity_tests.support.pages.reports import both, everything, report, row, verdict
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.errors import BadInput
 

@@ -22,7 +22,7 @@ import pytest
 from typer.main import get_command
 
 import vgg16_weights
-from parity_tests.support import chromium
+from parity_tests.support.pages import chromium
 from vgg16_parity.cli.app import app
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from parity_tests.support import notebooks
-from parity_tests.support.notebooks import CHINESE, ENGLISH
+from parity_tests.support.pages import notebooks
+from parity_tests.support.pages.notebooks import CHINESE, ENGLISH
 
 LARGEST_NOTEBOOK: Final = 900 * 1024
 

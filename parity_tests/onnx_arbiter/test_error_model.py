@@ -17,7 +17,7 @@ from onnx_arbiter.error_model import (
 )
 from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import MODES, SMALLEST_NORMAL
-from parity_tests.support import rounding
+from parity_tests.support.arithmetic import rounding
 from parity_tests.support.tolerances import (
     FLOAT32_TAPS,
     MEASURED_VARIANCE,

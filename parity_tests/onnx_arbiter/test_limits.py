@@ -15,7 +15,7 @@ from parity_tests.support import tolerances
 MANY: Final = np.arange(1.0, 10_001)[np.newaxis]
 # Limits -> R and Z, and R where there is a single independent error.
 VALUES: Final = (
-    (LIMITS, 1.5, 10.0, 5.801),
+    (LIMITS, 1.5, 10.0, 5.802),
     (GRADIENT_LIMITS, 4.0, 20.0, 4.0),
     (STEP_LIMITS, 2.0, 10.0, 2.0),
 )
@@ -28,6 +28,10 @@ def test_every_tolerance_has_a_reason() -> None:
             entries += [value.ratio, value.deviations]
     assert len(entries) >= 12
     assert all(len(entry.reason) > 40 for entry in entries)
+
+
+# The values above are written with three decimals.
+ROUNDED = 0.0005
 
 
 @pytest.mark.parametrize(("held", "ratio", "deviations", "single"), VALUES)
@@ -46,7 +50,7 @@ def test_limits_hold_at_their_values(
     alike = compare_with_arbiter(one + factor * single, one, one, limits=held)
     assert alike.passed is passed
     # What not even one error explains is held against the limit of many.
-    assert alike.ratio_limit == pytest.approx(single if passed else ratio, abs=0.001)
+    assert alike.ratio_limit == pytest.approx(single if passed else ratio, abs=ROUNDED)
 
 
 def test_the_limits_of_the_forward_pass_are_those_that_are_applied_unless_told() -> None:

@@ -1,6 +1,6 @@
 """What goes missing or fails on the way to a verdict: what `vgg16 parity` then says.
 
-The tables are in ``parity_tests/support/failures.py`` and ``absences.py``.
+The tables are in ``parity_tests/support/failing/failures.py`` and ``absences.py``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from junitparser import JUnitXml
 
-from parity_tests.support import workers
-from parity_tests.support.absences import ABSENCES, without_gpu
-from parity_tests.support.failures import GRADIENTS, RUNS
+from parity_tests.support.failing import workers
+from parity_tests.support.failing.absences import ABSENCES, without_gpu
+from parity_tests.support.failing.failures import GRADIENTS, RUNS
+from parity_tests.support.failing.workers import Task
 from parity_tests.support.helpers import Command
-from parity_tests.support.workers import Task
 from vgg16_parity import inputs
 from vgg16_parity.runtimes import registry
 from vgg16_parity.runtimes.job import Job

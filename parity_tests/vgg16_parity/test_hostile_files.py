@@ -14,9 +14,9 @@ import onnx
 import pytest
 from PIL import Image
 
+from parity_tests.support.failing.measured import measured
 from parity_tests.support.graphs.hostile import GRAPHS
 from parity_tests.support.helpers import Command
-from parity_tests.support.measured import measured
 from vgg16_spec.checkpoint import Checkpoint
 
 pytestmark = [

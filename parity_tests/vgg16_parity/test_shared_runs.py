@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from parity_tests.support.reports import RECORD, row
+from parity_tests.support.pages.reports import RECORD, row
 from vgg16_parity.records import Row
 from vgg16_parity.runtimes.lanes import LANES, Lane
 from vgg16_parity.shared_runs import rows_of_lanes

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import pytest
 
+from parity_tests.support.failing.measured import measured
 from parity_tests.support.helpers import Command, same
-from parity_tests.support.measured import measured
 from parity_tests.support.weights.hostile.archives import ARCHIVES
 from parity_tests.support.weights.hostile.common import CANARY
-from parity_tests.support.weights.hostile.files import FILES, SECRET, TOLD
+from parity_tests.support.weights.hostile.files import FILES, TOLD
+from parity_tests.support.weights.hostile.hdf5 import HDF5, SECRET
 from parity_tests.support.weights.hostile.npy import NPY
 from parity_tests.support.weights.hostile.pth import PTH
 from parity_tests.support.weights.hostile.safetensors import SAFETENSORS
@@ -24,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows"),
 ]
 
-HOSTILE: Final = PTH | ARCHIVES | SAFETENSORS | FILES | NPY
+HOSTILE: Final = PTH | ARCHIVES | SAFETENSORS | HDF5 | FILES | NPY
 CASES: Final = [*HOSTILE, *(f"{name} as {told}" for name, all_ in TOLD.items() for told in all_)]
 # For any one file, beside what the libraries take.
 MOST_BYTES: Final = 600 << 20

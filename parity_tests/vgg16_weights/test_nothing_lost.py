@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import vgg16_weights
-from parity_tests.support import killing
+from parity_tests.support.failing import killing
 from parity_tests.support.helpers import full_disk, same
 from parity_tests.support.weights.tiny_files import TINY_FILES
 from vgg16_spec.architecture import configuration

@@ -15,7 +15,7 @@ import pytest
 from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
 from export.constants import Framework
 from export.trace import from_keras
-from parity_tests.support import killing
+from parity_tests.support.failing import killing
 from parity_tests.support.graphs.exports import files, noise, run, structure
 from parity_tests.support.helpers import judge_logits
 from vgg16_spec.architecture import configuration

@@ -17,7 +17,12 @@ from export import MODEL_FILE, VERSION, WEIGHTS_FILE, export_onnx
 from export.weights.link import weight_tensor
 from parity_tests.support.graphs.exports import remembered_traces, run, structure
 from parity_tests.support.helpers import PICTURES, Batch, Command
-from parity_tests.support.tolerances import FLOAT16_SQNR, INT8_SQNR
+from parity_tests.support.tolerances import (
+    FLOAT16_SQNR,
+    INT8_SQNR,
+    REPORTED_DECIBELS,
+    REPORTED_DIFFERENCE,
+)
 from vgg16_parity.network import reference
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
@@ -80,13 +85,15 @@ def test_the_record_is_what_the_arbiter_finds(
     found = run(bundle / MODEL_FILE, images)["logits"]
     signal, noise = np.square(expected).sum(), np.square(found - expected).sum()
     # float32's own error is thousands of times smaller than either precision's.
-    assert record["sqnr_db"]["logits"] == pytest.approx(10 * np.log10(signal / noise), abs=0.1)
+    assert record["sqnr_db"]["logits"] == pytest.approx(
+        10 * np.log10(signal / noise), abs=REPORTED_DECIBELS.limit
+    )
     assert [image["image"] for image in record["images"]] == [path.name for path in PICTURES]
     for index, image in enumerate(record["images"]):
         error = np.abs(found[index] - expected[index]).max()
-        assert image["largest_error"] == pytest.approx(error, rel=0.01)
+        assert image["largest_error"] == pytest.approx(error, abs=REPORTED_DIFFERENCE.limit)
         first, second = np.sort(expected[index])[:-3:-1]
-        assert image["margin"] == pytest.approx(first - second, rel=0.01)
+        assert image["margin"] == pytest.approx(first - second, abs=REPORTED_DIFFERENCE.limit)
         agrees = top(found, 1)[index] == top(expected, 1)[index]
         assert image["top1_agrees"] == bool(agrees.all())
         assert image["top5_agrees"] == (

@@ -16,9 +16,9 @@ from onnx_arbiter.algorithms.winograd import WINOGRAD, Factor, Products, Winogra
 from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, MODES, Mode
-from parity_tests.support import rounding
-from parity_tests.support.convolutions import by_fft, by_winograd, matrices, multiplied
-from parity_tests.support.rounding import ALL, NEAREST
+from parity_tests.support.arithmetic import rounding
+from parity_tests.support.arithmetic.convolutions import by_fft, by_winograd, matrices, multiplied
+from parity_tests.support.arithmetic.rounding import ALL, NEAREST
 from parity_tests.support.tolerances import FLOAT32_TAPS, FLOAT64, UNIFORM_MANTISSAS
 from vgg16_parity.network.reference import _convolve
 

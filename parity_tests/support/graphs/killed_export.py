@@ -18,8 +18,8 @@ import onnx_ir as ir
 
 from export import export_onnx
 from export.trace import from_keras
+from parity_tests.support.failing.killing import ATTEMPTS, attempt
 from parity_tests.support.graphs.exports import files
-from parity_tests.support.killing import ATTEMPTS, attempt
 from vgg16_spec.checkpoint import open_checkpoint
 
 

@@ -6,16 +6,14 @@ through the commands that show it; what they print, and every file that they wri
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
-from xml.etree import ElementTree
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -25,50 +23,17 @@ import torch
 from markdown_it import MarkdownIt
 from safetensors.numpy import load_file, save_file
 
-import vgg16_weights
-from parity_tests.support.foreign_text import HOSTILE, NAME, unseen
-from parity_tests.support.helpers import Command, Outcome
-from parity_tests.support.reports import everything
-from parity_tests.support.weights.fetching import CONTENT, RECORD
-from parity_tests.support.weights.server import Answer, WeightServer, serve
-from vgg16_parity.records import Report
+from parity_tests.support.foreign_text import HOSTILE, NAME, is_refused, is_shown, unseen
+from parity_tests.support.helpers import Command
+from parity_tests.support.pages.reports import everything
 from vgg16_parity.report import json as report_json
-from vgg16_parity.report.diff import diff_reports
-from vgg16_parity.report.explain import explain
-from vgg16_parity.report.files import write_files
-from vgg16_parity.report.json import Document
-from vgg16_parity.report.schema import read
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.checkpoint.metadata import Metadata
 from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_weights.published import pretrained
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of bytes that are no text")
 
+
 CAT: Final = PHOTOGRAPHS[0].path
-# The beginning and the end of a hostile text: a long one may be cut.
-SEEN: Final = ("[red]", r"\u2029")
-FILES: Final = ("--report", "--html", "--junit")
-# The arrays of a port with names of its own, and a port that fails.
-PORTS: Final = {
-    "an error": "raise ValueError({text!r})",
-    "a tap": "return {{{text!r}: images, 'predictions': np.ones((1, 1000))}}",
-}
-
-
-def is_shown(done: Outcome, status: int, stream: str = "out") -> None:
-    """Nothing unseen is on either stream, and the text, or its end, is on one as it can be seen."""
-    assert done.status == status, done.err
-    assert not unseen(done.out + done.err)
-    assert "Traceback" not in done.err
-    assert any(part in getattr(done, stream) for part in SEEN)
-
-
-def is_refused(done: Outcome) -> None:
-    """In one line that shows the text."""
-    is_shown(done, 2, "err")
-    assert any(part in done.err.splitlines()[-1] for part in SEEN)
-    assert done.out == ""
 
 
 def safetensors(folder: Path, tiny: Checkpoint) -> Path:
@@ -177,15 +142,6 @@ def test_documents_that_cannot_be_used(
     is_refused(vgg16(*command, "--configuration", "tiny", option, tmp_path / name))
 
 
-@pytest.fixture
-def stating(tiny: Checkpoint, tmp_path: Path) -> Path:
-    """Weights in a file whose name and whose metadata are hostile."""
-    metadata = Metadata("caffe", HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-    checkpoint = tiny.replaced(metadata=metadata)
-    vgg16_weights.write(checkpoint, tmp_path / f"{NAME}.safetensors")
-    return tmp_path / f"{NAME}.safetensors"
-
-
 def test_what_a_file_says_of_itself_is_shown_and_a_program_reads_it_exactly(
     vgg16: Command, stating: Path
 ) -> None:
@@ -286,108 +242,3 @@ def test_the_names_in_a_graph_are_shown(vgg16: Command, tiny: Checkpoint, tmp_pa
     relu.op_type = HOSTILE
     onnx.save(model, tmp_path / "m.onnx")
     is_refused(vgg16("check", tmp_path / "m.onnx", "--configuration", "tiny"))
-
-
-def test_the_folder_of_the_cache_is_shown(
-    vgg16: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / NAME).touch()
-    monkeypatch.setenv("VGG16_CACHE", str(tmp_path / NAME / "cache"))
-    is_refused(vgg16("predict", CAT, "--configuration", "tiny"))
-    is_shown(done := vgg16("weights", "list", "--json"), 0)
-    paths = [each["path"] for each in json.loads(done.out)["weights"]]
-    assert all(path.startswith(str(tmp_path / NAME)) for path in paths)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WeightServer]:
-    """A mirror of published weights, none of which is in the cache."""
-    with serve() as served:
-        monkeypatch.setenv("VGG16_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("VGG16_MIRROR", served.url)
-        monkeypatch.delenv("VGG16_OFFLINE", raising=False)
-        monkeypatch.setattr(pretrained, "PUBLISHED", {RECORD.name: RECORD})
-        yield served
-
-
-ANSWERS: Final = {
-    "a reason": Answer(404, reason="\x1b[31m\x07\x9b\x85[red]"),
-    "an address": Answer(302, location="http://x.invalid/\x1b[31m\x9b\x85[red]"),
-}
-
-
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_the_answer_of_a_server_is_shown(
-    vgg16: Command, server: WeightServer, answer: Answer
-) -> None:
-    server.files[RECORD.file] = CONTENT
-    server.script.append(answer)
-    is_refused(vgg16("weights", "fetch", RECORD.name))
-
-
-def test_the_address_of_a_mirror_is_shown(
-    vgg16: Command, server: WeightServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for address in (f"https://[{HOSTILE}", f"{server.url}/{HOSTILE}"):
-        monkeypatch.setenv("VGG16_MIRROR", address)
-        is_refused(vgg16("weights", "fetch", RECORD.name))
-
-
-def foreign(value: Any, field: str = "") -> Any:
-    """A report in which every text that others choose is hostile."""
-    if dataclasses.is_dataclass(value):
-        changed = {
-            each.name: foreign(getattr(value, each.name), each.name)
-            for each in dataclasses.fields(value)
-        }
-        return dataclasses.replace(cast(Any, value), **changed)
-    if isinstance(value, tuple):
-        return tuple(foreign(each, field) for each in value)
-    if isinstance(value, dict):
-        return {f"{NAME}{name}": foreign(each, field) for name, each in value.items()}
-    return f"{NAME}{value}" if isinstance(value, str) and field not in OWN else value
-
-
-# What this project alone chooses, and the labels and recipe that a checkpoint has checked.
-OWN: Final = ("status", "outcome", "repeats", "labels", "preprocessing", "recipe")
-
-
-def test_every_form_of_a_report_is_seen_and_the_older_one_is_read_exactly(tmp_path: Path) -> None:
-    report: Report = foreign(everything())
-    changes = diff_reports(Document.of(everything()), Document.of(report))
-    assert len(changes) > 10
-    files = {option: tmp_path / option[2:] for option in FILES}
-    write_files(files, report, (), changes)
-    for path in files.values():
-        text = path.read_text("utf-8")
-        assert not unseen(text, allowed="\n\t"), path
-        assert "[red]" in text
-    assert read(files["--report"]) == Document.of(report, changes)
-    assert ElementTree.fromstring(files["--junit"].read_bytes()).tag == "testsuites"
-    for row in report.rows:
-        assert not unseen(explain(row))
-
-
-@pytest.mark.parametrize("body", PORTS.values(), ids=PORTS)
-def test_a_port_of_any_name_is_judged_and_reported(
-    vgg16: Command, stating: Path, tmp_path: Path, body: str
-) -> None:
-    port, picture = tmp_path / f"{NAME}.py", Path(shutil.copy(CAT, tmp_path / f"{NAME}.png"))
-    lines = ("import numpy as np", "def run(images, weights):", f"    {body.format(text=NAME)}")
-    port.write_text("\n".join(lines))
-    older = tmp_path / f"{NAME}.older"
-    older.write_text(report_json.text(foreign(everything())), encoding="utf-8")
-    files = {option: tmp_path / f"{NAME}.{option[2:]}" for option in FILES}
-    done = vgg16(
-        *("parity", "--quick", "--weights", stating, "--images", picture, "--port", f"{port}:run"),
-        *(each for pair in files.items() for each in pair),
-        *("--against", older),
-    )
-    is_shown(done, 1)
-    for path in files.values():
-        text = path.read_text("utf-8")
-        assert not unseen(text, allowed="\n\t")
-        assert "[red]" in text
-    document = read(files["--report"])
-    assert document.rows[0].runtime == f"{port.stem}:run"
-    assert [image.label for image in document.cases[0].images] == [picture.name]

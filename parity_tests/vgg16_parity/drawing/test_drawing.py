@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from parity_tests.support.drawn import DRAWN, polygons, texts
+from parity_tests.support.pages.drawn import DRAWN, polygons, texts
 from vgg16_parity.drawing import table, volumes
 from vgg16_parity.drawing.geometry import BACK, scene
 from vgg16_parity.drawing.style import settings, shade

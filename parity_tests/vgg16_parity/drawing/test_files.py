@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 from PIL import Image
 
-from parity_tests.support.drawn import DRAWN, texts
+from parity_tests.support.pages.drawn import DRAWN, texts
 from vgg16_parity.drawing import KINDS, Kind, draw, missing
 from vgg16_parity.drawing.style import settings
 from vgg16_parity.runtimes import registry

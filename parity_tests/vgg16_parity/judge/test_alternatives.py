@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.expectations import ArbiterCase, Case, Prediction, write_case
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.reports import verdict
+from parity_tests.support.pages.reports import verdict
 from vgg16_parity.judge import alternatives
 from vgg16_parity.judge.alternatives import judge_again, judge_cases
 from vgg16_parity.judge.evidence import Evidence, Suggestion

@@ -9,7 +9,7 @@ import numpy as np
 from onnx_arbiter.expectations import Case
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.helpers import Batch
-from parity_tests.support.reports import row, verdict
+from parity_tests.support.pages.reports import row, verdict
 from vgg16_parity.judge.coverage import Coverages
 from vgg16_parity.network.coverage import Coverage
 from vgg16_parity.network.prediction import expect

@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.compare import compare_runs
-from parity_tests.support.convolutions import matrices
+from parity_tests.support.arithmetic.convolutions import matrices
+from parity_tests.support.arithmetic.simulated_engines import network
 from parity_tests.support.helpers import PICTURES, Command
-from parity_tests.support.reports import both, report, row
-from parity_tests.support.simulated_engines import network
+from parity_tests.support.pages.reports import both, report, row
 from vgg16_parity import run, workspace
 from vgg16_parity.judge import alternatives, layers
 from vgg16_parity.judge.gradients import run as gradients

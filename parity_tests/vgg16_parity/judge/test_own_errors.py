@@ -14,6 +14,7 @@ from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
+from parity_tests.support.tolerances import FLOAT64
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.own_errors import OwnErrors, errors_of, own_errors, read_by
 from vgg16_parity.judge.patterns import fit
@@ -177,7 +178,7 @@ def test_only_the_first_layer_of_a_forward_pass_has_the_errors_of_an_input_of_it
     for each, layer, expected in ((run, first, carried), (run, second, 0.0), (alone, first, 0.0)):
         errors = own_errors(each, layer)
         assert errors is not None
-        assert np.allclose(errors.carried, expected, atol=0)
+        assert np.allclose(errors.carried, expected, rtol=FLOAT64.limit, atol=0)
         assert errors.mode is COARSE
     assert own_errors(alone, second) is None
     assert own_errors(evidence(tiny, tmp_path, first.name), second) is None

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.arithmetic.ports import FORMS, prepare, run_in_modes
 from parity_tests.support.helpers import PICTURES
-from parity_tests.support.ports import FORMS, prepare, run_in_modes
-from parity_tests.support.reports import verdict
+from parity_tests.support.pages.reports import verdict
+from parity_tests.support.tolerances import FLOAT32_TAPS
 from vgg16_parity.judge import own_input
 from vgg16_parity.judge.evidence import Evidence, Suggestion
 from vgg16_parity.judge.own_input import OWN_INPUT, find_own_input, input_deviation
@@ -98,7 +99,7 @@ def test_the_deviation_is_the_root_of_the_squared_largest_roundings(name: str) -
             roundings = 2.0**-24 * math.sqrt(quotients + means + results)
             expected = math.hypot(roundings, images[place] - exact)
             # It is returned in float32.
-            close = pytest.approx(expected, rel=2.0**-23, abs=0)
+            close = pytest.approx(expected, rel=FLOAT32_TAPS.limit, abs=0)
             assert found[place] == close, (channel, level)
 
 

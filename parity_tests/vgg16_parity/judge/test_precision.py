@@ -15,9 +15,9 @@ from mistakes import in_torch
 from mistakes.catalogue import MISTAKES, changed, prepared
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
+from parity_tests.support.arithmetic.ports import DTYPES, run_in_modes
 from parity_tests.support.helpers import PICTURES
-from parity_tests.support.ports import DTYPES, run_in_modes
-from parity_tests.support.reports import verdict
+from parity_tests.support.pages.reports import verdict
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence
 from vgg16_parity.judge.precision import _of_that_size

@@ -14,8 +14,8 @@ from mistakes import in_keras, in_torch
 from mistakes.catalogue import FRAMEWORKS, Port
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.convolutions import matrices
-from parity_tests.support.simulated_engines import network
+from parity_tests.support.arithmetic.convolutions import matrices
+from parity_tests.support.arithmetic.simulated_engines import network
 from vgg16_parity.judge.probes import judge_probes
 from vgg16_parity.own_port import Arbiter, explain
 from vgg16_spec.architecture import configuration

@@ -16,7 +16,7 @@ from mistakes.catalogue import Mistake, judged
 from onnx_arbiter.expectations import ArbiterTap
 from onnx_arbiter.independence import largest_ratio
 from parity_tests.support.helpers import PICTURES
-from parity_tests.support.reports import verdict
+from parity_tests.support.pages.reports import verdict
 from vgg16_parity.judge.uneven import LayerError, uneven_alone, uneven_taps
 from vgg16_parity.own_port import Arbiter
 from vgg16_parity.records import Row

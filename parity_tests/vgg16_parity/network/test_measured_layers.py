@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from onnx_arbiter.limits import Tolerance
-from parity_tests.support import rounding
-from parity_tests.support.rounding import ALL
+from parity_tests.support.arithmetic import rounding
+from parity_tests.support.arithmetic.rounding import ALL
 from parity_tests.support.tolerances import UNIFORM_MANTISSAS
 from vgg16_parity.network.prediction import predict
 from vgg16_spec.architecture import Configuration

@@ -7,7 +7,7 @@ import pytest
 
 from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support import rounding
+from parity_tests.support.arithmetic import rounding
 from parity_tests.support.helpers import Batch, assert_taps_hold
 from parity_tests.support.tolerances import (
     FLOAT32_TAPS,

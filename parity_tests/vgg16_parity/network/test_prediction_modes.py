@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from differences.arithmetic import tf32
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support import rounding
+from parity_tests.support.arithmetic import rounding
+from parity_tests.support.arithmetic.ports import run_in_modes
 from parity_tests.support.helpers import Batch
-from parity_tests.support.ports import run_in_modes
 from parity_tests.support.tolerances import MODE_FIT, MODEL_FIT
 from vgg16_parity.network import reference
 from vgg16_parity.network.arithmetic import Arithmetic

@@ -10,7 +10,7 @@ from differences.arithmetic import tf32
 from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
-from parity_tests.support import rounding
+from parity_tests.support.arithmetic import rounding
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import ONE_TERM
 from vgg16_parity.network import reference

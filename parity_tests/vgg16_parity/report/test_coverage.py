@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from parity_tests.support.reports import report, row
+from parity_tests.support.pages.reports import report, row
 from vgg16_parity.network.coverage import Coverage
 from vgg16_parity.own_port import explain
 from vgg16_parity.records import Status

@@ -14,7 +14,7 @@ import pytest
 
 from onnx_arbiter.limits import LIMITS
 from parity_tests.support.helpers import Command
-from parity_tests.support.reports import everything, report, row
+from parity_tests.support.pages.reports import everything, report, row
 from vgg16_parity.report.diff import MOVED, diff_reports
 from vgg16_parity.report.files import write_files
 from vgg16_parity.report.json import Document, to_json

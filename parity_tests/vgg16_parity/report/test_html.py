@@ -16,9 +16,9 @@ from PIL import Image as Pillow
 from PIL import ImageStat
 
 from onnx_arbiter.limits import LIMITS
-from parity_tests.support import chromium
 from parity_tests.support.helpers import PICTURES, Command
-from parity_tests.support.reports import RECORD, decision, everything, report, row, verdict
+from parity_tests.support.pages import chromium
+from parity_tests.support.pages.reports import RECORD, decision, everything, report, row, verdict
 from vgg16_parity.records import CaseFacts, Image, Report
 from vgg16_parity.report import charts
 from vgg16_parity.report.html import page

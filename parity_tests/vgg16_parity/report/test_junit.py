@@ -10,7 +10,7 @@ import pytest
 from junitparser import JUnitXml
 
 from parity_tests.support.helpers import Command
-from parity_tests.support.reports import everything, report, row
+from parity_tests.support.pages.reports import everything, report, row
 from vgg16_parity.records import Report
 from vgg16_parity.report import junit
 

@@ -17,9 +17,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from parity_tests.support import report_page
 from parity_tests.support.helpers import Command
-from parity_tests.support.reports import METADATA, everything, report, row, verdict
+from parity_tests.support.pages import report_page
+from parity_tests.support.pages.reports import METADATA, everything, report, row, verdict
 from vgg16_parity.records import Report
 from vgg16_parity.report import schema
 from vgg16_parity.report.diff import diff_reports

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import replace
 
-from parity_tests.support.reports import decision, everything, report, row, verdict
+from parity_tests.support.pages.reports import decision, everything, report, row, verdict
 from vgg16_parity.report import html, schema
 from vgg16_parity.report.diff import diff_reports
 from vgg16_parity.report.json import Document, to_json

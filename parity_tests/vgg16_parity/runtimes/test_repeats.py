@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from parity_tests.support.helpers import PICTURES
-from parity_tests.support.reports import report
+from parity_tests.support.pages.reports import report
 from vgg16_parity import run
 from vgg16_parity.records import Row
 from vgg16_parity.report.table import remarks

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests.support.durability import stopped
+from parity_tests.support.failing.durability import stopped
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file, whole_folder
 

@@ -15,8 +15,8 @@ import pytest
 
 import vgg16_weights
 from export import export_onnx
-from parity_tests.support.durability import problems, recorded
-from parity_tests.support.reports import report
+from parity_tests.support.failing.durability import problems, recorded
+from parity_tests.support.pages.reports import report
 from parity_tests.support.weights.fetching import CONTENT, RECORD
 from parity_tests.support.weights.server import serve
 from vgg16_parity import drawing

@@ -9,7 +9,7 @@ import pytest
 
 from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.convolutions import Float32
+from parity_tests.support.arithmetic.convolutions import Float32
 from parity_tests.support.helpers import PICTURES
 from vgg16_parity.inputs import pictures
 from vgg16_parity.network.prediction import expect

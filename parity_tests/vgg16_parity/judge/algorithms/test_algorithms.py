@@ -15,11 +15,10 @@ from onnx_arbiter.algorithms.fft import FFTS
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.convolutions import Float32, matrices
-from parity_tests.support.evidence import evidence
-from parity_tests.support.helpers import PICTURES
-from parity_tests.support.ports import prepare
-from parity_tests.support.simulated_engines import (
+from parity_tests.support.arithmetic.convolutions import Float32, matrices
+from parity_tests.support.arithmetic.evidence import evidence
+from parity_tests.support.arithmetic.ports import prepare
+from parity_tests.support.arithmetic.simulated_engines import (
     ENGINES,
     LAVIN,
     OF_WHOLES,
@@ -28,6 +27,7 @@ from parity_tests.support.simulated_engines import (
     Simulated,
     network,
 )
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity.inputs import hard, pictures
 from vgg16_parity.judge.algorithms import LOGITS_ALONE
 from vgg16_parity.judge.alternatives import judge_again, judge_cases

@@ -14,7 +14,7 @@ from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.reports import verdict
+from parity_tests.support.pages.reports import verdict
 from vgg16_parity.judge import algorithms
 from vgg16_parity.judge.algorithms import LOGITS_ALONE, find_algorithm, find_logits_alone
 from vgg16_parity.judge.evidence import Evidence, Suggestion

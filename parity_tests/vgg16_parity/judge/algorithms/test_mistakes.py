@@ -12,10 +12,9 @@ from mistakes.catalogue import MISTAKES, Mistake
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.limits import Tolerance
-from parity_tests.support.convolutions import Float32, matrices
-from parity_tests.support.evidence import evidence, failures
-from parity_tests.support.helpers import PICTURES
-from parity_tests.support.simulated_engines import (
+from parity_tests.support.arithmetic.convolutions import Float32, matrices
+from parity_tests.support.arithmetic.evidence import evidence, failures
+from parity_tests.support.arithmetic.simulated_engines import (
     COMPUTED,
     ENGINES,
     LAVIN,
@@ -23,6 +22,7 @@ from parity_tests.support.simulated_engines import (
     ROUGH,
     Simulated,
 )
+from parity_tests.support.helpers import PICTURES
 from vgg16_parity.judge.algorithms import find_algorithm
 from vgg16_parity.judge.alternatives import judge_again
 from vgg16_parity.own_port import Arbiter

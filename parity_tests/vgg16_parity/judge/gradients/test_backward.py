@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.autograd import float64_gradients, float64_loss
+from parity_tests.support.arithmetic.autograd import float64_gradients, float64_loss
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import FINITE_DIFFERENCES, FLOAT64
 from vgg16_parity.judge.gradients.activation_pattern import ActivationPattern, rectified

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.right_gradients import FIELDS, FLOAT32, Run, right_run
+from parity_tests.support.arithmetic.right_gradients import FIELDS, FLOAT32, Run, right_run
 from parity_tests.support.tolerances import FLOAT64
 from vgg16_parity.judge.gradients.backward import IMAGES
 from vgg16_parity.judge.gradients.run import Results, applies, judge_gradients

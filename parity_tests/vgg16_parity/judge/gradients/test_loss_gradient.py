@@ -10,7 +10,7 @@ import pytest
 
 from onnx_arbiter.error_model import ValueWithVariance
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.tolerances import FLOAT64
+from parity_tests.support.tolerances import FINITE_DIFFERENCES, FLOAT64
 from vgg16_parity.judge.gradients.backward import loss_gradient
 
 FLOAT32: Final = MODES["float32"]
@@ -54,7 +54,7 @@ def test_errors_of_the_logits_are_carried_along_the_derivative() -> None:
             expected += derivative**2 * VARIANCE[image, place]
         carried = (found.variance - without.variance)[image]
         # A central difference is wrong by the square of its step.
-        assert carried == pytest.approx(expected, rel=1e3 * step**2)
+        assert carried == pytest.approx(expected, rel=FINITE_DIFFERENCES.limit, abs=0)
 
 
 def test_each_rounding_has_its_term() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import Float32, Float64, ValueWithVariance
 from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support import rounding
+from parity_tests.support.arithmetic import rounding
 from parity_tests.support.tolerances import MEASURED_VARIANCE, UNIFORM_MANTISSAS
 from vgg16_parity.judge.gradients.backward import (
     bias_gradient,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.support.right_gradients import FLOAT32, Run, right_run
+from parity_tests.support.arithmetic.right_gradients import FLOAT32, Run, right_run
 from vgg16_parity.judge.gradients import run as gradient_run
 from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import sgd_step

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.convolutions import Float32
-from parity_tests.support.simulated_engines import Engine, network
+from parity_tests.support.arithmetic.convolutions import Float32
+from parity_tests.support.arithmetic.simulated_engines import Engine, network
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.layers import judge_case
 from vgg16_parity.verdicts import CaseVerdict

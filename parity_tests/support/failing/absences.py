@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from parity_tests.support import workers
+from parity_tests.support.failing import workers
 from vgg16_parity.records import Status
 from vgg16_parity.runtimes.job import Job, Record
 

@@ -1,6 +1,6 @@
 """The fields of the report in ``docs/report.md``, from the records.
 
-``python -m parity_tests.support.report_page`` writes them there.
+``python -m parity_tests.support.pages.report_page`` writes them there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from vgg16_parity.report.schema import schema
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "report.md"
+PAGE: Final = Path(__file__).parents[3] / "docs" / "report.md"
 # What follows is written by this file.
 _START: Final = "## Document\n"
 

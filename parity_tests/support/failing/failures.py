@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.support import workers
-from parity_tests.support.workers import Spoil
+from parity_tests.support.failing import workers
+from parity_tests.support.failing.workers import Spoil
 from vgg16_parity.records import Status
 from vgg16_parity.runtimes.job import Record
 

@@ -105,7 +105,7 @@ def measured(commands: list[tuple[str, list[str]]], folder: Path) -> dict[str, d
         text=True,
         errors="replace",
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stderr
     return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}

@@ -10,8 +10,14 @@ import numpy as np
 
 from onnx_arbiter.algorithms.fft import Fft
 from onnx_arbiter.algorithms.winograd import WINOGRAD
-from parity_tests.support.convolutions import Float32, Matrices, by_fft, by_winograd, matrices
-from parity_tests.support.layers import Layer, run_layers
+from parity_tests.support.arithmetic.convolutions import (
+    Float32,
+    Matrices,
+    by_fft,
+    by_winograd,
+    matrices,
+)
+from parity_tests.support.arithmetic.layers import Layer, run_layers
 from vgg16_parity.network import reference
 from vgg16_spec.architecture import Convolution, Dense, MaxPooling, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint

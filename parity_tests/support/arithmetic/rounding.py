@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from differences.arithmetic import tf32
 from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.numeric_modes import MODES, Mode
-from parity_tests.support.layers import Layer, run_layers
+from parity_tests.support.arithmetic.layers import Layer, run_layers
 from vgg16_parity.network import reference
 from vgg16_spec.architecture import Convolution, MaxPooling, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint

@@ -1,4 +1,4 @@
-"""Run the tutorial and write its outputs: ``python -m parity_tests.support.notebooks``.
+"""Run the tutorial and write its outputs: ``python -m parity_tests.support.pages.notebooks``.
 
 The two notebooks have the same code cells. The English one is run, and its outputs go into both,
 without anything that depends on the run or the machine.
@@ -20,7 +20,7 @@ from PIL import Image
 
 from vgg16_spec.files.atomic import whole_file
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 ENGLISH: Final = ROOT / "docs" / "tutorial.ipynb"
 CHINESE: Final = ROOT / "docs" / "tutorial.zh.ipynb"
 
