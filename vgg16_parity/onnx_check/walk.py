@@ -121,7 +121,7 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
     constants = _Constants(
         (value, Constant(value.const_value.numpy(), printable(str(value.name))))
         for value in graph.initializers.values()
-        if value.const_value is not None
+        if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING
     )
     traces = []
     for layout in fitting or LAYOUTS:
@@ -157,6 +157,8 @@ class _Constants(dict[ir.Value, Constant]):
 
     def compute(self, at: NodeContext) -> Constant:
         """What a node makes of constants, within the bytes that they may take together."""
+        if _makes_text(at):
+            raise Untraceable("makes text, of which a network has none")
         if at.operator == "Cast":
             kind = ir.DataType(at.node.attributes.get_int("to", 0)).numpy()
             self._require(at.required(0).array.size * kind.itemsize)
@@ -235,8 +237,9 @@ class _Walk:
             self.constants[node.outputs[0]] = result
 
     def _value(self, value: ir.Value) -> Value:
-        unknown = f"{printable(str(value.name))}: a value that nothing in the graph gives"
-        return self.values.get(value) or Untraceable(unknown)
+        is_text = value.dtype == ir.DataType.STRING
+        unknown = "text" if is_text else "a value that nothing in the graph gives"
+        return self.values.get(value) or Untraceable(f"{printable(str(value.name))}: {unknown}")
 
     def _result(self, at: NodeContext) -> Value:
         for value in at.inputs:
@@ -254,6 +257,8 @@ class _Walk:
                 raise Untraceable("reads sizes or indices that depend on the images")
             if any(isinstance(v, Constant) and v.array.size > _MOST_INDICES for v in at.inputs):
                 raise Untraceable(f"has more than {_MOST_INDICES} sizes or indices")
+            if at.operator == "Gather":
+                _require_once(at)
         if at.operator in ("Reshape", "Resize"):
             at = replace(at, inputs=[self._followed_batch(value) for value in at.inputs])
         if not at.x.maps:
@@ -272,6 +277,23 @@ class _Walk:
                 sizes[first] = self.count
                 return replace(value, array=np.array(sizes, value.array.dtype))
         return value
+
+
+def _require_once(at: NodeContext) -> None:
+    """Raise ``Untraceable`` where a Gather makes more of the images than there is."""
+    axis = at.node.attributes.get_int("axis", 0)
+    if at.required(1).array.size > at.x.array.shape[axis]:
+        raise Untraceable("picks values more than once")
+
+
+def _makes_text(at: NodeContext) -> bool:
+    """Whether a node makes text, whose bytes the number of values does not tell."""
+    attributes = at.node.attributes
+    if at.operator == "Cast":
+        return bool(attributes.get_int("to", 0) == ir.DataType.STRING)
+    if "value" in attributes:
+        return bool(attributes["value"].as_tensor().dtype == ir.DataType.STRING)
+    return "value_string" in attributes or "value_strings" in attributes
 
 
 def _constant(at: NodeContext) -> Constant:
