@@ -125,9 +125,9 @@ class Arbiter:
         self._case = case or inputs.pictures(checkpoint, pictures)
         if searched:
             self._case, self.files = _with_searched(checkpoint, self._case), ()
-        self._temporary = ExitStack()
-        self._folder = self._temporary.enter_context(scratch_folder("vgg16-arbiter"))
-        self._closed = weakref.finalize(self, self._temporary.close)
+        temporary = ExitStack()
+        self._folder = temporary.enter_context(scratch_folder("vgg16-arbiter"))
+        self._remove_folder = weakref.finalize(self, temporary.close)
         self._answers: dict[str, _Answers] = {}
         self._handed = HandedOut()
         self._seconds = 0.0
@@ -140,7 +140,7 @@ class Arbiter:
 
     def close(self) -> None:
         """Remove the temporary files."""
-        self._closed()
+        self._remove_folder()
 
     @property
     def images(self) -> NDArray[np.float32]:

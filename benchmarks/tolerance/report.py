@@ -37,7 +37,7 @@ def markdown(results: Results, command: str, facts: Mapping[str, str], picture: 
         "# How well errors are predicted",
         "The largest rms(error) / rms(predicted) of any image at any layer was "
         f"**{ratio:.2f}**. The limit R is {LIMITS.ratio.limit:g}, and more where few errors of an "
-        f"image are independent: at most {share:.2f} of it was reached. The largest |error| / "
+        f"image are independent: no error exceeded {share:.2f} of it. The largest |error| / "
         f"predicted of any element was **{deviations:.2f}**; the limit Z is "
         f"{LIMITS.deviations.limit:g}. Of {len(records):,} verdicts, {_failed(records)} failed; "
         f"{noted} layers were noted as uneven. Mistakes are "

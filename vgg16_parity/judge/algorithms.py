@@ -121,11 +121,10 @@ def find_logits_alone(evidence: Evidence) -> Iterator[Suggestion]:
 
 
 def described(evidence: Evidence, algorithms: Mapping[str, Algorithm]) -> str:
-    """Which layers are as by which algorithm: of each, by the layer's name."""
+    """A note of the algorithm that computed each layer, in the network's order."""
     names = {layer: algorithm.name for layer, algorithm in algorithms.items()}
-    return by_algorithm(
-        names, [each.name for each in evidence.checkpoint.configuration.convolutions]
-    )
+    order = [each.name for each in evidence.checkpoint.configuration.convolutions]
+    return by_algorithm(names, order)
 
 
 def kernels_of_three(network: Configuration) -> list[Convolution]:

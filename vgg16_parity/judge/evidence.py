@@ -40,7 +40,7 @@ class Suggestion(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A case that does not hold, and the values that show it.
+    """A case as it was judged, and the run's values that show why.
 
     Attributes:
         checkpoint: what the arbiter computed with.

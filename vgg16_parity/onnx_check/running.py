@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,8 +49,7 @@ def run(
     if batch > _MOST_IMAGES:
         raise ValueError(f"it takes {batch:,} images at a time, more than {_MOST_IMAGES}")
     images = batch * len(inputs)
-    constants = (value.const_value for value in model.graph.initializers.values())
-    weights = sum(constant.size for constant in constants if constant is not None)
+    weights = sum(tensor.size for tensor in _tensors(model.graph))
     memory = _MEMORY + _BYTES_PER_WEIGHT * weights + _BYTES_PER_IMAGE * batch
     with scratch_folder("vgg16-check") as folder:
         for number, image in enumerate(inputs):
@@ -65,6 +64,17 @@ def run(
         )
         outputs = [np.load(folder / f"{number}.out.npy") for number in range(len(inputs))]
     return np.concatenate(outputs)
+
+
+def _tensors(graph: ir.Graph) -> Iterator[ir.TensorProtocol]:
+    """What a graph stores: its initializers, and the values of ``Constant`` nodes."""
+    for value in graph.initializers.values():
+        if value.const_value is not None:
+            yield value.const_value
+    for node in graph:
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.TENSOR:
+                yield attribute.as_tensor()
 
 
 def run_here(path: str, folder: str, image: str, output: str, batch: int, count: int) -> None:

@@ -6,7 +6,6 @@ graph moves them (``symbolic``).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from export.load import printable
+from vgg16_parity.onnx_check.constants import Constants
 from vgg16_parity.onnx_check.layers import LAYERS
 from vgg16_parity.onnx_check.preprocessing import (
     LAYOUTS,
@@ -32,7 +32,6 @@ from vgg16_parity.onnx_check.symbolic import (
     SymbolicTensor,
     Untraceable,
     Value,
-    quantized_type,
     with_bias,
 )
 from vgg16_spec.architecture import IMAGE_CHANNELS, Configuration
@@ -43,31 +42,6 @@ from vgg16_spec.images.preprocessing import Recipe
 _IMAGES: Final = (1, 2)
 # The most numbers that a move needs: a shape, axes, or the order of the channels.
 _MOST_INDICES: Final = 16
-# How exporters compute shapes. Operands are so small that two, broadcast, stay small.
-_ARITHMETIC: Final = (
-    *(
-        "Add",
-        "Ceil",
-        "Concat",
-        "Constant",
-        "ConstantOfShape",
-        "Div",
-        "Equal",
-        "Floor",
-        "Max",
-        "Min",
-        "Mod",
-        "Mul",
-    ),
-    *("ReduceMin", "ReduceProd", "Round", "Sqrt", "Sub", "Where", *PICKS),
-)
-_LARGEST_OPERAND: Final = 4096
-# Operators of any number of operands, of which few may make a value of any size.
-_BROADCAST: Final = ("Max", "Min", "Where")
-_MOST_VALUES: Final = _LARGEST_OPERAND**2
-# What the constants that a graph computes may take together: the weights of a VGG in float32, for
-# a file that stores fewer bits.
-_MOST_BYTES: Final = 600_000_000
 
 
 @dataclass(frozen=True)
@@ -118,10 +92,10 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
     shape = shape_of(images)
     batch = next(iter(shape), None)
     fitting = [a for a in LAYOUTS if len(shape) == 4 and shape[a.index("c")] == IMAGE_CHANNELS]
-    constants = _Constants(
+    constants = Constants(
         (value, Constant(value.const_value.numpy(), printable(str(value.name))))
         for value in graph.initializers.values()
-        if value.const_value is not None
+        if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING
     )
     traces = []
     for layout in fitting or LAYOUTS:
@@ -150,38 +124,13 @@ def _ends_in_softmax(graph: ir.Graph, output: str) -> bool:
     return False
 
 
-class _Constants(dict[ir.Value, Constant]):
-    """What depends on weights alone, and the bytes that computing constants has taken so far."""
-
-    computed = 0
-
-    def compute(self, at: NodeContext) -> Constant:
-        """What a node makes of constants, within the bytes that they may take together."""
-        if at.operator == "Cast":
-            kind = ir.DataType(at.node.attributes.get_int("to", 0)).numpy()
-            self._require(at.required(0).array.size * kind.itemsize)
-        result = _constant(at)
-        known = [value.array for value in at.inputs if isinstance(value, Constant)]
-        if not any(np.may_share_memory(result.array, array) for array in known):
-            self._require(result.array.nbytes)
-            self.computed += result.array.nbytes
-        return result
-
-    def _require(self, size: int) -> None:
-        """Raise ``Untraceable`` where constants of so many bytes are too many."""
-        if self.computed + size > _MOST_BYTES:
-            raise Untraceable(
-                f"is one of many constants, of more than {_MOST_BYTES:,} bytes in all"
-            )
-
-
 class _Walk:
     """One pass over a graph, with so many images; the file may be fixed to a larger batch."""
 
     def __init__(
         self,
         model: ir.Model,
-        constants: _Constants,
+        constants: Constants,
         front: Front,
         count: int,
         batch: int | None,
@@ -235,8 +184,9 @@ class _Walk:
             self.constants[node.outputs[0]] = result
 
     def _value(self, value: ir.Value) -> Value:
-        unknown = f"{printable(str(value.name))}: a value that nothing in the graph gives"
-        return self.values.get(value) or Untraceable(unknown)
+        is_text = value.dtype == ir.DataType.STRING
+        unknown = "text" if is_text else "a value that nothing in the graph gives"
+        return self.values.get(value) or Untraceable(f"{printable(str(value.name))}: {unknown}")
 
     def _result(self, at: NodeContext) -> Value:
         for value in at.inputs:
@@ -254,6 +204,8 @@ class _Walk:
                 raise Untraceable("reads sizes or indices that depend on the images")
             if any(isinstance(v, Constant) and v.array.size > _MOST_INDICES for v in at.inputs):
                 raise Untraceable(f"has more than {_MOST_INDICES} sizes or indices")
+            if at.operator == "Gather":
+                _require_once(at)
         if at.operator in ("Reshape", "Resize"):
             at = replace(at, inputs=[self._followed_batch(value) for value in at.inputs])
         if not at.x.maps:
@@ -274,26 +226,8 @@ class _Walk:
         return value
 
 
-def _constant(at: NodeContext) -> Constant:
-    """What a node makes of constants, named after the weight among them."""
-    constants = [value for value in at.inputs if isinstance(value, Constant)]
-    if at.operator == "Constant" and "value" in at.node.attributes:
-        return Constant(at.node.attributes["value"].as_tensor().numpy(), at.label)
-    if at.operator in DEQUANTIZE:
-        return at.required(0)  # its type tells that it is not float32
-    if at.operator in QUANTIZE:
-        whole = at.required(0)
-        rounded = np.zeros((), quantized_type(at))
-        return replace(whole, array=np.broadcast_to(rounded, whole.array.shape))
-    small = all(value.array.size <= _LARGEST_OPERAND for value in constants)
-    if at.operator == "ConstantOfShape":
-        small = bool(np.prod(at.required(0).array, dtype=np.float64) <= _LARGEST_OPERAND)
-    elif at.operator in _BROADCAST:
-        shape = np.broadcast_shapes(*(value.array.shape for value in constants))
-        small = small and math.prod(shape) <= _MOST_VALUES
-    elif at.operator == "Concat":
-        small = small and sum(value.array.size for value in constants) <= _MOST_VALUES
-    if at.operator not in (*MOVES, "Cast") and not (small and at.operator in _ARITHMETIC):
-        raise Untraceable("computes with constants in a way that is not followed")
-    names = [value.name for value in constants if value.array.dtype.kind == "f"]
-    return Constant(at.evaluate(), names[0] if names else at.label)
+def _require_once(at: NodeContext) -> None:
+    """Raise ``Untraceable`` where a Gather makes more of the images than there is."""
+    axis = at.node.attributes.get_int("axis", 0)
+    if at.required(1).array.size > at.x.array.shape[axis]:
+        raise Untraceable("picks values more than once")

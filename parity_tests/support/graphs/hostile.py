@@ -23,18 +23,25 @@ def _numbers(name: str, *values: int) -> TensorProto:
     return numpy_helper.from_array(np.array(values, np.int64), name)
 
 
+def _texts(name: str, texts: Sequence[bytes], *inner: int) -> TensorProto:
+    """Without ``helper.make_tensor``, which would make an array of them."""
+    shape = (len(texts), *inner)
+    return TensorProto(name=name, data_type=TensorProto.STRING, dims=shape, string_data=texts)
+
+
 def _graph(
     nodes: Sequence[NodeProto],
     constants: Sequence[TensorProto] = (),
     functions: Sequence[onnx.FunctionProto] = (),
     batch: int | str = "N",
+    side: int = 64,
 ) -> onnx.ModelProto:
     """Nodes that make z of the images x, and then one value for each image."""
     ends = [
         helper.make_node("ReduceMean", ["z"], ["mean"], keepdims=1),
         helper.make_node("Reshape", ["mean", "shape"], ["y"]),
     ]
-    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 64, 64])
+    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, side, side])
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", "C"])
     constants = [*constants, _numbers("shape", -1, 1)]
     graph = helper.make_graph([*nodes, *ends], "graph", [images], [output], constants)
@@ -69,6 +76,32 @@ def casts() -> onnx.ModelProto:
         helper.make_node("Cast", ["a"], [f"cast_{n}"], to=TensorProto.DOUBLE) for n in range(1500)
     ]
     return _beside(nodes, _zeros("a", 1 << 18))
+
+
+def text() -> onnx.ModelProto:
+    """Eight million numbers as text: an object for each."""
+    node = helper.make_node("Cast", ["a"], ["text"], to=TensorProto.STRING)
+    return _beside([node], _zeros("a", 8_000_000))
+
+
+def joined_text() -> onnx.ModelProto:
+    """A thousand texts of 3,000 letters, each with each of 300 behind it: 2 GB."""
+    a, b = _texts("a", [b"a" * 3000] * 1000, 1), _texts("b", [b"b" * 3000] * 300)
+    return _beside([helper.make_node("Add", ["a", "b"], ["sum"])], a, b)
+
+
+def uneven_text() -> onnx.ModelProto:
+    """A long text among short ones: as an array, each has the room of the longest."""
+    texts = [b"a" * 1_000_000, *(b"b" for _ in range(600))]
+    made = [helper.make_node("Constant", [], ["in_node"], value_strings=texts)]
+    return _beside(made, _texts("given", texts))
+
+
+def repeated() -> onnx.ModelProto:
+    """A large image sixteen times: 4 GB."""
+    indices = _numbers("indices", *(0,) * 16)
+    node = helper.make_node("Gather", ["x", "indices"], ["z"], axis=0)
+    return _graph([node], [indices], batch=1, side=4700)
 
 
 def expanded() -> onnx.ModelProto:
@@ -142,6 +175,10 @@ GRAPHS: Final[dict[str, tuple[Callable[[], onnx.ModelProto], str]]] = {
     "a maximum of billions of values": (maximum, "does not match"),
     "a row joined to itself": (joined, "does not match"),
     "casts of a megabyte": (casts, "does not match"),
+    "numbers as text": (text, "does not match"),
+    "texts that are joined": (joined_text, "does not match"),
+    "a long text among short ones": (uneven_text, "does not match"),
+    "images that are picked again": (repeated, "picks values more than once"),
     "images that are expanded": (expanded, "ONNX Runtime does not run it"),
     "images that are tiled": (tiled, "ONNX Runtime does not run it"),
     "images in wide zeros": (padded, "too large to follow"),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from export.load import open_model
 from parity_tests.support.graphs.hostile import GRAPHS
@@ -49,3 +50,22 @@ def test_memory_is_limited(tmp_path: Path) -> None:
 def test_batches_are_limited(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it takes 1,000,000 images at a time, more than 256"):
         outputs("a million images at a time", tmp_path / "m.onnx")
+
+
+def test_weights_may_take_memory_in_initializers_and_in_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(running, "_BYTES_PER_WEIGHT", 10**9)
+    monkeypatch.setattr(running, "run_apart", lambda *_, memory, **__: limits.append(memory))
+    model = GRAPHS["casts of a megabyte"][0]()
+    for file in ("initializers.onnx", "nodes.onnx"):
+        onnx.save(model, tmp_path / file)
+        opened = open_model(tmp_path / file)
+        found = follow(opened, configuration("tiny"), RECIPES["torchvision"])
+        with pytest.raises(FileNotFoundError):  # nothing has left the outputs
+            running.run(tmp_path / file, opened, found, [IMAGE])
+        for given in model.graph.initializer:
+            model.graph.node.insert(0, helper.make_node("Constant", [], [given.name], value=given))
+        del model.graph.initializer[:]
+    assert limits[0] == limits[1] > 10**9 << 18
