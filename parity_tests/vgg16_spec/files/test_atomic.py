@@ -112,9 +112,12 @@ def test_a_folder_that_cannot_be_moved_aside_is_refused(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    with monkeypatch.context() as patch:
-        with pytest.raises(BadInput, match="d: cannot be written"), whole_folder(tmp_path / "d"):
-            patch.setattr(Path, "rename", refuse)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(BadInput, match="d: cannot be written"),
+        whole_folder(tmp_path / "d"),
+    ):
+        patch.setattr(Path, "rename", refuse)
     assert [path.name for path in (tmp_path / "d").iterdir()] == ["old"]
 
 
