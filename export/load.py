@@ -115,17 +115,19 @@ def _inlined_nodes(model: onnx.ModelProto) -> int:
     A function that calls itself counts as one node: that is refused by those who read the graph.
     """
     called = {
-        (function.domain, function.name): [
-            (node.domain, node.op_type) for node in _all(function, onnx.NodeProto)
-        ]
+        (function.domain, function.name, function.overload): list(_operators(function))
         for function in model.functions
     }
-    sizes: dict[tuple[str, str], int] = {}
+    sizes: dict[tuple[str, str, str], int] = {}
     with suppress(CycleError):
-        for name in TopologicalSorter(called).static_order():
-            sizes[name] = sum(sizes[inner] for inner in called.get(name, ())) or 1
-    nodes = _all(model.graph, onnx.NodeProto)
-    return sum(sizes.get((node.domain, node.op_type), 1) for node in nodes)
+        for operator in TopologicalSorter(called).static_order():
+            sizes[operator] = sum(sizes[inner] for inner in called.get(operator, ())) or 1
+    return sum(sizes.get(operator, 1) for operator in _operators(model.graph))
+
+
+def _operators(message: Any) -> Iterator[tuple[str, str, str]]:
+    """What identifies the operator or function that each node in a message calls."""
+    return ((n.domain, n.op_type, n.overload) for n in _all(message, onnx.NodeProto))
 
 
 def _check_external(path: Path, tensor: onnx.TensorProto) -> None:

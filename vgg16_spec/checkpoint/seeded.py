@@ -27,6 +27,7 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.files.cache import cache_folder, check_own_file, ensure_folder
 from vgg16_spec.files.digest import digest
+from vgg16_spec.files.text import read_json, read_text
 
 # Changes whenever the bytes for a configuration and seed do.
 VERSION: Final = 1
@@ -35,6 +36,7 @@ _BIAS_BOUND: Final = 0.1
 _BITS: Final = 24  # an odd integer of 24 bits and a sign is exact in float32
 # An even number: each number of the stream gives two values.
 _CHUNK_VALUES: Final = 1 << 20
+_MOST_NOTE_BYTES: Final = 1 << 12
 
 
 def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
@@ -73,7 +75,7 @@ def _is_as_made(path: Path) -> bool:
     It is computed once for each size, time and place of the file.
     """
     try:
-        noted = json.loads(_note_of(path).read_text(encoding="utf-8"))
+        noted = read_json(read_text(_note_of(path), "a note of ours", _MOST_NOTE_BYTES))
         if noted["file"] == _identity(path):
             return True
         if noted["sha256"] != digest(path):

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 _CODE: Final = """
 import sys
-module, function, doing, memory, arguments, paths = {0!r}
+module, function, doing, memory, arguments, paths = {0!a}
 sys.path[:] = paths
 from importlib import import_module
 from vgg16_spec.files.apart import begin
@@ -60,9 +60,11 @@ def run_apart(
     """
     paths = [entry for entry in sys.path if isinstance(entry, str)]
     task = (work.__module__, work.__name__, doing, memory, arguments, paths)
+    # Or else the system's names of files may be other texts there.
+    mode = f"utf8={sys.flags.utf8_mode}"
     try:
         done: subprocess.CompletedProcess[Any] = subprocess.run(
-            [sys.executable, "-P", "-c", _CODE.format(task)],
+            [sys.executable, "-P", "-X", mode, "-c", _CODE.format(task)],
             env=os.environ | _QUIET,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +14,14 @@ from typing import Final
 
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.neighbours import discard, neighbours
+from vgg16_spec.files.refusals import refusals_told
 
 # What the system says where it refuses to write.
 _REFUSALS: Final = frozenset(
     {
         errno.EACCES,
         errno.EAGAIN,
+        errno.EBUSY,  # the folder is where a file system is mounted
         errno.EDQUOT,
         errno.EFBIG,
         errno.EIO,
@@ -30,6 +31,7 @@ _REFUSALS: Final = frozenset(
         errno.ENOTDIR,
         errno.EPERM,
         errno.EROFS,
+        errno.EXDEV,  # the folder is of a lower layer of a container's file system
     }
 )
 # Two writers of one name come between each other's steps once, hardly twice.
@@ -152,9 +154,9 @@ def _exchange(temporary: Path, path: Path, older: Path) -> None:
 
 
 def _destination(destination: str | os.PathLike[str], *, folder: bool = False) -> Path:
-    """Where a link leads, so that the link stays; ``.`` by its name."""
+    """Where a link leads, so that the link stays; ``.`` and ``..`` by their names."""
     path = Path(destination)
-    if path.is_symlink() or not path.name:
+    if path.is_symlink() or path.name in ("", ".."):
         path = Path(os.path.realpath(path))
     expected = f"the name of a {'folder' if folder else 'file'} to write"
     try:
@@ -172,38 +174,8 @@ def _destination(destination: str | os.PathLike[str], *, folder: bool = False) -
 @contextmanager
 def _written(path: Path) -> Iterator[tuple[Path, Path]]:
     """`neighbours`, with the system's refusals as ``BadInput``."""
-    with _write_errors(path), neighbours(path) as names:
+    if not path.parent.is_dir():
+        raise BadInput(path.parent, "no such folder", "an existing folder to write to")
+    expected = "a writable folder with enough free space"
+    with refusals_told(path, "cannot be written", _REFUSALS, expected), neighbours(path) as names:
         yield names
-
-
-@contextmanager
-def _write_errors(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write ``path`` into ``BadInput``.
-
-    Libraries that write files raise another error while they close the one that could not be
-    written: the refusal is looked for behind it, as far as what was handled before.
-    """
-    outside = sys.exc_info()[1]
-    try:
-        if not path.parent.is_dir():
-            raise BadInput(path.parent, "no such folder", "an existing folder to write to")
-        yield
-    except BadInput:
-        raise
-    except Exception as error:
-        if (cause := system_error(error, _REFUSALS, outside)) is not None:
-            problem = f"cannot be written ({cause.strerror})"
-            raise BadInput(path, problem, "a writable folder with enough free space") from error
-        raise
-
-
-def system_error(
-    error: Exception, numbers: frozenset[int], outside: BaseException | None
-) -> OSError | None:
-    """The system's refusal behind an error, as far as what was handled ``outside`` before."""
-    cause: BaseException | None = error
-    while cause is not None and cause is not outside:
-        if isinstance(cause, OSError) and cause.errno in numbers:
-            return cause
-        cause = cause.__context__
-    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.atomic import system_error
 from vgg16_spec.files.neighbours import neighbours
+from vgg16_spec.files.refusals import refusals_told
 
 _FULL: Final = frozenset({errno.EDQUOT, errno.ENOSPC})
 
@@ -33,15 +32,7 @@ def scratch_folder(name: str) -> Iterator[Path]:
     except FileNotFoundError as error:
         problem = "no folder for temporary files can be written"
         raise BadInput("TMPDIR", problem, "a writable folder") from error
-    outside = sys.exc_info()[1]
-    try:
-        with neighbours(place / name) as (folder, _):
-            folder.mkdir(mode=0o700)
-            yield folder
-    except BadInput:
-        raise
-    except Exception as error:
-        if (cause := system_error(error, _FULL, outside)) is not None:
-            problem = f"the folder of temporary files is full ({cause.strerror})"
-            raise BadInput(place, problem, "room, or another folder in TMPDIR") from error
-        raise
+    problem, expected = "the folder of temporary files is full", "room, or another folder in TMPDIR"
+    with refusals_told(place, problem, _FULL, expected), neighbours(place / name) as (folder, _):
+        folder.mkdir(mode=0o700)
+        yield folder

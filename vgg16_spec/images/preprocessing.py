@@ -7,14 +7,16 @@ arithmetic in float32, in the order that the published code has it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from vgg16_spec.errors import BadInput, require_file
 from vgg16_spec.images.recipes import RECIPES as RECIPES
@@ -33,10 +35,15 @@ FORMATS: Final = (
     *("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF"),
     "WEBP",
 )
-# As many as a camera's sensor has; decoding WebP takes 15 bytes for each, and JPEG 2000 18. A file
-# of 34 bytes may claim 268 million.
+# More than most cameras' sensors have; decoding WebP takes 15 bytes for each, and JPEG 2000 18. A
+# file of 34 bytes may claim 268 million.
 MAX_PIXELS: Final = "VGG16_MAX_PIXELS"
 _MOST_PIXELS: Final = 64_000_000
+# As many digits as no picture needs.
+_NUMBER: Final = re.compile("0*[1-9][0-9]{0,18}")
+# TIFF's tags TileWidth and TileLength.
+_TILE_SIDES: Final = (322, 323)
+_LIMIT_LIFTED: Final = RLock()
 # What a message expects where a picture is missing or none.
 PICTURE: Final = "a picture (JPEG, PNG, WebP, …)"
 
@@ -141,7 +148,7 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
 def most_pixels() -> int:
     """How many pixels a picture may have. Raises ``BadInput`` for a setting that is no number."""
     setting = os.environ.get(MAX_PIXELS, "")
-    if setting and not (setting.isascii() and setting.isdigit() and int(setting)):
+    if setting and not _NUMBER.fullmatch(setting):
         raise BadInput(MAX_PIXELS, f"is {setting!r}", "a number of pixels")
     return int(setting or _MOST_PIXELS)
 
@@ -154,16 +161,36 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
     does for other files.
     """
     most = most_pixels()
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        Image.init()  # fills OPEN, which lacks what this Pillow was built without
-        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-            if image.width * image.height > most:
-                problem = f"is {image.width}×{image.height} pixels"
+    Image.init()  # fills OPEN, which lacks what this Pillow was built without
+    formats: list[str] = [name for name in FORMATS if name in Image.OPEN]
+    with _without_pillows_limit(), Image.open(path, formats=formats) as image:
+        sizes = {"is": image.size, "has tiles of": _tile_size(image)}
+        for what, (width, height) in sizes.items():
+            if width * height > most:
+                problem = f"{what} {width}×{height} pixels"
                 raise BadInput(path, problem, f"at most {most:,}, or a larger {MAX_PIXELS}")
-            yield image
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        yield image
+
+
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Lift Pillow's own limit of pixels, which is the whole process's: one thread at a time."""
+    with _LIMIT_LIFTED:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _tile_size(image: Image.Image) -> tuple[int, int]:
+    """How large a TIFF's tiles are, which are decoded whole; zeros for any other picture."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0, 0
+    width, height = (image.tag_v2.get(tag, 0) for tag in _TILE_SIDES)
+    if not isinstance(width, int) or not isinstance(height, int):
+        raise ValueError("the size of its tiles is no number")
+    return width, height
 
 
 def _rgb(image: Image.Image) -> Image.Image:

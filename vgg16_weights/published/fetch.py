@@ -159,7 +159,7 @@ def _receive_once(
 
     with _answer(url) as response, path.open("wb") as file:
         response.raise_for_status()
-        total = int(response.headers.get("content-length", 0))
+        total = response.raw.length_remaining or 0
         if "content-encoding" in response.headers:
             total = 0  # it counts the compressed bytes
         _check_size(total, limit)

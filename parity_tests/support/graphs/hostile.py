@@ -152,6 +152,17 @@ def functions() -> onnx.ModelProto:
     return _graph([helper.make_node("twice_16", ["x"], ["z"], domain=_OWN)], functions=made)
 
 
+def overloads() -> onnx.ModelProto:
+    """The same, as overloads of one function."""
+    model = functions()
+    for function in model.functions:
+        function.name, _, function.overload = function.name.partition("_")
+    for node in (*model.graph.node, *(node for one in model.functions for node in one.node)):
+        if node.domain == _OWN:
+            node.op_type, _, node.overload = node.op_type.partition("_")
+    return model
+
+
 def calls_itself() -> onnx.ModelProto:
     again = helper.make_node("again", ["a"], ["b"], domain=_OWN)
     function = helper.make_function(_OWN, "again", ["a"], ["b"], [again], _WITH_OWN)
@@ -184,6 +195,7 @@ GRAPHS: Final[dict[str, tuple[Callable[[], onnx.ModelProto], str]]] = {
     "images in wide zeros": (padded, "too large to follow"),
     "a loop without an end": (endless, "not run, since it has loops or branches"),
     "functions in functions": (functions, "has 131,074 nodes, functions inlined"),
+    "overloads in overloads": (overloads, "has 131,074 nodes, functions inlined"),
     "a function in itself": (calls_itself, "must not be recursive"),
     "a chain of nodes": (chain, "has 60,003 nodes"),
     "a million images at a time": (batch, "does not match"),

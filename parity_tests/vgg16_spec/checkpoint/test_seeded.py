@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +135,7 @@ def test_a_file_in_the_cache_is_looked_at_again_where_it_is_another(
     assert path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-@pytest.mark.parametrize("note", ["", "[]", "{}", '{"sha256": 1}'])
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"sha256": 1}', "[" * 4096, " " * 5000 + "{}"])
 def test_a_file_in_the_cache_without_a_note_of_its_digest_is_made_anew(note: str) -> None:
     path = seeded.seeded_checkpoint("tiny", 13).file
     original = digest(path)
@@ -142,6 +144,15 @@ def test_a_file_in_the_cache_without_a_note_of_its_digest_is_made_anew(note: str
     path.write_bytes(content)
     path.with_suffix(".json").write_text(note)
     assert digest(seeded.seeded_checkpoint("tiny", 13).file) == original
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes on Windows")
+def test_a_pipe_in_the_place_of_the_note_is_not_waited_for() -> None:
+    note = seeded.seeded_checkpoint("tiny", 14).file.with_suffix(".json")
+    note.unlink()
+    os.mkfifo(note)
+    with pytest.raises(BadInput, match="is not a regular file, in the cache folder"):
+        seeded.seeded_checkpoint("tiny", 14)
 
 
 def test_the_file_holds_what_generate_computes(tiny: Checkpoint) -> None:

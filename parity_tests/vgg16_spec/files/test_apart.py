@@ -52,6 +52,19 @@ def test_what_is_printed_there_is_written_to_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "xxx\n"
 
 
+@on_linux
+def test_a_path_is_the_same_there_in_a_locale_without_its_letters(tmp_path: Path) -> None:
+    path = tmp_path / "é"
+    path.touch()
+    code = (
+        "import os; from vgg16_spec.files.apart import run_apart;"
+        f"run_apart(os.stat, {str(path)!a}, **{LIMITS})"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-X", "utf8", "-c", code]
+    subprocess.run(command, env=os.environ | plain, check=True)
+
+
 @pytest.mark.parametrize(
     ("work", "problem"),
     [

@@ -93,6 +93,34 @@ def test_a_broken_folder_leaves_the_old_one(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_folder_is_replaced_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "d" / "inner")
+    with whole_folder("..") as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV])
+def test_a_folder_that_cannot_be_moved_aside_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It is where a file system is mounted, or of a lower layer of a container's."""
+    (tmp_path / "d" / "old").mkdir(parents=True)
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(BadInput, match="d: cannot be written"),
+        whole_folder(tmp_path / "d"),
+    ):
+        patch.setattr(Path, "rename", refuse)
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["old"]
+
+
 @pytest.mark.parametrize("write", [whole_file, whole_folder])
 def test_a_missing_folder_is_refused(tmp_path: Path, write: Write) -> None:
     with pytest.raises(BadInput, match=r"none: no such folder"), write(tmp_path / "none" / "x"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +144,24 @@ def test_pictures_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (5000, 1)).save(tmp_path / "line.png")
     with pytest.raises(BadInput, match=r"is 5000×1 pixels; expected sides within a factor of 100"):
         read_image(tmp_path / "line.png")
+
+
+def test_a_tile_larger_than_its_picture_is_refused(tmp_path: Path) -> None:
+    # Width, height, bits, no compression, black is 0, and the tile: its sides, place and bytes.
+    values = {256: 30, 257: 20, 258: 8, 259: 1, 262: 1, 322: 64_000, 323: 1001, 324: 8, 325: 1}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    header = struct.pack("<4sIH", b"II*", 8, len(values))
+    (tmp_path / "tiled.tif").write_bytes(header + tags + bytes(4))
+    with pytest.raises(BadInput, match=r"has tiles of 64000×1001 pixels; expected at most 64,000"):
+        read_image(tmp_path / "tiled.tif")
+
+
+def test_reading_in_threads_leaves_pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1234)
+    with ThreadPoolExecutor(8) as threads:
+        pictures = list(threads.map(read_image, [PHOTOGRAPHS[0].path] * 32))
+    assert len({picture.size for picture in pictures}) == 1
+    assert Image.MAX_IMAGE_PIXELS == 1234
 
 
 def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
