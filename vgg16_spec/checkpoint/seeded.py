@@ -13,7 +13,7 @@ import zlib
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,38 +59,49 @@ def seeded_checkpoint(name: str = "D", seed: int = 0) -> Checkpoint:
             checkpoint.metadata,
             checkpoint.configuration,
         )
-        if same and _is_as_made(path):
+        if same and _is_as_made(found, checkpoint, path):
             return found
     ensure_folder(folder)
-    for each in (path, _note_of(path)):
-        check_own_file(each)
+    check_own_file(path)
     made = write_checkpoint(checkpoint, path)
     _note(path, digest(path))
     return made
 
 
-def _is_as_made(path: Path) -> bool:
-    """Whether a file has the digest with which it was made.
+def _is_as_made(found: Checkpoint, made: Checkpoint, path: Path) -> bool:
+    """Whether a file has the digest with which it was made, or, where none is noted, the values.
 
-    It is computed once for each size, time and place of the file.
+    That is looked at once for each size, time and place of the file.
     """
+    noted = _noted(path)
+    if noted.get("file") == _identity(path):
+        return True
+    sha256 = digest(path)
+    if "sha256" in noted:
+        is_intact = bool(noted["sha256"] == sha256)
+    else:
+        # None of the values is zero or NaN: those that are equal have the same bits.
+        is_intact = all(np.array_equal(found[name], made[name]) for name in made)
+    if is_intact:
+        with suppress(BadInput):  # a cache that is only read
+            _note(path, sha256)
+    return is_intact
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """What is noted of a file; nothing where there is no note, or none of ours."""
     try:
         noted = read_json(read_text(_note_of(path), "a note of ours", _MOST_NOTE_BYTES))
-        if noted["file"] == _identity(path):
-            return True
-        if noted["sha256"] != digest(path):
-            return False
-    except (OSError, ValueError, LookupError, TypeError):  # no note, or not one of ours
-        return False
-    with suppress(BadInput):  # a cache that is only read
-        _note(path, noted["sha256"])
-    return True
+    except ValueError:
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def _note(path: Path, sha256: str) -> None:
     """Note a file's digest, and which file it is, beside it."""
-    identity = _identity(path)
-    with whole_file(_note_of(path)) as temporary:
+    note, identity = _note_of(path), _identity(path)
+    check_own_file(note)
+    with whole_file(note) as temporary:
         temporary.write_text(json.dumps({"sha256": sha256, "file": identity}), encoding="utf-8")
 
 

@@ -135,15 +135,49 @@ def test_a_file_in_the_cache_is_looked_at_again_where_it_is_another(
     assert path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-@pytest.mark.parametrize("note", ["", "[]", "{}", '{"sha256": 1}', "[" * 4096, " " * 5000 + "{}"])
-def test_a_file_in_the_cache_without_a_note_of_its_digest_is_made_anew(note: str) -> None:
+NO_NOTES = [None, "", "[]", "{}", "[" * 4096, " " * 5000 + "{}"]
+
+
+@pytest.mark.parametrize("note", [*NO_NOTES, '{"sha256": 1}'])
+def test_a_changed_file_without_a_note_of_its_digest_is_made_anew(note: str | None) -> None:
     path = seeded.seeded_checkpoint("tiny", 13).file
     original = digest(path)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    path.with_suffix(".json").write_text(note)
+    leave(note, path)
     assert digest(seeded.seeded_checkpoint("tiny", 13).file) == original
+
+
+def leave(note: str | None, path: Path) -> None:
+    """Have this beside a file in place of its note, or nothing."""
+    path.with_suffix(".json").unlink()
+    if note is not None:
+        path.with_suffix(".json").write_text(note)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("note", NO_NOTES)
+def test_a_right_file_without_a_note_is_kept(
+    monkeypatch: pytest.MonkeyPatch, note: str | None, writable: bool
+) -> None:
+    """As of an earlier version, or in a cache that is only read."""
+    path = seeded.seeded_checkpoint("tiny", 15).file
+    identity = path.stat()
+    leave(note, path)
+    if not writable:
+        monkeypatch.setattr(seeded, "whole_file", refuse)
+    assert seeded.seeded_checkpoint("tiny", 15).file == path
+    assert path.stat().st_mtime_ns == identity.st_mtime_ns
+    assert path.stat().st_ino == identity.st_ino
+    looked = (
+        path.with_suffix(".json").is_file() and "sha256" in path.with_suffix(".json").read_text()
+    )
+    assert looked is writable
+
+
+def refuse(path: Path) -> None:
+    raise BadInput(path, "cannot be written")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes on Windows")
@@ -151,8 +185,18 @@ def test_a_pipe_in_the_place_of_the_note_is_not_waited_for() -> None:
     note = seeded.seeded_checkpoint("tiny", 14).file.with_suffix(".json")
     note.unlink()
     os.mkfifo(note)
-    with pytest.raises(BadInput, match="is not a regular file, in the cache folder"):
-        seeded.seeded_checkpoint("tiny", 14)
+    assert seeded.seeded_checkpoint("tiny", 14).path is not None
+    assert note.is_fifo()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no links on Windows")
+def test_no_note_is_written_through_a_link(tmp_path: Path) -> None:
+    note = seeded.seeded_checkpoint("tiny", 16).file.with_suffix(".json")
+    note.unlink()
+    (tmp_path / "mine").write_text("kept")
+    note.symlink_to(tmp_path / "mine")
+    assert seeded.seeded_checkpoint("tiny", 16).path is not None
+    assert (tmp_path / "mine").read_text() == "kept"
 
 
 def test_the_file_holds_what_generate_computes(tiny: Checkpoint) -> None:
