@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.errors import BadInput
 
 _PACKAGE: Final = "benchmarks.cuda"
+_MOST_AT_ONCE, _PROCESSORS_EACH = 5, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--tests", action=argparse.BooleanOptionalAction, default=True, help="run pytest at the end"
     )
+    processors = os.cpu_count() or 1
+    add(
+        "--at-once",
+        type=command.positive,
+        default=max(1, min(_MOST_AT_ONCE, processors // _PROCESSORS_EACH)),
+        help="runtimes to judge at a time; throughput is measured alone (default: by processors)",
+    )
+    add("--at-most", type=float, default=150.0, help="seconds that one process may take")
     add("--seconds", type=float, default=450.0, help="start nothing after this time")
     add("--memory-limit", type=float, default=64.0, help="GiB that a process may hold")
     return parser

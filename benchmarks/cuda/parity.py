@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +39,8 @@ class Parity:
         deadline: the time of ``time.monotonic`` after which nothing is started, and a running
             worker is stopped; its row says so.
         progress: called with the name of each stage.
+        at_once: how many rows to work on at a time.
+        at_most: seconds that one worker may take.
     """
 
     def __init__(
@@ -45,12 +51,16 @@ class Parity:
         *,
         deadline: float,
         progress: Progress,
+        at_once: int = 1,
+        at_most: float = math.inf,
     ) -> None:
         self._checkpoint = checkpoint
         self._images = images
         self._device = device
         self._deadline = deadline
         self._progress = progress
+        self._at_once = at_once
+        self._at_most = at_most
         self._rows: list[Row] = []
         self._cases: tuple[CaseFacts, ...] = ()
         self._arbiter_seconds = 0.0
@@ -59,7 +69,9 @@ class Parity:
         """Judge every runtime in every lane on the device; yields when the report has grown."""
         with tempfile.TemporaryDirectory(prefix="vgg16-cuda-") as folder:
             stored = in_file(self._checkpoint, Path(folder), self._progress)
-            workspace = _InTime(stored, Path(folder), None, self._progress, deadline=self._deadline)
+            workspace = _InTime(
+                stored, Path(folder), self._at_most, self._progress, deadline=self._deadline
+            )
             expectations = []
             if time.monotonic() < self._deadline:
                 start = time.perf_counter()
@@ -70,10 +82,16 @@ class Parity:
                 expectations = workspace.expect([case], list(modes.values()), logits_only=False)
                 self._arbiter_seconds += time.perf_counter() - start
                 self._cases = tuple(CaseFacts.of(each, self._images) for each in expectations)
-            for lane in lanes:
-                for runtime in runtimes:
-                    places = self._places(lane)
-                    self._rows += workspace.rows(runtime, lane, places, expectations, "layers")
+            with _at_once(self._at_once) as pool:
+                waiting = [
+                    pool.submit(
+                        workspace.rows, runtime, lane, self._places(lane), expectations, "layers"
+                    )
+                    for lane in lanes
+                    for runtime in runtimes
+                ]
+                for rows in waiting:
+                    self._rows += rows.result()
                     yield
 
     def _places(self, lane: Lane) -> tuple[Device, ...]:
@@ -98,6 +116,25 @@ class Parity:
         )
 
 
+@contextmanager
+def _at_once(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that each wait for a worker; if the caller is interrupted, no worker goes on."""
+    with ThreadPoolExecutor(number) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _kill_children()
+            raise
+
+
+def _kill_children() -> None:
+    """Kill the workers that threads of this process wait for; on Linux."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for child in listed.read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
 @dataclass(frozen=True)
 class _InTime(Workspace):
     """A workspace that does not run what is not started, or not done, at the deadline."""
@@ -112,7 +149,9 @@ class _InTime(Workspace):
         left = self.deadline - time.monotonic()
         if left <= 0:
             return Job("run", runtime, lane.name, "", "", device), over
-        limited = Workspace(self.checkpoint, self.folder, left, self.progress)
+        timeout = left if self.timeout is None else min(left, self.timeout)
+        limited = Workspace(self.checkpoint, self.folder, timeout, self.progress)
         job, record = limited.run(runtime, lane, device, cases, depth)
         # Any other failure is the runtime's own, even this late.
-        return job, over if record.error.startswith(STOPPED) else record
+        late = record.error.startswith(STOPPED) and timeout == left
+        return job, over if late else record

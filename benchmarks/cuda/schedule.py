@@ -8,6 +8,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -27,6 +29,7 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 _ROOT: Final = Path(__file__).parents[2]
+_TESTS: Final = _ROOT / "parity_tests" / "vgg16_parity" / "test_cuda.py"
 _WORKER: Final = "benchmarks.cuda.worker"
 _PACKAGES: Final = (
     *("torch", "jax", "jaxlib", "keras", "tensorflow"),
@@ -69,7 +72,9 @@ class Schedule:
             [photograph.path for photograph in PHOTOGRAPHS],
             self._device,
             deadline=self._start + chosen.seconds,
-            progress=say,
+            progress=self._say,
+            at_once=chosen.at_once,
+            at_most=chosen.at_most,
         )
         self.results = Results(
             configuration=chosen.configuration,
@@ -106,7 +111,7 @@ class Schedule:
         for lane in lanes:
             self._measure_rate(lane)
             for runtime in self._runtimes:
-                say(f"throughput: {runtime.name} ({lane.name})")
+                self._say(f"throughput: {runtime.name} ({lane.name})")
                 self.results.throughput += self._throughput(runtime, lane, folder)
                 yield
 
@@ -125,14 +130,14 @@ class Schedule:
         mode = lane.mode(self._device)
         if mode is None or mode.name in self.results.rates or self._left() <= 0:
             return
-        say(f"matrix rate: {mode.name}")
+        self._say(f"matrix rate: {mode.name}")
         side = self._chosen.side or _SIDE[self._device]
         job = {"task": "rate", "size": side, "seconds": self._chosen.each}
         # The lane default is judged as TF32, but PyTorch's own default computes in IEEE float32.
         measured_in = "tf32" if mode.name == "tf32" else lane.name
         outcome = self._worker(job, measured_in, RUNTIMES["torch"], at_most=_RATE_SECONDS)
         if outcome.error:
-            say(f"matrix rate, {mode.name}: {outcome.error}")
+            self._say(f"matrix rate, {mode.name}: {outcome.error}")
         else:
             self.results.rates[mode.name] = outcome.result["flops"]
 
@@ -176,17 +181,12 @@ class Schedule:
         if self._left() <= 0:
             self.results.tests = Tests(None, OVER)
             return
-        say("tests: pytest -m cuda")
+        self._say("tests: pytest -m cuda")
         # Without the project's own options, which need pytest-xdist.
-        options = ["-m", "cuda", f"--device={self._device}", "--override-ini=addopts="]
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            *options,
-            "-q",
-            "--continue-on-collection-errors",
-        ]
+        options = ["-v", "-m", "cuda", f"--device={self._device}", "--override-ini=addopts="]
+        if find_spec("xdist") is not None:
+            options += [f"-n{self._chosen.at_once}", "--dist=load"]
+        command = [sys.executable, "-m", "pytest", *options, str(_TESTS)]
         log = self._output.folder / "tests.txt"
         try:
             with log.open("w", encoding="utf-8") as file:
@@ -214,9 +214,14 @@ class Schedule:
         run = Job("run", runtime, lane, "", "", self._device)
         environment = process.environment(run)
         # A few seconds at least: a job that was started may still find that it cannot run.
-        limits = Limits(max(5.0, min(self._left(), at_most)), self._memory)
+        most = min(self._left(), at_most, self._chosen.at_most)
+        limits = Limits(max(5.0, most), self._memory)
         job = {**job, "lane": lane, "device": self._device}
         return measure.run(_WORKER, job, limits, environment, gpu=self._device == "cuda")
+
+    def _say(self, stage: str) -> AbstractContextManager[None]:
+        """Name the stage that begins, and when."""
+        return say(f"{time.monotonic() - self._start:4.0f} s: {stage}")
 
     def _left(self) -> float:
         """The seconds left for the run."""

@@ -184,7 +184,9 @@ def test_the_tests_that_need_a_gpu_are_a_target(
     one = made(tmp_path)
     monkeypatch.setattr(subprocess, "run", pytest_run)
     one._test()
-    assert asked[1:6] == ["-m", "pytest", "-m", "cuda", "--device=cpu"]
+    assert asked[1:7] == ["-m", "pytest", "-v", "-m", "cuda", "--device=cpu"]
+    (file,) = [each for each in asked if each.endswith(".py")]
+    assert "@pytest.mark.cuda" in Path(file).read_text("utf-8")
     target = one.results.targets[-1]
     assert (target.verdict, target.note) == (verdict, "1 failed, 2 passed in 3.00s")
     assert "1 failed" in (tmp_path / "tests.txt").read_text("utf-8")

@@ -24,6 +24,8 @@ from vgg16_parity.runtimes.registry import Backend
 # How the error of a worker that exceeded its time begins.
 STOPPED: Final = "the worker was stopped after"
 
+_PREALLOCATE: Final = "XLA_PYTHON_CLIENT_PREALLOCATE"
+
 # What the CUDA runtime, cuDNN, cuBLAS and the frameworks say where a GPU is missing, too old or too
 # new for what they were built for, taken, out of memory, or where its driver or libraries are.
 _UNUSABLE: Final = re.compile(
@@ -167,7 +169,9 @@ def framework_environment(backend: Backend | None, device: Device = "cpu") -> di
     if backend is not None:
         variables["KERAS_BACKEND"] = backend
     if device == "cpu":
-        variables |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+        return variables | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    # JAX would reserve three quarters of the GPU's memory, also beside another worker.
+    variables[_PREALLOCATE] = os.environ.get(_PREALLOCATE, "false")
     return variables
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,7 @@ class OnnxGraph:
         if lane.precision == "bfloat16":
             raise Unavailable("ONNX Runtime has no convolution in bfloat16")
         if job.device == "cuda":
-            # CUDA's and cuDNN's libraries, from their packages.
-            onnxruntime.preload_dlls()
+            load_cuda_libraries()
         providers, self.flags = settings.onnx_providers(lane, job.device)
         self._session = partial(open_session, providers, deterministic=lane.deterministic)
         if job.runtime.framework == "keras":
@@ -69,6 +69,18 @@ class OnnxGraph:
             return
         self._kind, self.network = kind, None
         self.network = self._session(write_graph(self._path, kind))
+
+
+def load_cuda_libraries() -> None:
+    """Load CUDA's and cuDNN's libraries from their packages, wherever those are installed.
+
+    ONNX Runtime alone looks for the packages beside its own folder, and then where the system does.
+    """
+    packages = find_spec("nvidia")
+    places = (packages.submodule_search_locations or ()) if packages else ()
+    for folder in sorted(found for place in places for found in Path(place).glob("*/lib")):
+        onnxruntime.preload_dlls(directory=str(folder))
+    onnxruntime.preload_dlls()
 
 
 def open_session(providers: Sequence[Any], path: Path, *, deterministic: bool) -> Any:
