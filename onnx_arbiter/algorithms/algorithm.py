@@ -22,6 +22,10 @@ class Algorithm(Protocol):
     def name(self) -> str:
         """Its name in notes."""
 
+    @property
+    def outputs(self) -> int:
+        """How many rows and columns of outputs a tile has."""
+
     def rounding(self, images: Float64, weight: NDArray[np.float32], mode: Mode) -> Float32:
         """The variance that the algorithm adds to a 3x3 convolution, zero padding 1, stride 1.
 

@@ -54,6 +54,10 @@ class Fft:
         """How many rows and columns of outputs a tile has."""
         return self.size - 2
 
+    def is_for(self, height: int, width: int) -> bool:
+        """Whether a map fills more than half of a tile's rows or columns, as engines choose."""
+        return self.size <= FFTS[0].size or self.size < 2 * (max(height, width) + 2)
+
     def rounding(
         self,
         images: Float64,
@@ -63,11 +67,7 @@ class Fft:
     ) -> Float32:
         """The variance that it adds; as in ``Algorithm``. It holds ``chunk_values`` at a time."""
         size, outputs = self.size, self.outputs
-        # (out, in, T, T // 2 + 1) -> (frequencies, out, in)
-        kernels = np.fft.rfft2(weight, (size, size)).astype(np.complex64)
-        kernels = np.ascontiguousarray(kernels.reshape(*weight.shape[:2], -1).transpose(2, 0, 1))
-        powers = np.square(np.abs(kernels))
-        mean_kernel = self._mean(powers)
+        kernels = Spectrum(weight, size)
         of_products, of_sums = path_rounding(weight.shape[1])
         operands = (mode.operands / mode.sums) ** 2
         levels = _ROUNDINGS * 2 * log2(size)
@@ -78,29 +78,61 @@ class Fft:
         for image, row in np.ndindex(count, rows):
             for start in range(0, columns, step):
                 block = cut[:, image, row, start : start + step]
-                # (in, tiles, T, T // 2 + 1) -> (frequencies, in, tiles)
-                given = np.fft.rfft2(block).astype(np.complex64)
-                given = given.reshape(*block.shape[:2], -1).transpose(2, 0, 1)
-                squares = np.square(np.abs(given))
-                summed = self._mean(powers @ squares) * (2 + of_products + 2 * operands)
-                outcome = self._mean(np.square(np.abs(kernels @ given))) * (of_sums + levels)
-                spread = 2 * levels * (mean_kernel @ self._mean(squares))
-                total = (summed + outcome + spread) / size**2
-                variance[:, image, row, start : start + step] = total
+                summed, outcome, given = kernels.multiplied(block)
+                total = summed * (2 + of_products + 2 * operands) + outcome * (of_sums + levels)
+                total += 2 * levels * (kernels.power @ given)
+                variance[:, image, row, start : start + step] = total / size**2
         parts = np.broadcast_to(
             variance[..., np.newaxis, np.newaxis], (*variance.shape, outputs, outputs)
         )
         height, width = images.shape[2:]
         return float32_units(mode.sums) * join(parts, height, width)
 
+
+class Spectrum:
+    """The spectra of 3x3 kernels in tiles, of which one row of frequencies is held at a time.
+
+    Args:
+        weight: (out, in, 3, 3).
+        size: of a tile.
+    """
+
+    def __init__(self, weight: NDArray[np.float32], size: int) -> None:
+        self._size = size
+        turns = np.outer(np.arange(size), np.arange(weight.shape[-1])) / size
+        self._phases = np.exp(-2j * np.pi * turns).astype(np.complex64)
+        # (frequencies across, out, in, 3): the frequencies past the middle repeat those before.
+        across = self._phases[: size // 2 + 1]
+        self._across = np.ascontiguousarray(np.moveaxis(weight @ across.T, -1, 0))
+        self._shares = np.full(len(across), 2 / size**2, np.float32)
+        self._shares[[0, -1]] /= 2
+        # The mean of |W|² over all frequencies is the sum of the squared weights.
+        self.power: Float32 = np.square(weight).sum(axis=(2, 3))
+
+    def multiplied(self, block: Float32) -> tuple[Float32, Float32, Float32]:
+        """Means over all frequencies of tiles, (in, tiles, T, T).
+
+        Returns:
+            Σ_c |X|² |W|² and |Σ_c X W|², (out, tiles), and |X|², (in, tiles).
+        """
+        # (in, tiles, T, T // 2 + 1) -> (T, T // 2 + 1, in, tiles)
+        spectrum = np.fft.rfft2(block).astype(np.complex64).transpose(2, 3, 0, 1)
+        outputs, tiled = self.power.shape[0], block.shape[1]
+        summed, outcome = (np.zeros((outputs, tiled), np.float32) for _ in range(2))
+        given = np.zeros(block.shape[:2], np.float32)
+        for phases, down in zip(self._phases, spectrum, strict=True):
+            kernels = self._across @ phases
+            squares = np.square(np.abs(down))
+            summed += self._mean(np.square(np.abs(kernels)) @ squares)
+            outcome += self._mean(np.square(np.abs(kernels @ down)))
+            given += self._mean(squares)
+        return summed, outcome, given
+
     def _mean(self, powers: Float32) -> Float32:
-        """The mean over all frequencies, of which the first axis has those up to the middle."""
-        half = self.size // 2 + 1
-        counted = np.full(half, 2, np.float32)
-        counted[[0, -1]] = 1
-        shares = np.tile(counted, self.size) / self.size**2
-        mean: Float32 = np.tensordot(shares.astype(np.float32), powers, 1)
-        return mean
+        """A row's part of the mean over all frequencies."""
+        part: Float32 = np.tensordot(self._shares, powers, 1)
+        return part
 
 
-FFTS: Final = (Fft(16), Fft(32))
+# cuDNN's: tiles of 16x16 and 32x32, and the whole map in the smallest power of two that holds it.
+FFTS: Final = tuple(map(Fft, (16, 32, 64, 128, 256)))

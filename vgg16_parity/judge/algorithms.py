@@ -12,7 +12,10 @@ within the same limits, under which every mistake of the catalogue stays one, wh
 (``parity_tests/vgg16_parity/judge/algorithms/test_mistakes.py``).
 
 An FFT spreads its errors evenly over a tile, dark places included. So does a bias that is a little
-wrong. An FFT is therefore only named, in a note on a case that stays broken.
+wrong, but that shifts neighbours alike: a layer that fails shows an FFT if, in three quarters of
+the channels, the differences between neighbours are likelier under it as well. No layer is computed
+by one because others are. An FFT that a layer does not show so, as on a map of a few pixels, is
+only named, in a note on a case that stays broken.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
-from onnx_arbiter.algorithms.fft import FFTS
-from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
+from onnx_arbiter.algorithms.fft import FFTS, Fft
+from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD, Winograd
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
 from vgg16_parity.judge.own_errors import OwnErrors, own_errors
 from vgg16_parity.judge.patterns import periods
@@ -40,7 +43,7 @@ LOGITS_ALONE: Final = (
     "return taps to tell that from a mistake (docs/your-port.md)"
 )
 NO_PATTERN: Final = (
-    "an FFT's errors have no pattern that a mistake lacks: compute without FFTs to tell them apart"
+    "the errors have no pattern that a mistake lacks: compute without FFTs to tell them apart"
 )
 # R above which an error is of no algorithm in float32.
 _POOREST: Final = 1000.0
@@ -78,7 +81,7 @@ def find_algorithm(evidence: Evidence) -> Iterator[Suggestion]:
 
 
 def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
-    """FFTs that would explain every convolution that fails; the case stays broken."""
+    """The likeliest FFT of every convolution that fails, if that explains it; it stays broken."""
     if not _small(evidence.verdict):
         return
     convolutions = {each.name: each for each in kernels_of_three(evidence.checkpoint.configuration)}
@@ -86,23 +89,19 @@ def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
     # In a forward pass, what fails behind the first may only have read what it got wrong.
     if any(layer not in convolutions for layer in (failed if evidence.layers else failed[:1])):
         return
-    costs = dict[Algorithm, float].fromkeys(FFTS, 0.0)
-    failing = list[str]()
+    algorithms = dict[str, Algorithm]()
     for layer in filter(convolutions.__contains__, failed):
         errors = own_errors(evidence, convolutions[layer])
         if errors is None or not errors.fail:
             continue
-        failing.append(layer)
-        fits = {fft: errors.by(fft) for fft in costs}
+        fits = {fft: errors.by(fft) for fft in ffts_of(errors)}
         costs = {
-            fft: costs[fft] + float(np.nanmedian(each.costs))
-            for fft, each in fits.items()
-            if each.ratio < _FITS
+            fft: float(np.nanmedian(each.costs)) for fft, each in fits.items() if each.ratio < _FITS
         }
         if not costs:
             return
-    for algorithm in sorted(costs, key=costs.__getitem__) if failing else ():
-        algorithms = dict.fromkeys(failing, algorithm)
+        algorithms[layer] = min(costs, key=costs.__getitem__)
+    if algorithms:
         told = f"{WOULD_HOLD}with {described(evidence, algorithms)}; {NO_PATTERN}"
         arithmetic = replace(evidence.assumed, algorithms=algorithms)
         yield Suggestion(arithmetic, told, passes=False)
@@ -133,7 +132,7 @@ def kernels_of_three(network: Configuration) -> list[Convolution]:
 
 
 def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
-    """Winograd's algorithms whose tiles a layer's errors show -> how much likelier they are.
+    """The algorithms that a layer's errors show -> how much likelier they are.
 
     That is the median over the channels, of the logarithm of an error's likelihood.
     """
@@ -146,25 +145,50 @@ def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
             # An algorithm rounds in every channel, a wrong weight or bias shows in one.
             if gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:
                 found[candidate] = float(np.median(gains))
+    if errors.fail and all(each.outputs == _NO_PERIOD for each in found):
+        found |= _ffts_shown(errors)
     return found
+
+
+def _ffts_shown(errors: OwnErrors) -> dict[Algorithm, float]:
+    """The FFTs that explain the errors, and how those of neighbours differ, in most channels."""
+    found = dict[Algorithm, float]()
+    direct = errors.grain(None)
+    for fft in ffts_of(errors):
+        gains = _gains(errors, fft)
+        grain = direct.costs - errors.grain(fft).costs
+        both = [gains, grain[~np.isnan(grain)]]
+        if all(each.size and np.quantile(each, 1 - _CHANNELS) > 0 for each in both):
+            found[fft] = float(np.median(gains))
+    return found
+
+
+def ffts_of(errors: OwnErrors) -> list[Fft]:
+    """The FFTs that an engine would choose for a layer's map."""
+    return [fft for fft in FFTS if fft.is_for(*errors.values.shape[2:])]
 
 
 def _options(evidence: Evidence) -> dict[str, list[Algorithm]]:
     """Layer -> the algorithms that may have computed it, those first that the network shows."""
-    shown, failing = dict[str, set[Algorithm]](), set[str]()
+    shown, failing = dict[str, dict[Algorithm, float]](), set[str]()
     gains = defaultdict[Algorithm, float](float)
     layers = {each.name: each for each in kernels_of_three(evidence.checkpoint.configuration)}
     for name, layer in layers.items():
         if (errors := own_errors(evidence, layer)) is not None:
-            found = suggested(errors)
-            shown[name] = set(found)
+            shown[name] = suggested(errors)
             if errors.fail:
                 failing.add(name)
-            for algorithm, gain in found.items():
-                gains[algorithm] += gain
+            for algorithm, gain in shown[name].items():
+                if isinstance(algorithm, Winograd):
+                    gains[algorithm] += gain
     order = sorted(gains, key=gains.__getitem__, reverse=True)
     options = dict.fromkeys(layers, order)  # nothing is known of a layer without a tap
-    for name, own in shown.items():
+    for name, found in shown.items():
+        likeliest = sorted(found, key=found.__getitem__, reverse=True)
+        if likeliest and isinstance(likeliest[0], Fft):
+            options[name] = likeliest
+            continue
+        own = set(found)
         if name in failing and (errors := own_errors(evidence, layers[name])) is not None:
             own = own | {each for each in order if each not in own and _may_be_by(each, errors)}
         options[name] = [each for each in order if each in own]

@@ -6,7 +6,7 @@ before it, and what the arbiter makes of that tap leaves the layer's own errors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from onnx_arbiter.expectations import given, images
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode
 from vgg16_parity.judge.evidence import Evidence
-from vgg16_parity.judge.patterns import Fit, fit
+from vgg16_parity.judge.patterns import Fit, between_neighbours, fit
 from vgg16_parity.network.reference import layer_alone, multiply
 from vgg16_spec.architecture import Flatten, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
@@ -47,6 +47,7 @@ class OwnErrors:
     weight: NDArray[np.float32]
     ends: NDArray[np.float64]
     mode: Mode
+    _deviations: dict[Algorithm, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def as_direct(self) -> Fit:
@@ -61,10 +62,20 @@ class OwnErrors:
 
     def by(self, algorithm: Algorithm) -> Fit:
         """How well an algorithm explains them."""
-        rounding = algorithm.rounding(self.inputs.astype(np.float64), self.weight, self.mode)
-        units = FLOAT32_ROUNDOFF**2 / 3
-        own = units * rounding.astype(np.float64) + self.mode.unit_variance * self.ends
-        return fit(self.values, np.sqrt(own + self.carried))
+        return fit(self.values, self._deviation_by(algorithm))
+
+    def grain(self, algorithm: Algorithm | None) -> Fit:
+        """How well an algorithm, or a direct sum, explains how neighbours differ."""
+        deviation = self.deviation if algorithm is None else self._deviation_by(algorithm)
+        return fit(*between_neighbours(self.values, deviation))
+
+    def _deviation_by(self, algorithm: Algorithm) -> NDArray[np.float64]:
+        if algorithm not in self._deviations:
+            rounding = algorithm.rounding(self.inputs.astype(np.float64), self.weight, self.mode)
+            units = FLOAT32_ROUNDOFF**2 / 3
+            own = units * rounding.astype(np.float64) + self.mode.unit_variance * self.ends
+            self._deviations[algorithm] = np.sqrt(own + self.carried)
+        return self._deviations[algorithm]
 
 
 def own_errors(evidence: Evidence, layer: WeightedLayer) -> OwnErrors | None:

@@ -44,6 +44,17 @@ def profile(scaled: NDArray[np.float64], size: int, axis: int) -> list[float]:
     ]
 
 
+def between_neighbours(
+    errors: NDArray[np.float64], deviation: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How the errors of neighbours in a row differ, and the predicted deviations of that.
+
+    What shifts a channel as a whole, as a wrong bias does, is gone.
+    """
+    variance = np.square(deviation, dtype=np.float64)
+    return np.diff(errors, axis=3), np.sqrt(variance[..., 1:] + variance[..., :-1])
+
+
 class Fit(NamedTuple):
     """How well deviations explain errors.
 

@@ -102,6 +102,7 @@ ENGINES: Final[Mapping[str, Callable[[], Engine]]] = MappingProxyType(
         "F(4×4) of whole numbers": lambda: matrices(OF_WHOLES),
         "F(4×4) of roots": lambda: matrices(OF_ROOTS),
         "F(6×6)": lambda: matrices(LAVIN),
+        "FFTs": lambda: Fft(16),
     }
 )
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mistakes import catalogue
 from mistakes.catalogue import MISTAKES, Mistake
+from onnx_arbiter.algorithms.fft import FFTS
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
-from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.limits import Tolerance
+from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.arithmetic.convolutions import Float32, matrices
 from parity_tests.support.arithmetic.evidence import evidence, failures
 from parity_tests.support.arithmetic.simulated_engines import (
@@ -23,8 +26,10 @@ from parity_tests.support.arithmetic.simulated_engines import (
     Simulated,
 )
 from parity_tests.support.helpers import PICTURES
+from vgg16_parity.inputs import pictures
 from vgg16_parity.judge.algorithms import find_algorithm
 from vgg16_parity.judge.alternatives import judge_again
+from vgg16_parity.network.prediction import expect
 from vgg16_parity.own_port import Arbiter
 from vgg16_spec.checkpoint import Checkpoint
 
@@ -100,6 +105,26 @@ def test_an_algorithm_that_some_layers_show_is_no_excuse_for_others(
         if not verdict.holds:
             found.add(next(failures(verdict)))
             assert "block1_conv1 to block2_conv1: as by Winograd F(6×6" in verdict.notes[0]
+    assert found == {"block2_conv2"}
+
+
+@pytest.mark.slow
+def test_an_fft_that_some_layers_show_is_no_excuse_for_others(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    expectation = expect(tiny, pictures(tiny, PICTURES), [MODES["float32"]], tmp_path / "case")
+    inputs = given(expectation.folder, tiny.configuration.taps[:-1])
+    engine = dict.fromkeys(("block1_conv1", "block1_conv2", "block2_conv1"), FFTS[0])
+    found = set[str]()
+    for by in SMALL:
+        bias = np.array(tiny["block2_conv2.bias"])
+        bias += np.float32(by)
+        wrong = tiny.with_tensors({"block2_conv2.bias": bias})
+        verdict, _ = judge_again(evidence(tiny, expectation, engine, inputs, wrong))
+        by_direct = evidence(tiny, expectation, None, inputs, wrong).verdict
+        assert verdict.holds == by_direct.holds, by
+        assert "block1_conv1 to block2_conv1: as by an FFT of tiles of 16×16" in verdict.notes[0]
+        found |= set(failures(verdict))
     assert found == {"block2_conv2"}
 
 
