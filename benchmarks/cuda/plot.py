@@ -50,9 +50,12 @@ def _layers(rows: list[Row]) -> Figure:
 
 def _throughput(results: Results) -> Figure:
     """Images per second over the batch size, one panel per lane, with the roofline."""
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
     measured = [one for one in results.throughput if one.rate]
     lanes = list(dict.fromkeys(one.lane for one in measured))
-    colours = plots.colours(one.runtime for one in measured)
+    runtimes = [one.runtime for one in measured]
+    colours, widths = plots.colours(runtimes), plots.widths(runtimes)
     batches = sorted({one.batch for one in measured})
     figure, panels = plots.panels(
         (f"{lane}: images per second over the batch size" for lane in lanes), 2.8
@@ -61,11 +64,14 @@ def _throughput(results: Results) -> Figure:
         of_lane = [one for one in measured if one.lane == lane]
         for runtime in dict.fromkeys(one.runtime for one in of_lane):
             points = [(one.batch, one.rate) for one in of_lane if one.runtime == runtime]
-            panel.loglog(*np.transpose(points), "o-", color=colours[runtime], label=runtime)
+            look = {"color": colours[runtime], "lw": widths[runtime]}
+            panel.loglog(*np.transpose(points), "o-", label=runtime, **look)
         if peak := results.rates.get(of_lane[0].mode):
             panel.axhline(peak / results.operations, color="black", ls="--", label="roofline")
         panel.set_xticks(batches, list(map(str, batches)), minor=False)
         panel.minorticks_off()
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         panel.set_xlabel("batch size")
         plots.name_lines(panel)
     return figure

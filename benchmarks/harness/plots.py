@@ -36,6 +36,12 @@ def colours(runtimes: Iterable[str]) -> dict[str, str]:
     return dict(zip(dict.fromkeys(runtimes), itertools.cycle(_COLOURS), strict=False))
 
 
+def widths(runtimes: Iterable[str]) -> dict[str, float]:
+    """Runtime -> the width of its line: later ones are narrower, so that equal ones all show."""
+    named = list(dict.fromkeys(runtimes))
+    return {name: 1.5 + 1.3 * below for below, name in enumerate(reversed(named))}
+
+
 class Errors(NamedTuple):
     """The rms errors of a runtime, observed and predicted, tap by tap."""
 
@@ -49,11 +55,12 @@ def errors(by_title: Mapping[str, Sequence[Errors]]) -> Figure:
     """Errors through the layers, one panel per title."""
     titles = (f"{title}: rms error of a layer's outputs" for title in by_title)
     figure, found = panels(titles, 3.3)
-    shades = colours(line.runtime for lines in by_title.values() for line in lines)
+    runtimes = [line.runtime for lines in by_title.values() for line in lines]
+    shades, wide = colours(runtimes), widths(runtimes)
     for lines, panel in zip(by_title.values(), found, strict=False):
         for line in lines:
-            shade = shades[line.runtime]
-            panel.semilogy(line.taps, line.observed, ".-", color=shade, label=line.runtime)
+            look = {"color": shades[line.runtime], "lw": wide[line.runtime]}
+            panel.semilogy(line.taps, line.observed, label=line.runtime, **look)
             panel.semilogy(line.taps, line.predicted, ":", color="black")
         panel.plot([], [], ":", color="black", label="predicted")
         panel.tick_params(axis="x", rotation=60, labelsize=8)

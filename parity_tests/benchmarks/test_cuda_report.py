@@ -154,6 +154,14 @@ def test_plots_have_one_panel_per_lane_with_observed_predicted_and_possible_valu
     assert [layer.accumulated.rms_predicted for layer in on_gpu] in layers["strict"].values()
 
 
+def test_lines_on_top_of_one_another_all_show() -> None:
+    found = plot.figures(results(throughput=measured(torch=1000.0, keras=1000.0, onnx=1000.0)))
+    lines = found["throughput.png"].axes[0].get_lines()
+    widths = [line.get_linewidth() for line in lines if line.get_label() != "roofline"]
+    assert len(widths) == 3
+    assert widths == sorted(set(widths), reverse=True)
+
+
 def test_nothing_measured_is_no_plot() -> None:
     assert plot.figures(results(throughput=[], report=report())) == {}
 
