@@ -73,6 +73,14 @@ def test_a_layer_far_above_its_neighbours_is_noted(runtime: int, layer: str) -> 
     assert not list(uneven_alone(errors(runtime, 2.0, **{layer: math.hypot(ratio, 1.4)})))
 
 
+def test_layers_in_more_bits_than_the_runs_mode_are_not_noted() -> None:
+    # R of Keras on PyTorch on an H200, by default: TF32 in the convolutions, float32 in these.
+    dense = {"fc1": 0.000866, "fc2": 0.000396, "predictions": 0.000272}
+    assert list(uneven_alone(errors(0, **dense))) == []
+    (note,) = uneven_alone(errors(0, **{layer: 100 * each for layer, each in dense.items()}))
+    assert note.startswith("fc1: errors are 0.087 times")
+
+
 def test_of_taps_the_first_that_grows_is_noted() -> None:
     names = [f"conv{index}" for index in range(6)] + ["fc1", "fc2"]
     ratios = [0.75, 0.3, 0.2, 0.15, 0.14, 0.14, 0.24, 0.24]
