@@ -50,20 +50,24 @@ def float32_units(roundoff: float) -> np.float32:
     return np.float32((roundoff / FLOAT32_ROUNDOFF) ** 2)
 
 
+_TF32: Final = 2.0**-11
 MODES: Final = MappingProxyType(
     {
         mode.name: mode
         for mode in (
             Mode("float32"),
-            # The multiplier reads 10 mantissa bits of each operand; sums are float32. Some kernels
-            # round operands to nearest; Hopper's wgmma instruction truncates them (PTX manual),
-            # which loses half a gap on average: the roundoff times the power of two below the
-            # number. For mantissas m that are uniform on a logarithmic scale, the mean of 1 / m
-            # over [1, 2) is 1 / (2 ln 2).
-            Mode("tf32", operands=2.0**-11, truncation_bias=2.0**-11 / (2 * math.log(2))),
+            # The multiplier reads 10 mantissa bits of each operand, rounded; sums are float32.
+            Mode("tf32", operands=_TF32),
             # 8 and 11 significant bits; both accumulate in float32.
             Mode("bfloat16", stored=2.0**-8),
             Mode("float16", stored=2.0**-11, smallest=2.0**-24, largest=65504.0),
         )
     }
+)
+# Kernels that do not round the operands first leave it to the hardware, which drops the other bits:
+# Hopper's wgmma instruction does (PTX manual). That loses half a gap on average, the roundoff times
+# the power of two below the number. For mantissas m that are uniform on a logarithmic scale, the
+# mean of 1 / m over [1, 2) is 1 / (2 ln 2).
+TRUNCATED_TF32: Final = Mode(
+    "tf32, truncated", operands=_TF32, truncation_bias=_TF32 / (2 * math.log(2))
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,7 +12,7 @@ from differences.harness.experiment import Claims, Finding
 from differences.harness.frameworks import frameworks
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.expectations import Prediction
-from onnx_arbiter.numeric_modes import MODES
+from onnx_arbiter.numeric_modes import MODES, TRUNCATED_TF32
 from vgg16_parity.network.prediction import predict
 
 if TYPE_CHECKING:
@@ -26,13 +25,11 @@ RULE: Final = (
 )
 
 TRUNCATED: Final = "TF32, truncated"
-# TF32 that always rounds to nearest.
-_NEAREST: Final = replace(MODES["tf32"], name="tf32 to the nearest", truncation_bias=0.0)
 # Run -> the numeric mode that predicts it.
 MODE_OF: Final = {
     "float32": "float32",
     "TF32": "tf32",
-    TRUNCATED: "tf32",
+    TRUNCATED: TRUNCATED_TF32.name,
     "float16": "float16",
     "bfloat16": "bfloat16",
 }
@@ -41,7 +38,7 @@ MODE_OF: Final = {
 def run() -> Finding:
     """Run the small network in each mode: in PyTorch, and in NumPy for TF32."""
     torch, _ = frameworks()
-    modes = [*(MODES[mode] for mode in dict.fromkeys(MODE_OF.values())), _NEAREST]
+    modes = [*MODES.values(), TRUNCATED_TF32]
     predictions = list(predict(tiny.checkpoint(), tiny.images(), modes))
     observed = {
         "float32": _pytorch(torch, "float32"),
@@ -58,9 +55,7 @@ def run() -> Finding:
     size = float(np.sqrt(np.mean(np.square(predictions[-1].values))))
     relative = {name: found.rms_error / size for name, found in last.items()}
     worst = {name: max(each.ratio for each in found) for name, found in verdicts.items()}
-    unforeseen = [
-        _judged(prediction, observed[TRUNCATED], _NEAREST.name) for prediction in predictions
-    ]
+    unforeseen = [_judged(prediction, observed[TRUNCATED], "tf32") for prediction in predictions]
     logits = predictions[-1].values
     shrunk = 1 - float(
         np.sum(observed[TRUNCATED]["predictions"] * logits) / np.sum(np.square(logits))

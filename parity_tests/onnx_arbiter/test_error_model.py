@@ -16,7 +16,7 @@ from onnx_arbiter.error_model import (
     squares_of,
 )
 from onnx_arbiter.limits import Tolerance
-from onnx_arbiter.numeric_modes import MODES, SMALLEST_NORMAL
+from onnx_arbiter.numeric_modes import MODES, SMALLEST_NORMAL, TRUNCATED_TF32
 from parity_tests.support.arithmetic import rounding
 from parity_tests.support.tolerances import (
     FLOAT32_TAPS,
@@ -25,6 +25,8 @@ from parity_tests.support.tolerances import (
 )
 
 FLOAT32 = MODES["float32"]
+TRUNCATED = TRUNCATED_TF32.name
+ALL = {**MODES, TRUNCATED: TRUNCATED_TF32}
 
 
 def test_an_error_of_the_inputs_is_added_to_the_rounding() -> None:
@@ -59,7 +61,7 @@ def test_a_relu_has_the_errors_of_what_it_passes(scale: float, share: Tolerance)
 
 @pytest.mark.parametrize(("below", "passes"), [(2.9, True), (3.1, False)])
 def test_a_relu_passes_errors_up_to_three_deviations_below_zero(below: float, passes: bool) -> None:
-    error = ErrorVariance(MODES["tf32"], np.ones((1, 1), np.float32))
+    error = ErrorVariance(TRUNCATED_TF32, np.ones((1, 1), np.float32))
     assert error.bias is not None
     error.accumulated = np.array([[1e8]], np.float32)
     error.bias = np.array([[1e-4]], np.float32)
@@ -162,7 +164,7 @@ READ: Final = (
     (["float16", "float32", None, "float32"], 1),
     (["float16", None, "bfloat16"], 2**32),
     (["bfloat16", None, "float16"], 2**26),
-    (["float32", "tf32", "float32"], 0),
+    (["float32", TRUNCATED, "float32"], 0),
 )
 
 
@@ -173,12 +175,12 @@ def test_a_sum_reads_values_as_the_modes_so_far_round_them(
     one = np.ones((1, 1), np.float32)
     first, *rest = modes
     assert first is not None
-    error = ErrorVariance(MODES[first], one)
+    error = ErrorVariance(ALL[first], one)
     for mode in rest:
         if mode is None:
             error.multiply(np.ones((1, 1)), one, error.accumulated, 1)
         else:
-            error.switch(MODES[mode], one.astype(np.float64))
+            error.switch(ALL[mode], one.astype(np.float64))
     error.multiply(np.ones((1, 1)), one, 0 * one, 1)
     assert error.local.item() - error.accumulated.item() == pytest.approx(
         rounding, abs=error.local.item() * FLOAT32_TAPS.limit
@@ -189,11 +191,12 @@ def test_a_sum_reads_values_as_the_modes_so_far_round_them(
     ("before", "after", "added"),
     [
         ("float32", "float16", 2**26),
-        ("tf32", "bfloat16", 2**32),
+        (TRUNCATED, "bfloat16", 2**32),
         ("float16", "bfloat16", 2**32),
         ("bfloat16", "float16", 0),
         ("float16", "float16", 0),
         ("float16", "float32", 0),
+        ("float32", TRUNCATED, 0),
         ("float32", "tf32", 0),
     ],
 )
@@ -201,24 +204,24 @@ def test_a_mode_of_fewer_bits_rounds_what_it_is_given(
     before: str, after: str, added: float
 ) -> None:
     values = np.array([[3.0, -5.0]])
-    error = ErrorVariance(MODES[before], values, np.ones_like(values))
+    error = ErrorVariance(ALL[before], values, np.ones_like(values))
     accumulated = error.accumulated
-    error.switch(MODES[after], values)
-    assert error.mode is MODES[after]
+    error.switch(ALL[after], values)
+    assert error.mode is ALL[after]
     assert np.array_equal(error.accumulated, accumulated + np.float32(added) * squares_of(values))
     # A mean error begins with the mode that truncates, and is carried on by all others.
-    assert (error.bias is None) is ("tf32" not in (before, after))
+    assert (error.bias is None) is (TRUNCATED not in (before, after))
     if error.bias is not None:
         assert not error.bias.any()
         assert error.bias.shape == values.shape
         error.bias += 1
         error.switch(FLOAT32, values)
-        error.switch(MODES["tf32"], values)
+        error.switch(TRUNCATED_TF32, values)
         assert error.bias.all()
 
 
 def test_a_mean_error_and_a_variance_make_one_deviation() -> None:
-    error = ErrorVariance(MODES["tf32"], np.ones((1, 1), np.float32))
+    error = ErrorVariance(TRUNCATED_TF32, np.ones((1, 1), np.float32))
     error.accumulated, error.local = (np.full((1, 1), 3 * v, np.float32) for v in (9, 25))
     unit = np.float32(FLOAT32.sums)
     error.bias, error.local_bias = (np.full((1, 1), v, np.float32) for v in (4 * unit, 12 * unit))
@@ -242,7 +245,7 @@ def test_a_relu_keeps_what_is_not_a_number() -> None:
 
 def test_a_move_keeps_every_error_with_its_value() -> None:
     numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
-    error = ErrorVariance(MODES["tf32"], numbers)
+    error = ErrorVariance(TRUNCATED_TF32, numbers)
     assert error.bias is not None
     error.accumulated, error.bias = squares_of(numbers), numbers
     error.move(np.transpose)
@@ -251,7 +254,7 @@ def test_a_move_keeps_every_error_with_its_value() -> None:
 
 
 def test_truncation_takes_the_same_fraction_of_both_operands() -> None:
-    mode = replace(MODES["tf32"], truncation_bias=0.125)
+    mode = replace(TRUNCATED_TF32, truncation_bias=0.125)
     error = ErrorVariance(mode, np.ones((1, 2), np.float32))
     error.truncate(np.array([[8.0, -4.0]]), np.array([[1.0, 2.0]], np.float32))
     assert error.local_bias is not None
@@ -266,7 +269,7 @@ def test_a_maximum_passes_on_the_largest_mean_error_of_possible_winners(
 ) -> None:
     # Three times its mean lifts every candidate to the maximum, or all but the third.
     candidates = np.array([[[8.0, 9.0, 0.0 if third else -100.0, 8.0]]]) / 8
-    error = ErrorVariance(MODES["tf32"], candidates)
+    error = ErrorVariance(TRUNCATED_TF32, candidates)
     error.bias = np.array([[[-0.125, 0.375, -0.625, 0.25]]], np.float32)
     error.maximum(candidates, candidates.max(axis=-1))
     assert error.bias.ravel().tolist() == [largest / 8]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import ErrorVariance, squares_of
 from onnx_arbiter.limits import Tolerance
 from parity_tests.support.arithmetic import rounding
-from parity_tests.support.arithmetic.rounding import ALL, HALVES, NEAREST
+from parity_tests.support.arithmetic.rounding import ALL, HALVES, NEAREST, TRUNCATED
 from parity_tests.support.tolerances import MEASURED_VARIANCE, PURE_ROUNDING, UNIFORM_MANTISSAS
 
 Float64 = NDArray[np.float64]
@@ -129,14 +129,18 @@ CASES: Final = {
     ),
     "TF32 truncated, no sum": Case(
         Tolerance(M + 0.06, "an error about its mean varies alike; a little of m is left"),
-        "tf32",
+        TRUNCATED,
         64,
     ),
     "TF32 truncated, one sign": Case(
-        Tolerance(1, "all mean: K S 2/π c² against S"), "tf32", 64, signs="one"
+        Tolerance(1, "all mean: K S 2/π c² against S"), TRUNCATED, 64, signs="one"
     ),
     "TF32 truncated, a large bias": Case(
-        Tolerance(1, "a bias is no operand: it loses nothing"), "tf32", 64, signs="one", bias=1e3
+        Tolerance(1, "a bias is no operand: it loses nothing"),
+        TRUNCATED,
+        64,
+        signs="one",
+        bias=1e3,
     ),
 }
 

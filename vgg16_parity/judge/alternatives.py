@@ -20,6 +20,7 @@ from vgg16_parity.judge.evidence import Evidence, Finder, Suggestion
 from vgg16_parity.judge.layers import judge_case, judge_not_finite
 from vgg16_parity.judge.own_input import find_own_input
 from vgg16_parity.judge.precision import find_precision
+from vgg16_parity.judge.truncation import find_truncation
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.verdicts import CaseVerdict
@@ -27,6 +28,7 @@ from vgg16_spec.checkpoint import Checkpoint
 
 # In the order in which they are asked.
 FINDERS: Final[tuple[Finder, ...]] = (
+    find_truncation,
     find_algorithm,
     find_own_input,
     find_precision,

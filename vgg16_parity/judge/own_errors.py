@@ -36,7 +36,7 @@ class OwnErrors:
         carried: the part of its square that the network's input brought along.
         inputs: what the layer read.
         weight: the layer's weights.
-        ends: the squared outputs, which adding the bias rounds.
+        exact: the outputs before any ReLU.
         mode: the run's numeric mode.
     """
 
@@ -45,7 +45,7 @@ class OwnErrors:
     carried: NDArray[np.float64] | float
     inputs: Inputs
     weight: NDArray[np.float32]
-    ends: NDArray[np.float64]
+    exact: NDArray[np.float64]
     mode: Mode
     _deviations: dict[Algorithm, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
@@ -73,7 +73,9 @@ class OwnErrors:
         if algorithm not in self._deviations:
             rounding = algorithm.rounding(self.inputs.astype(np.float64), self.weight, self.mode)
             units = FLOAT32_ROUNDOFF**2 / 3
-            own = units * rounding.astype(np.float64) + self.mode.unit_variance * self.ends
+            own = units * rounding.astype(np.float64) + self.mode.unit_variance * np.square(
+                self.exact
+            )
             self._deviations[algorithm] = np.sqrt(own + self.carried)
         return self._deviations[algorithm]
 
@@ -115,7 +117,7 @@ def errors_of(
         variance = np.square(input_deviation, dtype=np.float64)
         carried = multiply(layer, weight, variance, squared=True)
         deviation = np.sqrt(deviation**2 + carried)
-    return OwnErrors(errors, deviation, carried, inputs, weight, np.square(exact), mode)
+    return OwnErrors(errors, deviation, carried, inputs, weight, exact, mode)
 
 
 def given_to(evidence: Evidence, name: str) -> Inputs:

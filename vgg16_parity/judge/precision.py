@@ -8,6 +8,7 @@ decides first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from operator import itemgetter
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.numeric_modes import MODES, Mode
+from onnx_arbiter.numeric_modes import MODES, TRUNCATED_TF32, Mode
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
 from vgg16_parity.judge.own_errors import read_by
 from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
@@ -37,6 +38,10 @@ _FEWER_BITS: Final = 2.0**-15
 # Modes that store fewer bits, the fewest first, and what they make of a value.
 _STORED: Final = {"bfloat16": TO_BFLOAT16, "float16": TO_FLOAT16}
 _ALL: Final = "all layers"
+# What is tried: of TF32, operands that may be truncated, which allows for rounded ones too.
+_TRIED: Final = tuple(
+    replace(TRUNCATED_TF32, name=mode.name) if mode.operands else mode for mode in MODES.values()
+)
 # What rounded weights leave of an error that they explain.
 _LEFT: Final = 1 / 8
 
@@ -70,8 +75,8 @@ def _of_that_size(evidence: Evidence, first: LayerVerdict) -> list[Mode]:
 
     return [
         mode
-        for mode in MODES.values()
-        if mode != evidence.mode
+        for mode in _TRIED
+        if mode.name != evidence.mode.name
         and roundoff(mode) >= roundoff(evidence.mode)
         and least < error / roundoff(mode) < most
     ]

@@ -76,7 +76,9 @@ def uneven_alone(layers: Sequence[LayerError]) -> Iterator[str]:
         others = [
             other
             for other in layers
-            if other.dimensions == layer.dimensions and other is not layer and other.ratio
+            if other.dimensions == layer.dimensions
+            and other is not layer
+            and other.ratio > _OTHER_MODE
         ]
         others.sort(key=lambda other: abs(np.log(other.length / layer.length)))
         nearest = others[:_NEAREST]
@@ -92,7 +94,11 @@ def uneven_taps(taps: Sequence[LayerError]) -> Iterator[str]:
     It brings along the errors of those before, so that it shows only what is far above them.
     """
     for index, tap in enumerate(taps):
-        before = [other for other in taps[:index] if other.dimensions == tap.dimensions]
+        before = [
+            other
+            for other in taps[:index]
+            if other.dimensions == tap.dimensions and other.ratio > _OTHER_MODE
+        ]
         usual = max((other.ratio for other in before), default=0.0)
         if usual and _is_above(tap, usual, before):
             yield _note(tap, usual)

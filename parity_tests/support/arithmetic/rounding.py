@@ -7,7 +7,6 @@ of its own, so that one call makes all the draws of a test.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from differences.arithmetic import tf32
 from onnx_arbiter.expectations import Prediction
-from onnx_arbiter.numeric_modes import MODES, Mode
+from onnx_arbiter.numeric_modes import MODES, TRUNCATED_TF32, Mode
 from parity_tests.support.arithmetic.layers import Layer, run_layers
 from vgg16_parity.network import reference
 from vgg16_spec.architecture import Convolution, MaxPooling, WeightedLayer
@@ -29,12 +28,11 @@ Float64 = NDArray[np.float64]
 Order: TypeAlias = Callable[[Float32, Float32, Float32], Float32]
 
 _LANES: Final = 8
-NEAREST: Final = "tf32 to the nearest"
+NEAREST: Final = "tf32"
+TRUNCATED: Final = TRUNCATED_TF32.name
 HALVES: Final = ("float16", "bfloat16")
-# Every numeric mode, and TF32 of hardware that always rounds to the nearest.
-ALL: Final[Mapping[str, Mode]] = MappingProxyType(
-    {**MODES, NEAREST: replace(MODES["tf32"], name=NEAREST, truncation_bias=0.0)}
-)
+# Every numeric mode, and TF32 of hardware that truncates.
+ALL: Final[Mapping[str, Mode]] = MappingProxyType({**MODES, TRUNCATED: TRUNCATED_TF32})
 
 
 def sequential(weights: Float32, inputs: Float32, bias: Float32) -> Float32:
@@ -123,7 +121,7 @@ def stored(values: NDArray[Any], mode: str) -> Float32:
 
 def operands(values: Float32, mode: str) -> Float32:
     """Values as a mode's multiplier reads them: TF32 truncated or to the nearest, or unchanged."""
-    if mode == "tf32":
+    if mode == TRUNCATED:
         return tf32.truncated(values)
     return tf32.nearest(values) if mode == NEAREST else values
 

@@ -43,7 +43,7 @@ def test_an_error_counts_where_no_relu_hides_it(tiny: Checkpoint, name: str, rel
     assert 0 < np.count_nonzero(shows) < shows.size or not relu
     assert np.array_equal(np.isfinite(found.values), shows)
     assert np.array_equal(found.values[shows], (computed - exact)[shows])
-    assert np.array_equal(found.ends, exact**2)
+    assert np.array_equal(found.exact, exact)
     assert errors_of(tiny, FLOAT32, layer, inputs, computed[:1]) is None
 
 

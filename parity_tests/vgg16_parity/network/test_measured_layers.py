@@ -64,6 +64,6 @@ def test_each_layer_rounds_as_predicted(mode: str, kind: str) -> None:
     for name, variance in observed.items():
         # What pooling is given is rounded to the nearest in any mode.
         alone = kind == "local" and name.endswith("pool")
-        expected = TRUNCATED if mode == "tf32" and not alone else ROUNDED
+        expected = TRUNCATED if mode == rounding.TRUNCATED and not alone else ROUNDED
         share = variance / predicted[name] / expected.limit
         assert 1 / FIT.limit < share < FIT.limit, (name, share)

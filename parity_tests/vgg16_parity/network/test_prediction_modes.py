@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from differences.arithmetic import tf32
-from onnx_arbiter.numeric_modes import MODES
+from onnx_arbiter.numeric_modes import MODES, TRUNCATED_TF32
 from parity_tests.support.arithmetic import rounding
 from parity_tests.support.arithmetic.ports import run_in_modes
 from parity_tests.support.helpers import Batch
@@ -80,7 +80,7 @@ def test_a_whole_network_in_a_mode_is_one_that_begins_in_it(tiny: Checkpoint, ba
 def test_truncated_operands_begin_and_end_on_the_way(tiny: Checkpoint, batch: Batch) -> None:
     images = batch(tiny)
     exact = {tap.tap: tap for tap in predict(tiny, images)}
-    modes = {"block2_conv1": MODES["tf32"], "block2_conv2": MODES["float32"]}
+    modes = {"block2_conv1": TRUNCATED_TF32, "block2_conv2": MODES["float32"]}
     predicted = {t.tap: t for t in predict(tiny, images, arithmetic=Arithmetic(modes=modes))}
     layers = [layer for layer in tiny.configuration.weighted_layers if layer.name in modes]
     values: NDArray[Any] = exact["block1_pool"].values

@@ -9,7 +9,7 @@ import numpy as np
 from differences.arithmetic import tf32
 from onnx_arbiter.expectations import Prediction
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.numeric_modes import MODES, Mode
+from onnx_arbiter.numeric_modes import MODES, TRUNCATED_TF32, Mode
 from parity_tests.support.arithmetic import rounding
 from parity_tests.support.helpers import Batch
 from parity_tests.support.tolerances import ONE_TERM
@@ -18,8 +18,7 @@ from vgg16_parity.network.prediction import predict
 from vgg16_spec.architecture import Convolution
 from vgg16_spec.checkpoint import Checkpoint
 
-# TF32 of hardware that always rounds to nearest.
-NEAREST = rounding.ALL[rounding.NEAREST]
+NEAREST = MODES["tf32"]
 
 
 def ratios(
@@ -34,9 +33,9 @@ def test_the_mean_loss_of_a_layers_outputs_by_truncation_is_predicted(
 ) -> None:
     # In the first layer, along the prediction: the noise of rounding is in all other directions.
     images = batch(tiny)
-    first = next(predict(tiny, images, [MODES["tf32"], NEAREST]))
+    first = next(predict(tiny, images, [TRUNCATED_TF32, NEAREST]))
     cut, rounded = (
-        np.square(first.local[mode.name], dtype=np.float64) for mode in (MODES["tf32"], NEAREST)
+        np.square(first.local[mode.name], dtype=np.float64) for mode in (TRUNCATED_TF32, NEAREST)
     )
     predicted = np.sqrt(cut - rounded)
     weight = tf32.truncated(tiny["block1_conv1.weight"])
@@ -53,19 +52,20 @@ def test_a_bias_is_not_truncated(tiny: Checkpoint, batch: Batch) -> None:
     # With weights of zero, outputs are the biases, which are added after the products.
     weights = [name for name in tiny if name.endswith(".weight")]
     biases = tiny.with_tensors({name: np.zeros_like(tiny[name]) for name in weights})
-    for tap in predict(biases, batch(tiny), [MODES["tf32"], NEAREST]):
-        assert np.array_equal(tap.local["tf32"], tap.local[NEAREST.name]), tap.tap
+    for tap in predict(biases, batch(tiny), [TRUNCATED_TF32, NEAREST]):
+        assert np.array_equal(tap.local[TRUNCATED_TF32.name], tap.local["tf32"]), tap.tap
 
 
-def test_tf32_passes_whether_operands_are_rounded_or_truncated(
+def test_rounded_operands_pass_as_tf32_and_truncated_ones_as_what_they_are(
     tiny: Checkpoint, batch: Batch
 ) -> None:
     images = batch(tiny)
-    predictions = list(predict(tiny, images, [MODES["tf32"], NEAREST]))
+    predictions = list(predict(tiny, images, [TRUNCATED_TF32, NEAREST]))
     rounded, cut = (
         tf32.run_with_operands(tiny, images, operands)
         for operands in (tf32.nearest, tf32.truncated)
     )
-    assert max(ratios(predictions, rounded, MODES["tf32"])) < LIMITS.ratio.limit
+    assert max(ratios(predictions, rounded, NEAREST)) < LIMITS.ratio.limit
+    assert max(ratios(predictions, cut, TRUNCATED_TF32)) < LIMITS.ratio.limit
     # Truncation adds up: without the mean, the last layers would be called wrong.
     assert min(ratios(predictions, cut, NEAREST)[-3:]) > LIMITS.ratio.limit
