@@ -19,6 +19,7 @@ from benchmarks.cuda import __main__ as command
 from benchmarks.cuda import throughput, worker
 from benchmarks.cuda.pool import at_once
 from benchmarks.cuda.throughput import Speed
+from benchmarks.harness import measure
 from benchmarks.harness.measure import OVER, Outcome
 from benchmarks.harness.worker import Recorder
 from vgg16_parity.runtimes import process
@@ -194,13 +195,21 @@ def test_an_export_stopped_at_the_deadline_was_not_run_and_one_that_fails_has_fa
 def test_at_the_deadline_a_worker_is_stopped_and_no_other_starts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, speed: Callable[..., Speed]
 ) -> None:
-    monkeypatch.setattr(throughput, "_WORKER", "sleeper")
+    started: list[str] = []
+
+    def start_sleeper(_: str, job: dict[str, Any], *others: Any, **options: Any) -> Outcome:
+        started.append(job["task"])
+        return run("sleeper", job, *others, **options)
+
+    run = measure.run
+    monkeypatch.setattr(measure, "run", start_sleeper)
     (tmp_path / "sleeper.py").write_text("import time; time.sleep(60)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     start, one = time.monotonic(), speed(1, 2)
     list(measured(one, tmp_path, "torch,keras-torch,onnx-from-torch", "strict,default,bfloat16"))
     assert [entry.reason for entry in one.entries] == [OVER] * 9
     assert one.rates == {}
+    assert started == ["rate"]
     assert time.monotonic() - start < 10
 
 
