@@ -96,14 +96,14 @@ def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
     )
     recorder.result |= {"flags": network.flags, "batches": []}
     size = open_checkpoint(job["checkpoint"], check_values=False).configuration.input_size
+    noise = np.random.Generator(np.random.Philox(_SEED))
+    largest = (max(job["batches"]), _CHANNELS, size, size)
+    images = noise.standard_normal(largest, np.float32)
     with recorder.alone(job["lock"]):
         for batch in job["batches"]:
-            noise = np.random.Generator(np.random.Philox(_SEED))
-            images = noise.standard_normal((batch, _CHANNELS, size, size), np.float32)
-            run = partial(step, runtime, network.network, job["device"], images)
-            recorder.result["batches"].append({"batch": batch} | _median(run, job["seconds"]))
+            prepare = partial(step, runtime, network.network, job["device"], images[:batch])
+            recorder.result["batches"].append({"batch": batch} | _median(prepare, job["seconds"]))
             recorder.write()  # a larger batch may be the end of the process
-            del images, run
             gc.collect()
 
 

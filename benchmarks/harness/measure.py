@@ -51,7 +51,7 @@ class Limits:
     """When a worker is killed.
 
     Attributes:
-        seconds: that it may take, without those in which it waits for another (``alone``).
+        seconds: that it may take, not counting its wait for another worker (``Recorder.alone``).
         resident: bytes of resident memory that it may hold.
         deadline: the time of ``time.monotonic`` at which all workers end.
     """

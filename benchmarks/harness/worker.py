@@ -29,9 +29,9 @@ class Recorder:
 
     @contextmanager
     def alone(self, lock: str) -> Iterator[None]:
-        """Do the body while no other process holds the lock file. The wait is not held against it.
+        """Do the body while no other process holds the lock file; the wait is not counted.
 
-        The lock of a process that is killed is free again.
+        A process that ends releases the lock, however it ends.
         """
         waiting = waiting_file(self._path)
         waiting.touch()
