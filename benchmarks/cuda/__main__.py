@@ -59,16 +59,24 @@ def _parser() -> argparse.ArgumentParser:
     add("--each", type=float, default=1.0, help="seconds per measurement, at most 50 runs")
     add("--side", type=int, default=0, help="of the matrices whose product is timed")
     add(
-        "--tests", action=argparse.BooleanOptionalAction, default=True, help="run pytest at the end"
+        "--tests",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run the tests that need a GPU",
     )
     processors = os.cpu_count() or 1
     add(
         "--at-once",
         type=command.positive,
         default=max(1, min(_MOST_AT_ONCE, processors // _PROCESSORS_EACH)),
-        help="runtimes to judge at a time; throughput is measured alone (default: by processors)",
+        help="workers at a time, of which one measures throughput (default: by processors)",
     )
-    add("--at-most", type=float, default=150.0, help="seconds that one process may take")
+    add(
+        "--at-most",
+        type=float,
+        default=150.0,
+        help="seconds that a process may take, without waiting",
+    )
     add("--seconds", type=float, default=450.0, help="start nothing after this time")
     add("--memory-limit", type=float, default=64.0, help="GiB that a process may hold")
     return parser

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from benchmarks.cuda.pool import at_once
+from benchmarks.harness.measure import OVER
 from vgg16_parity import inputs
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.runtimes.job import Depth, Job, Record
@@ -24,7 +22,6 @@ from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint
 
-OVER: Final = "the time for all runs was over"
 # The lanes that run on the CPU too. The others are slow there, and nobody would use them.
 _ON_CPU_TOO: Final = ("strict",)
 
@@ -82,7 +79,7 @@ class Parity:
                 expectations = workspace.expect([case], list(modes.values()), logits_only=False)
                 self._arbiter_seconds += time.perf_counter() - start
                 self._cases = tuple(CaseFacts.of(each, self._images) for each in expectations)
-            with _at_once(self._at_once) as pool:
+            with at_once(self._at_once) as pool:
                 waiting = [
                     pool.submit(
                         workspace.rows, runtime, lane, self._places(lane), expectations, "layers"
@@ -114,25 +111,6 @@ class Parity:
             all_required=False,
             rows=tuple(self._rows),
         )
-
-
-@contextmanager
-def _at_once(number: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that each wait for a worker; if the caller is interrupted, no worker goes on."""
-    with ThreadPoolExecutor(number) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            _kill_children()
-            raise
-
-
-def _kill_children() -> None:
-    """Kill the workers that threads of this process wait for; on Linux."""
-    for listed in Path("/proc/self/task").glob("*/children"):
-        for child in listed.read_text().split():
-            os.kill(int(child), signal.SIGKILL)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Tests:
-    """The tests that need a GPU: pytest's exit status, if it ended, and its last line."""
+    """A run of tests that need a GPU: pytest's exit status, if it ended, and its last line."""
 
     status: int | None
     summary: str
@@ -59,7 +59,7 @@ class Results:
         report: the parity report.
         rates: mode -> FLOP/s of a large matrix product.
         throughput: one entry for each measurement.
-        tests: the outcome of the tests; none if they were not run.
+        tests: which tests that need a GPU -> their outcome.
         stopped: when the run was stopped; empty if it was not.
     """
 
@@ -70,17 +70,18 @@ class Results:
     report: Report
     rates: dict[str, float] = field(default_factory=dict)
     throughput: list[Throughput] = field(default_factory=list)
-    tests: Tests | None = None
+    tests: dict[str, Tests] = field(default_factory=dict)
     stopped: str = ""
 
     @property
     def targets(self) -> list[Target]:
         """Every target."""
         found = [*parity_targets(self.report), *speed_targets(self.throughput)]
-        if self.tests is not None:
-            name = "exit status of the tests that need a GPU"
-            found.append(Target(name, self.tests.status, 0, note=self.tests.summary))
-        return found
+        name = "exit status of the tests that need a GPU"
+        return found + [
+            Target(f"{name}, {which}", tests.status, 0, note=tests.summary)
+            for which, tests in self.tests.items()
+        ]
 
     @property
     def passed(self) -> bool:
@@ -97,7 +98,7 @@ class Results:
             "operations": self.operations,
             "rates": self.rates,
             "throughput": [asdict(each) for each in self.throughput],
-            "tests": None if self.tests is None else asdict(self.tests),
+            "tests": {which: asdict(tests) for which, tests in self.tests.items()},
             "targets": target_documents(self.targets),
             "stopped": self.stopped,
         }

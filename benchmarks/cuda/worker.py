@@ -1,7 +1,8 @@
 """The process that does one job of ``benchmarks.cuda``: ``python -m benchmarks.cuda.worker``.
 
 Tasks: ``card`` describes the GPU; ``rate`` measures a large matrix product; ``throughput`` runs one
-runtime in one lane at several batch sizes.
+runtime in one lane at several batch sizes. Beside other workers, one measures at a time: the timed
+runs and their warm-up hold the job's lock, while imports and loading do not.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from benchmarks.cuda.forward import Step, step
-from benchmarks.harness.measure import Recorder, serve
+from benchmarks.harness.worker import Recorder, serve
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_parity.runtimes.worker import loader
 from vgg16_spec.checkpoint import open_checkpoint
+from vgg16_spec.files.apart import end_with_parent
 
 _CHANNELS: Final = 3
 _SEED: Final = 20140904
@@ -71,7 +74,9 @@ def rate(job: Mapping[str, Any], recorder: Recorder) -> None:
         if a.is_cuda:
             torch.cuda.synchronize()
 
-    recorder.result["flops"] = 2 * size**3 / statistics.median(timed(run, job["seconds"]))
+    with recorder.alone(job["lock"]):
+        seconds = timed(run, job["seconds"])
+    recorder.result["flops"] = 2 * size**3 / statistics.median(seconds)
 
 
 def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
@@ -91,20 +96,25 @@ def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
     )
     recorder.result |= {"flags": network.flags, "batches": []}
     size = open_checkpoint(job["checkpoint"], check_values=False).configuration.input_size
-    for batch in job["batches"]:
-        noise = np.random.Generator(np.random.Philox(_SEED))
-        images = noise.standard_normal((batch, _CHANNELS, size, size), np.float32)
-        found: dict[str, Any] = {"batch": batch, "seconds": 0.0, "runs": 0, "error": ""}
-        try:
-            seconds = timed(step(runtime, network.network, job["device"], images), job["seconds"])
-            found |= {"seconds": statistics.median(seconds), "runs": len(seconds)}
-        except Exception as refusal:  # a batch that does not fit is a row of the report
-            first_line = str(refusal).strip().partition("\n")[0]
-            found["error"] = f"{type(refusal).__name__}: {first_line}"
-        recorder.result["batches"].append(found)
-        recorder.write()  # a larger batch may be the end of the process
-        del images
-        gc.collect()
+    noise = np.random.Generator(np.random.Philox(_SEED))
+    largest = (max(job["batches"]), _CHANNELS, size, size)
+    images = noise.standard_normal(largest, np.float32)
+    with recorder.alone(job["lock"]):
+        for batch in job["batches"]:
+            prepare = partial(step, runtime, network.network, job["device"], images[:batch])
+            recorder.result["batches"].append({"batch": batch} | _median(prepare, job["seconds"]))
+            recorder.write()  # a larger batch may be the end of the process
+            gc.collect()
+
+
+def _median(prepare: Callable[[], Step], seconds: float) -> dict[str, Any]:
+    """The median of several runs, or why there is none."""
+    try:
+        found = timed(prepare(), seconds)
+    except Exception as refusal:  # a batch that does not fit is a row of the report
+        first_line = str(refusal).strip().partition("\n")[0]
+        return {"seconds": 0.0, "runs": 0, "error": f"{type(refusal).__name__}: {first_line}"}
+    return {"seconds": statistics.median(found), "runs": len(found), "error": ""}
 
 
 def timed(run: Step, seconds: float) -> list[float]:
@@ -125,4 +135,5 @@ def main(job_file: str) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     raise SystemExit(main(sys.argv[1]))

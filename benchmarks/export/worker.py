@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.export.routes import ROUTES
-from benchmarks.harness.measure import Recorder, serve
+from benchmarks.harness.worker import Recorder, serve
 
 _CHANNELS: Final = 3
 _SEED: Final = 20140904

@@ -2,7 +2,8 @@
 
 The measuring process starts a worker (``run``) and samples its memory from outside every few
 milliseconds; a thread inside the worker would stall whenever the work holds the GIL. The worker
-marks what is measured (``Recorder.span``) on the clock that all processes of a machine share.
+(``benchmarks.harness.worker``) marks what is measured on the clock that all processes of a machine
+share.
 
 Memory is counted twice. *Resident* memory includes the pages of mapped input files (VmHWM and VmRSS
 on Linux). *Anonymous* memory does not (RssAnon): the kernel cannot drop it and read it again.
@@ -10,23 +11,20 @@ on Linux). *Anonymous* memory does not (RssAnon): the kernel cannot drop it and 
 
 from __future__ import annotations
 
-import gc
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-from vgg16_parity.runtimes.process import peak_memory
-from vgg16_spec.files.atomic import whole_file
-
+OVER: Final = "the time for all runs was over"
 _INTERVAL: Final = 0.005  # seconds between two samples
 _ROOT: Final = Path(__file__).parents[2]
 _SETTINGS: Final = {"PYTHONUTF8": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -50,10 +48,17 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """The seconds and the bytes of resident memory after which a worker is killed."""
+    """When a worker is killed.
+
+    Attributes:
+        seconds: that it may take, not counting its wait for another worker (``Recorder.alone``).
+        resident: bytes of resident memory that it may hold.
+        deadline: the time of ``time.monotonic`` at which all workers end.
+    """
 
     seconds: float
     resident: int
+    deadline: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -143,64 +148,6 @@ def memory(process: int | str = "self") -> Memory:
     return Memory(int(resident) * page, (int(resident) - int(shared)) * page)
 
 
-class Recorder:
-    """The worker's side: its spans and its result, and the file that they are written to."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.spans: dict[str, Span] = {}
-        self.result: dict[str, Any] = {}
-        self._peak = 0
-
-    @contextmanager
-    def span(self, name: str) -> Iterator[None]:
-        """Measure the body."""
-        gc.collect()
-        self._peak = max(self._peak, peak_memory())
-        # Reset Linux's peak; a higher one during the imports would hide that of the work.
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-        before, start = memory(), time.monotonic()
-        try:
-            yield
-        finally:
-            end = time.monotonic()
-            peak = Memory(peak_memory(), max(before.anonymous, memory().anonymous))
-            self.spans[name] = Span(start, end, before, peak)
-
-    def write(self, error: str = "", *, finished: bool = False) -> None:
-        """Write what there is so far; it survives the worker being killed."""
-        record = {
-            "finished": finished,
-            "error": error,
-            "peak": max(self._peak, peak_memory()),
-            "spans": {name: asdict(span) for name, span in self.spans.items()},
-            "result": self.result,
-        }
-        with whole_file(self._path) as temporary:
-            temporary.write_text(json.dumps(record), encoding="utf-8")
-
-
-def serve(job_file: str, work: Mapping[str, Any]) -> int:
-    """Do a job's task in the worker, and write a record even if it fails.
-
-    Args:
-        job_file: the job, a JSON object.
-        work: task -> function of the job and a recorder.
-
-    Returns:
-        The exit status.
-    """
-    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    recorder, error = Recorder(Path(job["record"])), ""
-    try:
-        work[job["task"]](job, recorder)
-    except Exception as problem:  # any error of a framework becomes a row of the report
-        error = f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
-    recorder.write(error, finished=True)
-    return 1 if error else 0
-
-
 def run(
     module: str,
     job: Mapping[str, Any],
@@ -212,7 +159,7 @@ def run(
     """Do a job in a worker process, and measure it.
 
     Args:
-        module: the worker, a Python module that passes its argument to ``serve``.
+        module: the worker, a Python module that passes its argument to ``worker.serve``.
         job: passed to the worker's function; a JSON object with a ``task``.
         limits: a worker that exceeds them is killed, and its outcome says so.
         settings: environment variables added to those of this process.
@@ -232,7 +179,7 @@ def run(
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-            stopped = _watch(process, start, limits, samples)
+            stopped = _watch(process, start, limits, samples, waiting_file(record_file))
             seconds = time.monotonic() - start
         seen = max((sample.memory.resident for sample in samples), default=0)
         record: dict[str, Any] = {"finished": False, "result": {}}
@@ -245,10 +192,20 @@ def run(
         return _read(record, seconds, samples)
 
 
+def waiting_file(record: Path) -> Path:
+    """The file that exists while the worker of a record waits for another."""
+    return record.with_name("waiting")
+
+
 def _watch(
-    process: subprocess.Popen[bytes], start: float, limits: Limits, samples: list[Sample]
+    process: subprocess.Popen[bytes],
+    start: float,
+    limits: Limits,
+    samples: list[Sample],
+    waiting: Path,
 ) -> str:
     """Sample a process until it ends; returns why it was killed, or nothing."""
+    last, waited = start, 0.0
     try:
         while True:
             try:
@@ -259,7 +216,12 @@ def _watch(
                 return ""
             now = time.monotonic()
             samples.append(Sample(now, memory(process.pid)))
-            if now - start > limits.seconds:
+            if waiting.exists():
+                waited += now - last
+            last = now
+            if now > limits.deadline:
+                return OVER
+            if now - start - waited > limits.seconds:
                 return f"stopped after {limits.seconds:.0f} s, not finished"
             if samples[-1].memory.resident > limits.resident:
                 return (

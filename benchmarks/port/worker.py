@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 import vgg16_weights
-from benchmarks.harness.measure import Recorder, serve
+from benchmarks.harness.worker import Recorder, serve
 from benchmarks.port.naive import NAIVE
 from vgg16_spec.architecture import Configuration, configuration
 from vgg16_spec.blocks import _copy

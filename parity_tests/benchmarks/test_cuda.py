@@ -17,12 +17,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from benchmarks.cuda import __main__ as command
-from benchmarks.cuda import schedule
+from benchmarks.cuda import results, schedule
 from benchmarks.cuda.output import Output
 from benchmarks.cuda.parity import Parity
 from benchmarks.cuda.schedule import Schedule
+from benchmarks.cuda.throughput import Speed
 from benchmarks.cuda.worker import timed
-from benchmarks.harness.measure import Outcome
 from parity_tests.support.cuda import unusable
 from parity_tests.support.helpers import PICTURES
 from vgg16_parity import workspace
@@ -99,21 +99,27 @@ def test_what_counts_most_is_measured_first_and_each_result_is_written_at_once(
                 stages.append(("parity", lane.name))
                 yield runtime
 
-    def throughput(_: Any, runtime: Any, lane: Any, _folder: Path) -> list[Any]:
-        stages.append(("throughput", lane.name))
-        return []
+    def measure(_: Any, runtimes: Any, lanes: Any, _folder: Path) -> Any:
+        for lane in lanes:
+            for runtime in runtimes:
+                stages.append(("throughput", lane.name))
+                yield runtime
+
+    def test(_: Any, marks: str, **__: Any) -> results.Tests:
+        stages.append(("tests", marks))
+        return results.Tests(0, "")
 
     monkeypatch.setattr(schedule.Schedule, "_gpu", lambda _: {})
     monkeypatch.setattr(Parity, "judge", judge)
-    monkeypatch.setattr(Schedule, "_throughput", throughput)
-    monkeypatch.setattr(Schedule, "_measure_rate", lambda *_: None)
-    monkeypatch.setattr(Schedule, "_test", lambda _: stages.append(("tests", "")))
+    monkeypatch.setattr(Speed, "measure", measure)
+    monkeypatch.setattr(Schedule, "_test", test)
     monkeypatch.setattr(Output, "save", lambda *_: saved.append(len(stages)))
     published: list[int] = []
     monkeypatch.setattr(Output, "publish", lambda *_, **__: published.append(len(stages)))
     made(tmp_path, "--device", "cuda", "--runtimes", "torch", "--tests").run()
     assert stages == [
         ("parity", "strict"),
+        ("tests", "cuda and not full"),
         ("parity", "tf32"),
         ("parity", "default"),
         ("throughput", "strict"),
@@ -123,15 +129,16 @@ def test_what_counts_most_is_measured_first_and_each_result_is_written_at_once(
         ("parity", "float16"),
         ("throughput", "bfloat16"),
         ("throughput", "float16"),
-        ("tests", ""),
+        ("tests", "cuda and full"),
     ]
-    assert saved == list(range(1, 11))
-    assert published == [1, 3, 6, 8, 10]
+    assert saved == list(range(1, 13))
+    assert published == [1, 2, 4, 7, 9, 11, 12]
 
 
 def test_a_stopped_run_writes_its_page_from_what_it_has(tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = [*QUICK, "--runtimes", "torch,keras-tensorflow,keras-jax", "--out", str(out)]
+    arguments += ["--at-once", "2"]
     running = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.cuda", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -166,7 +173,9 @@ def test_what_there_is_no_time_for_is_a_row_that_says_so(
     assert {row["reason"] for row in rows} == {OVER}
     results = read(tmp_path / "throughput.json")
     assert {entry["reason"] for entry in results["throughput"]} == {OVER}
-    assert results["tests"] == {"status": None, "summary": OVER}
+    assert results["tests"] == {
+        which: {"status": None, "summary": OVER} for which in ("tiny network", "full size")
+    }
     assert OVER in capsys.readouterr().out
 
 
@@ -174,22 +183,50 @@ def test_what_there_is_no_time_for_is_a_row_that_says_so(
 def test_the_tests_that_need_a_gpu_are_a_target(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, verdict: str
 ) -> None:
-    asked: list[str] = []
+    asked: list[list[str]] = []
 
     def pytest_run(arguments: list[str], stdout: Any, **_: Any) -> subprocess.CompletedProcess[str]:
-        asked.extend(arguments)
-        stdout.write("F..\n=== 1 failed, 2 passed in 3.00s ===\n\n")
+        asked.append(arguments)
+        stdout.write(f"F..\n=== {len(asked)} failed, 2 passed in 3.00s ===\n\n")
         return subprocess.CompletedProcess(arguments, code)
 
-    one = made(tmp_path)
+    (tmp_path / "tests.txt").write_text("=== 9 failed, in an earlier run ===\n")
+    one = made(tmp_path, "--tests", "--lanes", "tf32")  # not on the CPU: there are only the tests
     monkeypatch.setattr(subprocess, "run", pytest_run)
-    one._test()
-    assert asked[1:7] == ["-m", "pytest", "-v", "-m", "cuda", "--device=cpu"]
-    (file,) = [each for each in asked if each.endswith(".py")]
+    one.run()
+    first, second = asked
+    assert first[1:7] == ["-m", "pytest", "-v", "-m", "cuda and not full", "--device=cpu"]
+    assert second[1:7] == ["-m", "pytest", "-v", "-m", "cuda and full", "--device=cpu"]
+    (file,) = {each for each in first + second if each.endswith(".py")}
     assert "@pytest.mark.cuda" in Path(file).read_text("utf-8")
-    target = one.results.targets[-1]
-    assert (target.verdict, target.note) == (verdict, "1 failed, 2 passed in 3.00s")
-    assert "1 failed" in (tmp_path / "tests.txt").read_text("utf-8")
+    targets = one.results.targets[-2:]
+    assert [target.name.partition(", ")[2] for target in targets] == ["tiny network", "full size"]
+    for number, target in enumerate(targets, 1):
+        assert (target.verdict, target.note) == (verdict, f"{number} failed, 2 passed in 3.00s")
+    lines = (tmp_path / "tests.txt").read_text("utf-8").splitlines()
+    assert [line for line in lines if "failed" in line] == [
+        f"=== {number} failed, 2 passed in 3.00s ===" for number in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reasons"),
+    [("1000", ["stopped after 150 s", OVER]), ("100", [OVER, OVER])],
+)
+def test_tests_on_the_tiny_network_leave_time_for_what_follows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: str, reasons: list[str]
+) -> None:
+    given: list[float] = []
+
+    def too_slow(arguments: list[str], timeout: float, **_: Any) -> None:
+        given.append(timeout)
+        raise subprocess.TimeoutExpired(arguments, timeout)
+
+    one = made(tmp_path, "--tests", "--lanes", "tf32", "--seconds", seconds)
+    monkeypatch.setattr(subprocess, "run", too_slow)
+    one.run()
+    assert [tests.summary for tests in one.results.tests.values()] == reasons
+    assert given == pytest.approx([min(150, int(seconds)), int(seconds)], abs=30)
 
 
 @pytest.mark.parametrize(
@@ -240,24 +277,6 @@ def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(
     assert command.main([*arguments, "--markdown", str(page)]) == 2
     assert refusal in capsys.readouterr().err
     assert page.read_text() == "as it was"
-
-
-def test_the_roofline_of_tf32_is_of_products_in_tf32(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked: list[tuple[str, str]] = []
-
-    def worker(_: Any, job: dict[str, Any], lane: str, _runtime: Any, **__: Any) -> Outcome:
-        asked.append((job["task"], lane))
-        return Outcome("", 1.0, 1, {}, {"flops": 1e12})
-
-    monkeypatch.setattr(Schedule, "_worker", worker)
-    one = made(tmp_path, "--device", "cuda")
-    for name in ("default", "tf32", "float16"):
-        one._measure_rate(LANES[name])
-    assert one.results.rates == {"tf32": 1e12, "float16": 1e12}
-    # PyTorch's own default lane has products in IEEE float32.
-    assert asked == [("card", "default"), ("rate", "tf32"), ("rate", "float16")]
 
 
 def test_the_median_is_of_several_runs_after_a_warm_up() -> None:
