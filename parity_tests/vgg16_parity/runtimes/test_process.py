@@ -153,6 +153,19 @@ def test_the_environment_chooses_the_backend_and_hides_the_gpu(tmp_path: Path) -
     assert on_gpu.get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
+@pytest.mark.parametrize(("asked", "found"), [(None, "false"), ("true", "true")])
+def test_jax_reserves_the_gpu_only_where_the_user_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str | None, found: str
+) -> None:
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    monkeypatch.delenv(name, raising=False)
+    assert name not in environment(job(tmp_path, runtime=RUNTIMES["keras-jax"]))
+    if asked:
+        monkeypatch.setenv(name, asked)
+    on_gpu = environment(job(tmp_path, runtime=RUNTIMES["keras-jax"], device="cuda"))
+    assert on_gpu[name] == found
+
+
 def test_the_strict_lane_wins_over_the_users_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

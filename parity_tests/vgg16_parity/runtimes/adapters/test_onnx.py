@@ -112,6 +112,28 @@ def test_other_refusals_are_passed_on(opened: Callable[[Runtime], Any]) -> None:
         opened(runtime)
 
 
+def test_cudas_libraries_are_found_where_their_packages_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PyTorch may have brought them into another folder than ONNX Runtime's own."""
+    for name in ("one/cudnn/lib", "one/cu13/lib", "two/cufft/lib", "two/cufft/include"):
+        (tmp_path / name).mkdir(parents=True)
+    places = [str(tmp_path / "one"), str(tmp_path / "two")]
+    found: SimpleNamespace | None = SimpleNamespace(submodule_search_locations=places)
+    monkeypatch.setattr(adapter, "find_spec", lambda name: found if name == "nvidia" else None)
+    looked: list[str] = []
+    preload = SimpleNamespace(preload_dlls=lambda directory="": looked.append(directory))
+    monkeypatch.setattr(adapter, "onnxruntime", preload)
+    adapter.load_cuda_libraries()
+    # cuDNN needs what is in the folder of CUDA.
+    folders = ["one/cu13/lib", "one/cudnn/lib", "two/cufft/lib"]
+    assert looked == [*(str(tmp_path / each) for each in folders), ""]
+    found = None
+    looked.clear()
+    adapter.load_cuda_libraries()
+    assert looked == [""]
+
+
 def test_the_lanes_set_tf32_and_leave_the_cpu_out() -> None:
     found = {name: onnx_providers(LANES[name], "cuda")[0] for name in ("strict", "default", "tf32")}
     assert found == {
