@@ -180,6 +180,10 @@ class Workspace:
         probes = judge_probes_of(job, mode, self.checkpoint, self.probes, algorithms)
         return replace(row, cases=cases, probes=probes), Run(job, mode, assumed)
 
+    def work(self, job: Job) -> Record:
+        """Do a job in a worker."""
+        return work(job, timeout=self.timeout)
+
     def run(
         self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
     ) -> tuple[Job, Record]:
@@ -210,13 +214,13 @@ class Workspace:
                 folder=str(place / "export"),
             )
             with self.progress(f"{label}: export"):
-                exported = work(export, timeout=self.timeout)
+                exported = self.work(export)
             if exported.error:
                 shutil.rmtree(model, ignore_errors=True)
                 shutil.rmtree(place)
                 return job, exported
         with self.progress(label):
-            record = work(job, timeout=self.timeout)
+            record = self.work(job)
         if record.error:
             # What an engine writes of the graph is as large as the checkpoint, too.
             shutil.rmtree(place)

@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from benchmarks.cuda.pool import at_once
 from benchmarks.harness.measure import OVER
 from vgg16_parity import inputs
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
-from vgg16_parity.runtimes.job import Depth, Job, Record
+from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import Device, Lane
 from vgg16_parity.runtimes.process import STOPPED, peak_memory
 from vgg16_parity.runtimes.registry import Runtime
@@ -119,17 +119,14 @@ class _InTime(Workspace):
 
     deadline: float = math.inf
 
-    def run(
-        self, runtime: Runtime, lane: Lane, device: Device, cases: Sequence[Path], depth: Depth
-    ) -> tuple[Job, Record]:
-        """Run a runtime on the cases' folders, as every workspace does."""
+    def work(self, job: Job) -> Record:
+        """Do a job in a worker, as every workspace does, in the time that is left."""
         over = Record(error=OVER, unavailable=True)
         left = self.deadline - time.monotonic()
         if left <= 0:
-            return Job("run", runtime, lane.name, "", "", device), over
+            return over
         timeout = left if self.timeout is None else min(left, self.timeout)
-        limited = Workspace(self.checkpoint, self.folder, timeout, self.progress)
-        job, record = limited.run(runtime, lane, device, cases, depth)
+        record = Workspace.work(replace(self, timeout=timeout), job)
         # Any other failure is the runtime's own, even this late.
         late = record.error.startswith(STOPPED) and timeout == left
-        return job, over if late else record
+        return over if late else record

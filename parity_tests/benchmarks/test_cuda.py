@@ -22,14 +22,13 @@ from benchmarks.cuda.output import Output
 from benchmarks.cuda.parity import Parity
 from benchmarks.cuda.schedule import Schedule
 from benchmarks.cuda.throughput import Speed
-from benchmarks.cuda.worker import timed
 from parity_tests.support.cuda import unusable
 from parity_tests.support.helpers import PICTURES
 from vgg16_parity import workspace
 from vgg16_parity.records import Report
 from vgg16_parity.report import schema
 from vgg16_parity.runtimes import process, registry
-from vgg16_parity.runtimes.job import Record
+from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
@@ -249,6 +248,25 @@ def test_a_worker_stopped_at_the_deadline_was_not_run_and_one_that_fails_has_fai
     assert (row.status, row.reason) == (status, reason)
 
 
+def test_an_export_leaves_its_run_the_rest_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
+) -> None:
+    given: list[tuple[str, float]] = []
+
+    def work(job: Job, timeout: float) -> Record:
+        given.append((job.task, timeout))
+        time.sleep(0.05)
+        return Record(error="" if job.task == "export" else "ValueError: wrong")
+
+    monkeypatch.setattr(workspace, "work", work)
+    deadline = time.monotonic() + 600
+    parity = Parity(tiny, PICTURES, "cpu", deadline=deadline, progress=nullcontext)
+    assert len(list(parity.judge([RUNTIMES["onnx-from-torch"]], [LANES["strict"]]))) == 1
+    (export, before), (run, after) = given
+    assert (export, run) == ("export", "run")
+    assert after <= before - 0.05
+
+
 def test_without_a_gpu_nothing_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -277,10 +295,3 @@ def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(
     assert command.main([*arguments, "--markdown", str(page)]) == 2
     assert refusal in capsys.readouterr().err
     assert page.read_text() == "as it was"
-
-
-def test_the_median_is_of_several_runs_after_a_warm_up() -> None:
-    runs: list[int] = []
-    assert len(timed(lambda: runs.append(0), 0.0)) == 5
-    assert len(runs) == 8
-    assert len(timed(lambda: None, 60.0)) == 50

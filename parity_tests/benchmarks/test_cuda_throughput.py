@@ -19,6 +19,7 @@ from benchmarks.cuda import __main__ as command
 from benchmarks.cuda import throughput, worker
 from benchmarks.cuda.pool import at_once
 from benchmarks.cuda.throughput import Speed
+from benchmarks.cuda.worker import timed
 from benchmarks.harness import measure
 from benchmarks.harness.measure import OVER, Outcome
 from benchmarks.harness.worker import Recorder
@@ -267,3 +268,10 @@ def test_the_roofline_of_tf32_is_of_products_in_tf32(
     assert one.rates == {"tf32": 1e12, "float16": 1e12}
     # PyTorch's own default lane has products in IEEE float32.
     assert asked == [("rate", "tf32"), ("rate", "float16")]
+
+
+def test_the_median_is_of_several_runs_after_a_warm_up() -> None:
+    runs: list[int] = []
+    assert len(timed(lambda: runs.append(0), 0.0)) == 5
+    assert len(runs) == 8
+    assert len(timed(lambda: None, 60.0)) == 50
