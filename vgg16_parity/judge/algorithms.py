@@ -50,6 +50,8 @@ _POOREST: Final = 1000.0
 # R of a layer under an algorithm, above which the arbiter need not run by it: what is judged then
 # is limited more narrowly.
 _FITS: Final = 4.0
+# R as a direct sum, above which no FFT fits: it rounds at most a few times as much as one.
+_BEYOND_FFTS: Final = 16.0
 # The share of a layer's channels that an algorithm must explain better than a direct sum does.
 _CHANNELS: Final = 0.75
 # By how much the errors of a layer without a pattern may be likelier as a direct sum's, in the
@@ -164,7 +166,9 @@ def _ffts_shown(errors: OwnErrors) -> dict[Algorithm, float]:
 
 
 def ffts_of(errors: OwnErrors) -> list[Fft]:
-    """The FFTs that an engine would choose for a layer's map."""
+    """The FFTs that an engine would choose for a layer's map, unless none rounds so much."""
+    if errors.as_direct.ratio > _BEYOND_FFTS:
+        return []
     return [fft for fft in FFTS if fft.is_for(*errors.values.shape[2:])]
 
 

@@ -46,8 +46,12 @@ def found(
     verdicts: Mapping[str, tuple[float, bool, bool]] | None = None,
     *,
     alone: bool = True,
+    direct: float = 9.0,
 ) -> list[Suggestion]:
-    """What is suggested; ``verdicts`` has R, and whether the tap and the layer alone fail."""
+    """What is suggested; ``verdicts`` has R, and whether the tap and the layer alone fail.
+
+    ``direct`` is R of each layer's own errors as a direct sum's.
+    """
 
     def own(_: Evidence, layer: object) -> object:
         each = fits[cast("SimpleNamespace", layer).name]
@@ -58,7 +62,8 @@ def found(
             ratio, costs = each[FFTS.index(algorithm)]
             return Fit(ratio, 0.0, np.array(costs))
 
-        return SimpleNamespace(fail=True, by=by, values=np.zeros(MAP))
+        as_direct = SimpleNamespace(ratio=direct)
+        return SimpleNamespace(fail=True, by=by, values=np.zeros(MAP), as_direct=as_direct)
 
     monkeypatch.setattr(algorithms, "own_errors", own)
     layers = [
@@ -98,6 +103,13 @@ def test_no_fft_is_named_where_none_fits_every_layer(
     assert only.arithmetic.algorithms["block3_conv1"] == LARGER
     fits = {**fits, "block3_conv2": ((4.0, [0.0]), (4.0, [0.0]))}
     assert found(tiny, monkeypatch, fits) == []
+
+
+def test_no_fft_is_tried_on_errors_far_beyond_its_own(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(found(tiny, monkeypatch, TWO, direct=15.9)) == 1
+    assert found(tiny, monkeypatch, TWO, direct=16.1) == []
 
 
 def test_a_layer_whose_own_errors_are_a_direct_sums_stays_one(
