@@ -120,6 +120,12 @@ def test_what_a_library_makes_of_an_interrupt_is_one(raised: str, how: str) -> N
 RUN = [sys.executable, "-m", "vgg16_parity", "parity", "--configuration", "tiny", "--quick"]
 
 
+def as_in_a_terminal() -> None:
+    """A shell without job control has a process in the background ignore SIGINT, nohup SIGHUP."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A parity run whose first worker has begun, with its temporary files in ``tmp_path``."""
@@ -129,8 +135,7 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell without job control has a process in the background ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=as_in_a_terminal,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -193,4 +198,7 @@ def test_a_run_that_is_to_outlive_its_terminal_does() -> None:
         check=False,
     )
     assert ignoring.returncode == 0
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 128 + 1
+    by_default = subprocess.run(
+        [sys.executable, "-c", code], preexec_fn=as_in_a_terminal, check=False
+    )
+    assert by_default.returncode == 128 + 1
