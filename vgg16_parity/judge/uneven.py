@@ -107,7 +107,7 @@ def uneven_taps(taps: Sequence[LayerError]) -> Iterator[str]:
 
 def _is_above(layer: LayerError, usual: float, others: Sequence[LayerError]) -> bool:
     """Whether R is far above the usual, and not because few errors vary by chance."""
-    if layer.ratio <= max(_FACTOR * usual, _OTHER_MODE):
+    if layer.ratio <= _FACTOR * usual:
         return False
     fewest = min(each.independent() for each in (layer, *others))
     return layer.ratio > _FACTOR * usual * largest_ratio(fewest, _CHANCE) ** 2

@@ -20,7 +20,7 @@ from vgg16_parity.inputs import pictures
 from vgg16_parity.judge.alternatives import judge_again
 from vgg16_parity.judge.evidence import Evidence
 from vgg16_parity.judge.layers import judge_case
-from vgg16_parity.judge.truncation import LOGITS_ALONE, NOTE, find_truncation
+from vgg16_parity.judge.truncation import LOGITS_ALONE, NOTE, _slope, find_truncation
 from vgg16_parity.network import reference
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.verdicts import CaseVerdict
@@ -102,6 +102,19 @@ def test_truncated_operands_hold_and_are_noted(
     assert verdict.notes == (NOTE,)
 
 
+def test_biases_are_no_operands(tiny: Checkpoint, tmp_path: Path) -> None:
+    """They are added after the products, and lose nothing, however large they are."""
+    first, *_ = tiny.configuration.weighted_layers
+    bias = tiny[f"{first.name}.bias"] + np.float32(100)
+    shifted = tiny.with_tensors({f"{first.name}.bias": bias})
+    expectation = expect(shifted, pictures(tiny, PICTURES), [TF32], tmp_path / "case")
+    taps = run(shifted, expectation.case.images, tf32.truncated)
+    verdict = judge_case(expectation, TF32, taps, {})
+    slope = _slope(Evidence(shifted, expectation, TF32, taps, {}, verdict), first)
+    assert slope is not None
+    assert 0.4 * SHRUNK < -slope < 1.3 * SHRUNK
+
+
 def test_logits_alone_do_not_tell(tiny: Checkpoint, expectation: ArbiterCase) -> None:
     verdict = judged(tiny, expectation, tf32.truncated, kind="logits")
     assert not verdict.holds
@@ -131,7 +144,7 @@ def test_weights_of_half_the_layers_that_shrink_as_much_are_a_mistake(
     for some in (names[:1], names[::2]):
         verdict = judged(tiny, expectation, tf32.nearest, kind=kind, wrong=_shrink(tiny, some))
         assert not verdict.holds, some
-        assert NOTE not in verdict.notes
+        assert not any(NOTE in note or "as tf32" in note for note in verdict.notes)
 
 
 @pytest.mark.parametrize("kind", ["layers", "taps", "logits"])
