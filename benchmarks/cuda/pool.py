@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Final
 
-_BETWEEN = 0.05  # seconds until workers are killed again that a thread started meanwhile
+_BETWEEN: Final = 0.05  # seconds until workers are killed again that a thread started meanwhile
 
 
 @contextmanager

@@ -98,7 +98,6 @@ class Spectrum:
     """
 
     def __init__(self, weight: NDArray[np.float32], size: int) -> None:
-        self._size = size
         turns = np.outer(np.arange(size), np.arange(weight.shape[-1])) / size
         self._phases = np.exp(-2j * np.pi * turns).astype(np.complex64)
         # (frequencies across, out, in, 3): the frequencies past the middle repeat those before.

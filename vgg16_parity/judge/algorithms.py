@@ -155,11 +155,11 @@ def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
 def _ffts_shown(errors: OwnErrors) -> dict[Algorithm, float]:
     """The FFTs that explain the errors, and how those of neighbours differ, in most channels."""
     found = dict[Algorithm, float]()
-    direct = errors.grain(None)
+    direct = errors.differences_by(None)
     for fft in ffts_of(errors):
         gains = _gains(errors, fft)
-        grain = direct.costs - errors.grain(fft).costs
-        both = [gains, grain[~np.isnan(grain)]]
+        of_differences = direct.costs - errors.differences_by(fft).costs
+        both = [gains, of_differences[~np.isnan(of_differences)]]
         if all(each.size and np.quantile(each, 1 - _CHANNELS) > 0 for each in both):
             found[fft] = float(np.median(gains))
     return found

@@ -64,7 +64,7 @@ class OwnErrors:
         """How well an algorithm explains them."""
         return fit(self.values, self._deviation_by(algorithm))
 
-    def grain(self, algorithm: Algorithm | None) -> Fit:
+    def differences_by(self, algorithm: Algorithm | None) -> Fit:
         """How well an algorithm, or a direct sum, explains how neighbours differ."""
         deviation = self.deviation if algorithm is None else self._deviation_by(algorithm)
         return fit(*between_neighbours(self.values, deviation))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from differences.arithmetic import tf32
 from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.numeric_modes import MODES, TRUNCATED_TF32
+from parity_tests.support.arithmetic import rounding
 from parity_tests.support.arithmetic.layers import Layer, run_layers
 from parity_tests.support.helpers import PICTURES
 from vgg16_parity.inputs import pictures
@@ -35,7 +35,7 @@ TF32: Final = MODES["tf32"]
 
 
 def bfloat16(values: Any) -> Any:
-    return np.asarray(values).astype(ml_dtypes.bfloat16).astype(np.float32)
+    return rounding.stored(values, "bfloat16")
 
 
 @pytest.fixture(scope="module")
