@@ -1,0 +1,5 @@
+"""TODO"""
+
+from onnx_arbiter.operators.operation import Rule
+
+RULES: dict[str, Rule] = {}

@@ -1,0 +1,274 @@
+"""Sums of products: Conv, ConvTranspose, Gemm, MatMul, Einsum.
+
+For a sum y of K products, S the sum of their squares:
+
+    own = S (1 + K/6) + y² K/3     (error_model.py derives it)
+
+and an error of either operand arrives multiplied by the other: v_out = B² v_A + A² v_B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from math import prod
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_arbiter.error_model import Float32, path_rounding
+from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.numeric_modes import SMALLEST_NORMAL, Mode, float32_units
+from onnx_arbiter.operators.convolution import Window, convolve
+from onnx_arbiter.operators.operation import (
+    Operation,
+    Rule,
+    Unsupported,
+    Variance,
+    Variances,
+    add_up,
+    as_float,
+    squares_of,
+)
+
+# Multiplies a by b in the way of the node, in the type of a; b may be squared on the way, which
+# saves a copy of a large constant.
+Product: TypeAlias = "Callable[[NDArray[Any], Array, bool], NDArray[Any]]"
+# Values of a large constant that are converted at a time.
+_LARGE: Final = 1 << 22
+
+
+class SumOfProducts(Operation):
+    """y = scale · product(a, b) + addend.
+
+    Args:
+        inputs: what the node read; a and b are ``inputs[0]`` and ``inputs[1]``, the addend
+            ``inputs[2]`` if there is one.
+        product: bilinear in a and b.
+        length: K.
+        addend: shaped to broadcast to the products, with its scale in it.
+        scale: of the products.
+        spread: shapes what is shaped like ``inputs[2]`` to broadcast to the products.
+        addend_scale: what the addend is multiplied by.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Array | None],
+        product: Product,
+        length: int,
+        *,
+        scale: float = 1.0,
+        spread: Callable[[NDArray[Any]], NDArray[Any]] = lambda values: values,
+        addend_scale: float = 1.0,
+    ) -> None:
+        self._product, self.length = product, length
+        self._scale, self._addend_scale, self._spread = scale, addend_scale, spread
+        left, right, *rest = inputs
+        assert left is not None
+        assert right is not None
+        total = scale * product(as_float(left), right, False)
+        self._has_addend = bool(rest) and rest[0] is not None
+        if self._has_addend:
+            total = total + addend_scale * spread(as_float(np.asarray(rest[0])))
+        super().__init__(inputs, [total])
+        self.stores = 2 if self._has_addend else 1  # before and after the addend
+
+    @cached_property
+    def squares(self) -> Float32:
+        """S, the sums of the squared products."""
+        return self._squared(squares_of(np.asarray(self.inputs[0])))
+
+    def _squared(self, left: Float32) -> Float32:
+        """A variance of a, times the squares of b."""
+        product = self._product(left, np.asarray(self.inputs[1]), True)
+        return np.float32(self._scale**2) * product
+
+    def carried(self, variances: Sequence[Variance]) -> Variances:
+        parts: list[Variance] = []
+        if variances[0] is not None:
+            parts.append(self._squared(variances[0]))
+        if variances[1] is not None:
+            squares = squares_of(np.asarray(self.inputs[0]))
+            product = self._product(squares, variances[1], False)
+            parts.append(np.float32(self._scale**2) * product)
+        if len(variances) > 2 and variances[2] is not None:
+            addend = np.float32(self._addend_scale**2) * self._spread(variances[2])
+            parts.append(np.broadcast_to(addend, self.outputs[0].shape))
+        return (add_up(*parts),)
+
+    def rounded(self, scales: Sequence[float]) -> Variances:
+        # The squares are those that `own` needs.
+        total: Variance = None
+        if factor := sum(
+            scale
+            for scale, values in zip(scales[:2], self.inputs[:2], strict=True)
+            if values is not None and values.dtype.kind == "f"
+        ):
+            total = np.float32(factor) * self.squares
+        if self._has_addend and scales[2]:
+            addend = np.float32(scales[2]) * squares_of(np.asarray(self.inputs[2]))
+            total = add_up(total, *self.carried([None, None, addend]))
+        return (total,)
+
+    def own(self, mode: Mode) -> Variances:
+        products, sums = path_rounding(self.length)
+        ends = squares_of(self.outputs[0])
+        own = float32_units(mode.sums) * (self.squares * (1 + products) + ends * sums)
+        if self._has_addend:
+            own += float32_units(mode.sums) * ends
+        own += 2 * float32_units(mode.operands) * self.squares  # of both operands
+        # In float32, squares below this are lost: the error may be as large for weights this small.
+        own += np.float32(self.length * SMALLEST_NORMAL)
+        return (own,)
+
+
+def _prepared(values: Array, like: NDArray[Any], squared: bool) -> NDArray[Any]:
+    converted = values.astype(like.dtype, copy=False)
+    return np.square(converted) if squared else converted
+
+
+def conv(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """Conv: any rank, strides, dilations, groups and padding."""
+    maps, kernels = (np.asarray(values) for values in inputs[:2])
+    window = Window.of(node, maps.shape[2:], kernels.shape[2:])
+    groups = node.get("group", 1)
+
+    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+        return convolve(left, _prepared(right, left, squared), window, groups)
+
+    rank = len(window.kernel)
+    return SumOfProducts(
+        inputs, product, kernels[0].size, spread=lambda bias: bias.reshape(-1, *[1] * rank)
+    )
+
+
+def conv_transpose(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """ConvTranspose, as a convolution of maps with zeros between their elements.
+
+    Kernels are (in, out / groups, *kernel), and turned by half a turn.
+    """
+    maps, kernels = (np.asarray(values) for values in inputs[:2])
+    sizes, rank, groups = maps.shape[2:], kernels.ndim - 2, node.get("group", 1)
+    strides = tuple(node.get("strides", (1,) * rank))
+    dilations = tuple(node.get("dilations", (1,) * rank))
+    spans = [(k - 1) * d + 1 for k, d in zip(kernels.shape[2:], dilations, strict=True)]
+    extra = tuple(node.get("output_padding", (0,) * rank))
+    full = [
+        stride * (size - 1) + more + span
+        for stride, size, more, span in zip(strides, sizes, extra, spans, strict=True)
+    ]
+    automatic, pads = node.get("auto_pad", "NOTSET"), tuple(node.get("pads", (0,) * 2 * rank))
+    before, after = list(pads[:rank]), list(pads[rank:])
+    wanted = node.get("output_shape")
+    if automatic in ("SAME_UPPER", "SAME_LOWER") and wanted is None:
+        wanted = [size * stride for size, stride in zip(sizes, strides, strict=True)]
+    if wanted is not None:
+        totals = [max(0, f - w) for f, w in zip(full, tuple(wanted)[-rank:], strict=True)]
+        before = [t // 2 if automatic != "SAME_LOWER" else t - t // 2 for t in totals]
+        after = [t - b for t, b in zip(totals, before, strict=True)]
+    width = kernels.shape[1]
+
+    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+        spaced = np.zeros(
+            (*left.shape[:2], *[(n - 1) * s + 1 for n, s in zip(sizes, strides, strict=True)]),
+            left.dtype,
+        )
+        spaced[(slice(None), slice(None), *[slice(None, None, s) for s in strides])] = left
+        turned = np.flip(_prepared(right, left, squared), axis=tuple(range(2, 2 + rank)))
+        # (in, out / groups, *kernel) -> (out, in / groups, *kernel)
+        grouped = turned.reshape(groups, -1, width, *turned.shape[2:]).swapaxes(1, 2)
+        grouped = grouped.reshape(groups * width, -1, *turned.shape[2:])
+        window = Window(
+            turned.shape[2:], (1,) * rank, dilations,
+            tuple(span - 1 for span in spans),
+            tuple(span - 1 + more for span, more in zip(spans, extra, strict=True)),
+        )  # fmt: skip
+        result = convolve(spaced, grouped, window, groups)
+        kept = [slice(b, n - a) for b, a, n in zip(before, after, full, strict=True)]
+        return result[(slice(None), slice(None), *kept)]
+
+    # At most so many of a window's elements are not zeros put between.
+    terms = prod(-(-k // s) for k, s in zip(kernels.shape[2:], strides, strict=True))
+    return SumOfProducts(
+        inputs,
+        product,
+        kernels.shape[0] // groups * terms,
+        spread=lambda bias: bias.reshape(-1, *[1] * rank),
+    )
+
+
+def gemm(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """Gemm: alpha · A B + beta · C, either operand transposed or not."""
+    left_turned, right_turned = node.get("transA", 0), node.get("transB", 0)
+
+    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+        return _matmul(left.T if left_turned else left, right.T if right_turned else right, squared)
+
+    left = np.asarray(inputs[0])
+    return SumOfProducts(
+        inputs,
+        product,
+        left.shape[0 if left_turned else 1],
+        scale=node.get("alpha", 1.0),
+        addend_scale=node.get("beta", 1.0),
+    )
+
+
+def matmul(_: Node, inputs: Sequence[Array | None]) -> Operation:
+    """MatMul, of a computed operand and a constant or of two computed ones, in NumPy's way."""
+    return SumOfProducts(inputs, _matmul, np.asarray(inputs[0]).shape[-1])
+
+
+def _matmul(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+    if right.ndim != 2 or right.size <= _LARGE:
+        return np.matmul(left, _prepared(right, left, squared))
+    columns = max(1, _LARGE // right.shape[0])
+    blocks = [
+        np.matmul(left, _prepared(right[:, start : start + columns], left, squared))
+        for start in range(0, right.shape[1], columns)
+    ]
+    return np.concatenate(blocks, axis=-1)
+
+
+def einsum(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """Einsum of one or two operands whose terms repeat no letter."""
+    equation = str(node.get("equation")).replace(" ", "")
+    terms, _, result = equation.partition("->")
+    letters = terms.split(",")
+    if len(letters) > 2 or "->" not in equation:
+        raise Unsupported(f"Einsum {equation!r}")
+    if any(len(set(term) - {"."}) != len(term.replace(".", "")) for term in letters):
+        raise Unsupported(f"Einsum {equation!r} takes a diagonal")
+    arrays = [np.asarray(values) for values in inputs]
+    sizes = {
+        letter: size
+        for term, values in zip(letters, arrays, strict=True)
+        if "..." not in term
+        for letter, size in zip(term, values.shape, strict=True)
+    }
+    for term, values in zip(letters, arrays, strict=True):
+        before, dots, after = term.partition("...")
+        if dots:
+            sizes |= dict(zip(before, values.shape, strict=False))
+            sizes |= dict(zip(reversed(after), reversed(values.shape), strict=False))
+    length = prod(size for letter, size in sizes.items() if letter not in result)
+    if len(arrays) == 1:  # a sum of elements: products with 1
+        arrays, equation = [arrays[0], np.ones((), np.float32)], f"{terms},->{result}"
+
+    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+        operands = left, _prepared(right, left, squared)
+        return np.asarray(np.einsum(equation, *operands, optimize=True))
+
+    return SumOfProducts(arrays, product, length)
+
+
+RULES: Final[dict[str, Rule]] = {
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
+    "Gemm": gemm,
+    "MatMul": matmul,
+    "Einsum": einsum,
+}
