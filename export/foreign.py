@@ -12,15 +12,6 @@ _FIRST_BYTES: Final = 512
 _NEITHER: Final = "not an ONNX model, or a damaged one"
 
 
-def require_text(path: Path) -> None:
-    """Raise ``BadInput`` for a path that is no text: ONNX's checker and its runtime open none."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        problem = "its path is not UTF-8, as ONNX's checker and ONNX Runtime need it"
-        raise BadInput(path, problem, "another name") from error
-
-
 def not_onnx(path: Path, problem: str = "") -> BadInput:
     """The refusal of a file by what its first bytes say that it is, or else for this problem."""
     with path.open("rb") as file:

@@ -46,7 +46,8 @@ class Value:
         values: float64 for every float type; integers and booleans in their own.
         dtype: the graph's type.
         exact: whether a runtime has it exactly, so that it is not rounded where it is read.
-        accumulated: mode -> the variance of a runtime's error after all nodes so far; None if exact.
+        accumulated: mode -> the variance of a runtime's error after all nodes so far; None if it is
+            exact.
         independent: mode -> the number of independent errors that its error is made of.
         is_constant: whether it is a constant of the graph.
     """
@@ -104,8 +105,8 @@ def walk(
     modes: Sequence[Mode],
     *,
     wanted: Sequence[str] | None = None,
-    progress: Progress = lambda done, total, node: None,
-    keep: Keep = lambda name, value: value,
+    progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> Iterator[Step]:
     """Evaluate a graph node by node.
 
@@ -125,7 +126,8 @@ def walk(
     known = {name: _input(values, modes) for name, values in inputs.items()}
     lost = dict[str, str]()
     for done, node in enumerate(nodes):
-        progress(done, len(nodes), node)
+        if progress is not None:
+            progress(done, len(nodes), node)
         if reason := next((lost[name] for name in read_by(node) if name in lost), ""):
             step = Step(node, why=reason)
         else:
@@ -136,7 +138,8 @@ def walk(
             if step.why and name:
                 lost[name] = step.why
             elif name in step.outputs and readers[name]:
-                known[name] = keep(name, step.outputs[name])
+                value = step.outputs[name]
+                known[name] = value if keep is None else keep(name, value)
         for name in set(read_by(node)):
             readers[name] -= 1
             if not readers[name]:
@@ -158,7 +161,10 @@ def _read(graph: Graph, known: Mapping[str, Value], name: str) -> Value:
     if name in known:
         return known[name]
     constant = graph.constants[name]
-    return Value(constant.read(), constant.dtype, is_constant=True)
+    values = constant.read()
+    if is_float(values.dtype) and values.dtype.kind != "f":
+        values = values.astype(np.float32)
+    return Value(values, constant.dtype, is_constant=True)
 
 
 def _widened(values: Array) -> Array:
@@ -228,19 +234,19 @@ def _errors(
         alone: list[Variance] = [None] * len(inputs)
         alone[index] = variance
         parts.append((operation.carried(alone), value.independent.get(mode.name, math.inf)))
-    stored = float32_units(mode.stored)
+    stored = float(float32_units(mode.stored))
     constants = [stored if v is not None and v.is_constant else 0.0 for v in inputs]
     given = [_read_rounding(value, mode) for value in inputs]
     nothing: Sequence[Variance] = (None,) * len(types)
     of_constants = operation.rounded(constants) if any(constants) else nothing
     of_inputs = operation.rounded(given) if any(given) else nothing
-    found = []
-    for index, own in enumerate(operation.own(mode)):
+    found = list[tuple[Variance, Variance, float]]()
+    for index, rounding in enumerate(operation.own(mode)):
         values, kind = operation.outputs[index], types[index]
         if values.dtype.kind != "f":
             found.append((None, None, math.inf))
             continue
-        own = add_up(own, _stored(operation, values, kind, inputs, mode))
+        own = add_up(rounding, _stored(operation, values, kind, inputs, mode))
         carried = [part[index] for part, _ in parts]
         total = add_up(*carried, of_constants[index], own)
         counts = [count for _, count in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,7 +18,10 @@ _IR_VERSION: Final = 10
 
 
 def model_of(
-    nodes: Sequence[Node], types: Mapping[str, np.dtype[Any]], inputs: Mapping[str, Array]
+    nodes: Sequence[Node],
+    types: Mapping[str, np.dtype[Any]],
+    inputs: Mapping[str, Array],
+    constants: Mapping[str, Array] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Nodes as a model that reads ``inputs`` and gives every output of the nodes.
 
@@ -25,16 +29,18 @@ def model_of(
         nodes: in topological order.
         types: the type of each output.
         inputs: what the nodes read, by name: their types and shapes.
+        constants: what else they read, by name; the model has it.
     """
     import onnx
 
     helper = onnx.helper
+    held = [onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()]
     given = [
         helper.make_tensor_value_info(n, onnx_type(v.dtype), v.shape) for n, v in inputs.items()
     ]
     made = [helper.make_tensor_value_info(name, onnx_type(types[name]), None)
             for node in nodes for name in node.outputs if name]  # fmt: skip
-    graph = helper.make_graph([proto_of(node) for node in nodes], "nodes", given, made)
+    graph = helper.make_graph([proto_of(node) for node in nodes], "nodes", given, made, held)
     versions = {node.domain: node.version for node in nodes}
     opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
     return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)

@@ -37,7 +37,7 @@ from vgg16_parity.network.search import SEARCHED, searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.explain import explain as explain
 from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
-from vgg16_parity.runtimes.process import peak_memory
+from onnx_arbiter.memory import peak_memory
 from vgg16_parity.weights import open_file
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint

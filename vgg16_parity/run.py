@@ -24,7 +24,7 @@ from vgg16_parity.network.search import searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.runtimes.job import Depth
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict, port_lane
-from vgg16_parity.runtimes.process import peak_memory
+from onnx_arbiter.memory import peak_memory
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.shared_runs import rows_of_lanes
 from vgg16_parity.workspace import Progress, Workspace, in_file

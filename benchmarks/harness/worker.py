@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks.harness.measure import Memory, Span, memory, waiting_file
-from vgg16_parity.runtimes.process import peak_memory
+from onnx_arbiter.memory import peak_memory
 from vgg16_spec.files.atomic import whole_file
 
 

@@ -1,19 +1,17 @@
-"""Convolutions of any rank in NumPy, in the type of their inputs: windows times kernels, in blocks."""
+"""Convolutions of any rank in NumPy, in the type of their inputs: windows by kernels, in blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from onnx_arbiter.graph import Node
-
-_Real = TypeVar("_Real", np.float32, np.float64)
 
 # Values of windows that are laid out at a time.
 _WINDOWS: Final = 1 << 22
@@ -76,8 +74,8 @@ class Window:
 
 
 def convolve(
-    maps: NDArray[_Real], kernels: NDArray[_Real], window: Window, groups: int = 1
-) -> NDArray[_Real]:
+    maps: NDArray[Any], kernels: NDArray[Any], window: Window, groups: int = 1
+) -> NDArray[Any]:
     """(N, C, *sizes), (out, C / groups, *kernel) -> (N, out, *positions)"""
     views = window.views(window.padded(maps))
     rank = len(window.kernel)
@@ -104,8 +102,8 @@ def convolve(
 
 
 def _by_taps(
-    views: NDArray[_Real], kernels: NDArray[_Real], total: NDArray[_Real], groups: int
-) -> NDArray[_Real]:
+    views: NDArray[Any], kernels: NDArray[Any], total: NDArray[Any], groups: int
+) -> NDArray[Any]:
     """A depthwise convolution, one element of the kernels after the other."""
     each = kernels.shape[0] // groups
     grouped = total.reshape(len(total), groups, each, *total.shape[2:])

@@ -3,9 +3,9 @@
 Variances are float32 arrays in units of u²/3 with float32's unit roundoff u, as in
 ``error_model.py``. A variance of None is that of an exact value.
 
-    what arrives         carried(v):    v_out = (∂y/∂x)² · v, summed over the inputs
-    what is rounded      own(mode):     sums: S (1 + K/6) + y² K/3;  elementwise: roundings · y²;  a move: none
-    rounded inputs       rounded(s):    carried(s · x²): the node alone reads values that were rounded
+    carried(v)   what arrives: the sum over the inputs of (∂y/∂x)² · v
+    own(mode)    what the node rounds: a sum S (1 + K/6) + y² K/3, a function roundings · y²
+    rounded(s)   what rounded inputs bring a node alone: carried(s · x²)
 
 A kink (ReLU, a maximum) lets an error pass where it may, within `REACH` deviations, be on the other
 side. `REACH` is the largest deviation that a comparison accepts, so that every accepted error is
@@ -168,7 +168,7 @@ class Move(Operation):
         if all(variance is None for variance in found):
             return (None,) * len(self.outputs)
         filled = [
-            np.zeros(np.shape(self.inputs[index]), np.float32) if variance is None else variance
+            np.zeros_like(self.inputs[index], np.float32) if variance is None else variance
             for index, variance in zip(self._moved, found, strict=True)
         ]
         return tuple(np.asarray(part) for part in self._move(*filled))
@@ -208,7 +208,7 @@ def deviation_of(variance: Float32) -> Float32:
 
 
 def squares_of(values: Array) -> Float32:
-    """The square of every value in float32, at most 1e38: masks reach the largest number there is."""
+    """The square of every value in float32, at most 1e38: masks are the largest number."""
     with np.errstate(over="ignore"):
         squares: Float32 = np.square(values.astype(np.float32))
     return np.minimum(squares, _LARGEST)

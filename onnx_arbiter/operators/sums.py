@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -224,7 +223,8 @@ def matmul(_: Node, inputs: Sequence[Array | None]) -> Operation:
 
 def _matmul(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
     if right.ndim != 2 or right.size <= _LARGE:
-        return np.matmul(left, _prepared(right, left, squared))
+        whole: NDArray[Any] = np.matmul(left, _prepared(right, left, squared))
+        return whole
     columns = max(1, _LARGE // right.shape[0])
     blocks = [
         np.matmul(left, _prepared(right[:, start : start + columns], left, squared))

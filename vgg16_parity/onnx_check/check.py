@@ -19,9 +19,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from export.load import open_model, printable
+from export.load import open_model
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterTap
+from onnx_arbiter.onnx_file import printable
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.known_outputs import LOGITS
 from vgg16_parity.network import prediction

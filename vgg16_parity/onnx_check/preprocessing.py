@@ -15,8 +15,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from export.load import printable
 from onnx_arbiter.limits import Tolerance
+from onnx_arbiter.onnx_file import printable
 from vgg16_parity.onnx_check.elementwise import drop_out
 from vgg16_parity.onnx_check.symbolic import (
     Constant,

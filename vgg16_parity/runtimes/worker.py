@@ -25,7 +25,8 @@ from vgg16_parity.network import sgd_step
 from vgg16_parity.runtimes.adapters.framework import Evaluator, FrameworkModel, Taps
 from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.process import peak_memory, unusable
+from onnx_arbiter.memory import peak_memory
+from vgg16_parity.runtimes.process import unusable
 from vgg16_parity.runtimes.registry import DISTRIBUTIONS, Runtime
 from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.checkpoint import open_checkpoint

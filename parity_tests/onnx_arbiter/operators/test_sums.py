@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from parity_tests.support.operators import Draw, assert_predicted, measure, node_of
 
-CASES: dict[str, tuple[Draw, dict[str, object], str]] = {
+CASES: dict[str, tuple[Draw, dict[str, Any], str]] = {
     "Conv, strided, dilated, grouped, padded on one side": (
         lambda rng: [
             rng.standard_normal((2, 6, 9, 11), np.float32),

@@ -1,0 +1,32 @@
+"""A report in words."""
+
+from __future__ import annotations
+
+from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.records import Report, Row, Run
+
+
+def explain(report: Report) -> str:
+    """One line for each run."""
+    return "\n".join(explain_run(run) for run in report.runs)
+
+
+def explain_run(run: Run) -> str:
+    """``onnxruntime: broken. Conv conv1: alone, errors are 8.4e+03 times the predicted size``."""
+    start = f"{printable(run.name)}: {run.status}"
+    if run.status == "not judged":
+        reasons = sorted({row.why for row in run.rows if row.why})
+        return f"{start}: {reasons[0]}" if reasons else f"{start}: nothing was compared"
+    if run.guilty is None:
+        largest = f"R {run.worst_ratio:.2f}, Z {run.worst_deviations:.2f}"
+        return f"{start} within rounding ({largest}, {len(run.rows)} values)"
+    return f"{start}. {explain_row(run.guilty)}{f', {run.cause}' if run.cause else ''}"
+
+
+def explain_row(row: Row) -> str:
+    """What is wrong with a value: its node's operator and name, and the failed verdict."""
+    node = f"{row.operator} {printable(row.node)}"
+    if row.local is not None and not row.local.passed:
+        return f"{node}: alone, {row.local.reason}"
+    assert row.accumulated is not None
+    return f"{node}: {row.accumulated.reason}"

@@ -1,0 +1,226 @@
+"""Judge what runtimes computed, in one walk through the graph.
+
+Each value that a run has is compared with the arbiter's as it comes; where a run can compute single
+nodes, each node is also given the arbiter's inputs, rounded, and judged alone, so that a mistake is
+found in a node and not in what came before it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from onnx_arbiter.compare import Verdict, compare_with_arbiter, refused
+from onnx_arbiter.error_model import Float64
+from onnx_arbiter.evaluate import Keep, Progress, Step, Value, is_float, walk
+from onnx_arbiter.graph import Array, Graph, Node
+from onnx_arbiter.limits import LIMITS, Limits
+from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.records import Row, Run
+
+
+class NodeRunner(Protocol):
+    """Computes one node in a runtime."""
+
+    def __call__(
+        self,
+        node: Node,
+        inputs: Mapping[str, Array],
+        constants: Mapping[str, Array],
+        types: Mapping[str, np.dtype[np.generic]],
+    ) -> Mapping[str, Array]:
+        """The node's outputs by name.
+
+        Args:
+            node: the node.
+            inputs: the values that it reads, of the graph's types.
+            constants: those that are constants of the graph, or integers known beforehand.
+            types: of its outputs.
+
+        Raises:
+            NotRunAlone: the runtime has no such node alone.
+        """
+
+
+class NotRunAlone(Exception):
+    """A runtime cannot run a node alone; the message says why."""
+
+
+@dataclass
+class Observed:
+    """What a runtime computed.
+
+    Attributes:
+        name: of the runtime, and how it ran.
+        values: by name; those of no node of the graph are ignored.
+        alone: computes single nodes; None if the runtime cannot.
+        notes: what there is to say of it beforehand.
+    """
+
+    name: str
+    values: Mapping[str, Array]
+    alone: NodeRunner | None = None
+    notes: tuple[str, ...] = ()
+    rows: list[Row] = field(default_factory=list, init=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a walk found.
+
+    Attributes:
+        runs: in the order of what was observed.
+        nodes: how many nodes were evaluated.
+        not_judged: reason -> how many values could not be judged for it.
+    """
+
+    runs: tuple[Run, ...]
+    nodes: int
+    not_judged: Mapping[str, int]
+
+
+def judge(
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    observed: Sequence[Observed],
+    mode: Mode,
+    *,
+    limits: Limits = LIMITS,
+    progress: Progress | None = None,
+    keep: Keep | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Judged:
+    """Judge every value that was observed.
+
+    Args:
+        graph: the network.
+        inputs: its inputs by name.
+        observed: what runtimes computed from them.
+        mode: the numeric mode that the runtimes computed in.
+        limits: R and Z.
+        progress: as for `walk`.
+        keep: as for `walk`.
+        on_step: is given each step of the walk.
+    """
+    alone = any(run.alone is not None for run in observed)
+    wanted = None if alone else _given(graph, observed)
+    not_judged = Counter[str]()
+    count = 0
+    for step in walk(graph, inputs, [mode], wanted=wanted, progress=progress, keep=keep):
+        count += 1
+        if step.why:
+            not_judged[step.why] += sum(1 for name in step.node.outputs if name)
+        for run in observed:
+            run.rows += _rows(step, run, mode, limits)
+        if on_step is not None:
+            on_step(step)
+    return Judged(tuple(_run(run) for run in observed), count, dict(not_judged))
+
+
+def _given(graph: Graph, observed: Sequence[Observed]) -> list[str]:
+    return [name for name in graph.producers if any(name in run.values for run in observed)]
+
+
+def _rows(step: Step, run: Observed, mode: Mode, limits: Limits) -> list[Row]:
+    """A row for each output of a node that a run has, or that is judged alone."""
+    node = step.node
+    computed: Mapping[str, Array] = {}
+    why_not = ""
+    if run.alone is not None:
+        computed, why_not = _run_alone(step, run.alone)
+    rows = list[Row]()
+    for name in node.outputs:
+        if not name or not (name in run.values or computed or why_not):
+            continue
+        row = Row(name, node.name, node.operator, why=step.why, why_not_local=why_not)
+        if name in step.outputs:
+            value = step.outputs[name]
+            row = replace(row, shape=value.values.shape)
+            if name in run.values and not step.why:
+                deviation = value.deviation(mode)
+                independent = value.independent.get(mode.name, np.inf)
+                verdict = compare(run.values[name], value, deviation, independent, limits)
+                row = replace(row, accumulated=verdict)
+            if name in computed:
+                deviation = step.local_deviation(name, mode)
+                verdict = compare(computed[name], value, deviation, 1.0, limits)
+                row = replace(row, local=verdict)
+        rows.append(row)
+    return rows
+
+
+def _run_alone(step: Step, alone: NodeRunner) -> tuple[Mapping[str, Array], str]:
+    """What a node alone computes, and why it does not."""
+    if reason := step.why or step.why_not_alone:
+        return {}, reason
+    read = zip(step.node.inputs, step.inputs, strict=True)
+    known = {name: value for name, value in read if value is not None}
+    constants = {
+        name: value.values.astype(value.dtype, copy=False)
+        for name, value in known.items()
+        if value.is_constant or not is_float(value.dtype)
+    }
+    given = {name: as_stored(v) for name, v in known.items() if name not in constants}
+    types = {name: value.dtype for name, value in step.outputs.items()}
+    try:
+        return alone(step.node, given, constants, types), ""
+    except NotRunAlone as error:
+        return {}, str(error)
+
+
+def as_stored(value: Value) -> Array:
+    """A value in the graph's type, rounded if it is not exact."""
+    with np.errstate(over="ignore"):
+        return value.values.astype(value.dtype)
+
+
+def compare(
+    observed: Array, value: Value, deviation: Float64, independent: float, limits: Limits
+) -> Verdict:
+    """Compare a tensor with the arbiter's; one that is no float type must be equal.
+
+    ``independent`` is the number of independent errors in what it was computed from. Values that
+    are infinite or not a number in the arbiter must be the same in the runtime.
+    """
+    exact = value.values
+    if observed.shape != exact.shape:
+        return refused(f"its shape is {observed.shape}, the arbiter's is {exact.shape}")
+    if not exact.size:
+        return Verdict(True, 0.0, 0.0, 0.0, 0.0, 0.0)
+    if exact.dtype.kind != "f":
+        return _compare_exactly(observed, exact)
+    got = observed.astype(np.float64)
+    finite = np.isfinite(exact)
+    if not finite.all():
+        same = (got == exact) | (np.isnan(got) & np.isnan(exact))
+        if wrong := int(np.count_nonzero(~same & ~finite)):
+            return refused(f"{wrong} values that are infinite or NaN in the arbiter differ")
+        got, exact, deviation = (np.where(finite, v, 0.0) for v in (got, exact, deviation))
+    # The whole tensor counts as one image.
+    return compare_with_arbiter(
+        got.reshape(1, -1),
+        exact.reshape(1, -1),
+        deviation.reshape(1, -1),
+        limits=limits,
+        independent=lambda _: independent,
+    )
+
+
+def _compare_exactly(observed: Array, exact: Array) -> Verdict:
+    wrong = int(np.count_nonzero(observed != exact))
+    if not wrong:
+        return Verdict(True, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return refused(f"{wrong} of {exact.size} {exact.dtype} values differ")
+
+
+def _run(observed: Observed) -> Run:
+    """A run from its rows: the first node that is wrong alone, else the first wrong value."""
+    rows = tuple(observed.rows)
+    wrong = [row for row in rows if row.status == "broken"]
+    alone = [row for row in wrong if row.local is not None and not row.local.passed]
+    guilty = next(iter(alone or wrong), None)
+    return Run(observed.name, rows, guilty, notes=observed.notes)
