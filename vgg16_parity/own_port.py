@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter import expectations
 from onnx_arbiter.expectations import ArbiterCase, Case
+from onnx_arbiter.memory import peak_memory
 from onnx_arbiter.numeric_modes import MODES, Mode
 from vgg16_parity import inputs
 from vgg16_parity.handed import HandedOut
@@ -37,7 +38,6 @@ from vgg16_parity.network.search import SEARCHED, searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.report.explain import explain as explain
 from vgg16_parity.runtimes.adapters.own_port import port_arrays, port_taps
-from onnx_arbiter.memory import peak_memory
 from vgg16_parity.weights import open_file
 from vgg16_spec import architecture
 from vgg16_spec.checkpoint import Checkpoint

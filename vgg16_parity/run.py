@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.compare import refusal
 from onnx_arbiter.expectations import IMAGES
+from onnx_arbiter.memory import peak_memory
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
 from vgg16_parity.judge.coverage import Coverages
@@ -24,7 +25,6 @@ from vgg16_parity.network.search import searched
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.runtimes.job import Depth
 from vgg16_parity.runtimes.lanes import LANES, Device, Lane, default_is_strict, port_lane
-from onnx_arbiter.memory import peak_memory
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.shared_runs import rows_of_lanes
 from vgg16_parity.workspace import Progress, Workspace, in_file

@@ -13,11 +13,12 @@ from typing import Final
 
 from benchmarks.cuda.pool import at_once
 from benchmarks.harness.measure import OVER
+from onnx_arbiter.memory import peak_memory
 from vgg16_parity import inputs
 from vgg16_parity.records import CaseFacts, Report, Row, Weights
 from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import Device, Lane
-from vgg16_parity.runtimes.process import STOPPED, peak_memory
+from vgg16_parity.runtimes.process import STOPPED
 from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint

@@ -86,15 +86,17 @@ class SumOfProducts(Operation):
         return np.float32(self._scale**2) * product
 
     def carried(self, variances: Sequence[Variance]) -> Variances:
+        # A sum of one operand's elements has only one.
+        of_left, of_right, of_addend = (*variances, None, None)[:3]
         parts: list[Variance] = []
-        if variances[0] is not None:
-            parts.append(self._squared(variances[0]))
-        if variances[1] is not None:
+        if of_left is not None:
+            parts.append(self._squared(of_left))
+        if of_right is not None:
             squares = squares_of(np.asarray(self.inputs[0]))
-            product = self._product(squares, variances[1], False)
+            product = self._product(squares, of_right, False)
             parts.append(np.float32(self._scale**2) * product)
-        if len(variances) > 2 and variances[2] is not None:
-            addend = np.float32(self._addend_scale**2) * self._spread(variances[2])
+        if of_addend is not None:
+            addend = np.float32(self._addend_scale**2) * self._spread(of_addend)
             parts.append(np.broadcast_to(addend, self.outputs[0].shape))
         return (add_up(*parts),)
 
@@ -103,7 +105,7 @@ class SumOfProducts(Operation):
         total: Variance = None
         if factor := sum(
             scale
-            for scale, values in zip(scales[:2], self.inputs[:2], strict=True)
+            for scale, values in zip(scales[:2], self.inputs[:2], strict=False)
             if values is not None and values.dtype.kind == "f"
         ):
             total = np.float32(factor) * self.squares

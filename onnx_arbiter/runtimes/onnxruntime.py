@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.judge import NotRunAlone
+from onnx_arbiter.runtimes.runtime import Runtime
 from onnx_arbiter.to_onnx import model_of
 
 
-def run_model(
-    model: Path | bytes, inputs: Mapping[str, Array], wanted: Sequence[str], *, optimise: bool
+def run_optimised(
+    model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
-    """Run a model, and return the outputs that are wanted."""
-    names = list(wanted)
-    return dict(zip(names, _open(model, optimise).run(names, dict(inputs)), strict=True))
+    """Run a file with every optimisation, ONNX Runtime's default."""
+    return _run(_open(str(model), optimise=True), inputs, wanted)
+
+
+def run_unoptimised(
+    model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
+) -> dict[str, Array]:
+    """Run a file node by node, as it is written."""
+    return _run(_open(str(model), optimise=False), inputs, wanted)
 
 
 def run_node(
@@ -32,18 +39,27 @@ def run_node(
     try:
         session = _open(model.SerializeToString(), optimise=False)
         names = [name for name in node.outputs if name]
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        return _run(session, inputs, names)
     except Exception as error:  # its exceptions share no base
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise NotRunAlone(f"ONNX Runtime does not run it alone ({first})") from error
 
 
-def _open(model: Path | bytes, optimise: bool) -> Any:
+def _run(session: Any, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    names = list(wanted)
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def _open(model: str | bytes, optimise: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
-    given = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+RUNTIME: Final = Runtime(
+    "onnxruntime", {"optimised": run_optimised, "not optimised": run_unoptimised}, run_node
+)

@@ -21,11 +21,11 @@ from typing import Final
 import numpy as np
 
 from onnx_arbiter import expectations
+from onnx_arbiter.memory import peak_memory
 from vgg16_parity.network import sgd_step
 from vgg16_parity.runtimes.adapters.framework import Evaluator, FrameworkModel, Taps
 from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES
-from onnx_arbiter.memory import peak_memory
 from vgg16_parity.runtimes.process import unusable
 from vgg16_parity.runtimes.registry import DISTRIBUTIONS, Runtime
 from vgg16_parity.runtimes.settings import Unavailable
