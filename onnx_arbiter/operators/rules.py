@@ -12,8 +12,10 @@ from onnx_arbiter.operators import (
     elementwise,
     functions,
     indices,
+    maxima,
     moves,
     normalisation,
+    pools,
     reductions,
     shapes,
     steps,
@@ -33,6 +35,8 @@ RULES: Final[dict[str, Rule]] = {
     **indices.RULES,
     **shapes.RULES,
     **reductions.RULES,
+    **maxima.RULES,
+    **pools.RULES,
     **normalisation.RULES,
 }
 
