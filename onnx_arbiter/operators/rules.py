@@ -19,6 +19,7 @@ from onnx_arbiter.operators import (
     reductions,
     shapes,
     steps,
+    softmax,
     sums,
 )
 from onnx_arbiter.operators.operation import Rule
@@ -38,6 +39,7 @@ RULES: Final[dict[str, Rule]] = {
     **maxima.RULES,
     **pools.RULES,
     **normalisation.RULES,
+    **softmax.RULES,
 }
 
 
