@@ -16,11 +16,12 @@ import numpy as np
 
 from onnx_arbiter.compare import Verdict, compare_with_arbiter, refused
 from onnx_arbiter.error_model import Float64
-from onnx_arbiter.evaluate import Keep, Progress, Step, Value, is_float, walk
+from onnx_arbiter.evaluate import Keep, Progress, Step, walk
 from onnx_arbiter.graph import Array, Graph, Node
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
 from onnx_arbiter.records import Row, Run
+from onnx_arbiter.values import Value, is_float
 
 
 class NodeRunner(Protocol):

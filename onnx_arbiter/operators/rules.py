@@ -18,8 +18,8 @@ from onnx_arbiter.operators import (
     pools,
     reductions,
     shapes,
-    steps,
     softmax,
+    steps,
     sums,
 )
 from onnx_arbiter.operators.operation import Rule
