@@ -13,6 +13,7 @@ from onnx_arbiter.operators import (
     functions,
     indices,
     maxima,
+    indices,
     moves,
     normalisation,
     pools,
