@@ -6,11 +6,16 @@ from typing import Final
 
 from onnx_arbiter.graph import Node
 from onnx_arbiter.operators import (
+    activations,
+    casts,
+    comparisons,
     elementwise,
+    functions,
     moves,
     normalisation,
     reductions,
     shapes,
+    steps,
     sums,
 )
 from onnx_arbiter.operators.operation import Rule
@@ -18,6 +23,11 @@ from onnx_arbiter.operators.operation import Rule
 RULES: Final[dict[str, Rule]] = {
     **sums.RULES,
     **elementwise.RULES,
+    **activations.RULES,
+    **functions.RULES,
+    **comparisons.RULES,
+    **steps.RULES,
+    **casts.RULES,
     **moves.RULES,
     **shapes.RULES,
     **reductions.RULES,
