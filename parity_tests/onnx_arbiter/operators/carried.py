@@ -7,14 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.graph import Array
 from onnx_arbiter.operators.operation import UNIT
-from parity_tests.support.operators import Measured
+from parity_tests.support.operators import Draw, Measured
 from parity_tests.support.tolerances import CARRIED
 
 
 def variance_of(deviation: float, values: NDArray[Any]) -> NDArray[np.float32]:
     """The variance of errors of one deviation at every element."""
     return np.full(values.shape, (deviation / UNIT) ** 2, np.float32)
+
+
+def always(*inputs: Array) -> Draw:
+    """The same inputs in every draw."""
+    return lambda rng: inputs  # noqa: ARG005 - nothing is drawn
 
 
 def assert_carried(measured: Measured) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.activations import RULES
 from onnx_arbiter.operators.operation import REACH, UNIT
-from parity_tests.onnx_arbiter.operators.carried import assert_carried, variance_of
+from parity_tests.onnx_arbiter.operators.carried import always, assert_carried, variance_of
 from parity_tests.support.operators import Draw, assert_predicted, measure, node_of
 from parity_tests.support.tolerances import CARRIED
 
@@ -26,7 +27,7 @@ def normal(scale: float = 1.0, shift: float = 0.0) -> Draw:
     return draw
 
 
-CASES: dict[str, tuple[str, Draw, dict[str, object]]] = {
+CASES: dict[str, tuple[str, Draw, dict[str, Any]]] = {
     "LeakyRelu": ("LeakyRelu", normal(), {}),
     "LeakyRelu, steeper below": ("LeakyRelu", normal(), {"alpha": 2.75}),
     "PRelu": (
@@ -66,7 +67,7 @@ def beside_a_half(rng: np.random.Generator) -> Sequence[Array]:
 
 @pytest.mark.parametrize("operator", ["Relu", "ThresholdedRelu"])
 def test_what_rounds_nothing_only_carries(operator: str) -> None:
-    attributes = {"alpha": 0.5} if operator == "ThresholdedRelu" else {}
+    attributes: dict[str, Any] = {"alpha": 0.5} if operator == "ThresholdedRelu" else {}
     node = node_of(operator, [np.zeros(200)], version=22, **attributes)
     assert_carried(measure(node, beside_a_half))
 
@@ -89,7 +90,7 @@ def test_an_error_passes_a_kink_within_reach(operator: str, slope_below: float) 
 def test_the_minimum_of_gelu_has_an_error_of_the_second_order() -> None:
     lowest = np.full((4, 50), -0.7517916, np.float32)
     node = node_of("Gelu", [lowest])
-    measured = measure(node, lambda rng: [lowest], perturbation=1e-2)
+    measured = measure(node, always(lowest), perturbation=1e-2)
     assert abs(measured.carried - 1) <= CARRIED.limit
 
 

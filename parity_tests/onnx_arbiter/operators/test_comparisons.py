@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ FLOATS = [
 BOOLEANS = [np.array([True, True, False, False]), np.array([True, False, True, False])]
 BITS = [np.array([5, 12, 255], np.uint8), np.array([1, 3, 7], np.uint8)]
 
-CASES: dict[str, tuple[str, Sequence[Array], dict[str, object]]] = {
+CASES: dict[str, tuple[str, Sequence[Array], dict[str, Any]]] = {
     **{f"{name} of floats": (name, FLOATS, {}) for name in COMPARISONS},
     **{
         f"{name} of integers": (name, [np.array([1, 2, 3]), np.array([[2], [3]])], {})
@@ -86,7 +87,10 @@ def test_the_walk_says_what_rounding_decides() -> None:
         Node("square", "Mul", ("x", "x"), ("s",)),
         Node("less", "Less", ("s", "limit"), ("y",)),
     )
-    given = {"x": np.array([0.1, 3], np.float32), "limit": np.array(0.01, np.float32)}
+    given: dict[str, Array] = {
+        "x": np.array([0.1, 3], np.float32),
+        "limit": np.array(0.01, np.float32),
+    }
     graph = Graph(nodes, {n: Input(v.dtype, v.shape) for n, v in given.items()}, ("y",))
     *_, last = walk(graph, given, [FLOAT32])
     assert "rounding may change" in last.why

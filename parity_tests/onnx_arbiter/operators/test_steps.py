@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from parity_tests.support.tolerances import ULPS_OF_QUANTISING
 
 DEVIATION = 1e-6
 # operator, other inputs, attributes, a step, its height
-STEPS: dict[str, tuple[str, Sequence[Array], dict[str, object], float, float]] = {
+STEPS: dict[str, tuple[str, Sequence[Array], dict[str, Any], float, float]] = {
     "Sign": ("Sign", [], {}, 0.0, 2.0),
     "Floor": ("Floor", [], {}, -3.0, 1.0),
     "Floor at zero": ("Floor", [], {}, 0.0, 1.0),
@@ -73,7 +74,7 @@ def test_the_sign_of_integers_is_exact() -> None:
 
 
 MAPS = (2, 3, 4, 5)
-QUANTISED: dict[str, tuple[Sequence[Array], dict[str, object]]] = {
+QUANTISED: dict[str, tuple[Sequence[Array], dict[str, Any]]] = {
     "of a tensor": ([np.array(0.02, np.float32), np.array(117, np.uint8)], {}),
     "to int8": ([np.array(0.02, np.float32), np.array(-9, np.int8)], {}),
     "to int16": ([np.array(0.001, np.float32), np.array(0, np.int16)], {}),
@@ -165,7 +166,11 @@ def test_an_error_passes_through_quantised_integers() -> None:
     )
     scale, zero = np.array(0.25, np.float32), np.array(5, np.uint8)
     near_half = np.float32(np.sqrt(0.25 * 7.5))
-    given = {"x": np.array([near_half, 1.0], np.float32), "scale": scale, "zero": zero}
+    given: dict[str, Array] = {
+        "x": np.array([near_half, 1.0], np.float32),
+        "scale": scale,
+        "zero": zero,
+    }
     graph = Graph(nodes, {n: Input(v.dtype, v.shape) for n, v in given.items()}, ("y",))
     *_, last = walk(graph, given, [FLOAT32])
     deviation = last.outputs["y"].deviation(FLOAT32)
