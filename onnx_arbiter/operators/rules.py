@@ -7,6 +7,7 @@ from typing import Final
 from onnx_arbiter.graph import Node
 from onnx_arbiter.operators import (
     elementwise,
+    indices,
     moves,
     normalisation,
     reductions,
@@ -19,6 +20,7 @@ RULES: Final[dict[str, Rule]] = {
     **sums.RULES,
     **elementwise.RULES,
     **moves.RULES,
+    **indices.RULES,
     **shapes.RULES,
     **reductions.RULES,
     **normalisation.RULES,
