@@ -8,8 +8,10 @@ from onnx_arbiter.graph import Node
 from onnx_arbiter.operators import (
     elementwise,
     indices,
+    maxima,
     moves,
     normalisation,
+    pools,
     reductions,
     shapes,
     sums,
@@ -23,6 +25,8 @@ RULES: Final[dict[str, Rule]] = {
     **indices.RULES,
     **shapes.RULES,
     **reductions.RULES,
+    **maxima.RULES,
+    **pools.RULES,
     **normalisation.RULES,
 }
 
