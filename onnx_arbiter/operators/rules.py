@@ -13,6 +13,7 @@ from onnx_arbiter.operators import (
     normalisation,
     pools,
     reductions,
+    resize,
     shapes,
     sums,
 )
@@ -27,6 +28,7 @@ RULES: Final[dict[str, Rule]] = {
     **reductions.RULES,
     **maxima.RULES,
     **pools.RULES,
+    **resize.RULES,
     **normalisation.RULES,
 }
 
