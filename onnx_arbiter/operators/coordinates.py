@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import frexp
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.operators.operation import Unsupported
+from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
 
 _NEAREST: Final = MappingProxyType[str, Callable[[Array], Array]](
     {
@@ -44,13 +45,13 @@ class Axis:
         """Where each new element lies, (wanted,)."""
         return self._computed(np.float64, multiplies=False)
 
-    @cached_property
+    @property
     def is_exact(self) -> bool:
-        """Whether float32 has every coordinate, in either way to compute them."""
-        return all(
-            np.array_equal(self._computed(np.float32, multiplies=multiplies), self.coordinates)
-            for multiplies in (False, True)
-        )
+        """Whether float32 has every coordinate: whether the scale is a power of two."""
+        scale = self.scale
+        if self.transform == "align_corners":
+            scale = (self.wanted - 1) / max(1, self.size - 1)
+        return scale == 0 or frexp(scale)[0] == 0.5
 
     @cached_property
     def shifts(self) -> NDArray[np.float32]:
@@ -72,15 +73,18 @@ class Axis:
         """The index of the nearest old element, (wanted,).
 
         Raises:
-            Unsupported: if float32 gives another one, in one of the ways to compute it.
+            Unsupported: if float32 may give another one, in one of the ways to compute it.
         """
         if mode not in _NEAREST:
             raise Unsupported(f"rounds coordinates in a mode {mode!r}")
         found = self._rounded(mode, self.coordinates)
-        for multiplies in (False, True):
-            others = self._rounded(mode, self._computed(np.float32, multiplies=multiplies))
-            if np.any(others != found):
-                raise Unsupported("rounding of coordinates decides which elements are nearest")
+        others = [self._computed(np.float32, multiplies=multiplies) for multiplies in (False, True)]
+        if self.transform == "half_pixel_symmetric":
+            # What is left out at an end is computed in yet other ways.
+            reach = REACH * UNIT * np.sqrt(self.shifts)
+            others += [self.coordinates - reach, self.coordinates + reach]
+        if any(np.any(self._rounded(mode, other) != found) for other in others):
+            raise Unsupported("rounding of coordinates decides which elements are nearest")
         return found
 
     def _rounded(self, mode: str, coordinates: Array) -> NDArray[np.int64]:
