@@ -11,6 +11,7 @@ from onnx_arbiter.operators import (
     normalisation,
     reductions,
     shapes,
+    softmax,
     sums,
 )
 from onnx_arbiter.operators.operation import Rule
@@ -22,6 +23,7 @@ RULES: Final[dict[str, Rule]] = {
     **shapes.RULES,
     **reductions.RULES,
     **normalisation.RULES,
+    **softmax.RULES,
 }
 
 
