@@ -16,6 +16,7 @@ import numpy as np
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.independence import independent_errors
+from onnx_arbiter.inline import with_outer_values
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode, float32_units
 from onnx_arbiter.operators.operation import (
     UNIT,
@@ -172,6 +173,7 @@ def is_float(dtype: np.dtype[Any]) -> bool:
 
 
 def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> Step:
+    node = with_outer_values(node)
     inputs = tuple(read[name] if name else None for name in node.inputs)
     rule = rule_of(node)
     if rule is None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from onnx_arbiter.graph import Node
+from onnx_arbiter.inline import fallback_of
 from onnx_arbiter.operators import (
     elementwise,
     moves,
     normalisation,
+    perturbation,
     reductions,
     shapes,
     softmax,
@@ -24,9 +26,16 @@ RULES: Final[dict[str, Rule]] = {
     **reductions.RULES,
     **normalisation.RULES,
     **softmax.RULES,
+    **perturbation.RULES,
 }
 
 
 def rule_of(node: Node) -> Rule | None:
-    """The rule for a node; None if there is none, as for every other domain than ONNX's own."""
-    return RULES.get(node.operator) if node.domain in ("", "ai.onnx") else None
+    """The rule for a node; None if there is none, as for every other domain than ONNX's own.
+
+    An operator without a rule of its own is evaluated by the body that ONNX defines it by, or else
+    by ONNX's reference.
+    """
+    if node.domain not in ("", "ai.onnx"):
+        return None
+    return RULES.get(node.operator) or fallback_of(node, rule_of)
