@@ -18,7 +18,7 @@ import numpy as np
 
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.numeric_modes import Mode, float32_units
-from onnx_arbiter.operators.functions import expand, has_body, schema_of
+from onnx_arbiter.operators.function_bodies import expand, has_body, schema_of
 from onnx_arbiter.operators.operation import (
     Operation,
     Rule,

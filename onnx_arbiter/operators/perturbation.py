@@ -24,7 +24,7 @@ import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode, float32_units
-from onnx_arbiter.operators.functions import schema_of
+from onnx_arbiter.operators.function_bodies import schema_of
 from onnx_arbiter.operators.operation import (
     REACH,
     UNIT,
