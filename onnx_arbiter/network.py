@@ -64,13 +64,12 @@ class Network:
             return self.write(folder / "tapped.onnx")
 
     def write(self, path: Path) -> Path:
-        """Write the model with what it has now."""
-        size = sum(
-            value.const_value.nbytes
-            for value in self.model.graph.initializers.values()
-            if value.const_value is not None
-        )
-        beside = f"{path.name}.data" if size > _EMBEDDED else None
+        """Write the model with what it has now, and with its weights."""
+        weights = [value.const_value for value in self.model.graph.initializers.values()]
+        size = sum(weight.nbytes for weight in weights if weight is not None)
+        # Weights that lie in files beside the model would not be beside the copy.
+        outside = any(isinstance(weight, ir.ExternalTensor) for weight in weights)
+        beside = f"{path.name}.data" if outside or size > _EMBEDDED else None
         ir.save(self.model, path, external_data=beside)
         return path
 
