@@ -119,8 +119,9 @@ def test_large_values_in_files_give_the_same(tmp_path: Path) -> None:
 
 def test_weights_beside_the_file_are_read(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    external = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
-    onnx.save(residual(), path, **external)
+    onnx.save(
+        residual(), path, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
     inside = Network.open(residual()).graph.constants
     with Arbiter(path) as arbiter:
         graph = arbiter.network.graph
