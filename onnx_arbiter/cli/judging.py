@@ -85,10 +85,15 @@ class Asked:
             read.append(require_file(self.against, _AN_ONNX_FILE))
         if self.port is not None:
             read.append(port_of(self.port)[0])
+        if not self.sources or self.runtime is not None:
+            registry.runtime(self.runtime or _DEFAULT_RUNTIME)
         read += [require_file(p, "an .npz file") for p in (self.inputs, self.outputs) if p]
         if self.save_inputs is not None:
             files = {"--save-inputs": self.save_inputs, **files}
         check_files(files, read)
+        for option, value in {"--against": self.against, "--repro": self.repro}.items():
+            if value is not None:
+                raise BadInput(option, "is not there yet")
 
 
 def opened(asked: Asked) -> Arbiter:

@@ -60,13 +60,7 @@ def worst_element(row: Row, verdict: Verdict | None) -> tuple[int, ...]:
     return tuple(map(int, np.unravel_index(verdict.worst[-1], row.shape)))
 
 
-def reasons(run: Run) -> dict[str, int]:
-    """Why values of a run were not judged -> how many, the most frequent first."""
-    found = Counter(row.why or row.why_not_local for row in run.rows if row.status == "not judged")
-    return dict(found.most_common())
-
-
 def reasons_not_alone(run: Run) -> dict[str, int]:
     """Why nodes whose values were judged were not judged alone -> how many values."""
     judged = (row for row in run.rows if row.status != "not judged")
-    return dict(Counter(row.why_not_local for row in judged if row.why_not_local).most_common())
+    return dict(Counter(row.why_not_local for row in judged if row.why_not_local))

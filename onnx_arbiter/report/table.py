@@ -7,7 +7,7 @@ from typing import Final
 from onnx_arbiter.explain import explain_run
 from onnx_arbiter.onnx_file import printable
 from onnx_arbiter.records import Report, Run
-from onnx_arbiter.report.figures import figure, reasons, reasons_not_alone, worst
+from onnx_arbiter.report.figures import figure, reasons_not_alone, worst
 from vgg16_spec.errors import counted
 
 COLUMNS: Final = ("run", "status", "worst value", "R", "Z", "judged", "alone", "not judged")
@@ -53,22 +53,20 @@ def remarks(report: Report) -> list[str]:
 
 
 def not_judged(report: Report) -> list[str]:
-    """``not judged: 12 values: NonZero has no rule``; what is true of several runs is one line."""
-    lines = list[str]()
+    """``not judged: 12 values: NonZero has no rule``, and the same of nodes judged alone."""
+    alone = dict[str, int]()
     for run in report.runs:
-        lines += _told("not judged", reasons(run))
-        lines += _told("not judged alone", reasons_not_alone(run))
-    return list(dict.fromkeys(lines))
+        for why, count in reasons_not_alone(run).items():
+            alone[why] = max(count, alone.get(why, 0))
+    return [*_told("not judged", report.not_judged), *_told("not judged alone", alone)]
 
 
 def _told(what: str, found: dict[str, int]) -> list[str]:
-    lines = [
-        f"{what}: {counted(count, 'value')}: {printable(why or 'nothing was given')}"
-        for why, count in found.items()
-    ]
+    ordered = sorted(found.items(), key=lambda each: -each[1])
+    lines = [f"{what}: {counted(count, 'value')}: {printable(why)}" for why, count in ordered]
     if len(lines) <= _MOST_REASONS:
         return lines
-    rest = list(found.values())[_MOST_REASONS:]
+    rest = [count for _, count in ordered[_MOST_REASONS:]]
     more = f"{what}: {counted(sum(rest), 'value')} for {counted(len(rest), 'other reason')}"
     return [*lines[:_MOST_REASONS], more]
 
@@ -77,7 +75,7 @@ def summary(report: Report) -> str:
     """The outcome in one line."""
     broken = [run.name for run in report.runs if run.status == "broken"]
     if broken:
-        return f"Not rounding alone: {', '.join(broken)}."
+        return f"Beyond rounding: {', '.join(broken)}."
     if report.holds:
         held = sum(run.status == "holds" for run in report.runs)
         return f"Within rounding: {counted(held, 'run')} judged by the float64 arbiter."
