@@ -79,7 +79,11 @@ def observe(
         except BadInput as error:
             runs[0].notes += (f"{way}, every value: {error.problem}",)
             continue
-        changed = [name for name in graph.outputs if name in taps and _differs(taps, plain, name)]
+        changed = [
+            name
+            for name in graph.outputs
+            if name in taps and name in plain and _differs(taps, plain, name)
+        ]
         notes = runtime.remark(way) + (
             (f"taps change the bits of {', '.join(changed)}: the file as it is runs otherwise",)
             if changed and way == default
