@@ -137,15 +137,8 @@ def _observed(asked: Asked, arbiter: Arbiter) -> list[Observed]:
 
 def _run_runtime(name: str, arbiter: Arbiter) -> list[Observed]:
     runtime = registry.runtime(name)
-    try:
-        with working(f"run {name}"):
-            return observe(arbiter.network, arbiter.inputs, runtime, arbiter.folder)
-    except (BadInput, MemoryError):
-        raise
-    except Exception as error:  # runtimes' own refusals share no base
-        reason = printable((str(error).strip() or type(error).__name__).splitlines()[0])
-        expected = "a network that it runs; --outputs and --port judge others' values"
-        raise BadInput("--runtime", f"{name} does not run it ({reason})", expected) from error
+    with working(f"run {name}"):
+        return observe(arbiter.network, arbiter.inputs, runtime, arbiter.folder)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from importlib.metadata import distributions
 
 from onnx_arbiter.compare import Verdict
-from onnx_arbiter.explain import explain_run
+from onnx_arbiter.explain import explain_run, readable
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.records import Report
-from onnx_arbiter.report.figures import figure, worst, worst_element
+from onnx_arbiter.report.figures import figure, worst_element
 from onnx_arbiter.report.page import page_environment
 from onnx_arbiter.report.table import COLUMNS, TEXT_COLUMNS, remarks, summary, table
 from vgg16_spec.text import visible
@@ -21,6 +21,7 @@ def page(report: Report) -> str:
     environment = page_environment("onnx_arbiter.report")
     environment.filters |= {
         "figure": figure,
+        "readable": readable,
         "scientific": lambda value: "∞" if math.isinf(value) else f"{value:.1e}",
         "sizes": _sizes,
     }
@@ -32,7 +33,6 @@ def page(report: Report) -> str:
         rows=list(zip(report.runs, table(report), strict=True)),
         remarks=remarks(report),
         explain=explain_run,
-        worst=worst,
         element=worst_element,
         shown_verdict=_shown,
         limits=LIMITS,

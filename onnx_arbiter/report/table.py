@@ -46,8 +46,8 @@ def _short(name: str) -> str:
 
 
 def remarks(report: Report) -> list[str]:
-    """A sentence for each run, and what was not judged and why."""
-    lines = [explain_run(run) for run in report.runs]
+    """A sentence for each run that does not hold, notes, and what was not judged and why."""
+    lines = [explain_run(run) for run in report.runs if run.status != "holds"]
     lines += [f"{run.name}: {note}" for run in report.runs for note in run.notes]
     return lines + not_judged(report)
 
@@ -75,7 +75,7 @@ def summary(report: Report) -> str:
     """The outcome in one line."""
     broken = [run.name for run in report.runs if run.status == "broken"]
     if broken:
-        return f"Beyond rounding: {', '.join(broken)}."
+        return f"Beyond rounding: {'; '.join(broken)}."
     if report.holds:
         held = sum(run.status == "holds" for run in report.runs)
         return f"Within rounding: {counted(held, 'run')} judged by the float64 arbiter."
