@@ -8,8 +8,9 @@ none does, there is no cause.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -18,10 +19,10 @@ from onnx_arbiter.compare import Verdict
 from onnx_arbiter.compare_values import compare
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.evaluate import Step, Value, walk
-from onnx_arbiter.graph import Array, Constant, Graph, Input
+from onnx_arbiter.graph import Array, Constant, Graph, Input, Node
 from onnx_arbiter.hypotheses.catalogue import mistakes_at
 from onnx_arbiter.hypotheses.forward import Region
-from onnx_arbiter.hypotheses.mistake import Mistake
+from onnx_arbiter.hypotheses.mistake import Arrays, Mistake
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, MODES
 
@@ -34,10 +35,16 @@ _NEARLY_ALL: Final = 0.01
 _SMALLER: Final = 0.5
 # More explanations than these are none.
 _MOST: Final = 3
-# Seconds for one value's candidates, and what the first walk of a whole network may take.
+# Seconds for one value's candidates; what a walk of a whole network may take, and all together.
 SECONDS: Final = 20.0
 _ONE_WALK: Final = 10.0
-_WALKS: Final = 12
+_ALL_WALKS: Final = 60.0
+# What ports get wrong throughout, the likelier first.
+_LIKELY: Final = (
+    "GELU", "epsilon of every BatchNormalization were 0.001",
+    "epsilon of every BatchNormalization were 1e-05", "epsilon of every LayerNormalization",
+    "SAME", "flattened", "ceil_mode", "in training", "same on both sides", "epsilon",
+)  # fmt: skip
 # Between given values at most so many nodes are changed one by one.
 _NEAR: Final = 30
 _MODES: Final = {"tf32": "TF32", "float16": "float16", "bfloat16": "bfloat16"}
@@ -74,7 +81,7 @@ class Symptom:
         return self._compared(replace(self.value, values=values), deviation)
 
     def _compared(self, value: Value, deviation: Float64) -> Verdict:
-        return compare(self.observed, value, deviation, 1.0, self.limits)
+        return compare(self.observed, value, deviation, np.inf, self.limits)
 
 
 def diagnose(step: Step, output: str, symptom: Symptom, seconds: float = SECONDS) -> str:
@@ -121,7 +128,7 @@ def explained(candidates: Iterator[Candidate], symptom: Symptom, seconds: float)
             break
         try:
             values = compute()
-        except Exception:  # noqa: BLE001, S112 - a change that does not fit these shapes
+        except Exception:  # noqa: S112 - a change that does not fit these shapes
             continue
         if values.shape != symptom.observed.shape:
             continue
@@ -144,7 +151,7 @@ def _safely(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
     while True:
         try:
             candidate = next(candidates)
-        except Exception:  # noqa: BLE001 - StopIteration is the usual one
+        except Exception:
             return
         yield candidate
 
@@ -168,7 +175,7 @@ def of_fewer_bits(step: Step, output: str, symptom: Symptom) -> str:
     found = list[str]()
     for mode in modes:
         deviation = again.local_deviation(output, mode)
-        verdict = compare(symptom.observed, symptom.value, deviation, 1.0, symptom.limits)
+        verdict = compare(symptom.observed, symptom.value, deviation, np.inf, symptom.limits)
         if verdict.passed and verdict.ratio >= _LEAST_RATIO and _spread(symptom, deviation):
             found.append(_MODES[mode.name])
     return f"as if it computed in {' or '.join(found)}" if found else ""
@@ -182,9 +189,14 @@ def _spread(symptom: Symptom, deviation: Float64) -> bool:
 
 
 def diagnose_between(
-    graph: Graph, given: Mapping[str, Array], target: str, symptom: Symptom,
+    graph: Graph,
+    given: Mapping[str, Array],
+    target: str,
+    symptom: Symptom,
+    *,
     seconds: float = SECONDS,
-) -> str:  # fmt: skip
+    throughout: bool = True,
+) -> str:
     """What explains a value that several nodes computed from values that are given.
 
     First each node's own mistakes, if there are few nodes; then one made throughout.
@@ -194,17 +206,17 @@ def diagnose_between(
         given: the graph's inputs, and what a runtime computed, by name.
         target: the value.
         symptom: what is wrong with it.
-        seconds: how long to try each.
+        seconds: how long to try each node's own mistakes.
+        throughout: whether to try those made at every node of a kind, too.
     """
     region = Region(graph, given, target)
-    start = time.monotonic()
     try:
         if len(region.nodes) <= _NEAR:
             if cause := explained(_near(region), symptom, seconds):
                 return cause
-        if len(region.nodes) > 1 and time.monotonic() - start < seconds:
-            return explained(_everywhere(region), symptom, seconds)
-    except Exception:  # noqa: BLE001 - no rule for an operator, a subgraph
+        if throughout and len(region.nodes) > 1:
+            return explained(_everywhere(region), symptom, _ALL_WALKS)
+    except Exception:
         return ""
     return ""
 
@@ -213,40 +225,40 @@ def _near(region: Region) -> Iterator[Candidate]:
     known = region.all_values()
     for node in reversed(region.nodes):
         inputs = region.read(node, known)
+        other = None if region.target in node.outputs else node
         for mistake in mistakes_at(node, inputs):
+            yield mistake.words(other), partial(_changed, region, known, node, mistake)
 
-            def compute(mistake: Mistake = mistake, node=node, inputs=inputs) -> Array:  # type: ignore[no-untyped-def]
-                outputs = mistake.change(node, inputs)
-                if outputs is None:
-                    raise ValueError("not to be made here")
-                return region.after(node, outputs, known)
 
-            yield mistake.words(None if region.target in node.outputs else node), compute
+def _changed(region: Region, known: Mapping[str, Array], node: Node, mistake: Mistake) -> Array:
+    outputs = mistake.change(node, region.read(node, known))
+    if outputs is None:
+        raise ValueError("not to be made here")
+    return region.after(node, outputs, known)
 
 
 def _everywhere(region: Region) -> Iterator[Candidate]:
     """Mistakes that a port makes at every node of a kind."""
-    found = dict[str, int]()
+    found = dict[str, None]()
 
-    def note(node, inputs):  # type: ignore[no-untyped-def]
-        for mistake in mistakes_at(node, inputs):
-            if mistake.every:
-                found[mistake.every] = found.get(mistake.every, 0) + 1
-        return None
+    def note(node: Node, inputs: Arrays) -> None:
+        found.update((m.every, None) for m in mistakes_at(node, inputs) if m.every)
 
     start = time.monotonic()
     region.evaluate(note)
     if time.monotonic() - start > _ONE_WALK:
         return
-    for words in list(found)[:_WALKS]:
+    for words in sorted(found, key=_likelihood):
+        yield f"as if {words}", partial(region.evaluate, partial(_made_everywhere, words))
 
-        def compute(words: str = words) -> Array:
-            def instead(node, inputs):  # type: ignore[no-untyped-def]
-                for mistake in mistakes_at(node, inputs):
-                    if mistake.every == words:
-                        return mistake.change(node, inputs)
-                return None
 
-            return region.evaluate(instead)
+def _made_everywhere(words: str, node: Node, inputs: Arrays) -> Sequence[Array] | None:
+    for mistake in mistakes_at(node, inputs):
+        if mistake.every == words:
+            return mistake.change(node, inputs)
+    return None
 
-        yield f"as if {words}", compute
+
+def _likelihood(words: str) -> int:
+    """The place in the order of what is tried."""
+    return next((place for place, word in enumerate(_LIKELY) if word in words), len(_LIKELY))

@@ -166,7 +166,7 @@ _OF_OPERATOR: Final = {
 
 def softmaxes(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """Softmax and LogSoftmax: the axis, and the logarithm."""
-    rank = np.ndim(inputs[0])
+    rank = np.asarray(inputs[0]).ndim
     axis = node.get("axis", -1 if node.version >= 13 else 1) % max(1, rank)
     for other in range(rank):
         if other != axis:

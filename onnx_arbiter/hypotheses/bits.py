@@ -21,7 +21,8 @@ def to_bits(bits: int, how: Callable[[NDArray[Any]], NDArray[Any]] = np.rint) ->
 
     def rounded(values: NDArray[Any]) -> NDArray[Any]:
         mantissas, exponents = np.frexp(values.astype(np.float64))
-        return np.ldexp(how(mantissas * 2**bits) / 2**bits, exponents)
+        kept: NDArray[Any] = np.ldexp(how(mantissas * 2**bits) / 2**bits, exponents)
+        return kept
 
     return rounded
 
@@ -60,9 +61,7 @@ def bits(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     yield Mistake("operands", "were cut to TF32", _rounded(cut, (0, 1)))
 
 
-def _rounded(
-    rounding: Rounding, which: Sequence[int]
-) -> Callable[[Node, Arrays], Sequence[Array]]:
+def _rounded(rounding: Rounding, which: Sequence[int]) -> Callable[[Node, Arrays], Sequence[Array]]:
     def change(node: Node, inputs: Arrays) -> Sequence[Array]:
         return outputs_of(
             node,

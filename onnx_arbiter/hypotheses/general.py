@@ -12,26 +12,34 @@ from onnx_arbiter.hypotheses.mistake import Arrays, Mistake, outputs_of, with_at
 
 _ORDINALS: Final = ("first", "second", "third", "fourth")
 _MOST_READ: Final = 4
+_OF_SEVERAL: Final = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Where"})
 # Whose only input passing unchanged is what they do.
 _PASS_ON: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze"})
 
 
 def left_out(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """The node passes one of its inputs on."""
-    if node.operator in _PASS_ON or not inputs or inputs[0] is None:
+    if node.operator in _PASS_ON or not inputs:
         return
-    shape = np.shape(outputs_of(node, inputs)[0])
-    fits = [
-        index
-        for index, values in enumerate(inputs[:_MOST_READ])
-        if values is not None and values.dtype.kind == "f" and values.shape == shape
-    ]
-    binary = node.operator in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Where")
-    for index in fits if binary else [each for each in fits if each == 0]:
+    arrays = [v for v in inputs[:_MOST_READ] if v is not None and v.dtype.kind == "f"]
+    if node.operator not in _OF_SEVERAL or not _broadcast(arrays):
+        yield Mistake("", "were left out", _passing(0))
+        return
+    shape = np.broadcast_shapes(*(v.shape for v in arrays))
+    fits = [i for i, v in enumerate(inputs[:_MOST_READ]) if v is not None and v.shape == shape]
+    for index in fits:
         words = "were left out"
-        if binary and len(fits) > 1:
+        if len(fits) > 1:
             words = f"only passed its {_ORDINALS[index]} input on"
         yield Mistake("", words, _passing(index))
+
+
+def _broadcast(arrays: Sequence[Array]) -> bool:
+    try:
+        np.broadcast_shapes(*(values.shape for values in arrays))
+    except ValueError:
+        return False
+    return True
 
 
 def _passing(index: int) -> Callable[[Node, Arrays], Sequence[Array]]:
@@ -43,12 +51,15 @@ def arithmetic(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     if node.operator in ("Sub", "Div"):
         yield Mistake("operands", "were exchanged",
                       lambda node, inputs: outputs_of(node, inputs[::-1]))  # fmt: skip
-    if node.operator in ("Mul", "Div") and len(inputs) == 2:  # noqa: PLR2004 - two operands
+    if node.operator in ("Mul", "Div") and len(inputs) == 2:
         with np.errstate(all="ignore"):
             roots = [np.sqrt(np.abs(np.asarray(v, np.float64))) for v in inputs]
         for index, values in enumerate(inputs):
             if values is not None and values.size == 1:
-                for words, made in (("the root of it", roots[index]), ("its square", values * values)):
+                for words, made in (
+                    ("the root of it", roots[index]),
+                    ("its square", values * values),
+                ):
                     yield Mistake("factor", f"were {words}", _with(index, np.asarray(made)))
     if node.operator == "Concat" and len(inputs) > 1:
         yield Mistake("inputs", "were in reverse order",
@@ -66,7 +77,7 @@ def layouts(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     values = inputs[0]
     if values is None:
         return
-    if node.operator in ("Flatten", "Reshape") and values.ndim >= 3:  # noqa: PLR2004
+    if node.operator in ("Flatten", "Reshape") and values.ndim >= 3:
         made = outputs_of(node, inputs)[0]
         for words, turned in (
             ("flattened as (H, W, C)", np.moveaxis(values, 1, -1)),
@@ -91,6 +102,6 @@ def _shaped(values: Array, shape: tuple[int, ...]) -> Callable[[Node, Arrays], S
 
 
 def _other_side(node: Node, inputs: Arrays) -> Sequence[Array] | None:
-    if len(inputs) < 2 or inputs[1] is None:  # noqa: PLR2004 - the pads
+    if len(inputs) < 2 or inputs[1] is None:
         return None
     return outputs_of(node, [inputs[0], np.roll(inputs[1], inputs[1].size // 2), *inputs[2:]])

@@ -34,7 +34,7 @@ def convolutions(node: Node, inputs: Arrays) -> Iterator[Mistake]:
         yield Mistake("kernel", "had input and output channels exchanged",
                       with_input(1, lambda w: w.swapaxes(0, 1)))  # fmt: skip
     if (groups := node.get("group", 1)) > 1:
-        yield from _groups(groups, np.shape(inputs[0])[1], kernels.shape[0])
+        yield from _groups(groups, np.asarray(inputs[0]).shape[1], kernels.shape[0])
     if any(step > 1 for step in node.get("dilations", ())):
         yield Mistake("kernel", "were not dilated", with_attributes(dilations=None))
     yield from biases(node, inputs)

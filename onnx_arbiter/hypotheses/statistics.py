@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from onnx_arbiter.hypotheses.mistake import (
 # The defaults of PyTorch, Keras, timm's EfficientNets, BERT, Keras's ResNet, and their likes.
 EPSILONS: Final = (1e-5, 1e-3, 1e-6, 1e-12, 1.001e-5, 1e-4, 1e-7, 1e-8, 1e-2, 1.1e-5, 0.0)
 _LARGEST_EPSILON: Final = 0.011
+_READ: Final = 5  # inputs of BatchNormalization
 # How much of the batch goes into running statistics: PyTorch 0.1, Keras 0.01, TensorFlow's 0.001,
 # and each taken for its complement.
 _MOMENTA: Final = (0.1, 0.01, 0.001, 0.9, 0.99, 0.999, 0.003)
@@ -39,6 +40,7 @@ def epsilons(node: Node, inputs: Arrays) -> Iterator[Mistake]:
 
 def added_epsilons(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """The same where a normalisation is spelt out, and a small constant is added."""
+    del node
     for index, values in enumerate(inputs):
         if values is None or values.size != 1 or values.dtype.kind != "f":
             continue
@@ -58,42 +60,51 @@ def _constant(index: int, number: float) -> Change:
 
 def batch(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """BatchNormalization: which statistics it uses."""
-    if len(inputs) < 5 or node.get("training_mode", 0):
+    if len(inputs) < _READ or node.get("training_mode", 0):
         return
-    maps, _, _, mean, variance = (np.asarray(v).astype(np.float64) for v in inputs[:5])
-    axes = (0, *range(2, maps.ndim))
-    count = maps.size // maps.shape[1]
-    of_batch, spread = maps.mean(axes), maps.var(axes)
-    unbiased = spread * count / max(1, count - 1)
-    for noun, rest, made in (
-        ("statistics", "were those of the batch, as in training", (of_batch, spread)),
-        ("statistics", "were 0 and 1, as before training", (0 * mean, 0 * variance + 1)),
-        ("variance", "were a standard deviation", (mean, np.square(variance))),
-        ("variance", "were taken for its own root", (mean, np.sqrt(np.abs(variance)))),
-        ("mean", "were missing", (0 * mean, variance)),
-        ("mean and variance", "were exchanged", (variance, mean)),
-        ("mean", "had the other sign", (-mean, variance)),
-    ):
-        yield Mistake(noun, rest, _statistics(*made), every=_every(noun, rest))
+    training = "were those of the batch, as in training"
+    yield Mistake(
+        "statistics", training, _statistics(lambda _m, _v, batch: batch[:2]),
+        every=f"the statistics of every BatchNormalization {training}",
+    )  # fmt: skip
+    for noun, rest, made in _MISREAD:
+        yield Mistake(noun, rest, _statistics(made))
     for share in _MOMENTA:
-        folded = (1 - share) * mean + share * of_batch
-        for found in (unbiased, spread):
-            rest = f"had been updated with this batch, of which they took {share:g}"
-            made = folded, (1 - share) * variance + share * found
-            yield Mistake("statistics", rest, _statistics(*made))
+        rest = f"had been updated with this batch, of which they took {share:g}"
+        for kind in (1, 2):
+            yield Mistake("statistics", rest, _statistics(_updated(share, kind)))
     yield from _scales(1, 2)
 
 
-def _every(noun: str, rest: str) -> str:
-    training = "of every BatchNormalization were those of the batch, as in training"
-    return f"the {noun} {training}" if "those of the batch" in rest else ""
+# Makes a mean and a variance of those that a node has and of the batch's: mean, variance, and
+# variance with n - 1.
+_Made: TypeAlias = "Callable[[Array, Array, tuple[Array, Array, Array]], tuple[Array, Array]]"
+_MISREAD: Final[tuple[tuple[str, str, _Made], ...]] = (
+    ("statistics", "were 0 and 1, as before training", lambda m, v, _: (0 * m, 0 * v + 1)),
+    ("variance", "were a standard deviation", lambda m, v, _: (m, np.square(v))),
+    ("variance", "were taken for its own root", lambda m, v, _: (m, np.sqrt(np.abs(v)))),
+    ("mean", "were missing", lambda m, v, _: (0 * m, v)),
+    ("mean and variance", "were exchanged", lambda m, v, _: (v, m)),
+    ("mean", "had the other sign", lambda m, v, _: (-m, v)),
+)
 
 
-def _statistics(mean: Array, variance: Array) -> Change:
+def _updated(share: float, kind: int) -> _Made:
+    """Running statistics after one more batch; kind 1 has its variance, 2 that with n - 1."""
+    return lambda m, v, batch: (
+        (1 - share) * m + share * batch[0],
+        (1 - share) * v + share * batch[kind],
+    )
+
+
+def _statistics(made: _Made) -> Change:
     def change(node: Node, inputs: Arrays) -> Sequence[Array]:
-        if mean.shape != np.shape(inputs[3]):
-            return ()
-        return outputs_of(node, [*inputs[:3], mean, variance])
+        maps, _, _, mean, variance = (np.asarray(v).astype(np.float64) for v in inputs[:_READ])
+        axes = (0, *range(2, maps.ndim))
+        count = maps.size // maps.shape[1]
+        spread = maps.var(axes)
+        of_batch = maps.mean(axes), spread, spread * count / max(1, count - 1)
+        return outputs_of(node, [*inputs[:3], *made(mean, variance, of_batch)])
 
     return change
 
@@ -126,7 +137,9 @@ def layers(node: Node, inputs: Arrays) -> Iterator[Mistake]:
                       every="every variance were divided by n - 1")  # fmt: skip
     yield Mistake("epsilon", "were added to the standard deviation",
                   _divided(axes, lambda v: np.sqrt(v) + epsilon))  # fmt: skip
-    yield Mistake("mean", "were not subtracted", _divided(axes, lambda v: np.sqrt(v + epsilon), False))
+    yield Mistake(
+        "mean", "were not subtracted", _divided(axes, lambda v: np.sqrt(v + epsilon), False)
+    )
     yield from _scales(1, 2)
 
 
@@ -166,13 +179,14 @@ def instances(node: Node, inputs: Arrays) -> Iterator[Mistake]:
 
 def spelt_out(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """ReduceMean, in a normalisation that is spelt out."""
-    values = np.asarray(inputs[0])
-    made = outputs_of(node, inputs)[0]
-    count = values.size // max(1, made.size)
-    if count > 1:
-        yield Mistake("mean", "were divided by n - 1", lambda _node, _inputs: [
-            made * (count / (count - 1))
-        ])  # fmt: skip
+    del node, inputs
+
+    def change(node: Node, inputs: Arrays) -> Sequence[Array] | None:
+        made = outputs_of(node, inputs)[0]
+        count = np.asarray(inputs[0]).size // max(1, made.size)
+        return None if count < 2 else [made * (count / (count - 1))]
+
+    yield Mistake("mean", "were divided by n - 1", change)
 
 
 def responses(node: Node, inputs: Arrays) -> Iterator[Mistake]:

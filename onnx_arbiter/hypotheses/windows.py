@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.hypotheses.mistake import (
     Arrays,
+    Change,
     Mistake,
     as_operator,
     outputs_of,
@@ -24,7 +25,7 @@ _OF_POOLS: Final = ("kernel_shape", "strides", "pads", "auto_pad", "dilations", 
 
 def padding(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """Padding on another side, of another amount, or of other values."""
-    rank = np.ndim(inputs[0]) - 2
+    rank = np.asarray(inputs[0]).ndim - 2
     pads = tuple(node.get("pads", (0,) * 2 * rank))
     automatic = node.get("auto_pad", "NOTSET")
     if automatic in _SAME:
@@ -42,7 +43,9 @@ def padding(node: Node, inputs: Arrays) -> Iterator[Mistake]:
             with_attributes(pads=None, auto_pad="SAME_UPPER"),
             every="every padding were TensorFlow's SAME, with less before than after",
         )  # fmt: skip
-        after = tuple(before + behind for before, behind in zip(pads[:rank], pads[rank:], strict=True))
+        after = tuple(
+            before + behind for before, behind in zip(pads[:rank], pads[rank:], strict=True)
+        )
         yield Mistake("padding", "were all after the values, none before",
                       with_attributes(pads=(0,) * rank + after))  # fmt: skip
         yield Mistake("padding", "were missing", with_attributes(pads=(0,) * 2 * rank))
@@ -51,26 +54,25 @@ def padding(node: Node, inputs: Arrays) -> Iterator[Mistake]:
             yield Mistake("padding", "repeated the edge", _padded("edge"))
 
 
-def _on_the_other_side(change: object) -> Mistake:
-    assert callable(change)
+def _on_the_other_side(change: Change) -> Mistake:
     every = "every padding were on the other side"
     return Mistake("padding", "were on the other side", change, every=every)
 
 
 def _symmetric(node: Node, inputs: Arrays) -> Sequence[Array]:
-    kernel = node.get("kernel_shape") or np.shape(inputs[1])[2:]
+    kernel = node.get("kernel_shape") or np.asarray(inputs[1]).shape[2:]
     dilations = node.get("dilations", (1,) * len(kernel))
     half = tuple((size - 1) * step // 2 for size, step in zip(kernel, dilations, strict=True))
     return with_attributes(auto_pad=None, pads=half * 2)(node, inputs) or ()
 
 
-def _padded(mode: str):  # type: ignore[no-untyped-def]
+def _padded(mode: Literal["reflect", "edge"]) -> Change:
     def change(node: Node, inputs: Arrays) -> Sequence[Array]:
         maps = np.asarray(inputs[0])
         rank = maps.ndim - 2
         pads = node.get("pads")
         widths = [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)]
-        padded = np.pad(maps, widths, mode=mode)  # type: ignore[call-overload]
+        padded = np.pad(maps, widths, mode=mode)
         bare = replace(node, attributes={**node.attributes, "pads": (0,) * 2 * rank})
         return outputs_of(bare, [padded, *inputs[1:]])
 
@@ -136,7 +138,9 @@ def resizing(node: Node, inputs: Arrays) -> Iterator[Mistake]:
             yield Mistake("mode", f"were {other}", with_attributes(mode=other))
     if mode == "cubic":
         for number in (-0.5, -0.75):
-            yield Mistake("cubic coefficient", f"were {number}", with_attributes(cubic_coeff_a=number))
+            yield Mistake(
+                "cubic coefficient", f"were {number}", with_attributes(cubic_coeff_a=number)
+            )
     antialias = node.get("antialias", 0)
     words = "did not smooth beforehand" if antialias else "smoothed beforehand (antialias)"
     yield Mistake("", words, with_attributes(antialias=1 - antialias))
