@@ -6,11 +6,20 @@ from typing import Final
 
 from onnx_arbiter.graph import Node
 from onnx_arbiter.operators import (
+    activations,
+    casts,
+    comparisons,
     elementwise,
+    functions,
+    indices,
+    maxima,
     moves,
     normalisation,
+    pools,
     reductions,
     shapes,
+    steps,
+    softmax,
     sums,
 )
 from onnx_arbiter.operators.operation import Rule
@@ -18,10 +27,19 @@ from onnx_arbiter.operators.operation import Rule
 RULES: Final[dict[str, Rule]] = {
     **sums.RULES,
     **elementwise.RULES,
+    **activations.RULES,
+    **functions.RULES,
+    **comparisons.RULES,
+    **steps.RULES,
+    **casts.RULES,
     **moves.RULES,
+    **indices.RULES,
     **shapes.RULES,
     **reductions.RULES,
+    **maxima.RULES,
+    **pools.RULES,
     **normalisation.RULES,
+    **softmax.RULES,
 }
 
 

@@ -1,0 +1,162 @@
+"""Any ONNX graph is read as it is, walked, and judged node by node."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from onnx_arbiter.arbiter import Arbiter
+from onnx_arbiter.evaluate import Value, walk
+from onnx_arbiter.explain import explain
+from onnx_arbiter.network import Network
+from onnx_arbiter.numeric_modes import MODES
+from onnx_arbiter.runtimes.onnxruntime import RUNTIME
+from onnx_arbiter.runtimes.runtime import observe
+from onnx_arbiter.spill import Spill
+from parity_tests.support.networks import model, residual
+from parity_tests.support.tolerances import FLOAT64
+from vgg16_spec.errors import BadInput
+
+FLOAT32 = MODES["float32"]
+
+
+def changed(name: str, **attributes: Any) -> onnx.ModelProto:
+    """The residual network with other attributes at one node."""
+    made = residual()
+    node = next(node for node in made.graph.node if node.name == name)
+    kept = [each for each in node.attribute if each.name not in attributes]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *map(helper.make_attribute, attributes, attributes.values())])
+    return made
+
+
+def outputs_of(made: onnx.ModelProto, arbiter: Arbiter) -> dict[str, Any]:
+    """Every value of a network in ONNX Runtime, for an arbiter's inputs."""
+    network = Network.open(made)
+    [_, optimised, _] = observe(network, arbiter.inputs, RUNTIME, arbiter.folder)
+    return dict(optimised.values)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_onnx_runtime_is_within_rounding_of_its_own_graph(seed: int) -> None:
+    with Arbiter(residual(seed), seed=seed) as arbiter:
+        report = arbiter.judge_runs(
+            observe(arbiter.network, arbiter.inputs, RUNTIME, arbiter.folder)
+        )
+    assert report.holds, explain(report)
+    *_, node_by_node = report.runs
+    assert len(node_by_node.rows) == report.nodes
+    assert all(row.accumulated and row.local for row in node_by_node.rows)
+
+
+def test_a_mistake_is_named_at_its_node_alone() -> None:
+    made = changed("bn2", epsilon=1e-3)
+    with Arbiter(residual()) as arbiter:
+        report = arbiter.judge(outputs_of(made, arbiter), name="a port")
+    [run] = report.runs
+    assert run.status == "broken"
+    assert run.guilty is not None
+    assert run.guilty.node == "bn2"
+    assert "BatchNormalization bn2" in explain(report)
+
+
+def test_outputs_alone_are_enough_to_see_a_mistake() -> None:
+    with Arbiter(residual()) as arbiter:
+        arbiter.assert_within_rounding(outputs_of(residual(), arbiter)["y"])
+        wrong = outputs_of(changed("bn1", epsilon=1e-3), arbiter)["y"]
+        with pytest.raises(AssertionError, match="Gemm fc: errors are .* the predicted size"):
+            arbiter.assert_within_rounding(wrong)
+
+
+def test_sigma_is_of_any_value() -> None:
+    with Arbiter(residual()) as arbiter:
+        assert arbiter.sigma("bn1").shape == arbiter.value("bn1").shape == (2, 8, 16, 16)
+        with pytest.raises(BadInput, match="bn3: is no value that the network computes"):
+            arbiter.sigma("bn3")
+
+
+def test_a_value_is_dropped_when_its_last_reader_has_read_it() -> None:
+    network = Network.open(residual())
+    alive = dict[str, weakref.ref[Any]]()
+
+    def keep(name: str, value: Value) -> Value:
+        alive[name] = weakref.ref(value.values)
+        return value
+
+    inputs = {"x": np.ones((2, 3, 16, 16), np.float32)}
+    for step in walk(network.graph, inputs, [FLOAT32], keep=keep):
+        name = step.node.name
+        del step
+        gc.collect()
+        if name == "sum":  # relu1 is read by conv2 and by sum
+            assert alive["conv1"]() is None
+            assert alive["conv2"]() is None
+        if name == "relu2":
+            assert alive["relu1"]() is None
+
+
+def test_large_values_in_files_give_the_same(tmp_path: Path) -> None:
+    network = Network.open(residual())
+    inputs = {"x": np.linspace(-1, 1, 2 * 3 * 256, dtype=np.float32).reshape(2, 3, 16, 16)}
+
+    def last(**options: Any) -> Value:
+        *_, step = walk(network.graph, inputs, [FLOAT32], **options)
+        return step.outputs["y"]
+
+    kept, spilled = last(), last(keep=Spill(tmp_path, least=1))
+    assert np.array_equal(kept.values, spilled.values)
+    assert np.array_equal(kept.deviation(FLOAT32), spilled.deviation(FLOAT32))
+    assert not list(tmp_path.iterdir())  # a file that is mapped has no name any more
+
+
+def test_only_what_is_wanted_is_evaluated() -> None:
+    graph = Network.open(residual()).graph
+    assert [node.name for node in graph.needed_for(["bn1"])] == ["conv1", "bn1"]
+
+
+def test_what_follows_an_unknown_operator_is_said_not_to_be_judged() -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], name="first"),
+        helper.make_node("Mystery", ["a"], ["b"], name="mystery", domain="their.own"),
+        helper.make_node("Relu", ["b"], ["y"], name="last"),
+        helper.make_node("Neg", ["a"], ["z"], name="beside"),
+    ]
+    opsets = [helper.make_opsetid("their.own", 1)]
+    made = model(nodes, {"x": [1, 4]}, ["y", "z"], {}, opsets=opsets)
+    given = np.array([[1.0, -2.0, 3.0, -4.0]], np.float32)
+    with Arbiter(made, {"x": given}) as arbiter:
+        rectified = np.maximum(given, 0)
+        report = arbiter.judge({"a": rectified, "b": given, "y": given, "z": -rectified})
+    assert report.holds
+    assert report.not_judged == {"Mystery has no rule": 2}
+    assert [row.status for row in report.runs[0].rows] == [
+        "holds",
+        "not judged",
+        "not judged",
+        "holds",
+    ]
+
+
+def test_a_float16_graph_is_judged_as_one() -> None:
+    half = np.float16
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((40, 6)).astype(half)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"]), helper.make_node("Relu", ["y"], ["z"])]
+    made = model(nodes, {"x": [30, 40]}, ["z"], {"w": weight}, dtype=onnx.TensorProto.FLOAT16)
+    given = rng.standard_normal((30, 40)).astype(half)
+    exact = np.maximum(given.astype(np.float64) @ weight.astype(np.float64), 0)
+    with Arbiter(made, {"x": given}) as arbiter:
+        report = arbiter.judge(exact.astype(half))
+        assert report.holds
+        # Stored in float16, so that the errors are not far below the prediction.
+        assert report.runs[0].worst_ratio > 0.3  # noqa: PLR2004 - see the next line
+        assert np.allclose(arbiter.value("z"), exact, rtol=FLOAT64.limit, atol=0)
+        wrong = exact * (1 + 2.0**-8)
+        assert not arbiter.judge(wrong.astype(half)).holds

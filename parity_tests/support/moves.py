@@ -1,0 +1,60 @@
+"""Check a rule that moves elements: a runtime that moves values moves their variances alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.operators.rules import rule_of
+from parity_tests.support.operators import evaluated, run_alone
+
+
+def by_reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """What ONNX's reference computes, for variants that ONNX Runtime does not implement."""
+    from onnx.reference import ReferenceEvaluator
+
+    from onnx_arbiter.to_onnx import model_of
+
+    named = {n: v for n, v in zip(node.inputs, inputs, strict=True) if n and v is not None}
+    step = evaluated(node, inputs)
+    model = model_of([node], {name: value.dtype for name, value in step.outputs.items()}, named)
+    found = ReferenceEvaluator(model).run(list(node.outputs), named)
+    return [np.asarray(values) for values in found]
+
+
+def by_runtime(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    """What ONNX Runtime computes."""
+    return run_alone(node, evaluated(node, inputs), inputs)
+
+
+def assert_moves(node: Node, inputs: Sequence[Array | None], reference: bool = False) -> None:
+    """Values and variances, all of them different, must move as the runtime moves values."""
+    run = by_reference if reference else by_runtime
+    step = evaluated(node, inputs)
+    for name, expected in zip(node.outputs, run(node, inputs), strict=True):
+        value = step.outputs[name]
+        assert value.dtype == expected.dtype
+        assert value.values.dtype == (np.float64 if expected.dtype.kind == "f" else expected.dtype)
+        np.testing.assert_array_equal(value.values, expected)
+    rng = np.random.default_rng(1)
+    variances = [
+        (rng.permutation(np.arange(1, v.size + 1, dtype=np.float32)) / 1024).reshape(v.shape)
+        if v is not None and v.dtype.kind == "f"
+        else None
+        for v in inputs
+    ]
+    rule = rule_of(node)
+    assert rule is not None
+    exact = [v.astype(np.float64) if v is not None and v.dtype.kind == "f" else v for v in inputs]
+    operation = rule(node, exact)
+    carried = operation.carried(variances)[: len(node.outputs)]
+    shown = [v if s is None else s for v, s in zip(inputs, variances, strict=True)]
+    for found, expected in zip(carried, run(node, shown), strict=True):
+        if found is None:
+            assert expected.dtype.kind != "f"
+        else:
+            assert found.dtype == np.float32
+            np.testing.assert_array_equal(found, expected)
+    assert all(v is None for v in operation.carried([None] * len(inputs)))
