@@ -1,0 +1,264 @@
+"""What explains a wrong value: known mistakes of ports, each computed and compared with it.
+
+A mistake explains a value if the value is within rounding of what the mistake gives, or if it
+leaves a hundredth of the error. Several may: they are named together. Nothing is guessed: where
+none does, there is no cause.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from onnx_arbiter.compare import Verdict
+from onnx_arbiter.compare_values import compare
+from onnx_arbiter.error_model import Float64
+from onnx_arbiter.evaluate import Step, Value, walk
+from onnx_arbiter.graph import Array, Constant, Graph, Input, Node
+from onnx_arbiter.hypotheses.catalogue import mistakes_at
+from onnx_arbiter.hypotheses.forward import Region
+from onnx_arbiter.hypotheses.mistake import Arrays, Mistake
+from onnx_arbiter.limits import LIMITS, Limits
+from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, MODES
+
+# Computes what a mistake gives, and the words for it.
+Candidate: TypeAlias = "tuple[str, Callable[[], Array]]"
+
+# A mistake that leaves so little of the error explains it, whatever else there is.
+_NEARLY_ALL: Final = 0.01
+# One within rounding must also leave less than this: else a small error would fit anything.
+_SMALLER: Final = 0.5
+# More explanations than these are none.
+_MOST: Final = 3
+# Seconds for one value's candidates; what a walk of a whole network may take, and all together.
+SECONDS: Final = 20.0
+_ONE_WALK: Final = 10.0
+_ALL_WALKS: Final = 60.0
+# What ports get wrong throughout, the likelier first.
+_LIKELY: Final = (
+    "GELU", "epsilon of every BatchNormalization were 0.001",
+    "epsilon of every BatchNormalization were 1e-05", "epsilon of every LayerNormalization",
+    "SAME", "flattened", "ceil_mode", "in training", "same on both sides", "epsilon",
+)  # fmt: skip
+# Between given values at most so many nodes are changed one by one.
+_NEAR: Final = 30
+_MODES: Final = {"tf32": "TF32", "float16": "float16", "bfloat16": "bfloat16"}
+# R of errors that a mode has: lower, they would be too small for it; and few may have none.
+_LEAST_RATIO: Final = 0.3
+_SHARE: Final = 0.6
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """A wrong value.
+
+    Attributes:
+        value: as the arbiter has it.
+        deviation: of its predicted errors.
+        observed: as a runtime has it.
+        limits: R and Z.
+    """
+
+    value: Value
+    deviation: Float64
+    observed: Array
+    limits: Limits = LIMITS
+
+    def verdict(self, values: Array | None = None) -> Verdict:
+        """The comparison with the arbiter's, or with what a mistake gives."""
+        if values is None:
+            return self._compared(self.value, self.deviation)
+        deviation = self.deviation
+        if values.shape != deviation.shape:
+            deviation = np.full(values.shape, deviation.max(initial=0.0))
+        # What the mistake gives is rounded as well.
+        deviation = np.hypot(deviation, FLOAT32_ROUNDOFF * np.abs(values))
+        return self._compared(replace(self.value, values=values), deviation)
+
+    def _compared(self, value: Value, deviation: Float64) -> Verdict:
+        return compare(self.observed, value, deviation, np.inf, self.limits)
+
+
+def diagnose(step: Step, output: str, symptom: Symptom, seconds: float = SECONDS) -> str:
+    """What explains a value that a node computed from the arbiter's inputs.
+
+    Args:
+        step: the node.
+        output: which of its outputs is wrong.
+        symptom: how.
+        seconds: how long to try.
+
+    Returns:
+        The cause in words, "as if its padding were on the other side"; empty if none is known.
+    """
+    node = step.node
+    inputs = [None if value is None else value.values for value in step.inputs]
+    index = node.outputs.index(output)
+
+    def candidates() -> Iterator[Candidate]:
+        for mistake in mistakes_at(node, inputs):
+            yield mistake.words(), _computing(mistake, step, index)
+
+    return explained(candidates(), symptom, seconds) or of_fewer_bits(step, output, symptom)
+
+
+def _computing(mistake: Mistake, step: Step, index: int) -> Callable[[], Array]:
+    def compute() -> Array:
+        inputs = [None if value is None else value.values for value in step.inputs]
+        outputs = mistake.change(step.node, inputs)
+        if outputs is None:
+            raise ValueError("not to be made here")
+        return np.asarray(outputs[index])
+
+    return compute
+
+
+def explained(candidates: Iterator[Candidate], symptom: Symptom, seconds: float) -> str:
+    """The words of the candidates that explain a symptom, while time lasts."""
+    before = symptom.verdict().rms_error
+    end = time.monotonic() + seconds
+    holding, nearly = list[str](), list[tuple[float, str]]()
+    for words, compute in _safely(candidates):
+        if time.monotonic() > end:
+            break
+        try:
+            values = compute()
+        except Exception:  # noqa: S112 - a change that does not fit these shapes
+            continue
+        if values.shape != symptom.observed.shape:
+            continue
+        verdict = symptom.verdict(values)
+        if verdict.passed and verdict.rms_error <= _SMALLER * before:
+            holding.append(words)
+        elif verdict.rms_error <= _NEARLY_ALL * before and np.isfinite(before):
+            nearly.append((verdict.rms_error, words))
+    if not holding and nearly:
+        least = min(nearly)[0]
+        holding = [words for error, words in nearly if error <= least / _SMALLER]
+    found = list(dict.fromkeys(holding))
+    if not found or len(found) > _MOST:
+        return ""
+    return " or ".join([found[0], *(words.removeprefix("as if ") for words in found[1:])])
+
+
+def _safely(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
+    """The candidates until making one fails, as no rule may know an operator."""
+    while True:
+        try:
+            candidate = next(candidates)
+        except Exception:
+            return
+        yield candidate
+
+
+def of_fewer_bits(step: Step, output: str, symptom: Symptom) -> str:
+    """The modes of fewer bits whose predicted errors a node's have."""
+    named = {
+        name: value for name, value in zip(step.node.inputs, step.inputs, strict=True) if value
+    }
+    graph = Graph(
+        (step.node,),
+        {n: Input(v.dtype, v.values.shape) for n, v in named.items() if not v.is_constant},
+        (output,),
+        {n: Constant.of(v.values) for n, v in named.items() if v.is_constant},
+    )
+    given = {n: named[n].values.astype(named[n].dtype) for n in graph.inputs}
+    modes = [MODES[name] for name in _MODES]
+    if not output or step.outputs[output].values.dtype.kind != "f":
+        return ""
+    [again] = walk(graph, given, modes)
+    found = list[str]()
+    for mode in modes:
+        deviation = again.local_deviation(output, mode)
+        verdict = compare(symptom.observed, symptom.value, deviation, np.inf, symptom.limits)
+        if verdict.passed and verdict.ratio >= _LEAST_RATIO and _spread(symptom, deviation):
+            found.append(_MODES[mode.name])
+    return f"as if it computed in {' or '.join(found)}" if found else ""
+
+
+def _spread(symptom: Symptom, deviation: Float64) -> bool:
+    """Whether most elements have an error of the size, as rounding gives."""
+    error = np.abs(symptom.observed.astype(np.float64) - symptom.value.values)
+    may = deviation > 0
+    return bool(np.mean(error[may] > 0.1 * deviation[may]) > _SHARE) if may.any() else False
+
+
+def diagnose_between(
+    graph: Graph,
+    given: Mapping[str, Array],
+    target: str,
+    symptom: Symptom,
+    *,
+    seconds: float = SECONDS,
+    throughout: bool = True,
+) -> str:
+    """What explains a value that several nodes computed from values that are given.
+
+    First each node's own mistakes, if there are few nodes; then one made throughout.
+
+    Args:
+        graph: the network.
+        given: the graph's inputs, and what a runtime computed, by name.
+        target: the value.
+        symptom: what is wrong with it.
+        seconds: how long to try each node's own mistakes.
+        throughout: whether to try those made at every node of a kind, too.
+    """
+    region = Region(graph, given, target)
+    try:
+        if len(region.nodes) <= _NEAR:
+            if cause := explained(_near(region), symptom, seconds):
+                return cause
+        if throughout and len(region.nodes) > 1:
+            return explained(_everywhere(region), symptom, _ALL_WALKS)
+    except Exception:
+        return ""
+    return ""
+
+
+def _near(region: Region) -> Iterator[Candidate]:
+    known = region.all_values()
+    for node in reversed(region.nodes):
+        inputs = region.read(node, known)
+        other = None if region.target in node.outputs else node
+        for mistake in mistakes_at(node, inputs):
+            yield mistake.words(other), partial(_changed, region, known, node, mistake)
+
+
+def _changed(region: Region, known: Mapping[str, Array], node: Node, mistake: Mistake) -> Array:
+    outputs = mistake.change(node, region.read(node, known))
+    if outputs is None:
+        raise ValueError("not to be made here")
+    return region.after(node, outputs, known)
+
+
+def _everywhere(region: Region) -> Iterator[Candidate]:
+    """Mistakes that a port makes at every node of a kind."""
+    found = dict[str, None]()
+
+    def note(node: Node, inputs: Arrays) -> None:
+        found.update((m.every, None) for m in mistakes_at(node, inputs) if m.every)
+
+    start = time.monotonic()
+    region.evaluate(note)
+    if time.monotonic() - start > _ONE_WALK:
+        return
+    for words in sorted(found, key=_likelihood):
+        yield f"as if {words}", partial(region.evaluate, partial(_made_everywhere, words))
+
+
+def _made_everywhere(words: str, node: Node, inputs: Arrays) -> Sequence[Array] | None:
+    for mistake in mistakes_at(node, inputs):
+        if mistake.every == words:
+            return mistake.change(node, inputs)
+    return None
+
+
+def _likelihood(words: str) -> int:
+    """The place in the order of what is tried."""
+    return next((place for place, word in enumerate(_LIKELY) if word in words), len(_LIKELY))
