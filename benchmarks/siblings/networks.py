@@ -103,6 +103,8 @@ def torch_model(sibling: Sibling, seed: int) -> Any:
             for _ in range(_PASSES):
                 made(torch.randn(size, generator=generator))
         for norm in norms:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             spread = norm.running_var.sqrt()
             norm.running_mean += 0.1 * spread * torch.randn(spread.shape, generator=generator)
             norm.running_var *= 0.75 + 0.5 * torch.rand(spread.shape, generator=generator)
