@@ -33,6 +33,8 @@ Candidate: TypeAlias = "tuple[str, Callable[[], Array]]"
 _NEARLY_ALL: Final = 0.01
 # One within rounding must also leave less than this: else a small error would fit anything.
 _SMALLER: Final = 0.5
+# Relative differences of what is computed the same.
+_SAME: Final = 1e-9
 # More explanations than these are none.
 _MOST: Final = 3
 # Seconds for one value's candidates; what a walk of a whole network may take, and all together.
@@ -119,31 +121,57 @@ def _computing(mistake: Mistake, step: Step, index: int) -> Callable[[], Array]:
 
 
 def explained(candidates: Iterator[Candidate], symptom: Symptom, seconds: float) -> str:
-    """The words of the candidates that explain a symptom, while time lasts."""
+    """The words of the candidates that explain a symptom, while time lasts.
+
+    Of candidates that compute the same, the first counts.
+    """
     before = symptom.verdict().rms_error
     end = time.monotonic() + seconds
-    holding, nearly = list[str](), list[tuple[float, str]]()
+    holding, nearly = list[_Found](), list[_Found]()
     for words, compute in _safely(candidates):
         if time.monotonic() > end:
             break
         try:
             values = compute()
-        except Exception:  # noqa: S112 - a change that does not fit these shapes
+        except Exception:  # noqa: BLE001, S112 - a change that does not fit these shapes
             continue
         if values.shape != symptom.observed.shape:
             continue
         verdict = symptom.verdict(values)
+        found = _Found(words, verdict.rms_error, values)
         if verdict.passed and verdict.rms_error <= _SMALLER * before:
-            holding.append(words)
+            holding += [found] if found.is_new(holding) else []
         elif verdict.rms_error <= _NEARLY_ALL * before and np.isfinite(before):
-            nearly.append((verdict.rms_error, words))
+            nearly += [found] if found.is_new(nearly) else []
     if not holding and nearly:
-        least = min(nearly)[0]
-        holding = [words for error, words in nearly if error <= least / _SMALLER]
-    found = list(dict.fromkeys(holding))
-    if not found or len(found) > _MOST:
+        least = min(found.error for found in nearly)
+        holding = [found for found in nearly if found.error <= least / _SMALLER]
+    return _together([found.words for found in holding])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A mistake that explains a symptom, the error that it leaves, and what it computes."""
+
+    words: str
+    error: float
+    values: Array
+
+    def is_new(self, others: Sequence[_Found]) -> bool:
+        return not any(np.allclose(self.values, o.values, rtol=_SAME, atol=0) for o in others)
+
+
+def _together(words: Sequence[str]) -> str:
+    """Explanations as one; none if there are too many, unless they are of one thing."""
+    if len(words) < 2:
+        return "".join(words)
+    starts = {each.partition(" were ")[0] for each in words}
+    if len(starts) == 1:
+        ends = [each.partition(" were ")[2] for each in words]
+        return f"{starts.pop()} were {' or '.join(ends)}"
+    if len(words) > _MOST:
         return ""
-    return " or ".join([found[0], *(words.removeprefix("as if ") for words in found[1:])])
+    return " or ".join([words[0], *(each.removeprefix("as if ") for each in words[1:])])
 
 
 def _safely(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
@@ -211,9 +239,9 @@ def diagnose_between(
     """
     region = Region(graph, given, target)
     try:
-        if len(region.nodes) <= _NEAR:
-            if cause := explained(_near(region), symptom, seconds):
-                return cause
+        near = len(region.nodes) <= _NEAR
+        if near and (cause := explained(_near(region), symptom, seconds)):
+            return cause
         if throughout and len(region.nodes) > 1:
             return explained(_everywhere(region), symptom, _ALL_WALKS)
     except Exception:
