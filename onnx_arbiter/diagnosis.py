@@ -9,32 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
-from onnx_arbiter.compare import Verdict
 from onnx_arbiter.compare_values import compare
 from onnx_arbiter.error_model import Float64
-from onnx_arbiter.evaluate import Step, Value, walk
+from onnx_arbiter.evaluate import Step, walk
 from onnx_arbiter.graph import Array, Constant, Graph, Input, Node
 from onnx_arbiter.hypotheses.catalogue import mistakes_at
 from onnx_arbiter.hypotheses.forward import Region
+from onnx_arbiter.hypotheses.images import misread
 from onnx_arbiter.hypotheses.mistake import Arrays, Mistake
-from onnx_arbiter.limits import LIMITS, Limits
-from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, MODES
+from onnx_arbiter.numeric_modes import MODES
+from onnx_arbiter.symptom import Candidate, Symptom, explained
 
-# Computes what a mistake gives, and the words for it.
-Candidate: TypeAlias = "tuple[str, Callable[[], Array]]"
-
-# A mistake that leaves so little of the error explains it, whatever else there is.
-_NEARLY_ALL: Final = 0.01
-# One within rounding must also leave less than this: else a small error would fit anything.
-_SMALLER: Final = 0.5
-# More explanations than these are none.
-_MOST: Final = 3
 # Seconds for one value's candidates; what a walk of a whole network may take, and all together.
 SECONDS: Final = 20.0
 _ONE_WALK: Final = 10.0
@@ -51,37 +41,6 @@ _MODES: Final = {"tf32": "TF32", "float16": "float16", "bfloat16": "bfloat16"}
 # R of errors that a mode has: lower, they would be too small for it; and few may have none.
 _LEAST_RATIO: Final = 0.3
 _SHARE: Final = 0.6
-
-
-@dataclass(frozen=True)
-class Symptom:
-    """A wrong value.
-
-    Attributes:
-        value: as the arbiter has it.
-        deviation: of its predicted errors.
-        observed: as a runtime has it.
-        limits: R and Z.
-    """
-
-    value: Value
-    deviation: Float64
-    observed: Array
-    limits: Limits = LIMITS
-
-    def verdict(self, values: Array | None = None) -> Verdict:
-        """The comparison with the arbiter's, or with what a mistake gives."""
-        if values is None:
-            return self._compared(self.value, self.deviation)
-        deviation = self.deviation
-        if values.shape != deviation.shape:
-            deviation = np.full(values.shape, deviation.max(initial=0.0))
-        # What the mistake gives is rounded as well.
-        deviation = np.hypot(deviation, FLOAT32_ROUNDOFF * np.abs(values))
-        return self._compared(replace(self.value, values=values), deviation)
-
-    def _compared(self, value: Value, deviation: Float64) -> Verdict:
-        return compare(self.observed, value, deviation, np.inf, self.limits)
 
 
 def diagnose(step: Step, output: str, symptom: Symptom, seconds: float = SECONDS) -> str:
@@ -116,44 +75,6 @@ def _computing(mistake: Mistake, step: Step, index: int) -> Callable[[], Array]:
         return np.asarray(outputs[index])
 
     return compute
-
-
-def explained(candidates: Iterator[Candidate], symptom: Symptom, seconds: float) -> str:
-    """The words of the candidates that explain a symptom, while time lasts."""
-    before = symptom.verdict().rms_error
-    end = time.monotonic() + seconds
-    holding, nearly = list[str](), list[tuple[float, str]]()
-    for words, compute in _safely(candidates):
-        if time.monotonic() > end:
-            break
-        try:
-            values = compute()
-        except Exception:  # noqa: S112 - a change that does not fit these shapes
-            continue
-        if values.shape != symptom.observed.shape:
-            continue
-        verdict = symptom.verdict(values)
-        if verdict.passed and verdict.rms_error <= _SMALLER * before:
-            holding.append(words)
-        elif verdict.rms_error <= _NEARLY_ALL * before and np.isfinite(before):
-            nearly.append((verdict.rms_error, words))
-    if not holding and nearly:
-        least = min(nearly)[0]
-        holding = [words for error, words in nearly if error <= least / _SMALLER]
-    found = list(dict.fromkeys(holding))
-    if not found or len(found) > _MOST:
-        return ""
-    return " or ".join([found[0], *(words.removeprefix("as if ") for words in found[1:])])
-
-
-def _safely(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
-    """The candidates until making one fails, as no rule may know an operator."""
-    while True:
-        try:
-            candidate = next(candidates)
-        except Exception:
-            return
-        yield candidate
 
 
 def of_fewer_bits(step: Step, output: str, symptom: Symptom) -> str:
@@ -211,9 +132,11 @@ def diagnose_between(
     """
     region = Region(graph, given, target)
     try:
-        if len(region.nodes) <= _NEAR:
-            if cause := explained(_near(region), symptom, seconds):
-                return cause
+        near = len(region.nodes) <= _NEAR
+        if near and (cause := explained(_near(region), symptom, seconds)):
+            return cause
+        if throughout and (cause := explained(_misread(graph, region), symptom, seconds)):
+            return cause
         if throughout and len(region.nodes) > 1:
             return explained(_everywhere(region), symptom, _ALL_WALKS)
     except Exception:
@@ -235,6 +158,14 @@ def _changed(region: Region, known: Mapping[str, Array], node: Node, mistake: Mi
     if outputs is None:
         raise ValueError("not to be made here")
     return region.after(node, outputs, known)
+
+
+def _misread(graph: Graph, region: Region) -> Iterator[Candidate]:
+    """Mistakes in the network's inputs, where the region reads them."""
+    for name in graph.inputs:
+        for words, values in misread(name, region.given[name]) if region.reads(name) else ():
+            other = Region(graph, {**region.given, name: values}, region.target)
+            yield f"as if {words}", partial(other.evaluate, lambda _node, _inputs: None)
 
 
 def _everywhere(region: Region) -> Iterator[Candidate]:

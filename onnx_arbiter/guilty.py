@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onnx_arbiter.diagnosis import Symptom, diagnose, diagnose_between
+from onnx_arbiter.diagnosis import diagnose, diagnose_between
 from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Graph
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
 from onnx_arbiter.records import Row
+from onnx_arbiter.symptom import Symptom
 
 
 @dataclass(frozen=True)

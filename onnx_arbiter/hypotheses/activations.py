@@ -19,7 +19,7 @@ from onnx_arbiter.hypotheses.mistake import (
 )
 
 _SLOPES: Final = (0.0, 0.01, 0.05, 0.1, 0.2, 0.25, 0.3)
-# GELU's tanh form: tanh(√(2/π) (x + 0.044715 x³)); the logistic one: x σ(1.702 x).
+# GELU's tanh form: tanh(√(2/π) (x + 0.044715 x³)); the logistic one: x · sigmoid(1.702 x).
 _OUTER: Final = math.sqrt(2 / math.pi)
 _INNER: Final = 0.044715
 _LOGISTIC: Final = 1.702

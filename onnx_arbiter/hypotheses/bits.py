@@ -37,9 +37,8 @@ def _to_decimals(count: int) -> Rounding:
 
 
 ROUNDINGS: Final[dict[str, Rounding]] = {
-    "float16": _to_float16,
+    "11 bits (TF32 or float16)": to_bits(_TF32_BITS),
     "bfloat16": to_bits(_BFLOAT16_BITS),
-    "TF32": to_bits(_TF32_BITS),
 }
 OF_WEIGHTS: Final[dict[str, Rounding]] = {
     "float16": _to_float16,

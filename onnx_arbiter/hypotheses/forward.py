@@ -27,7 +27,12 @@ class Region:
     def __init__(self, graph: Graph, given: Mapping[str, Array], target: str) -> None:
         self.nodes = between(graph, given, target)
         self.target = target
-        self._graph, self._given = graph, given
+        self.given = given
+        self._graph = graph
+
+    def reads(self, name: str) -> bool:
+        """Whether any node of the region reads a value."""
+        return any(name in read_by(node) for node in self.nodes)
 
     def evaluate(self, instead: Instead) -> Array:
         """The target with some nodes changed; values are dropped once they were read."""
@@ -65,8 +70,8 @@ class Region:
     def _value(self, name: str, known: Mapping[str, Array]) -> Array:
         if name in known:
             return known[name]
-        if name in self._given:
-            values = self._given[name]
+        if name in self.given:
+            values = self.given[name]
             return values.astype(np.float64) if is_float(values.dtype) else values
         values = self._graph.constants[name].read()
         odd = is_float(values.dtype) and values.dtype.kind != "f"

@@ -1,4 +1,4 @@
-"""Mistakes that any operator may have: left out, its inputs exchanged, another order of elements."""
+"""Mistakes of any operator: left out, its inputs exchanged, another order of elements."""
 
 from __future__ import annotations
 

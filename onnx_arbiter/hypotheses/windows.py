@@ -30,9 +30,9 @@ def padding(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     automatic = node.get("auto_pad", "NOTSET")
     if automatic in _SAME:
         other = _SAME[1 - _SAME.index(automatic)]
-        yield _on_the_other_side(with_attributes(auto_pad=other))
         yield Mistake("padding", "were the same on both sides", _symmetric,
                       every="every padding were the same on both sides")  # fmt: skip
+        yield _on_the_other_side(with_attributes(auto_pad=other))
         yield Mistake("padding", "were missing", with_attributes(auto_pad="VALID"))
         return
     if pads[:rank] != pads[rank:]:
