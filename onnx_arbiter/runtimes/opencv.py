@@ -7,7 +7,8 @@ algorithm unless told not to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -17,6 +18,7 @@ import numpy as np
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
 from onnx_arbiter.to_onnx import model_of
+from vgg16_spec.files.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -25,11 +27,12 @@ Way: TypeAlias = Literal["default", "direct", "winograd"]
 _NAME: Final = "OpenCV"
 
 
-def open_graph(model: str | bytes, wanted: Sequence[str], way: Way = "default") -> Compute:
+def open_graph(model: Path, wanted: Sequence[str], way: Way = "default") -> Compute:
     """Open a graph.
 
     Args:
-        model: a file's path, or its bytes. OpenCV needs the shape of every output in it.
+        model: a file in which every output has a shape. (OpenCV 5.0 reads bytes too, but always by
+            its default engine.)
         wanted: the outputs to give; all of them must be outputs of the graph.
         way: the default engine, or the classic one without or with Winograd's algorithm.
     """
@@ -38,8 +41,7 @@ def open_graph(model: str | bytes, wanted: Sequence[str], way: Way = "default") 
     # OpenCV 4 has the classic engine alone, and no names for engines.
     classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
     engine = (classic,) if way != "default" and classic is not None else ()
-    source: Any = model if isinstance(model, str) else np.frombuffer(model, np.uint8)
-    network = cv2.dnn.readNetFromONNX(source, *engine)
+    network = cv2.dnn.readNetFromONNX(str(model), *engine)
     if way != "default":
         network.enableWinograd(way == "winograd")
 
@@ -60,9 +62,7 @@ def run(
     import onnx
 
     with refusals(_NAME, model):
-        prepared = with_shapes(onnx.load(model), inputs)
-        known = [value.name for value in prepared.graph.output if value.name in wanted]
-        return open_graph(prepared.SerializeToString(), known, way)(inputs)
+        return _run(way, onnx.load(model), inputs, wanted)
 
 
 def run_node(
@@ -71,11 +71,34 @@ def run_node(
     constants: Mapping[str, Array],
     types: Mapping[str, np.dtype[Any]],
 ) -> dict[str, Array]:
-    """Compute a node alone; a `NodeRunner`."""
+    """Compute a node alone, by direct sums; a `NodeRunner`."""
+    model = model_of([node], types, inputs, constants)
     with refusals_alone(_NAME):
-        model = with_shapes(model_of([node], types, inputs, constants), inputs)
-        names = [value.name for value in model.graph.output]
-        return open_graph(model.SerializeToString(), names, "direct")(inputs)
+        return _run("direct", model, inputs, [name for name in node.outputs if name])
+
+
+def _run(
+    way: Way, model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
+) -> dict[str, Array]:
+    prepared = with_shapes(model, inputs)
+    known = [value.name for value in prepared.graph.output if value.name in wanted]
+    with scratch_folder("onnx-arbiter") as folder, _silent():
+        path = folder / "opencv.onnx"
+        path.write_bytes(prepared.SerializeToString())
+        return open_graph(path, known, way)(inputs)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """OpenCV writes what it refuses to the standard error too."""
+    import cv2
+
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 def with_shapes(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> onnx.ModelProto:
@@ -110,12 +133,23 @@ def _set_shape(value: onnx.ValueInfoProto, shape: Iterable[int]) -> None:
         axes.add(dim_value=size)
 
 
-RUNTIME: Final = Runtime(
-    "opencv",
-    {
-        "default": partial(run, "default"),
-        "winograd": partial(run, "winograd"),
-        "direct": partial(run, "direct"),
-    },
-    run_node,
-)
+def remark(way: Way) -> str:
+    """What there is to say of a way: that it uses Winograd's algorithm, if it does."""
+    import cv2
+
+    if way == "winograd" or (way == "default" and not hasattr(cv2.dnn, "ENGINE_CLASSIC")):
+        return "3×3 convolutions by Winograd's algorithm: its larger errors are not predicted"
+    return ""
+
+
+def _runtime(name: str, *ways: Way) -> Runtime:
+    return Runtime(
+        name,
+        {way: partial(run, way) for way in ways},
+        run_node,
+        {way: partial(remark, way) for way in ways},
+    )
+
+
+RUNTIME: Final = _runtime("opencv", "default", "direct")
+WINOGRAD: Final = _runtime("opencv-winograd", "winograd")

@@ -16,7 +16,7 @@ class Entry:
     """A runtime of the table.
 
     Attributes:
-        module: has it as ``RUNTIME``.
+        module: has it as ``constant``.
         needs: the module that must be installed.
         remedy: the command that installs it.
     """
@@ -24,6 +24,7 @@ class Entry:
     module: str
     needs: str
     remedy: str
+    constant: str = "RUNTIME"
 
     def missing(self) -> str:
         """Which module is not installed, and the remedy; empty if it is."""
@@ -38,6 +39,7 @@ RUNTIMES: Final = {
     ),
     "openvino": Entry("onnx_arbiter.runtimes.openvino", "openvino", _ENGINES),
     "opencv": Entry("onnx_arbiter.runtimes.opencv", "cv2", _ENGINES),
+    "opencv-winograd": Entry("onnx_arbiter.runtimes.opencv", "cv2", _ENGINES, "WINOGRAD"),
     "reference": Entry("onnx_arbiter.runtimes.reference", "onnx", "pip install onnx"),
 }
 
@@ -51,5 +53,5 @@ def runtime(name: str) -> Runtime:
     entry = RUNTIMES[require_one_of("--runtime", name, tuple(RUNTIMES))]
     if reason := entry.missing():
         raise BadInput(f"--runtime {name}", reason)
-    found: Runtime = import_module(entry.module).RUNTIME
+    found: Runtime = getattr(import_module(entry.module), entry.constant)
     return found

@@ -23,7 +23,7 @@ def load(job: Job) -> EngineGraph:
     classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
 
     def open_graph(graph: Graph) -> Compute:
-        return by_order(graph, opencv.open_graph(str(graph.path), graph.outputs, way))
+        return by_order(graph, opencv.open_graph(graph.path, graph.outputs, way))
 
     new = not setting and classic is not None
     flags = {"engine": "new, by default" if new else "classic"}
