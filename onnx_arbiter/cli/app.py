@@ -124,8 +124,11 @@ def judge(
             say(f"inputs: {save_inputs}")
             if not asked.anything_to_judge:
                 return 0
-        report = judged(asked, arbiter)
+        found = judged(asked, arbiter)
+        report = found.report
     try:
+        if repro is not None:
+            found.write_repro(repro)
         write_files(files, report)
         for path in files.values():
             say(f"report: {path}")

@@ -12,6 +12,7 @@ import numpy as np
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.cli.console import counting, say, shape_text, working
 from onnx_arbiter.graph import Array
+from onnx_arbiter.guilty import Guilty
 from onnx_arbiter.inputs import parse_shapes, read_arrays
 from onnx_arbiter.judge import Observed
 from onnx_arbiter.numeric_modes import MODES
@@ -19,13 +20,15 @@ from onnx_arbiter.onnx_file import printable
 from onnx_arbiter.port import comparable, port_of, run_port
 from onnx_arbiter.records import Report
 from onnx_arbiter.report.files import check_files
+from onnx_arbiter.repro import write_repro
 from onnx_arbiter.runtimes import registry
 from onnx_arbiter.runtimes.runtime import observe
 from vgg16_spec.errors import BadInput, few, require_file, require_one_of
-from vgg16_spec.files.atomic import whole_file
+from vgg16_spec.files.atomic import check_writable, whole_file
 
 _DEFAULT_RUNTIME = "onnxruntime"
 _AN_ONNX_FILE = "an ONNX model (.onnx)"
+_REPRO_FILES = ("node.onnx", "inputs.npz", "arbiter.npz", "observed.npz", "run.py")
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,18 @@ class Asked:
         if self.save_inputs is not None:
             files = {"--save-inputs": self.save_inputs, **files}
         check_files(files, read)
-        for option, value in {"--against": self.against, "--repro": self.repro}.items():
-            if value is not None:
-                raise BadInput(option, "is not there yet")
+        if self.repro is not None:
+            _check_replaceable(self.repro)
+        if self.against is not None:
+            raise BadInput("--against", "is not there yet")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds anything but what an earlier run wrote there: it is replaced."""
+    if not folder.exists():
+        check_writable(folder)
+    elif not folder.is_dir() or {path.name for path in folder.iterdir()} - set(_REPRO_FILES):
+        raise BadInput("--repro", f"{folder} holds something else", "a new or an empty folder")
 
 
 def opened(asked: Asked) -> Arbiter:
@@ -109,16 +121,42 @@ def opened(asked: Asked) -> Arbiter:
     return arbiter
 
 
-def judged(asked: Asked, arbiter: Arbiter) -> Report:
+@dataclass(frozen=True)
+class Found:
+    """What was found: the report, and the node where a run goes wrong, if one does."""
+
+    report: Report
+    guilty: Guilty | None
+
+    def write_repro(self, folder: Path) -> None:
+        """Write that node as a model of its own; says on stderr which it is, or that there is none.
+
+        Raises ``BadInput`` if it is no model of its own, or cannot be written.
+        """
+        if self.guilty is None:
+            say(f"repro: no node is wrong, {folder} is not written")
+            return
+        write_repro(folder, self.guilty)
+        node = self.guilty.step.node
+        say(f"repro: {folder}: {node.operator} {printable(node.name)}, as {self.guilty.run} ran it")
+
+
+def judged(asked: Asked, arbiter: Arbiter) -> Found:
     """Judge what was asked for.
 
     Raises:
         BadInput: a file, a port or a runtime has or computes nothing that can be judged.
     """
-    observed = _observed(asked, arbiter)
+    observed, guilty = _observed(asked, arbiter), list[Guilty]()
     with counting("judge", "nodes") as progress:
-        report = arbiter.judge_runs(observed, progress=lambda done, total, _: progress(done, total))
-    return replace(report, model=str(asked.model))
+        report = arbiter.judge_runs(
+            observed,
+            progress=lambda done, total, _: progress(done, total),
+            on_guilty=guilty.append,
+        )
+    # A node that is wrong alone says more than a value that is.
+    first = min(guilty, key=lambda found: not found.is_local, default=None)
+    return Found(replace(report, model=str(asked.model)), first)
 
 
 def _observed(asked: Asked, arbiter: Arbiter) -> list[Observed]:

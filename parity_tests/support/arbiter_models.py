@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +73,9 @@ def computed(path: Path, x: NDArray[Any], *values: str) -> dict[str, NDArray[Any
     session = onnxruntime.InferenceSession(model.SerializeToString())
     names = list(values or sorted(given))
     return dict(zip(names, session.run(names, {"x": x}), strict=True))
+
+
+def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an ``.npz`` file of arrays of any names but ``file``."""
+    values: dict[str, Any] = dict(arrays)
+    np.savez(path, **values)

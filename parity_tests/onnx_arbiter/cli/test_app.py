@@ -14,7 +14,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from parity_tests.support.arbiter_models import computed, small_model
+from parity_tests.support.arbiter_models import computed, save, small_model
 from parity_tests.support.helpers import Command
 
 Images = NDArray[np.float32]
@@ -101,7 +101,7 @@ def test_what_a_program_computed_from_saved_inputs_is_judged_with_the_seed(
 ) -> None:
     arbiter(model.name, "--seed", 3, "--save-inputs", "in.npz")
     with np.load(tmp_path / "in.npz") as found:
-        np.savez(tmp_path / "out.npz", **computed(model, found["x"], "y"))
+        save(tmp_path / "out.npz", computed(model, found["x"], "y"))
     assert arbiter(model.name, "--seed", 3, "--outputs", "out.npz").status == 0
     assert arbiter(model.name, "--seed", 4, "--outputs", "out.npz").status == 1
 
@@ -130,7 +130,7 @@ def test_the_first_wrong_value_of_those_given_is_named(
     values["d"] = values["d"].copy()
     values["d"][0, 2, 1, 1] += 1
     values["y"] = values["y"] * 2
-    np.savez(tmp_path / "out.npz", **values)
+    save(tmp_path / "out.npz", values)
     done = arbiter(model.name, "--inputs", "in.npz", "--outputs", "out.npz")
     assert done.status == 1
     assert "out.npz: broken. Conv /layer2/conv: errors are" in done.out
@@ -156,7 +156,7 @@ def test_half_precision_is_a_mistake_in_float32_and_none_in_its_own_mode(
     arbiter: Command, model: Path, images: Images, tmp_path: Path
 ) -> None:
     c = computed(model, images, "/layer1/c")["/layer1/c"].astype(np.float16)
-    np.savez(tmp_path / "out.npz", **{"/layer1/c": c})
+    save(tmp_path / "out.npz", {"/layer1/c": c})
     words = [model.name, "--inputs", "in.npz", "--outputs", "out.npz"]
     assert arbiter(*words).status == 1
     assert arbiter(*words, "--mode", "float16").status == 0
@@ -235,3 +235,37 @@ def test_json_is_all_that_stdout_has(arbiter: Command, model: Path, tmp_path: Pa
     done = arbiter(model.name, "--port", "port.py:run", "--json")
     assert json.loads(done.out)["holds"] is False
     assert "noise" in done.err
+
+
+def test_the_wrong_node_is_written_as_a_model_that_runs(
+    arbiter: Command, model: Path, images: Images, tmp_path: Path
+) -> None:
+    wrong = computed(model, images, "d")["d"] + np.float32(1)
+    save(tmp_path / "out.npz", {"d": wrong})
+    words = [model.name, "--inputs", "in.npz", "--outputs", "out.npz", "--repro", "repro"]
+    for _ in range(2):  # the second replaces the first's
+        done = arbiter(*words)
+        assert done.status == 1
+        assert "repro: repro: Conv /layer2/conv, as out.npz ran it" in done.err
+    ran = subprocess.run([sys.executable, "run.py"], cwd=tmp_path / "repro", check=False)
+    assert ran.returncode == 0
+
+
+def test_a_folder_of_anything_else_is_never_replaced(
+    arbiter: Command, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    done = arbiter(model.name, "--repro", "mine")
+    assert done.status == 2
+    assert "--repro: mine holds something else" in done.err
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+def test_without_a_wrong_node_no_folder_is_written(
+    arbiter: Command, model: Path, tmp_path: Path
+) -> None:
+    done = arbiter(model.name, "--repro", "repro")
+    assert done.status == 0
+    assert "repro: no node is wrong, repro is not written" in done.err
+    assert not (tmp_path / "repro").exists()

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from parity_tests.support.arbiter_models import small_model
+from parity_tests.support.arbiter_models import save, small_model
 from parity_tests.support.foreign_text import HOSTILE, unseen
 from parity_tests.support.helpers import Command
 
@@ -79,7 +79,7 @@ def test_options_that_cannot_be_used_are_refused(
         "empty": {},
     }
     for name, arrays in files.items():
-        np.savez(tmp_path / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+        save(tmp_path / f"{name}.npz", arrays)
     (tmp_path / "junk.npz").write_bytes(b"PK\x03\x04junk")
     (tmp_path / "p.py").write_text("f = None\n")
     assert said in refused(arbiter, model.name, *options.split())
@@ -157,7 +157,7 @@ def test_what_files_say_reaches_the_terminal_harmlessly(
     done = arbiter(f"{HOSTILE}.onnx")
     assert done.status == 2
     assert not unseen(done.err, allowed="\n")
-    np.savez(tmp_path / "out.npz", **{HOSTILE: images})
+    save(tmp_path / "out.npz", {HOSTILE: images})
     done = arbiter(f"{HOSTILE}.onnx", "--inputs", "in.npz", "--outputs", "out.npz")
     assert done.status == 2
     assert not unseen(done.err, allowed="\n")
