@@ -269,3 +269,17 @@ def test_without_a_wrong_node_no_folder_is_written(
     assert done.status == 0
     assert "repro: no node is wrong, repro is not written" in done.err
     assert not (tmp_path / "repro").exists()
+
+
+def test_a_network_with_its_weights_beside_it_is_run_with_every_value(
+    arbiter: Command, model: Path
+) -> None:
+    found = onnx.load(model)
+    onnx.save(found, model, save_as_external_data=True, location="w.data", size_threshold=0)
+    done = arbiter(model.name)
+    assert done.status == 0
+    assert [row.split()[-3:] for row in done.out.splitlines()[1:4]] == [
+        ["1", "0", "0"],
+        ["4", "0", "0"],
+        ["4", "4", "0"],
+    ]
