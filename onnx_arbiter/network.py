@@ -64,12 +64,15 @@ class Network:
             return self.write(folder / "tapped.onnx")
 
     def write(self, path: Path) -> Path:
-        """Write the model with what it has now, and with its weights."""
+        """Write the model with what it has now.
+
+        What it reads from a file is written into one beside the new one: runtimes find data files
+        only in the model's own folder.
+        """
         weights = [value.const_value for value in self.model.graph.initializers.values()]
-        size = sum(weight.nbytes for weight in weights if weight is not None)
-        # Weights that lie in files beside the model would not be beside the copy.
-        outside = any(isinstance(weight, ir.ExternalTensor) for weight in weights)
-        beside = f"{path.name}.data" if outside or size > _EMBEDDED else None
+        size = sum(tensor.nbytes for tensor in weights if tensor is not None)
+        apart = any(isinstance(tensor, ir.ExternalTensor) for tensor in weights)
+        beside = f"{path.name}.data" if apart or size > _EMBEDDED else None
         ir.save(self.model, path, external_data=beside)
         return path
 
