@@ -29,8 +29,8 @@ def normal(*shapes: Sequence[int]) -> Draw:
 
 
 def positive(*shapes: Sequence[int]) -> Draw:
-    """Values from 0.25 to 4."""
-    return lambda rng: [rng.uniform(0.25, 4, shape).astype(np.float32) for shape in shapes]
+    """Values from 0.25 to 3."""
+    return lambda rng: [rng.uniform(0.25, 3, shape).astype(np.float32) for shape in shapes]
 
 
 def between_steps(rng: np.random.Generator) -> Sequence[Array]:
@@ -72,6 +72,8 @@ UNROUNDED: dict[str, tuple[str, Draw, int, dict[str, Any]]] = {
     "Max": ("Max", normal((10, 20), (20,), (4, 1, 1)), 21, {}),
     "Max of one": ("Max", normal((10, 20)), 21, {}),
     "Min": ("Min", normal((10, 20), (20,), (4, 1, 1)), 21, {}),
+    "Mean of one": ("Mean", normal((10, 20)), 21, {}),
+    "Sum of one": ("Sum", normal((10, 20)), 21, {}),
     "Mod": ("Mod", between_steps, 21, {"fmod": 1}),
     "Clip": (
         "Clip",
