@@ -223,10 +223,18 @@ ERF: Final = Tolerance(
     ),
 )
 
-ULPS_OF_QUANTISING: Final = Tolerance(
+QUANTISED_ELSEWHERE: Final = Tolerance(
     limit=0.01,
     reason=(
         "The share of quantised integers that may be another's next: quotients err by 1e-5 of a "
         "step at most, so that one in 10,000 is that near to a half; none of 120 was."
+    ),
+)
+
+FLOAT32_VARIANCES: Final = Tolerance(
+    limit=1e-6,
+    reason=(
+        "A deviation that follows from a formula alone: variances are float32, and a few roundings "
+        "of 6e-8 each are made on the way."
     ),
 )

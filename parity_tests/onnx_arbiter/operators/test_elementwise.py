@@ -13,6 +13,7 @@ from onnx_arbiter.operators.elementwise import RULES
 from onnx_arbiter.operators.operation import REACH, UNIT
 from parity_tests.onnx_arbiter.operators.carried import always, assert_carried, variance_of
 from parity_tests.support.operators import (
+    FLOAT32,
     Draw,
     assert_predicted,
     evaluated,
@@ -20,7 +21,7 @@ from parity_tests.support.operators import (
     node_of,
     run_alone,
 )
-from parity_tests.support.tolerances import CARRIED, OWN_LEAST
+from parity_tests.support.tolerances import CARRIED, FLOAT32_VARIANCES, OWN_LEAST
 
 
 def normal(*shapes: Sequence[int]) -> Draw:
@@ -152,6 +153,16 @@ def test_large_integers_stay_exact() -> None:
     inputs = [np.array([2**62 + 1]), np.array([3])]
     [result] = RULES["Div"](node_of("Div", inputs), inputs).outputs
     assert result == [(2**62 + 1) // 3]
+
+
+def test_a_mean_of_two_rounds_only_their_sum() -> None:
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal(9, np.float32) for _ in range(2)]
+    step = evaluated(node_of("Mean", inputs), inputs)
+    expected = UNIT * np.abs(step.outputs["y0"].values)
+    np.testing.assert_allclose(
+        step.local_deviation("y0", FLOAT32), expected, rtol=FLOAT32_VARIANCES.limit
+    )
 
 
 def test_a_square_has_the_error_of_one_value_twice() -> None:
