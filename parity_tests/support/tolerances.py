@@ -235,17 +235,30 @@ SOFTMAX_IN_LANES: Final = Tolerance(
 )
 
 ERF: Final = Tolerance(
-    limit=1e-15,
+    limit=5e-16,
     reason=(
+<<<<<<< HEAD
         "The error function of arrays relative to math.erf, whose own error is below 2e-16: "
         "3.4e-16 was measured over 300,000 arguments. A series one term shorter has 6e-15."
+=======
+        "The error function of arrays relative to math.erf, over 55,000 arguments: one unit in the "
+        "last place, 2.2e-16, was measured. A Taylor series that is one term shorter has 8.9e-16."
+>>>>>>> ops1
     ),
 )
 
-ULPS_OF_QUANTISING: Final = Tolerance(
+QUANTISED_ELSEWHERE: Final = Tolerance(
     limit=0.01,
     reason=(
         "The share of quantised integers that may be another's next: quotients err by 1e-5 of a "
         "step at most, so that one in 10,000 is that near to a half; none of 120 was."
+    ),
+)
+
+FLOAT32_VARIANCES: Final = Tolerance(
+    limit=1e-6,
+    reason=(
+        "A deviation that follows from a formula alone: variances are float32, and a few roundings "
+        "of 6e-8 each are made on the way."
     ),
 )
