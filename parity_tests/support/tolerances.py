@@ -214,3 +214,12 @@ MEASURED_VARIANCE: Final = Tolerance(
         "roundings that is one off where it dominates, K/7 for K/6, is 1.17."
     ),
 )
+
+INTERPOLATED: Final = Tolerance(
+    limit=1e-4,
+    reason=(
+        "An interpolation of values of the size of 1 on maps of up to 8 elements, against one with "
+        "other weights: float32's coordinates leave 1e-5, a neighbour that is taken for another "
+        "leaves more than 0.01."
+    ),
+)
