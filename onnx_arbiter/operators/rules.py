@@ -7,6 +7,7 @@ from typing import Final
 from onnx_arbiter.graph import Node
 from onnx_arbiter.operators import (
     elementwise,
+    grid_sample,
     indices,
     maxima,
     moves,
@@ -31,6 +32,7 @@ RULES: Final[dict[str, Rule]] = {
     **maxima.RULES,
     **pools.RULES,
     **resize.RULES,
+    **grid_sample.RULES,
     **normalisation.RULES,
 }
 
