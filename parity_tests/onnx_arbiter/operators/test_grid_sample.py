@@ -24,13 +24,21 @@ def test_errors_have_the_predicted_size(aligned: int) -> None:
 
 
 def test_a_place_on_an_element_moves_to_the_steeper_side() -> None:
-    """Of 0, 1, 5 at the place of the 1, the slope to the right counts, by the scale of 1."""
-    maps, place = np.array([[[[0.0, 1, 5]]]]), np.zeros((1, 1, 1, 2))
+    """Of 5, 1, 0 at the place of the 1, the slope from the left counts, by the scale of 1."""
+    maps, place = np.array([[[[5.0, 1, 0]]]]), np.zeros((1, 1, 1, 2))
     inputs: list[Array | None] = [maps, place]
     operation = grid_sample(node_of("GridSample", inputs, align_corners=1), inputs)
     variances = np.array([1, 0], np.float32).reshape(1, 1, 1, 2)
     [carried] = operation.carried([None, variances])
     np.testing.assert_allclose(np.asarray(carried), 16, rtol=1e-5)
+
+
+def test_errors_of_maps_count_by_the_squares_of_weights() -> None:
+    maps, place = np.zeros((1, 1, 2, 2)), np.zeros((1, 1, 1, 2))
+    inputs: list[Array | None] = [maps, place]
+    operation = grid_sample(node_of("GridSample", inputs, align_corners=1), inputs)
+    [carried] = operation.carried([np.array([[[[1, 2], [4, 9]]]], np.float32), None])
+    np.testing.assert_array_equal(np.asarray(carried), [[[[1.0]]]])  # 16 / 4²
 
 
 def test_other_modes_are_refused() -> None:

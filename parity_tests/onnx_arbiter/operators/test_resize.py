@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.operators.operation import Unsupported
+from onnx_arbiter.operators.operation import UNIT, Unsupported
 from onnx_arbiter.operators.resize import resize
 from parity_tests.support.moves import assert_moves
 from parity_tests.support.operators import (
+    FLOAT32,
     Draw,
     assert_predicted,
     evaluated,
@@ -139,6 +140,20 @@ def test_errors_have_the_predicted_size(mode: str, transform: str, scaled: str) 
     attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": transform}
     node = node_of("Resize", draw(np.random.default_rng(0)), **attributes)
     assert_predicted(measure(node, draw, draws=draws))
+
+
+def test_a_place_on_an_element_errs_by_the_steeper_side() -> None:
+    """The fourth of six places is at 3 / 1.5 = 2, with a slope of -4 before and of 0 after."""
+    inputs: list[Array | None] = [
+        np.array([[1, 5, 1, 1]], np.float32),
+        None,
+        None,
+        np.array([1, 6], np.int64),
+    ]
+    transform = "asymmetric"
+    node = node_of("Resize", inputs, mode="linear", coordinate_transformation_mode=transform)
+    deviation = evaluated(node, inputs).local_deviation("y0", FLOAT32)
+    assert deviation[0, 3] >= 4 * 2 * 2**0.5 * UNIT  # two roundings of 2
 
 
 REFUSED: dict[str, tuple[list[Array | None], dict[str, Any], int]] = {
