@@ -215,6 +215,7 @@ MEASURED_VARIANCE: Final = Tolerance(
     ),
 )
 
+<<<<<<< HEAD
 ROUNDED_STATISTICS: Final = Tolerance(
     limit=0.2,
     reason=(
@@ -260,5 +261,13 @@ FLOAT32_VARIANCES: Final = Tolerance(
     reason=(
         "A deviation that follows from a formula alone: variances are float32, and a few roundings "
         "of 6e-8 each are made on the way."
+=======
+INTERPOLATED: Final = Tolerance(
+    limit=1e-4,
+    reason=(
+        "An interpolation of values of the size of 1 on maps of up to 8 elements, against one with "
+        "other weights: float32's coordinates leave 1e-5, a neighbour that is taken for another "
+        "leaves more than 0.01."
+>>>>>>> ops2
     ),
 )
