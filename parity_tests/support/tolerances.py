@@ -233,3 +233,34 @@ SOFTMAX_IN_LANES: Final = Tolerance(
         "was measured of logits with a spread of 30."
     ),
 )
+
+FUNCTION_BODIES: Final = Tolerance(
+    limit=0.3,
+    reason=(
+        "R of a function of ONNX from below: runtimes fuse its nodes, and round less often than "
+        "its body does. 0.4 was measured of attention."
+    ),
+)
+
+THROUGH_BODIES: Final = Tolerance(
+    limit=0.15,
+    reason=(
+        "How far the effect of errors on the inputs of a function may lie from the predicted one: "
+        "errors of inner values count as independent, but those of all scores of a query are made "
+        "by the same errors of the query. 0.07 was measured of attention. A factor that is missing "
+        "or counted twice is more."
+    ),
+)
+
+REFERENCE: Final = Tolerance(
+    limit=1e-6,
+    reason="The same variances, added up in float32 in another order.",
+)
+
+PERTURBED: Final = Tolerance(
+    limit=0.15,
+    reason=(
+        "An rms of measured effects of errors, relative to the exact one: 16 draws of a few "
+        "hundred elements of very different sizes leave some percent."
+    ),
+)
