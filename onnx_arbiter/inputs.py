@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from onnx_arbiter.evaluate import is_float
 from onnx_arbiter.graph import Array, Graph, Input
 from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.values import is_float
 from vgg16_spec.errors import BadInput, few, require_file
 
 _NO_SHAPES: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType({})

@@ -15,12 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from onnx_arbiter.compare_values import compare
-from onnx_arbiter.evaluate import Keep, Progress, Step, Value, is_float, walk
+from onnx_arbiter.evaluate import Keep, Progress, Step, walk
 from onnx_arbiter.graph import Array, Graph, Node
 from onnx_arbiter.guilty import Guilty, Suspicion
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
 from onnx_arbiter.records import Row, Run
+from onnx_arbiter.values import Value, is_float
 
 
 class NodeRunner(Protocol):

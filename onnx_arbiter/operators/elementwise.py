@@ -173,11 +173,11 @@ def power(node: Node, inputs: Sequence[Array | None]) -> Operation:
     size = np.abs(base)
 
     def slope(deviation: Float32) -> NDArray[Any]:
-        # A root's slope is infinite at 0, where errors move x away from it.
+        # A root's slope is infinite at 0, and a cube's is of the second order: errors move x away.
         least = np.maximum(size, np.maximum(deviation, TINY))
         first = exponent * np.where(exponent < 1, least, size) ** (exponent - 1)
         curve = exponent * (exponent - 1)
-        second = curve * np.where(exponent < 2, least, size) ** (exponent - 2)
+        second = curve * least ** (exponent - 2)
         second = np.where(curve == 0, 0, second)
         return curved(first, second)(deviation)
 

@@ -13,13 +13,17 @@ from onnx_arbiter.operators import (
     functions,
     indices,
     maxima,
+    indices,
+    indices,
+    maxima,
     moves,
     normalisation,
     pools,
     reductions,
+    resize,
     shapes,
-    steps,
     softmax,
+    steps,
     sums,
 )
 from onnx_arbiter.operators.operation import Rule
@@ -38,6 +42,7 @@ RULES: Final[dict[str, Rule]] = {
     **reductions.RULES,
     **maxima.RULES,
     **pools.RULES,
+    **resize.RULES,
     **normalisation.RULES,
     **softmax.RULES,
 }

@@ -13,13 +13,14 @@ import pytest
 from onnx import helper
 
 from onnx_arbiter.arbiter import Arbiter
-from onnx_arbiter.evaluate import Value, walk
+from onnx_arbiter.evaluate import walk
 from onnx_arbiter.explain import explain
 from onnx_arbiter.network import Network
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.runtimes.onnxruntime import RUNTIME
 from onnx_arbiter.runtimes.runtime import observe
 from onnx_arbiter.spill import Spill
+from onnx_arbiter.values import Value
 from parity_tests.support.networks import model, residual
 from parity_tests.support.tolerances import FLOAT64
 from vgg16_spec.errors import BadInput
@@ -71,7 +72,7 @@ def test_outputs_alone_are_enough_to_see_a_mistake() -> None:
     with Arbiter(residual()) as arbiter:
         arbiter.assert_within_rounding(outputs_of(residual(), arbiter)["y"])
         wrong = outputs_of(changed("bn1", epsilon=1e-3), arbiter)["y"]
-        with pytest.raises(AssertionError, match="Gemm fc: errors are .* the predicted size"):
+        with pytest.raises(AssertionError, match=r"Gemm fc: errors are .* the predicted size"):
             arbiter.assert_within_rounding(wrong)
 
 
@@ -156,7 +157,7 @@ def test_a_float16_graph_is_judged_as_one() -> None:
         report = arbiter.judge(exact.astype(half))
         assert report.holds
         # Stored in float16, so that the errors are not far below the prediction.
-        assert report.runs[0].worst_ratio > 0.3  # noqa: PLR2004 - see the next line
+        assert report.runs[0].worst_ratio > 0.3
         assert np.allclose(arbiter.value("z"), exact, rtol=FLOAT64.limit, atol=0)
         wrong = exact * (1 + 2.0**-8)
         assert not arbiter.judge(wrong.astype(half)).holds

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.operators.operation import Variance
 from onnx_arbiter.operators.rules import rule_of
 from parity_tests.support.operators import evaluated, run_alone
 
@@ -39,11 +41,8 @@ def assert_moves(node: Node, inputs: Sequence[Array | None], reference: bool = F
         assert value.values.dtype == (np.float64 if expected.dtype.kind == "f" else expected.dtype)
         np.testing.assert_array_equal(value.values, expected)
     rng = np.random.default_rng(1)
-    variances = [
-        (rng.permutation(np.arange(1, v.size + 1, dtype=np.float32)) / 1024).reshape(v.shape)
-        if v is not None and v.dtype.kind == "f"
-        else None
-        for v in inputs
+    variances: list[Variance] = [
+        _distinct(rng, v.shape) if v is not None and v.dtype.kind == "f" else None for v in inputs
     ]
     rule = rule_of(node)
     assert rule is not None
@@ -58,3 +57,10 @@ def assert_moves(node: Node, inputs: Sequence[Array | None], reference: bool = F
             assert found.dtype == np.float32
             np.testing.assert_array_equal(found, expected)
     assert all(v is None for v in operation.carried([None] * len(inputs)))
+
+
+def _distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> Float32:
+    """Numbers that differ, in no order, between 0 and 1: one may stand for a ratio."""
+    size = int(np.prod(shape))
+    numbers: Float32 = rng.permutation(np.arange(1, size + 1)).astype(np.float32) / np.float32(1024)
+    return numbers.reshape(shape)
