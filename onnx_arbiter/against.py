@@ -24,7 +24,7 @@ from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.matching import Shelf, Stored, arrangements
 from onnx_arbiter.memory import peak_memory
 from onnx_arbiter.network import Network
-from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.numeric_modes import MODES, Mode
 from onnx_arbiter.onnx_file import printable
 from onnx_arbiter.quantisation import clipped_share, is_quantised, with_quantisation
 from onnx_arbiter.records import Report, Row, Run
@@ -118,6 +118,7 @@ def _steps(
 ) -> Iterator[Step]:
     """The walk, with the errors of quantised values."""
     spill, changed = Spill(folder), dict[str, Value]()
+    mode = _mode_of(graph, mode)
 
     def keep(name: str, value: Value) -> Value:
         return spill(name, changed.pop(name, value))
@@ -127,6 +128,20 @@ def _steps(
         changed.clear()
         changed.update(found.outputs)
         yield found
+
+
+def _mode_of(graph: Graph, mode: Mode) -> Mode:
+    """The mode, with what a graph that keeps weights in fewer bits has rounded in its file."""
+    kept = {constant.dtype.name for constant in graph.constants.values()}
+    for name in ("bfloat16", "float16"):
+        if name in kept:
+            narrow = MODES[name]
+            return replace(
+                mode,
+                stored=max(mode.stored, narrow.stored),
+                smallest=max(mode.smallest, narrow.smallest),
+            )
+    return mode
 
 
 class _Comparison:
@@ -147,6 +162,8 @@ class _Comparison:
         # The first value that differs from the first graph's of that name, and how.
         self._symptom: tuple[_Compared, Symptom] | None = None
         self._clipped = dict[str, float]()
+        # What depends on no input is a weight, which another file may fold, split or quantise.
+        self._computed = set(other.inputs)
         self.not_judged = dict[str, int]()
         self.of_outputs = list[str]()
 
@@ -156,6 +173,9 @@ class _Comparison:
             made = sum(1 for name in step.node.outputs if name)
             self.not_judged[step.why] = self.not_judged.get(step.why, 0) + made
             return
+        if self._computed.isdisjoint(read_by(step.node)):
+            return
+        self._computed.update(step.node.outputs)
         if share := clipped_share(step):
             self._clipped.update(dict.fromkeys(step.outputs, share))
         for name, value in step.outputs.items():
