@@ -118,10 +118,10 @@ def read_arrays(path: Path, what: str) -> dict[str, Array]:
     """
     require_file(path, f"{what}: an .npz or .npy file of NumPy")
     try:
-        found: Any = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {"": found}
-        with found:
+        with path.open("rb") as file:  # of a damaged one, np.load leaves its own open
+            found: Any = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return {"": found}
             return {name: found[name] for name in found.files}
     except Exception as error:  # zipfile, zlib and NumPy share no base for their refusals
         reason = printable((str(error).strip() or type(error).__name__).splitlines()[0])

@@ -9,23 +9,26 @@ from typing import Any, Final
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.judge import NotRunAlone
-from onnx_arbiter.runtimes.runtime import Runtime
+from onnx_arbiter.runtimes.runtime import Runtime, refusals, refusals_alone
 from onnx_arbiter.to_onnx import model_of
+
+_NAME: Final = "ONNX Runtime"
 
 
 def run_optimised(
     model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
     """Run a file with every optimisation, ONNX Runtime's default."""
-    return _run(_open(str(model), optimise=True), inputs, wanted)
+    with refusals(_NAME, model):
+        return _run(_open(str(model), optimise=True), inputs, wanted)
 
 
 def run_unoptimised(
     model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
     """Run a file node by node, as it is written."""
-    return _run(_open(str(model), optimise=False), inputs, wanted)
+    with refusals(_NAME, model):
+        return _run(_open(str(model), optimise=False), inputs, wanted)
 
 
 def run_node(
@@ -36,13 +39,9 @@ def run_node(
 ) -> dict[str, Array]:
     """Compute a node alone; a `NodeRunner`."""
     model = model_of([node], types, inputs, constants)
-    try:
+    with refusals_alone(_NAME):
         session = _open(model.SerializeToString(), optimise=False)
-        names = [name for name in node.outputs if name]
-        return _run(session, inputs, names)
-    except Exception as error:  # its exceptions share no base
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise NotRunAlone(f"ONNX Runtime does not run it alone ({first})") from error
+        return _run(session, inputs, [name for name in node.outputs if name])
 
 
 def _run(session: Any, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.judge import NodeRunner, Observed
+from onnx_arbiter.judge import NodeRunner, NotRunAlone, Observed
 from onnx_arbiter.network import Network
+from onnx_arbiter.onnx_file import printable
+from vgg16_spec.errors import BadInput
+
+# An opened graph: its inputs by name in, its outputs by name out.
+Compute: TypeAlias = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 class RunModel(Protocol):
-    """Runs an ONNX file."""
+    """Runs an ONNX file.
+
+    Raises ``BadInput`` where the program refuses the file. Values that it cannot give are left out.
+    """
 
     def __call__(
         self, model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
@@ -31,11 +40,18 @@ class Runtime:
         name: ``onnxruntime``, …
         ways: how it runs a file -> what runs it so; the first is the runtime's default.
         alone: computes single nodes; None if the program cannot.
+        remarks: way -> what says in words what is particular about it here; empty if nothing is.
     """
 
     name: str
     ways: Mapping[str, RunModel]
     alone: NodeRunner | None = None
+    remarks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+
+    def remark(self, way: str) -> tuple[str, ...]:
+        """What there is to say of a way: one sentence or none."""
+        said = self.remarks[way]() if way in self.remarks else ""
+        return (said,) if said else ()
 
 
 def observe(
@@ -44,18 +60,31 @@ def observe(
     """Run a network in a runtime, as it is and with a tap at every value.
 
     The first run is that of the untouched file, by the runtime's default: taps can keep a runtime
-    from fusing nodes. The others have every value; the last also has each node alone.
+    from fusing nodes. The others have every value; the last also has each node alone. A way that
+    refuses the copy with every value is left out, and the first run says so.
+
+    Raises:
+        BadInput: the runtime refuses the file as it is.
     """
     graph = network.graph
     default = next(iter(runtime.ways))
     plain = runtime.ways[default](network.untouched(folder), inputs, graph.outputs)
     values = [name for node in graph.nodes for name in node.outputs if name]
     tapped = network.tapped(values, folder)
-    runs = [Observed(f"{runtime.name}, the file as it is", dict(plain))]
+    remark = runtime.remark(default)
+    runs = [Observed(f"{runtime.name}, the file as it is", dict(plain), notes=remark)]
     for way, run in runtime.ways.items():
-        taps = run(tapped, inputs, values)
-        changed = [name for name in graph.outputs if name in taps and _differs(taps, plain, name)]
-        notes = (
+        try:
+            taps = run(tapped, inputs, values)
+        except BadInput as error:
+            runs[0].notes += (f"{way}, every value: {error.problem}",)
+            continue
+        changed = [
+            name
+            for name in graph.outputs
+            if name in taps and name in plain and _differs(taps, plain, name)
+        ]
+        notes = runtime.remark(way) + (
             (f"taps change the bits of {', '.join(changed)}: the file as it is runs otherwise",)
             if changed and way == default
             else ()
@@ -67,3 +96,33 @@ def observe(
 
 def _differs(one: Mapping[str, Array], other: Mapping[str, Array], name: str) -> bool:
     return not np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f")
+
+
+@contextmanager
+def refusals(runtime: str, model: Path) -> Iterator[None]:
+    """Raise ``BadInput`` for whatever a program raises where it opens and runs a file.
+
+    The exceptions of most programs share no base.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(model, f"{runtime} does not run it ({first_line(error)})") from error
+
+
+@contextmanager
+def refusals_alone(runtime: str) -> Iterator[None]:
+    """The same where it opens and runs one node: raise `NotRunAlone`."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{runtime} does not run it alone ({first_line(error)})"
+        raise NotRunAlone(reason) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line that says something of what an exception says, or its name."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return printable(next(filter(None, lines), type(error).__name__))

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from export import MODEL_FILE
 from export.load import open_model
+from onnx_arbiter.runtimes.runtime import Compute as ByName
 from vgg16_parity.runtimes.adapters.exported import write_graph
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
 from vgg16_parity.runtimes.job import Depth, Job
@@ -111,6 +112,16 @@ def constant(value: ir.Value | None) -> Values:
 def ints(node: ir.Node, attribute: str) -> tuple[int, ...]:
     """An attribute of integers."""
     return tuple(node.attributes[attribute].as_ints())
+
+
+def by_order(graph: Graph, compute: ByName) -> Compute:
+    """A graph that an engine of any graph has opened, its arrays by order in place of names."""
+
+    def ordered(inputs: Sequence[Values]) -> list[Values]:
+        found = compute(dict(zip(graph.inputs, inputs, strict=True)))
+        return [np.asarray(found[name], np.float32) for name in graph.outputs]
+
+    return ordered
 
 
 def require_float32(job: Job, engine: str) -> None:

@@ -1,0 +1,155 @@
+"""OpenCV's module ``dnn``.
+
+OpenCV 5 has two engines. Its new one, the default, computes convolutions as direct sums and knows
+no switch; the classic one, the only one of OpenCV 4, computes 3×3 convolutions by Winograd's
+algorithm unless told not to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
+from onnx_arbiter.to_onnx import model_of
+from vgg16_spec.files.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    import onnx
+
+Way: TypeAlias = Literal["default", "direct", "winograd"]
+_NAME: Final = "OpenCV"
+
+
+def open_graph(model: Path, wanted: Sequence[str], way: Way = "default") -> Compute:
+    """Open a graph.
+
+    Args:
+        model: a file in which every output has a shape. (OpenCV 5.0 reads bytes too, but always by
+            its default engine.)
+        wanted: the outputs to give; all of them must be outputs of the graph.
+        way: the default engine, or the classic one without or with Winograd's algorithm.
+    """
+    import cv2
+
+    # OpenCV 4 has the classic engine alone, and no names for engines.
+    classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
+    engine = (classic,) if way != "default" and classic is not None else ()
+    network = cv2.dnn.readNetFromONNX(str(model), *engine)
+    if way != "default":
+        network.enableWinograd(way == "winograd")
+
+    def compute(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        for name, values in inputs.items():
+            network.setInput(values, name)
+        outputs: Any = network.forward(list(wanted))
+        # Copies: a later run may write into what it returns.
+        return {name: np.array(output) for name, output in zip(wanted, outputs, strict=True)}
+
+    return compute
+
+
+def run(
+    way: Way, model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
+) -> dict[str, Array]:
+    """Run a file in one of the ways of `open_graph`."""
+    import onnx
+
+    with refusals(_NAME, model):
+        return _run(way, onnx.load(model), inputs, wanted)
+
+
+def run_node(
+    node: Node,
+    inputs: Mapping[str, Array],
+    constants: Mapping[str, Array],
+    types: Mapping[str, np.dtype[Any]],
+) -> dict[str, Array]:
+    """Compute a node alone, by direct sums; a `NodeRunner`."""
+    model = model_of([node], types, inputs, constants)
+    with refusals_alone(_NAME):
+        return _run("direct", model, inputs, [name for name in node.outputs if name])
+
+
+def _run(
+    way: Way, model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
+) -> dict[str, Array]:
+    prepared = with_shapes(model, inputs)
+    known = [value.name for value in prepared.graph.output if value.name in wanted]
+    with scratch_folder("onnx-arbiter") as folder, _silent():
+        path = folder / "opencv.onnx"
+        path.write_bytes(prepared.SerializeToString())
+        return open_graph(path, known, way)(inputs)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """OpenCV writes what it refuses to the standard error too."""
+    import cv2
+
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+def with_shapes(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> onnx.ModelProto:
+    """A model whose inputs have the shapes of ``inputs``, and whose outputs have types and shapes.
+
+    Outputs whose shape cannot be inferred are left out.
+    """
+    import onnx
+
+    for value in model.graph.input:
+        if value.name in inputs:
+            _set_shape(value, inputs[value.name].shape)
+    for value in model.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")  # a symbolic one, that is now a number
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    outputs = [value for value in inferred.graph.output if _has_shape(value)]
+    del inferred.graph.output[:]
+    inferred.graph.output.extend(outputs)
+    return inferred
+
+
+def _has_shape(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.tensor_type
+    return bool(kind.elem_type) and kind.HasField("shape")
+
+
+def _set_shape(value: onnx.ValueInfoProto, shape: Iterable[int]) -> None:
+    axes = value.type.tensor_type.shape.dim
+    del axes[:]
+    for size in shape:
+        axes.add(dim_value=size)
+
+
+def remark(way: Way) -> str:
+    """What there is to say of a way: that it uses Winograd's algorithm, if it does."""
+    import cv2
+
+    if way == "winograd" or (way == "default" and not hasattr(cv2.dnn, "ENGINE_CLASSIC")):
+        return "3×3 convolutions by Winograd's algorithm: its larger errors are not predicted"
+    return ""
+
+
+def _runtime(name: str, *ways: Way) -> Runtime:
+    return Runtime(
+        name,
+        {way: partial(run, way) for way in ways},
+        run_node,
+        {way: partial(remark, way) for way in ways},
+    )
+
+
+RUNTIME: Final = _runtime("opencv", "default", "direct")
+WINOGRAD: Final = _runtime("opencv-winograd", "winograd")

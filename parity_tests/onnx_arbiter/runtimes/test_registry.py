@@ -1,0 +1,168 @@
+"""Each runtime of the table runs a graph as it is, with a tap at every value, and node by node."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from onnx_arbiter.arbiter import Arbiter
+from onnx_arbiter.graph import Node
+from onnx_arbiter.judge import NotRunAlone
+from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.network import Network
+from onnx_arbiter.records import Report
+from onnx_arbiter.runtimes import opencv, openvino, registry
+from onnx_arbiter.runtimes.registry import RUNTIMES, runtime
+from onnx_arbiter.runtimes.runtime import Runtime, observe
+from parity_tests.support.networks import model, residual
+from vgg16_spec.errors import BadInput
+
+VALUES = ["conv1", "bn1", "relu1", "conv2", "bn2", "sum", "relu2", "pool", "flat", "y"]
+FLOAT = np.dtype(np.float32)
+# Winograd's errors are larger than those of direct sums: tested apart.
+DIRECT = [name for name in RUNTIMES if name != "opencv-winograd"]
+
+
+def installed(name: str) -> Runtime:
+    if reason := RUNTIMES[name].missing():
+        pytest.skip(reason)
+    return runtime(name)
+
+
+def report_of(name: str, made: onnx.ModelProto) -> Report:
+    with Arbiter(made) as arbiter:
+        runs = observe(arbiter.network, arbiter.inputs, installed(name), arbiter.folder)
+        return arbiter.judge_runs(runs)
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_every_value_and_every_node_alone_is_within_rounding(name: str) -> None:
+    plain, *tapped = report_of(name, residual()).runs
+    assert [row.value for row in plain.rows] == ["y"]
+    assert len(tapped) == len(runtime(name).ways)
+    assert [row.value for row in tapped[-1].rows] == VALUES
+    for row in tapped[-1].rows:
+        assert row.accumulated is not None
+        assert row.local is not None, row.why_not_local
+    for run in (plain, *tapped):
+        # OpenVINO's default may be bfloat16.
+        assert run.status == "holds" or "OpenVINO computes in bf16" in str(run.notes), run
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_another_network_is_broken_at_the_node_that_differs(name: str) -> None:
+    way = list(installed(name).ways.values())[-1]
+    changed = residual()
+    changed.graph.node[3].attribute[0].ints[:] = [0, 0, 2, 2]  # conv2's padding, on one side
+    with Arbiter(residual()) as arbiter:
+        tapped = Network.open(changed).tapped(VALUES, arbiter.folder)
+        [run] = arbiter.judge(way(tapped, arbiter.inputs, VALUES), name=name).runs
+    assert run.guilty is not None
+    assert run.guilty.node == "conv2"
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_graph_that_a_runtime_refuses_is_bad_input_of_one_line(name: str, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Unheard", ["x"], ["y"], "unheard", domain="of")]
+    path = tmp_path / "unheard.onnx"
+    onnx.save(model(nodes, {"x": (2, 3)}, ["y"], {}, opsets=[helper.make_opsetid("of", 1)]), path)
+    for run in installed(name).ways.values():
+        with pytest.raises(BadInput, match=r"unheard\.onnx: .* does not run it \(.+\)$") as refused:
+            run(path, {"x": np.ones((2, 3), np.float32)}, ["y"])
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_node_that_a_runtime_refuses_is_not_run_alone(name: str) -> None:
+    alone = installed(name).alone
+    assert alone is not None
+    node = Node("unheard", "Unheard", ("x",), ("y",), domain="of", version=1)
+    with pytest.raises(NotRunAlone, match=r"does not run it alone \(.+\)$"):
+        alone(node, {"x": np.ones((2, 3), np.float32)}, {}, {"y": FLOAT})
+
+
+def test_a_runtime_that_is_unknown_or_not_installed_is_bad_input(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = r"^--runtime: 'onnx' is unknown; expected one of onnxruntime, openvino, opencv, "
+    with pytest.raises(BadInput, match=expected):
+        runtime("onnx")
+    real = importlib.util.find_spec
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "cv2" else real(name))
+    with pytest.raises(BadInput, match=r"^--runtime opencv: cv2 is not installed: pip install "):
+        runtime("opencv")
+
+
+def test_a_tap_whose_shape_opencv_cannot_know_is_left_out(tmp_path: Path) -> None:
+    installed("opencv")
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"]),
+        # A shape that is an input is not known when the graph is opened.
+        helper.make_node("Reshape", ["x", "sizes"], ["reshaped"]),
+    ]
+    made = model(nodes, {"x": (2, 3)}, ["y", "reshaped"], {})
+    sizes = helper.make_tensor_value_info("sizes", onnx.TensorProto.INT64, None)
+    made.graph.input.append(sizes)
+    given = {"x": np.ones((2, 3), np.float32)}
+    prepared = opencv.with_shapes(made, given)
+    assert [value.name for value in prepared.graph.output] == ["y"]
+
+
+def test_symbolic_sizes_become_those_of_the_inputs() -> None:
+    made = residual()
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    prepared = opencv.with_shapes(made, {"x": np.ones((3, 3, 16, 16), np.float32)})
+    [output] = prepared.graph.output
+    assert [axis.dim_value for axis in output.type.tensor_type.shape.dim] == [3, 5]
+
+
+def test_a_way_that_refuses_the_taps_is_left_out_and_it_is_said(tmp_path: Path) -> None:
+    real = installed("reference")
+
+    def refuse(model: Path, inputs: object, wanted: object) -> dict[str, np.ndarray]:
+        raise BadInput(model, "refused")
+
+    some = Runtime("some", {"first": real.ways["float32"], "second": refuse}, real.alone)
+    with Arbiter(residual()) as arbiter:
+        plain, tapped = observe(arbiter.network, arbiter.inputs, some, arbiter.folder)
+    assert plain.notes == ("second, every value: refused",)
+    assert tapped.alone is real.alone
+
+
+@pytest.mark.parametrize(("precision", "said"), [("f32", ""), ("bf16", "computes in bf16")])
+def test_openvino_says_with_how_many_bits_it_computes(
+    monkeypatch: pytest.MonkeyPatch, precision: str, said: str
+) -> None:
+    installed("openvino")
+    import openvino as engine
+
+    class Core:
+        def get_property(self, device: str, name: str) -> Core:
+            assert (device, name) == ("CPU", "INFERENCE_PRECISION_HINT")
+            return self
+
+        def get_type_name(self) -> str:
+            return precision
+
+    monkeypatch.setattr(engine, "Core", Core)
+    found = openvino.remark()
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+def test_winograd_of_opencv_errs_more_than_its_direct_sums_and_says_so() -> None:
+    installed("opencv")
+    kernels = np.random.default_rng(0).standard_normal((64, 64, 3, 3)).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["conv"], name="conv", pads=[1] * 4)]
+    made = model(nodes, {"x": (1, 64, 24, 24)}, ["conv"], {"w": kernels})
+    direct, winograd = (report_of(name, made).runs[-1] for name in ("opencv", "opencv-winograd"))
+    assert winograd.worst_ratio > LIMITS.ratio.limit > direct.worst_ratio
+    assert winograd.notes == (
+        "3×3 convolutions by Winograd's algorithm: its larger errors are not predicted",
+    )
+    assert not direct.notes
