@@ -163,5 +163,6 @@ def _type(operation: Operation, index: int, inputs: Sequence[Value | None]) -> n
     stated, own = operation.types[index], operation.outputs[index].dtype
     if stated is not None or own.kind != "f":
         return own if stated is None else stated
-    floats = (value.dtype for value in inputs if value is not None and is_float(value.dtype))
+    # Quantised integers are computed as floats, so that they may have errors.
+    floats = (v.dtype for v in inputs if v is not None and v.values.dtype.kind == "f")
     return next(floats, np.dtype(np.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from benchmarks.siblings.networks import SIBLINGS, Sibling, export_keras, export
 from benchmarks.siblings.planted import MISTAKES, Planted, planted
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.judge import Observed
-from onnx_arbiter.records import Report, Run
+from onnx_arbiter.records import Run
 from onnx_arbiter.runtimes.onnxruntime import run_unoptimised
 from onnx_arbiter.runtimes.registry import runtime
 from onnx_arbiter.runtimes.runtime import observe
@@ -83,8 +83,7 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
         report = arbiter.judge_runs([*runs, *(observed for _, observed in wrong)])
     count = len(runs)
     found = [
-        _found(mistake, run)
-        for (mistake, _), run in zip(wrong, report.runs[count:], strict=True)
+        _found(mistake, run) for (mistake, _), run in zip(wrong, report.runs[count:], strict=True)
     ]
     return {
         "nodes": report.nodes,
@@ -97,7 +96,7 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def _inputs(sibling: Sibling, seed: int, path: Path) -> dict[str, Any]:
-    [given] = [value for value in ir.load(path).graph.inputs]
+    [given] = list(ir.load(path).graph.inputs)
     made = images(sibling, seed)
     if sibling.library == "keras":  # NHWC
         made = np.ascontiguousarray(made.transpose(0, 2, 3, 1))

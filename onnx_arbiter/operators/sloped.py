@@ -31,12 +31,12 @@ class Sloped(Operation):
         super().__init__(inputs, [np.asarray(output)])
         self._through, self._own = through, own
 
-    def carried(self, variances: Sequence[Variance]) -> Variances:  # noqa: D102
+    def carried(self, variances: Sequence[Variance]) -> Variances:
         if variances[0] is None:
             return (None,)
         with np.errstate(all="ignore"):
             return (np.asarray(self._through(variances[0])).astype(np.float32),)
 
-    def own(self, mode: Mode) -> Variances:  # noqa: D102
+    def own(self, mode: Mode) -> Variances:
         with np.errstate(all="ignore"):
             return (float32_units(mode.sums) * np.asarray(self._own()).astype(np.float32),)

@@ -215,7 +215,6 @@ MEASURED_VARIANCE: Final = Tolerance(
     ),
 )
 
-<<<<<<< HEAD
 ROUNDED_STATISTICS: Final = Tolerance(
     limit=0.2,
     reason=(
@@ -235,17 +234,19 @@ SOFTMAX_IN_LANES: Final = Tolerance(
     ),
 )
 
-<<<<<<< HEAD
 ERF: Final = Tolerance(
-    limit=5e-16,
+    limit=1e-15,
     reason=(
-<<<<<<< HEAD
         "The error function of arrays relative to math.erf, whose own error is below 2e-16: "
         "3.4e-16 was measured over 300,000 arguments. A series one term shorter has 6e-15."
-=======
-        "The error function of arrays relative to math.erf, over 55,000 arguments: one unit in the "
-        "last place, 2.2e-16, was measured. A Taylor series that is one term shorter has 8.9e-16."
->>>>>>> ops1
+    ),
+)
+
+ULPS_OF_QUANTISING: Final = Tolerance(
+    limit=0.01,
+    reason=(
+        "The share of quantised integers that may be another's next: quotients err by 1e-5 of a "
+        "step at most, so that one in 10,000 is that near to a half; none of 120 was."
     ),
 )
 
@@ -262,15 +263,18 @@ FLOAT32_VARIANCES: Final = Tolerance(
     reason=(
         "A deviation that follows from a formula alone: variances are float32, and a few roundings "
         "of 6e-8 each are made on the way."
-=======
+    ),
+)
+
 INTERPOLATED: Final = Tolerance(
     limit=1e-4,
     reason=(
         "An interpolation of values of the size of 1 on maps of up to 8 elements, against one with "
         "other weights: float32's coordinates leave 1e-5, a neighbour that is taken for another "
         "leaves more than 0.01."
->>>>>>> ops2
-=======
+    ),
+)
+
 FUNCTION_BODIES: Final = Tolerance(
     limit=0.3,
     reason=(
@@ -315,6 +319,5 @@ SIMULATED_LEAST: Final = Tolerance(
     reason=(
         "R of simulated roundings of the variance u²/3, from below: the prediction covers two ways "
         "to normalise, each of which does not have some of the roundings of the other."
->>>>>>> ops3
     ),
 )
