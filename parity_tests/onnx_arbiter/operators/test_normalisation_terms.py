@@ -106,7 +106,9 @@ def folded(node: Node, step: Step, inputs: Sequence[Array | None]) -> list[Array
 
 
 @pytest.mark.parametrize("run", [literally, folded])
-@pytest.mark.parametrize(("mean", "length"), [(0.0, 6), (0.0, 60), (100.0, 4), (10.0, 6)])
+@pytest.mark.parametrize(
+    ("mean", "length"), [(0.0, 6), (0.0, 60), (100.0, 4), (100.0, 60), (10.0, 6)]
+)
 def test_no_rounding_is_forgotten(run: Any, mean: float, length: int) -> None:
     def draw(rng: np.random.Generator) -> Sequence[Array | None]:
         x = rng.standard_normal((30, length), np.float32) + np.float32(mean)
