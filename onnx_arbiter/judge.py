@@ -18,8 +18,10 @@ from onnx_arbiter.compare_values import compare
 from onnx_arbiter.evaluate import Keep, Progress, Step, walk
 from onnx_arbiter.graph import Array, Graph, Node
 from onnx_arbiter.guilty import Guilty, Suspicion
+from onnx_arbiter.independence import independent_errors
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.operators.operation import squares_of
 from onnx_arbiter.records import Row, Run
 from onnx_arbiter.values import Value, is_float
 
@@ -174,21 +176,34 @@ def _rows(
             row = replace(row, shape=value.values.shape)
             if name in run.values and not step.why:
                 deviation = value.deviation(mode)
-                independent = value.independent.get(mode.name, np.inf)
-                verdict = compare(run.values[name], value, deviation, independent, limits)
+                count = value.independent.get(mode.name, np.inf)
+                verdict = compare(run.values[name], value, deviation, count, limits)
                 row = replace(row, accumulated=verdict)
             if name in computed:
                 deviation = step.local_deviation(name, mode)
-                verdict = compare(computed[name], value, deviation, 1.0, limits)
+                count = _independent_inputs(step)
+                verdict = compare(computed[name], value, deviation, count, limits)
                 row = replace(row, local=verdict)
         rows.append(row)
     return rows, computed
+
+
+def _independent_inputs(step: Step) -> float:
+    """The number of independent roundings of what a node reads where it runs alone."""
+    rounded = [
+        value.values.reshape(-1)
+        for value in step.inputs
+        if value is not None and not value.exact and value.values.dtype.kind == "f"
+    ]
+    return min((independent_errors(x, squares_of(x)) for x in rounded), default=np.inf)
 
 
 def _run_alone(step: Step, alone: NodeRunner) -> tuple[Mapping[str, Array], str]:
     """What a node alone computes, and why it does not."""
     if reason := step.why or step.why_not_alone:
         return {}, reason
+    if all(v is None for errors in step.local.values() for v in errors.values()):
+        return {}, ""  # shapes and constants, which are compared where they are accumulated
     read = zip(step.node.inputs, step.inputs, strict=True)
     known = {name: value for name, value in read if value is not None}
     constants = {

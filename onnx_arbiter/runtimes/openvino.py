@@ -87,5 +87,5 @@ RUNTIME: Final = Runtime(
     "openvino",
     {"default": run_default, "float32": run_float32},
     run_node,
-    {"default": default_mode},
+    modes={"default": default_mode},
 )
