@@ -91,7 +91,7 @@ def compare_graphs(
     quantised = [graph.name for graph in (network.graph, other.graph) if is_quantised(graph)]
     for step in _steps(network.graph, given, mode, folder, progress):
         nodes += 1
-        for name, value in {} if step.why else step.outputs.items():
+        for name, value in {}.items() if step.reason(mode) else step.outputs.items():
             if value.values.dtype.kind == "f" or name in network.graph.outputs:
                 shelf.add(name, step.node.operator, value)
     comparison = _Comparison(network.graph, other.graph, shelf, mode, limits, partners)
@@ -169,9 +169,9 @@ class _Comparison:
 
     def add(self, step: Step) -> None:
         """Compare the values of a step of the second walk."""
-        if step.why:
+        if reason := step.reason(self._mode):
             made = sum(1 for name in step.node.outputs if name)
-            self.not_judged[step.why] = self.not_judged.get(step.why, 0) + made
+            self.not_judged[reason] = self.not_judged.get(reason, 0) + made
             return
         if self._computed.isdisjoint(read_by(step.node)):
             return
