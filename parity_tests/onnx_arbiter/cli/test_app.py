@@ -7,13 +7,18 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
 
+from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.runtimes import onnxruntime, registry
+from onnx_arbiter.runtimes.runtime import Runtime
 from parity_tests.support.arbiter_models import computed, save, small_model
 from parity_tests.support.helpers import Command
 
@@ -283,3 +288,33 @@ def test_a_network_with_its_weights_beside_it_is_run_with_every_value(
         ["4", "0", "0"],
         ["4", "4", "0"],
     ]
+
+
+def test_of_several_wrong_runs_the_node_that_is_wrong_alone_is_written(
+    arbiter: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(path: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        found = onnxruntime.run_unoptimised(path, inputs, wanted)
+        return found | {"y": found["y"] * 2}
+
+    def alone(
+        node: Node,
+        inputs: Mapping[str, Array],
+        constants: Mapping[str, Array],
+        types: Mapping[str, np.dtype[Any]],
+    ) -> dict[str, Array]:
+        found = onnxruntime.run_node(node, inputs, constants, types)
+        return {name: values * 2 for name, values in found.items()}
+
+    wrong = Runtime("wrong", {"always": run}, alone)
+    monkeypatch.setattr(registry, "runtime", lambda _: wrong)
+    done = arbiter(model.name, "--repro", "repro")
+    assert done.status == 1
+    assert "wrong, the file as it is: broken. Gemm fc: errors are" in done.out
+    assert "repro: repro: Conv /layer1/conv, as wrong, always, every value ran it" in done.err
+
+
+def test_a_runtime_that_is_not_there_is_refused_before_anything_is_read(
+    arbiter: Command, model: Path
+) -> None:
+    assert len(arbiter(model.name, "--runtime", "abacus").err.splitlines()) == 1
