@@ -6,9 +6,9 @@ import numpy as np
 
 from onnx_arbiter.compare import Verdict, compare_with_arbiter, refused
 from onnx_arbiter.error_model import Float64
-from onnx_arbiter.evaluate import Value
 from onnx_arbiter.graph import Array
 from onnx_arbiter.limits import Limits
+from onnx_arbiter.values import Value
 
 
 def compare(

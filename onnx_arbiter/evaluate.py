@@ -16,6 +16,7 @@ from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.node_errors import errors_of
 from onnx_arbiter.numeric_modes import Mode, float32_units
+from onnx_arbiter.operators.inline import with_outer_values
 from onnx_arbiter.operators.operation import Operation, Unsupported, Variance, squares_of
 from onnx_arbiter.operators.rules import rule_of
 from onnx_arbiter.values import Value, in_own_units, is_float
@@ -124,6 +125,7 @@ def _widened(values: Array) -> Array:
 
 
 def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> Step:
+    node = with_outer_values(node)
     inputs = tuple(read[name] if name else None for name in node.inputs)
     rule = rule_of(node)
     if rule is None:
@@ -161,5 +163,6 @@ def _type(operation: Operation, index: int, inputs: Sequence[Value | None]) -> n
     stated, own = operation.types[index], operation.outputs[index].dtype
     if stated is not None or own.kind != "f":
         return own if stated is None else stated
-    floats = (value.dtype for value in inputs if value is not None and is_float(value.dtype))
+    # Quantised integers are computed as floats, so that they may have errors.
+    floats = (v.dtype for v in inputs if v is not None and v.values.dtype.kind == "f")
     return next(floats, np.dtype(np.float32))

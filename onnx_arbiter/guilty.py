@@ -102,5 +102,5 @@ class Suspicion:
 
 def _without_errors(step: Step) -> Step:
     """The step without its inputs' variances, which are as large as the inputs."""
-    inputs = (None if value is None else replace(value, accumulated={}) for value in step.inputs)
+    inputs = (v and replace(v, accumulated={}, common={}) for v in step.inputs)
     return replace(step, inputs=tuple(inputs))

@@ -60,12 +60,14 @@ class Observed:
         values: by name; those of no node of the graph are ignored.
         alone: computes single nodes; None if the runtime cannot.
         notes: what there is to say of it beforehand.
+        mode: the numeric mode that it computed in; None for that of the comparison.
     """
 
     name: str
     values: Mapping[str, Array]
     alone: NodeRunner | None = None
     notes: tuple[str, ...] = ()
+    mode: Mode | None = None
     rows: list[Row] = field(default_factory=list, init=False, repr=False)
 
 
@@ -112,14 +114,18 @@ def judge(
     alone = any(run.alone is not None for run in observed)
     wanted = None if alone else _given(graph, observed)
     not_judged = Counter[str]()
-    suspicions = [Suspicion(run.name, mode, limits) for run in observed]
+    modes = [run.mode or mode for run in observed]
+    suspicions = [
+        Suspicion(run.name, mine, limits) for run, mine in zip(observed, modes, strict=True)
+    ]
     count = 0
-    for step in walk(graph, inputs, [mode], wanted=wanted, progress=progress, keep=keep):
+    distinct = list({each.name: each for each in modes}.values())
+    for step in walk(graph, inputs, distinct, wanted=wanted, progress=progress, keep=keep):
         count += 1
         if step.why:
             not_judged[step.why] += sum(1 for name in step.node.outputs if name)
-        for run, suspicion in zip(observed, suspicions, strict=True):
-            rows, computed = _rows(step, run, mode, limits)
+        for run, suspicion, mine in zip(observed, suspicions, modes, strict=True):
+            rows, computed = _rows(step, run, mine, limits)
             run.rows += rows
             suspicion.consider(step, rows, computed, run.values)
         if on_step is not None:

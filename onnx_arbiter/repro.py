@@ -17,12 +17,12 @@ from typing import Final
 
 import numpy as np
 
-from onnx_arbiter.evaluate import is_float
 from onnx_arbiter.graph import Array, Graph
 from onnx_arbiter.guilty import Guilty
 from onnx_arbiter.judge import as_stored
 from onnx_arbiter.onnx_file import printable
 from onnx_arbiter.to_onnx import model_of
+from onnx_arbiter.values import is_float
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_folder
 

@@ -12,10 +12,10 @@ import numpy as np
 from onnx_arbiter.compare import Verdict
 from onnx_arbiter.compare_values import compare
 from onnx_arbiter.error_model import Float64
-from onnx_arbiter.evaluate import Value
 from onnx_arbiter.graph import Array
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
+from onnx_arbiter.values import Value
 
 # Computes what a mistake gives, and the words for it.
 Candidate: TypeAlias = "tuple[str, Callable[[], Array]]"

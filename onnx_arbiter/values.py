@@ -25,7 +25,8 @@ class Value:
     """A value of the graph, as the arbiter has it.
 
     Attributes:
-        values: float64 for every float type; integers and booleans in their own.
+        values: float64 for every float type, and for quantised integers, which may have errors;
+            other integers and booleans in their own.
         dtype: the graph's type.
         exact: whether a runtime has it exactly, so that it is not rounded where it is read.
         accumulated: mode -> the variance of a runtime's error after all nodes so far; None if it is

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from onnx_arbiter.evaluate import is_float
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.hypotheses.mistake import Arrays, outputs_of
+from onnx_arbiter.values import is_float
 
 # What a node computes in place of what it says; None leaves it as it is.
 Instead = Callable[[Node, Arrays], "Sequence[Array] | None"]

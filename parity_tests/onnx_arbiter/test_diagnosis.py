@@ -280,7 +280,7 @@ PLANTED: dict[str, Planted] = {
         {"mode": "linear"}, {"coordinate_transformation_mode": "align_corners"},
     ),
     "nearest": Planted(
-        "Resize", [normal(1, 2, 5, 5), None, SCALES * np.array([1, 1, 0.7, 0.7], np.float32)],
+        "Resize", [normal(1, 2, 5, 5), None, SCALES * np.array([1, 1, 0.75, 0.75], np.float32)],
         "as if its rounding were floor",
         {"nearest_mode": "round_prefer_ceil"}, {"nearest_mode": "floor"},
     ),

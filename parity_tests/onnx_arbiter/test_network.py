@@ -117,6 +117,21 @@ def test_large_values_in_files_give_the_same(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # a file that is mapped has no name any more
 
 
+def test_weights_beside_the_file_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(
+        residual(), path, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    inside = Network.open(residual()).graph.constants
+    with Arbiter(path) as arbiter:
+        graph = arbiter.network.graph
+        assert all(np.array_equal(graph.constants[n].read(), inside[n].read()) for n in inside)
+        assert arbiter.judge_runs(
+            observe(arbiter.network, arbiter.inputs, RUNTIME, arbiter.folder)
+        ).holds
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "weights.bin"]
+
+
 def test_only_what_is_wanted_is_evaluated() -> None:
     graph = Network.open(residual()).graph
     assert [node.name for node in graph.needed_for(["bn1"])] == ["conv1", "bn1"]
