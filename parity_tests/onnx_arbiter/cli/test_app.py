@@ -186,24 +186,31 @@ def test_what_cannot_be_judged_is_counted_and_the_rest_is_judged(
 
 
 def test_control_flow_is_judged_up_to_where_it_stands(arbiter: Command, tmp_path: Path) -> None:
-    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    out = [helper.make_tensor_value_info("t", float32, [None, None])]
-    branch = helper.make_graph([helper.make_node("Neg", ["y"], ["t"])], "branch", [], out)
-    truth = helper.make_node(
-        "Constant", [], ["yes"], value=helper.make_tensor("v", onnx.TensorProto.BOOL, [], [True])
+    helper, kinds = onnx.helper, onnx.TensorProto
+    info = helper.make_tensor_value_info
+    again = [
+        helper.make_node("Neg", ["before"], ["after"]),
+        helper.make_node("Identity", ["go"], ["go_on"]),
+    ]
+    body = helper.make_graph(
+        again,
+        "body",
+        [
+            info("i", kinds.INT64, []),
+            info("go", kinds.BOOL, []),
+            info("before", kinds.FLOAT, [1, 10]),
+        ],
+        [info("go_on", kinds.BOOL, []), info("after", kinds.FLOAT, [1, 10])],
     )
-    choose = helper.make_node(
-        "If", ["yes"], ["z"], name="choose", then_branch=branch, else_branch=branch
-    )
-    path = small_model(tmp_path / "flow.onnx", more=[truth, choose])
-    model = onnx.load(path)
-    kept = [value for value in model.graph.output if value.name != "yes"]
-    del model.graph.output[:]
-    model.graph.output.extend(kept)
-    onnx.save(model, path)
-    done = arbiter("flow.onnx")
+    loop = helper.make_node("Loop", ["", "", "y"], ["z"], name="loop", body=body)
+    path = small_model(tmp_path / "flow.onnx", more=[loop])
+    arbiter("flow.onnx", "--save-inputs", "in.npz")
+    with np.load(tmp_path / "in.npz") as found:
+        y = computed(small_model(tmp_path / "plain.onnx"), found["x"])["y"]
+    save(tmp_path / "out.npz", {"y": y, "z": -y})
+    done = arbiter(path.name, "--inputs", "in.npz", "--outputs", "out.npz")
     assert done.status == 0
-    assert re.search("not judged: 1 value: .*If", done.out)
+    assert re.search("not judged: 1 value: .*[Ll]oop", done.out)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -293,8 +300,8 @@ def test_a_network_with_its_weights_beside_it_is_run_with_every_value(
 def test_of_several_wrong_runs_the_node_that_is_wrong_alone_is_written(
     arbiter: Command, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(path: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        found = onnxruntime.run_unoptimised(path, inputs, wanted)
+    def run(model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        found = onnxruntime.run_unoptimised(model, inputs, wanted)
         return found | {"y": found["y"] * 2}
 
     def alone(
@@ -318,3 +325,35 @@ def test_a_runtime_that_is_not_there_is_refused_before_anything_is_read(
     arbiter: Command, model: Path
 ) -> None:
     assert len(arbiter(model.name, "--runtime", "abacus").err.splitlines()) == 1
+
+
+def test_a_mistake_in_few_given_values_asks_for_more(
+    arbiter: Command, model: Path, images: Images, tmp_path: Path
+) -> None:
+    values = {name: found + 1 for name, found in computed(model, images, "d", "f", "y").items()}
+    words = [model.name, "--inputs", "in.npz", "--outputs", "out.npz"]
+    said = "out.npz: only 1 value of 4 nodes given: with more of them, the mistake is found nearer"
+    save(tmp_path / "out.npz", {"y": values["y"]})
+    assert said in arbiter(*words).out
+    save(tmp_path / "out.npz", values)
+    assert "given" not in arbiter(*words).out
+
+
+def test_two_files_of_one_network_are_compared(
+    arbiter: Command, model: Path, tmp_path: Path
+) -> None:
+    def changed(factor: float) -> str:
+        found = onnx.load(model)
+        [weights] = [each for each in found.graph.initializer if each.name == "w2"]
+        values = onnx.numpy_helper.to_array(weights) * np.float32(factor)
+        weights.CopyFrom(onnx.numpy_helper.from_array(values, "w2"))
+        onnx.save(found, tmp_path / "other.onnx")
+        return "other.onnx"
+
+    same = arbiter(model.name, "--against", changed(1))
+    assert same.status == 0
+    assert "compare: 50 % of 8 nodes" in same.err
+    other = arbiter(model.name, "--against", changed(1.01), "--json")
+    assert other.status == 1
+    [run] = json.loads(other.out)["runs"]
+    assert run["guilty"] == "d"

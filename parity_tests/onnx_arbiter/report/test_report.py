@@ -226,13 +226,3 @@ def test_names_are_text_wherever_they_are_shown() -> None:
     assert [tag for tag, _ in Page(html.page(report)).tags].count("b") == 1
     [suite] = JUnitXml.fromstring(junit.text(report).encode())
     assert len(list(suite)) == 1
-
-
-def test_a_mistake_in_few_given_values_asks_for_more() -> None:
-    said = (
-        "only 4 values of 9 nodes given: with more of them, the mistake is found nearer to its node"
-    )
-    few = replace(REPORT, runs=(BROKEN,), nodes=9)
-    assert said in remarks(few)
-    assert said not in remarks(replace(few, nodes=8))
-    assert not any("only" in line for line in remarks(replace(few, runs=(HOLDS,))))
