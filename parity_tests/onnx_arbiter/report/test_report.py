@@ -201,6 +201,15 @@ def test_the_page_has_every_value_and_marks_the_guilty_one() -> None:
     assert all(len(row) in (len(guilty), len(COLUMNS)) for row in page.rows)
 
 
+def test_no_error_has_no_place_and_one_without_end_is_shown() -> None:
+    none = replace(verdict(0.0, 0.0), max_error=0.0)
+    rows = (replace(RIGHT, accumulated=none, local=None), replace(AFTER, local=refused("NaN")))
+    page = Page(html.page(replace(REPORT, runs=(Run("one", rows),))))
+    exact, endless = (row for row in page.rows if row[0] in ("a", "c"))
+    assert exact[8:10] == ["0", ""]
+    assert endless[6:10] == ["∞", "∞", "∞", ""]
+
+
 def test_the_page_loads_nothing_and_its_links_lead_somewhere() -> None:
     page = Page(html.page(REPORT))
     assert not {"script", "img", "iframe"} & {tag for tag, _ in page.tags}
