@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from onnx_arbiter.ports.places import CONTAINER, FLATTEN, Place, Tap
 
 
-def matched(places: Sequence[Place], taps: Sequence[Tap]) -> tuple[list[tuple[Place, Tap]], str]:
-    """The pairs of layers, and in words how they were found.
+@dataclass(frozen=True)
+class Matched:
+    """The pairs of layers.
+
+    Attributes:
+        pairs: the same layer in the reference and in the port.
+        by_name: whether they have one in common; else a pair may be wrong.
+        how: what there is to say of it.
+    """
+
+    pairs: Sequence[tuple[Place, Tap]]
+    by_name: bool
+    how: str
+
+
+def matched(places: Sequence[Place], taps: Sequence[Tap]) -> Matched:
+    """Match the layers of a port to those of the reference.
 
     Layers are matched by name where half of them have one in common, dots and underscores being the
     same; otherwise by order, kind and shape, as many as possible, layers of layers left out.
@@ -17,12 +33,11 @@ def matched(places: Sequence[Place], taps: Sequence[Tap]) -> tuple[list[tuple[Pl
     """
     named = _by_name(places, taps)
     least = min(len(places), len(taps))
-    if named and 2 * len(named) >= least:
-        pairs, how = named, "by name"
-    else:
-        pairs, how = _by_order(places, taps), "by order, kind and shape"
-    pairs = [(place, tap) for place, tap in pairs if not _ordered_otherwise(place, tap)]
-    return pairs, f"{len(pairs)} of {len(places)} layers matched {how}"
+    by_name = bool(named) and 2 * len(named) >= least
+    found = named if by_name else _by_order(places, taps)
+    pairs = [(place, tap) for place, tap in found if not _ordered_otherwise(place, tap)]
+    how = "by name" if by_name else "by order, kind and shape"
+    return Matched(pairs, by_name, f"{len(pairs)} of {len(places)} layers matched {how}")
 
 
 def _by_name(places: Sequence[Place], taps: Sequence[Tap]) -> list[tuple[Place, Tap]]:
@@ -37,9 +52,11 @@ def _plain(name: str) -> str:
 def _by_order(places: Sequence[Place], taps: Sequence[Tap]) -> list[tuple[Place, Tap]]:
     """The longest common subsequence of kinds and shapes; of several, the earliest layers."""
     ours = [p for p in places if p.kind != CONTAINER]
-    theirs = [t for t in taps if t.kind != CONTAINER]
+    # A layer with its activation is two, of which only the second is seen.
+    parts = [(t, part) for t in taps if t.kind != CONTAINER for part in (t.before, t.kind) if part]
+    theirs = [tap for tap, _ in parts]
     our_keys = [(p.kind, _sizes(p.shape)) for p in ours]
-    their_keys = [(t.kind, _sizes(t.values.shape)) for t in theirs]
+    their_keys = [(part, _sizes(tap.values.shape)) for tap, part in parts]
     longest = [[0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
     for i in reversed(range(len(ours))):
         for j in reversed(range(len(theirs))):
@@ -50,7 +67,8 @@ def _by_order(places: Sequence[Place], taps: Sequence[Tap]) -> list[tuple[Place,
     pairs, i, j = list[tuple[Place, Tap]](), 0, 0
     while i < len(ours) and j < len(theirs):
         if our_keys[i] == their_keys[j]:
-            pairs.append((ours[i], theirs[j]))
+            if theirs[j].kind == ours[i].kind:
+                pairs.append((ours[i], theirs[j]))
             i, j = i + 1, j + 1
         elif longest[i + 1][j] >= longest[i][j + 1]:
             i += 1

@@ -96,6 +96,7 @@ class Tap:
         values: its output.
         channels_last: its layout; None if unknown.
         call: computes the layer alone; None where it cannot be.
+        before: the kind of layer that an activation is part of; its own output is not seen.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Tap:
     values: Array
     channels_last: bool | None = False
     call: Callable[[Array], Array] | None = None
+    before: str = ""
 
 
 @dataclass(frozen=True)
