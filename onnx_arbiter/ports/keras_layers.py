@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -64,7 +65,7 @@ def reference(model: Any, inputs: Any) -> Reference:
     found = [_place(exported, index) for index in range(len(outputs))]
     count = len(model.outputs)
     places = [
-        Place(layer.name, _kind(layer), place.value, place.shape, place.channels_last)
+        replace(place, name=layer.name, kind=_kind(layer), before=_before(layer))
         for layer, place in zip(layers, found[count:], strict=True)
     ]
     _trim(exported, count)
@@ -222,9 +223,7 @@ def _named(model: ir.Model, places: Sequence[Place]) -> list[Place]:
             for value in node.inputs
             if value is not None and str(value.name) in data
         )
-        found.append(
-            Place(place.name, place.kind, place.value, place.shape, place.channels_last, one)
-        )
+        found.append(replace(place, one_node=one))
     return found
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from onnx_arbiter.ports.places import CONTAINER, FLATTEN, Place, Tap
+
+Layer = TypeVar("Layer", Place, Tap)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,17 @@ def matched(places: Sequence[Place], taps: Sequence[Tap]) -> Matched:
 
 def _by_name(places: Sequence[Place], taps: Sequence[Tap]) -> list[tuple[Place, Tap]]:
     known = {_plain(tap.name): tap for tap in taps}
-    return [(p, known[_plain(p.name)]) for p in places if _plain(p.name) in known]
+    named = [(p, known[_plain(p.name)]) for p in places if _plain(p.name) in known]
+    return [(place, tap) for place, tap in named if not _is_part(place, tap)]
+
+
+def _is_part(place: Place, tap: Tap) -> bool:
+    """Whether one of two layers of a name has an activation that is another layer beside the other.
+
+    In one framework, this is a mistake.
+    """
+    apart = (place.before is None) != (tap.before is None)
+    return apart and place.kind != tap.kind and (place.before or "") != (tap.before or "")
 
 
 def _plain(name: str) -> str:
@@ -51,12 +64,9 @@ def _plain(name: str) -> str:
 
 def _by_order(places: Sequence[Place], taps: Sequence[Tap]) -> list[tuple[Place, Tap]]:
     """The longest common subsequence of kinds and shapes; of several, the earliest layers."""
-    ours = [p for p in places if p.kind != CONTAINER]
-    # A layer with its activation is two, of which only the second is seen.
-    parts = [(t, part) for t in taps if t.kind != CONTAINER for part in (t.before, t.kind) if part]
-    theirs = [tap for tap, _ in parts]
-    our_keys = [(p.kind, _sizes(p.shape)) for p in ours]
-    their_keys = [(part, _sizes(tap.values.shape)) for tap, part in parts]
+    ours, theirs = _parts(places), _parts(taps)
+    our_keys = [(part, _sizes(place.shape)) for place, part in ours]
+    their_keys = [(part, _sizes(tap.values.shape)) for tap, part in theirs]
     longest = [[0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
     for i in reversed(range(len(ours))):
         for j in reversed(range(len(theirs))):
@@ -67,14 +77,26 @@ def _by_order(places: Sequence[Place], taps: Sequence[Tap]) -> list[tuple[Place,
     pairs, i, j = list[tuple[Place, Tap]](), 0, 0
     while i < len(ours) and j < len(theirs):
         if our_keys[i] == their_keys[j]:
-            if theirs[j].kind == ours[i].kind:
-                pairs.append((ours[i], theirs[j]))
+            (place, part), (tap, _) = ours[i], theirs[j]
+            if part == place.kind == tap.kind:
+                pairs.append((place, tap))
             i, j = i + 1, j + 1
         elif longest[i + 1][j] >= longest[i][j + 1]:
             i += 1
         else:
             j += 1
     return pairs
+
+
+def _parts(layers: Sequence[Layer]) -> list[tuple[Layer, str]]:
+    """The layers that are no containers; one with its activation is two, and the second is seen."""
+    return [
+        (layer, part)
+        for layer in layers
+        if layer.kind != CONTAINER
+        for part in (layer.before, layer.kind)
+        if part
+    ]
 
 
 def _sizes(shape: Sequence[int]) -> tuple[int, ...]:
