@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from onnx_arbiter.ports import keras_layers, torch_modules
 from onnx_arbiter.ports.layouts import fitted, moved
 from onnx_arbiter.ports.matching import matched
 from onnx_arbiter.ports.places import Computed, Place, Reference, Tap
-from onnx_arbiter.records import Report
+from onnx_arbiter.records import Report, Run
 from vgg16_spec.errors import BadInput, few
 
 _NO_LAYER: Final = "no layer of the port computes this node alone"
@@ -38,11 +39,26 @@ def judge(reference: Reference, port: Any, *, name: str, **options: Any) -> Repo
         Arbiter(reference.model, reference.inputs, **options) as arbiter,
         _computed(reference, port) as computed,
     ):
-        pairs, how = matched(reference.places, computed.taps)
-        values = _values(reference, computed, pairs)
-        notes = (how,) if computed.taps else ()
-        alone = _runner(pairs) if any(tap.call is not None for _, tap in pairs) else None
-        return arbiter.judge_runs([Observed(name, values, alone, notes)])
+        found = matched(reference.places, computed.taps)
+        values = _values(reference, computed, found.pairs)
+        notes = (found.how,) if computed.taps else ()
+        alone = _runner(found.pairs) if any(tap.call for _, tap in found.pairs) else None
+        report = arbiter.judge_runs([Observed(name, values, alone, notes)])
+    if found.by_name or not computed.outputs:
+        return report
+    return replace(report, runs=tuple(_sure(run, reference) for run in report.runs))
+
+
+def _sure(run: Run, reference: Reference) -> Run:
+    """A run without pairs that were none: wrong layers, where all outputs are right."""
+    outputs = {place.value for place in reference.outputs}
+    if any(row.status != "holds" for row in run.rows if row.value in outputs):
+        return run
+    rows = tuple(row for row in run.rows if row.status != "broken")
+    if len(rows) == len(run.rows):
+        return run
+    note = f"{len(run.rows) - len(rows)} of them are other layers: they differ, the outputs do not"
+    return replace(run, rows=rows, guilty=None, notes=(*run.notes, note))
 
 
 @contextmanager

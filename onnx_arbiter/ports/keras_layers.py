@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -49,10 +50,10 @@ def reference(model: Any, inputs: Any) -> Reference:
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise BadInput("KERAS_BACKEND", f"is {backend!r}", "tensorflow, to export a reference")
-    arrays = _arrays(model, inputs)
     layers = _layers(model)
-    if not model.inputs or not layers:
+    if not layers:
         raise BadInput(model.name, "its layers form no graph", "a functional model or a Sequential")
+    arrays = _arrays(model, inputs)
     outputs = [*model.outputs, *(layer.output for layer in layers)]
     specs = [
         keras.InputSpec(shape=array.shape, dtype=str(array.dtype), name=tensor.name)
@@ -64,7 +65,7 @@ def reference(model: Any, inputs: Any) -> Reference:
     found = [_place(exported, index) for index in range(len(outputs))]
     count = len(model.outputs)
     places = [
-        Place(layer.name, _kind(layer), place.value, place.shape, place.channels_last)
+        replace(place, name=layer.name, kind=_kind(layer), before=_before(layer))
         for layer, place in zip(layers, found[count:], strict=True)
     ]
     _trim(exported, count)
@@ -80,7 +81,7 @@ def computed(model: Any, inputs: Sequence[Array]) -> Computed:
     last = channels_last()
     layers = _layers(model)
     given = [keras.ops.convert_to_tensor(values) for values in inputs]
-    if not layers or not model.inputs:
+    if not layers:
         return Computed(_as_arrays(model(_one_or_all(given), training=False)), (), last)
     tapped = keras.Model(
         _one_or_all(model.inputs), [*model.outputs, *(layer.output for layer in layers)]
@@ -88,7 +89,7 @@ def computed(model: Any, inputs: Sequence[Array]) -> Computed:
     found = _as_arrays(tapped(_one_or_all(given), training=False))
     count = len(model.outputs)
     taps = [
-        Tap(layer.name, _kind(layer), values, last, _call(layer))
+        Tap(layer.name, _kind(layer), values, last, _call(layer), _before(layer))
         for layer, values in zip(layers, found[count:], strict=True)
     ]
     return Computed(found[:count], taps, last)
@@ -113,13 +114,19 @@ def _kind(layer: Any) -> str:
     return kind_of(type(layer).__name__ if fused == _LINEAR else fused)
 
 
+def _before(layer: Any) -> str:
+    """The kind of a layer that an activation is part of; empty if none is."""
+    own = type(layer).__name__
+    return "" if _activation(layer) == _LINEAR or own == "Activation" else kind_of(own)
+
+
 def _activation(layer: Any) -> str:
     return str(getattr(getattr(layer, "activation", None), "__name__", _LINEAR))
 
 
 def _call(layer: Any) -> Any:
     """Computes a layer alone; None where an activation is part of it, which is a node apart."""
-    if _activation(layer) != _LINEAR and type(layer).__name__ != "Activation":
+    if _before(layer):
         return None
 
     def call(values: Array) -> Array:
@@ -216,9 +223,7 @@ def _named(model: ir.Model, places: Sequence[Place]) -> list[Place]:
             for value in node.inputs
             if value is not None and str(value.name) in data
         )
-        found.append(
-            Place(place.name, place.kind, place.value, place.shape, place.channels_last, one)
-        )
+        found.append(replace(place, one_node=one))
     return found
 
 

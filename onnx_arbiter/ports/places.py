@@ -58,6 +58,8 @@ class Place:
         shape: of that value.
         channels_last: whether its last axis is that of channels; else it is the second.
         one_node: whether the node that computes the value is the whole layer.
+        before: the kind of layer that an activation is part of, whose own output is not seen; empty
+            if the layer has none, None in PyTorch, where activations are layers of their own.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Place:
     shape: tuple[int, ...]
     channels_last: bool = False
     one_node: bool = False
+    before: str | None = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Tap:
         values: its output.
         channels_last: its layout; None if unknown.
         call: computes the layer alone; None where it cannot be.
+        before: as for `Place`.
     """
 
     name: str
@@ -103,6 +107,7 @@ class Tap:
     values: Array
     channels_last: bool | None = False
     call: Callable[[Array], Array] | None = None
+    before: str | None = ""
 
 
 @dataclass(frozen=True)

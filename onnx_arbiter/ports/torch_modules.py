@@ -109,14 +109,14 @@ def computed(module: torch.nn.Module, inputs: Sequence[Array]) -> Iterator[Compu
 
 def _tap(name: str, module: torch.nn.Module, values: Array) -> Tap:
     if any(True for _ in module.children()):
-        return Tap(name, CONTAINER, values)
+        return Tap(name, CONTAINER, values, before=None)
 
     def call(given: Array) -> Array:
         [tensor], _ = _arguments(module, given)
         result: Array = module(tensor).detach().cpu().numpy()
         return result
 
-    return Tap(name, kind_of(type(module).__name__), values, call=call)
+    return Tap(name, kind_of(type(module).__name__), values, False, call, None)
 
 
 def _arguments(
@@ -164,7 +164,7 @@ def _places(model: ir.Model, modules: Mapping[str, torch.nn.Module]) -> list[Pla
             name = _numbered(path, count)
             if one:
                 nodes[call[0]].name = name
-            place = Place(name, kind, str(given[0].name), _shape(given[0]), one_node=one)
+            place = Place(name, kind, str(given[0].name), _shape(given[0]), False, one, None)
             places.append((call[-1], int(container), place))
     return [place for *_, place in sorted(places, key=lambda found: found[:2])]
 

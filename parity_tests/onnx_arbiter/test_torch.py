@@ -13,6 +13,8 @@ from onnx_arbiter.records import Run
 from parity_tests.support.torch_networks import OtherNames, images, network, settle
 from vgg16_spec.errors import BadInput
 
+pytestmark = pytest.mark.slow
+
 CONV = "blocks.1.conv"
 
 
