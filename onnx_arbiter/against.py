@@ -179,7 +179,7 @@ class _Comparison:
         if share := clipped_share(step):
             self._clipped.update(dict.fromkeys(step.outputs, share))
         for name, value in step.outputs.items():
-            if value.values.dtype.kind != "f" and name not in self._partners:
+            if not is_float(value.dtype) and name not in self._partners:
                 continue
             partner = self._shelf.get(self._partners.get(name, name))
             verdict = None if partner is None else self._shelf.verdict(partner, value)
