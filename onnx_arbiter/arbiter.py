@@ -16,7 +16,7 @@ from typing import Any, Final, Self, TypeAlias
 import numpy as np
 
 from onnx_arbiter.error_model import Float64
-from onnx_arbiter.evaluate import Value, walk
+from onnx_arbiter.evaluate import walk
 from onnx_arbiter.explain import explain
 from onnx_arbiter.graph import Array
 from onnx_arbiter.inputs import checked_inputs, seeded_inputs
@@ -28,6 +28,7 @@ from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.onnx_file import printable
 from onnx_arbiter.records import Report
 from onnx_arbiter.spill import Spill
+from onnx_arbiter.values import Value
 from vgg16_spec.errors import BadInput, few, require_one_of
 from vgg16_spec.files.scratch import scratch_folder
 

@@ -5,63 +5,24 @@ Nodes are evaluated in topological order, and a value is dropped when its last r
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array, Graph, Node, read_by
-from onnx_arbiter.independence import independent_errors
-from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode, float32_units
-from onnx_arbiter.operators.operation import (
-    UNIT,
-    Operation,
-    Unsupported,
-    Variance,
-    add_up,
-    squares_of,
-)
+from onnx_arbiter.node_errors import errors_of
+from onnx_arbiter.numeric_modes import Mode, float32_units
+from onnx_arbiter.operators.inline import with_outer_values
+from onnx_arbiter.operators.operation import Operation, Unsupported, Variance, squares_of
 from onnx_arbiter.operators.rules import rule_of
-
-# Half the gap between 1 and the next number of a type; types with fewer bits than float32 round
-# what is stored in them.
-_ROUNDOFFS: Final = {"float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-# Below this, a type's errors are as large as its values.
-_SMALLEST: Final = {"float16": 2.0**-24}
-
+from onnx_arbiter.values import Value, in_own_units, is_float
 
 Progress: TypeAlias = Callable[[int, int, Node], None]
 Keep: TypeAlias = "Callable[[str, Value], Value]"
-
-
-@dataclass(frozen=True)
-class Value:
-    """A value of the graph, as the arbiter has it.
-
-    Attributes:
-        values: float64 for every float type; integers and booleans in their own.
-        dtype: the graph's type.
-        exact: whether a runtime has it exactly, so that it is not rounded where it is read.
-        accumulated: mode -> the variance of a runtime's error after all nodes so far; None if it is
-            exact.
-        independent: mode -> the number of independent errors that its error is made of.
-        is_constant: whether it is a constant of the graph.
-    """
-
-    values: Array
-    dtype: np.dtype[Any]
-    exact: bool = True
-    accumulated: Mapping[str, Variance] = field(default_factory=dict)
-    independent: Mapping[str, float] = field(default_factory=dict)
-    is_constant: bool = False
-
-    def deviation(self, mode: Mode) -> Float64:
-        """The predicted standard deviation of an error after all nodes so far."""
-        return in_own_units(self.accumulated.get(mode.name), self, mode)
 
 
 @dataclass(frozen=True)
@@ -88,15 +49,6 @@ class Step:
     def local_deviation(self, output: str, mode: Mode) -> Float64:
         """The predicted standard deviation of an error of this node alone."""
         return in_own_units(self.local[output].get(mode.name), self.outputs[output], mode)
-
-
-def in_own_units(variance: Variance, value: Value, mode: Mode) -> Float64:
-    """The standard deviation that a variance stands for, at least the smallest number's."""
-    if variance is None:
-        return np.zeros(value.values.shape)
-    smallest = max(mode.smallest, _SMALLEST.get(value.dtype.name, 0.0))
-    deviation: Float64 = np.hypot(UNIT * np.sqrt(variance, dtype=np.float64), smallest)
-    return deviation
 
 
 def walk(
@@ -172,12 +124,8 @@ def _widened(values: Array) -> Array:
     return values.astype(np.float64) if is_float(values.dtype) else values
 
 
-def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a type is a float type, bfloat16 included, which NumPy does not know as one."""
-    return dtype.kind == "f" or dtype.name in _ROUNDOFFS
-
-
 def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> Step:
+    node = with_outer_values(node)
     inputs = tuple(read[name] if name else None for name in node.inputs)
     rule = rule_of(node)
     if rule is None:
@@ -189,120 +137,32 @@ def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> S
     except Unsupported as error:
         return Step(node, inputs, why=f"{node.name or node.operator}: {error}")
     types = [_type(operation, index, inputs) for index in range(len(operation.outputs))]
-    accumulated: list[dict[str, Variance]] = [{} for _ in types]
-    local: list[dict[str, Variance]] = [{} for _ in types]
-    independent: list[dict[str, float]] = [{} for _ in types]
-    for mode in modes:
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = _errors(operation, inputs, types, node, mode)
-        for index, (total, alone, count) in enumerate(found):
-            accumulated[index][mode.name] = total
-            local[index][mode.name] = alone
-            independent[index][mode.name] = count
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = {m.name: errors_of(operation, node, inputs, types, m) for m in modes}
     exact = operation.selects and all(v is None or v.exact for v in inputs)
-    outputs, rounding = {}, {}
+    outputs, local = dict[str, Value](), dict[str, dict[str, Variance]]()
     for index, (name, values) in enumerate(zip(node.outputs, operation.outputs, strict=False)):
         if name:
+            mine = {mode: found[index] for mode, found in errors.items()}
             outputs[name] = Value(
-                values, types[index], exact, accumulated[index], independent[index]
+                values,
+                types[index],
+                exact,
+                {mode: found.accumulated for mode, found in mine.items()},
+                {mode: found.independent for mode, found in mine.items()},
+                {mode: found.common for mode, found in mine.items()},
             )
-            rounding[name] = local[index]
+            local[name] = {mode: found.local for mode, found in mine.items()}
     why = ""
     if any(operation.decides):
         why = f"{node.name or node.operator}: rounding may change which it chooses"
-    return Step(node, inputs, outputs, rounding, why, operation.why_not_alone)
-
-
-def _errors(
-    operation: Operation,
-    inputs: Sequence[Value | None],
-    types: Sequence[np.dtype[Any]],
-    node: Node,
-    mode: Mode,
-) -> list[tuple[Variance, Variance, float]]:
-    """For each output: accumulated variance, local variance, number of independent errors."""
-    if types and types[0] == np.float64 and not operation.selects:
-        mode = replace(mode, sums=_ROUNDOFFS["float64"], operands=0.0, stored=0.0)
-    # A value that is read twice brings the same error twice.
-    times = Counter(node.inputs)
-    parts = list[tuple[Sequence[Variance], float]]()
-    for index, value in enumerate(inputs):
-        if value is None or (variance := value.accumulated.get(mode.name)) is None:
-            continue
-        if (often := times[node.inputs[index]]) > 1:
-            variance = np.float32(often) * variance
-        alone: list[Variance] = [None] * len(inputs)
-        alone[index] = variance
-        parts.append((operation.carried(alone), value.independent.get(mode.name, math.inf)))
-    stored = float(float32_units(mode.stored))
-    constants = [stored if v is not None and v.is_constant else 0.0 for v in inputs]
-    given = [_read_rounding(value, mode) for value in inputs]
-    nothing: Sequence[Variance] = (None,) * len(types)
-    of_constants = operation.rounded(constants) if any(constants) else nothing
-    of_inputs = operation.rounded(given) if any(given) else nothing
-    found = list[tuple[Variance, Variance, float]]()
-    for index, rounding in enumerate(operation.own(mode)):
-        values, kind = operation.outputs[index], types[index]
-        if values.dtype.kind != "f":
-            found.append((None, None, math.inf))
-            continue
-        own = add_up(rounding, _stored(operation, values, kind, inputs, mode))
-        carried = [part[index] for part, _ in parts]
-        total = add_up(*carried, of_constants[index], own)
-        counts = [count for _, count in parts]
-        independent = _combined(values, total, carried, counts)
-        found.append((total, add_up(of_inputs[index], own), independent))
-    return found
-
-
-def _read_rounding(value: Value | None, mode: Mode) -> float:
-    """By how much a value is rounded where a node alone reads it, in u²/3 of its square."""
-    if value is None or not is_float(value.dtype):
-        return 0.0
-    if mode.stored:
-        return float(float32_units(mode.stored))
-    if value.exact:
-        return 0.0
-    return float(float32_units(_ROUNDOFFS.get(value.dtype.name, FLOAT32_ROUNDOFF)))
-
-
-def _stored(
-    operation: Operation,
-    values: Array,
-    kind: np.dtype[Any],
-    inputs: Sequence[Value | None],
-    mode: Mode,
-) -> Variance:
-    """The rounding of an output that is stored in fewer bits than float32."""
-    roundoff = max(mode.stored, _ROUNDOFFS.get(kind.name, 0.0))
-    narrower = any(v is not None and is_float(v.dtype) and v.dtype != kind for v in inputs)
-    if roundoff <= FLOAT32_ROUNDOFF or (operation.selects and not narrower):
-        return None
-    return float32_units(roundoff) * np.float32(operation.stores) * squares_of(values)
-
-
-def _combined(
-    values: Array, total: Variance, carried: Sequence[Variance], counts: Sequence[float]
-) -> float:
-    """How many independent errors an output's error is made of.
-
-    Of parts with the shares p of the variance, made of N errors each, it is 1 / Σ p²/N; and no more
-    than the values themselves, of which equal ones round alike.
-    """
-    if total is None or not (whole := float(total.sum(dtype=np.float64))) > 0:
-        return math.inf
-    shares = [
-        (float(np.sum(part, dtype=np.float64)) / whole) ** 2 / count
-        for part, count in zip(carried, counts, strict=True)
-        if part is not None
-    ]
-    together = 1 / sum(shares) if sum(shares) else math.inf
-    return min(together, independent_errors(values.reshape(-1), total.reshape(-1)))
+    return Step(node, inputs, outputs, local, why, operation.why_not_alone)
 
 
 def _type(operation: Operation, index: int, inputs: Sequence[Value | None]) -> np.dtype[Any]:
     stated, own = operation.types[index], operation.outputs[index].dtype
     if stated is not None or own.kind != "f":
         return own if stated is None else stated
-    floats = (value.dtype for value in inputs if value is not None and is_float(value.dtype))
+    # Quantised integers are computed as floats, so that they may have errors.
+    floats = (v.dtype for v in inputs if v is not None and v.values.dtype.kind == "f")
     return next(floats, np.dtype(np.float32))

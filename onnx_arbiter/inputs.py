@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from onnx_arbiter.evaluate import is_float
 from onnx_arbiter.graph import Array, Graph, Input
 from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.values import is_float
 from vgg16_spec.errors import BadInput, few, require_file
 
 _NO_SHAPES: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
@@ -118,10 +118,10 @@ def read_arrays(path: Path, what: str) -> dict[str, Array]:
     """
     require_file(path, f"{what}: an .npz or .npy file of NumPy")
     try:
-        found: Any = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {"": found}
-        with found:
+        with path.open("rb") as file:  # of a damaged one, np.load leaves its own open
+            found: Any = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return {"": found}
             return {name: found[name] for name in found.files}
     except Exception as error:  # zipfile, zlib and NumPy share no base for their refusals
         reason = printable((str(error).strip() or type(error).__name__).splitlines()[0])

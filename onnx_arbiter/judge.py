@@ -14,13 +14,16 @@ from typing import Protocol
 
 import numpy as np
 
-from onnx_arbiter.compare import Verdict, compare_with_arbiter, refused
-from onnx_arbiter.error_model import Float64
-from onnx_arbiter.evaluate import Keep, Progress, Step, Value, is_float, walk
+from onnx_arbiter.compare_values import compare
+from onnx_arbiter.evaluate import Keep, Progress, Step, walk
 from onnx_arbiter.graph import Array, Graph, Node
+from onnx_arbiter.guilty import Guilty, Suspicion
+from onnx_arbiter.independence import independent_errors
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.operators.operation import squares_of
 from onnx_arbiter.records import Row, Run
+from onnx_arbiter.values import Value, is_float
 
 
 class NodeRunner(Protocol):
@@ -59,12 +62,14 @@ class Observed:
         values: by name; those of no node of the graph are ignored.
         alone: computes single nodes; None if the runtime cannot.
         notes: what there is to say of it beforehand.
+        mode: the numeric mode that it computed in; None for that of the comparison.
     """
 
     name: str
     values: Mapping[str, Array]
     alone: NodeRunner | None = None
     notes: tuple[str, ...] = ()
+    mode: Mode | None = None
     rows: list[Row] = field(default_factory=list, init=False, repr=False)
 
 
@@ -93,6 +98,7 @@ def judge(
     progress: Progress | None = None,
     keep: Keep | None = None,
     on_step: Callable[[Step], None] | None = None,
+    on_guilty: Callable[[Guilty], None] | None = None,
 ) -> Judged:
     """Judge every value that was observed.
 
@@ -105,28 +111,56 @@ def judge(
         progress: as for `walk`.
         keep: as for `walk`.
         on_step: is given each step of the walk.
+        on_guilty: is given the node where a run goes wrong, once for each run that does.
     """
     alone = any(run.alone is not None for run in observed)
     wanted = None if alone else _given(graph, observed)
     not_judged = Counter[str]()
+    modes = [run.mode or mode for run in observed]
+    suspicions = [
+        Suspicion(run.name, mine, limits) for run, mine in zip(observed, modes, strict=True)
+    ]
     count = 0
-    for step in walk(graph, inputs, [mode], wanted=wanted, progress=progress, keep=keep):
+    distinct = list({each.name: each for each in modes}.values())
+    for step in walk(graph, inputs, distinct, wanted=wanted, progress=progress, keep=keep):
         count += 1
         if step.why:
             not_judged[step.why] += sum(1 for name in step.node.outputs if name)
-        for run in observed:
-            run.rows += _rows(step, run, mode, limits)
+        for run, suspicion, mine in zip(observed, suspicions, modes, strict=True):
+            rows, computed = _rows(step, run, mine, limits)
+            run.rows += rows
+            suspicion.consider(step, rows, computed, run.values)
         if on_step is not None:
             on_step(step)
-    return Judged(tuple(_run(run) for run in observed), count, dict(not_judged))
+    _explain(graph, inputs, observed, suspicions)
+    for suspicion in suspicions:
+        if on_guilty is not None and suspicion.guilty is not None:
+            on_guilty(suspicion.guilty)
+    runs = tuple(_run(run, found) for run, found in zip(observed, suspicions, strict=True))
+    return Judged(runs, count, dict(not_judged))
+
+
+def _explain(
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    observed: Sequence[Observed],
+    suspicions: Sequence[Suspicion],
+) -> None:
+    """Find causes, beginning with the run that has most values: it says most precisely where."""
+    pairs = zip(observed, suspicions, strict=True)
+    for run, suspicion in sorted(pairs, key=lambda pair: -len(pair[0].values)):
+        known = any(other.cause for other in suspicions)
+        suspicion.explain(graph, {**inputs, **run.values}, throughout=not known)
 
 
 def _given(graph: Graph, observed: Sequence[Observed]) -> list[str]:
     return [name for name in graph.producers if any(name in run.values for run in observed)]
 
 
-def _rows(step: Step, run: Observed, mode: Mode, limits: Limits) -> list[Row]:
-    """A row for each output of a node that a run has, or that is judged alone."""
+def _rows(
+    step: Step, run: Observed, mode: Mode, limits: Limits
+) -> tuple[list[Row], Mapping[str, Array]]:
+    """A row for each output of a node that a run has, or that is judged alone; and these values."""
     node = step.node
     computed: Mapping[str, Array] = {}
     why_not = ""
@@ -142,21 +176,34 @@ def _rows(step: Step, run: Observed, mode: Mode, limits: Limits) -> list[Row]:
             row = replace(row, shape=value.values.shape)
             if name in run.values and not step.why:
                 deviation = value.deviation(mode)
-                independent = value.independent.get(mode.name, np.inf)
-                verdict = compare(run.values[name], value, deviation, independent, limits)
+                count = value.independent.get(mode.name, np.inf)
+                verdict = compare(run.values[name], value, deviation, count, limits)
                 row = replace(row, accumulated=verdict)
             if name in computed:
                 deviation = step.local_deviation(name, mode)
-                verdict = compare(computed[name], value, deviation, 1.0, limits)
+                count = _independent_inputs(step)
+                verdict = compare(computed[name], value, deviation, count, limits)
                 row = replace(row, local=verdict)
         rows.append(row)
-    return rows
+    return rows, computed
+
+
+def _independent_inputs(step: Step) -> float:
+    """The number of independent roundings of what a node reads where it runs alone."""
+    rounded = [
+        value.values.reshape(-1)
+        for value in step.inputs
+        if value is not None and not value.exact and value.values.dtype.kind == "f"
+    ]
+    return min((independent_errors(x, squares_of(x)) for x in rounded), default=np.inf)
 
 
 def _run_alone(step: Step, alone: NodeRunner) -> tuple[Mapping[str, Array], str]:
     """What a node alone computes, and why it does not."""
     if reason := step.why or step.why_not_alone:
         return {}, reason
+    if all(v is None for errors in step.local.values() for v in errors.values()):
+        return {}, ""  # shapes and constants, which are compared where they are accumulated
     read = zip(step.node.inputs, step.inputs, strict=True)
     known = {name: value for name, value in read if value is not None}
     constants = {
@@ -178,49 +225,6 @@ def as_stored(value: Value) -> Array:
         return value.values.astype(value.dtype)
 
 
-def compare(
-    observed: Array, value: Value, deviation: Float64, independent: float, limits: Limits
-) -> Verdict:
-    """Compare a tensor with the arbiter's; one that is no float type must be equal.
-
-    ``independent`` is the number of independent errors in what it was computed from. Values that
-    are infinite or not a number in the arbiter must be the same in the runtime.
-    """
-    exact = value.values
-    if observed.shape != exact.shape:
-        return refused(f"its shape is {observed.shape}, the arbiter's is {exact.shape}")
-    if not exact.size:
-        return Verdict(True, 0.0, 0.0, 0.0, 0.0, 0.0)
-    if exact.dtype.kind != "f":
-        return _compare_exactly(observed, exact)
-    got = observed.astype(np.float64)
-    finite = np.isfinite(exact)
-    if not finite.all():
-        same = (got == exact) | (np.isnan(got) & np.isnan(exact))
-        if wrong := int(np.count_nonzero(~same & ~finite)):
-            return refused(f"{wrong} values that are infinite or NaN in the arbiter differ")
-        got, exact, deviation = (np.where(finite, v, 0.0) for v in (got, exact, deviation))
-    # The whole tensor counts as one image.
-    return compare_with_arbiter(
-        got.reshape(1, -1),
-        exact.reshape(1, -1),
-        deviation.reshape(1, -1),
-        limits=limits,
-        independent=lambda _: independent,
-    )
-
-
-def _compare_exactly(observed: Array, exact: Array) -> Verdict:
-    wrong = int(np.count_nonzero(observed != exact))
-    if not wrong:
-        return Verdict(True, 0.0, 0.0, 0.0, 0.0, 0.0)
-    return refused(f"{wrong} of {exact.size} {exact.dtype} values differ")
-
-
-def _run(observed: Observed) -> Run:
-    """A run from its rows: the first node that is wrong alone, else the first wrong value."""
-    rows = tuple(observed.rows)
-    wrong = [row for row in rows if row.status == "broken"]
-    alone = [row for row in wrong if row.local is not None and not row.local.passed]
-    guilty = next(iter(alone or wrong), None)
-    return Run(observed.name, rows, guilty, notes=observed.notes)
+def _run(observed: Observed, found: Suspicion) -> Run:
+    guilty = None if found.guilty is None else found.guilty.row
+    return Run(observed.name, tuple(observed.rows), guilty, found.cause, observed.notes)

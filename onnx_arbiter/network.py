@@ -64,13 +64,15 @@ class Network:
             return self.write(folder / "tapped.onnx")
 
     def write(self, path: Path) -> Path:
-        """Write the model with what it has now."""
-        size = sum(
-            value.const_value.nbytes
-            for value in self.model.graph.initializers.values()
-            if value.const_value is not None
-        )
-        beside = f"{path.name}.data" if size > _EMBEDDED else None
+        """Write the model with what it has now.
+
+        What it reads from a file is written into one beside the new one: runtimes find data files
+        only in the model's own folder.
+        """
+        weights = [value.const_value for value in self.model.graph.initializers.values()]
+        size = sum(tensor.nbytes for tensor in weights if tensor is not None)
+        apart = any(isinstance(tensor, ir.ExternalTensor) for tensor in weights)
+        beside = f"{path.name}.data" if apart or size > _EMBEDDED else None
         ir.save(self.model, path, external_data=beside)
         return path
 

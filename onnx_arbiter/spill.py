@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from onnx_arbiter.evaluate import Value
 from onnx_arbiter.graph import Array
+from onnx_arbiter.values import Value
 
 # Arrays of at least so many bytes are moved: those of VGG16's first block at 224 pixels are.
 LARGE: Final = 16 << 20

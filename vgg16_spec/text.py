@@ -82,6 +82,11 @@ def json_text(document: Any) -> str:
     )
 
 
+def json_values(values: Any) -> Any:
+    """Values as JSON has them; a number that JSON cannot hold, infinity or NaN, is null."""
+    return json.loads(json.dumps(values), parse_constant=lambda _: None)
+
+
 def markdown_code(text: str) -> str:
     """Text as code in a line of Markdown, where neither Markdown nor HTML in it has an effect."""
     line = visible(text) or " "

@@ -1,4 +1,4 @@
-"""Judge networks that are not VGG16: no false alarm, and eight planted mistakes named at their node.
+"""Judge networks that are not VGG16: no false alarm, eight planted mistakes named at their node.
 
 Each network comes from the library that people use, with seeded weights and running statistics that
 are not trivial. ONNX Runtime, OpenVINO and the framework itself compute it; then mistakes are

@@ -54,7 +54,9 @@ SIBLINGS: Final = MappingProxyType(
             Sibling("MobileNetV3-L", "torchvision", "mobilenet_v3_large", 96, "mobile"),
             Sibling("EfficientNet-B0", "timm", "efficientnet_b0", 96, "mobile"),
             Sibling("ConvNeXt-Tiny", "torchvision", "convnext_tiny", 64, "transformer"),
-            Sibling("ViT-B/16", "torchvision", "vit_b_16", 64, "transformer", (("image_size", 64),)),
+            Sibling(
+                "ViT-B/16", "torchvision", "vit_b_16", 64, "transformer", (("image_size", 64),)
+            ),
             Sibling("Swin-T", "torchvision", "swin_t", 64, "transformer"),
             Sibling(
                 "DeiT-Tiny", "timm", "deit_tiny_patch16_224", 64, "transformer", (("img_size", 64),)
@@ -101,6 +103,8 @@ def torch_model(sibling: Sibling, seed: int) -> Any:
             for _ in range(_PASSES):
                 made(torch.randn(size, generator=generator))
         for norm in norms:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             spread = norm.running_var.sqrt()
             norm.running_mean += 0.1 * spread * torch.randn(spread.shape, generator=generator)
             norm.running_var *= 0.75 + 0.5 * torch.rand(spread.shape, generator=generator)
@@ -144,7 +148,11 @@ def keras_model(sibling: Sibling, seed: int) -> Any:
         for weight in layer.weights:
             if len(weight.shape) == 1:
                 noise = 0.1 * rng.standard_normal(weight.shape)
-                weight.assign(np.abs(np.asarray(weight) + noise) if "variance" in weight.path else np.asarray(weight) + noise)
+                weight.assign(
+                    np.abs(np.asarray(weight) + noise)
+                    if "variance" in weight.path
+                    else np.asarray(weight) + noise
+                )
     return made
 
 

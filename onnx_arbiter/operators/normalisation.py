@@ -213,7 +213,7 @@ def affine_rounding(
 def batch_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation:
     """BatchNormalization with given statistics: y = (x - mean) · r · scale + bias
 
-    With a = scale · r, ``v_out = a² (v_x + v_mean) + z² v_scale + v_bias + (a z r / 2)² v_var``, and
+    With a = scale · r, ``v_out = a² (v_x + v_mean) + z² v_scale + v_bias + (a z r / 2)² v_var``;
     ``own`` is as of any normalisation, the statistics being exact: Q = 2.25.
     """
     if node.get("training_mode", 0) or any(node.outputs[1:]):
@@ -241,6 +241,9 @@ def batch_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation
 
 class _Batch(Elementwise):
     """An element-by-element operation whose inputs after the first are one value a channel."""
+
+    # The factor scale · r is computed once for a channel, with half of the roundings.
+    common = 0.5
 
     def __init__(
         self,

@@ -53,6 +53,9 @@ class Operation:
         selects: whether every output value is one of the inputs', unchanged: such a node rounds
             nothing, and its outputs are exact where its inputs are.
         stores: how often an output is rounded where fewer bits than float32's are stored.
+        broadcasts: whether inputs are broadcast to the outputs' shape.
+        common: the share of the own variance, 0 to 1, of errors that whole channels have in common:
+            those of a factor that is computed once.
         why_not_alone: why errors of the node alone cannot be predicted; empty if they can.
         decides: for each output, whether another outcome is within reach of errors: the index of a
             maximum whose rival is as large. Set by `carried`; what follows cannot be judged.
@@ -60,6 +63,8 @@ class Operation:
 
     selects = False
     stores = 1
+    broadcasts = False
+    common = 0.0
     why_not_alone = ""
 
     def __init__(
@@ -76,6 +81,10 @@ class Operation:
     def carried(self, variances: Sequence[Variance]) -> Variances:
         """The variance that the inputs' errors have at each output; None where it is exact."""
         raise NotImplementedError
+
+    def carried_together(self, variances: Sequence[Variance]) -> Sequence[Any] | None:  # noqa: ARG002
+        """The same if all errors of a channel were equal; None where that makes no difference."""
+        return None
 
     def own(self, mode: Mode) -> Variances:  # noqa: ARG002 - moves round nothing
         """The variance of the node's own rounding at each output, stored outputs not included."""
@@ -106,6 +115,8 @@ class Elementwise(Operation):
         absolute: what is added to ``own``, in units of u²/3 of 1: for functions that libraries
             compute to an absolute accuracy. An array or a number.
     """
+
+    broadcasts = True
 
     def __init__(
         self,

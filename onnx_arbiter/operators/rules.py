@@ -11,17 +11,22 @@ from onnx_arbiter.operators import (
     comparisons,
     elementwise,
     functions,
+    grid_sample,
     indices,
     maxima,
     moves,
     normalisation,
+    norms,
+    perturbation,
     pools,
     reductions,
+    resize,
     shapes,
-    steps,
     softmax,
+    steps,
     sums,
 )
+from onnx_arbiter.operators.inline import fallback_of
 from onnx_arbiter.operators.operation import Rule
 
 RULES: Final[dict[str, Rule]] = {
@@ -36,13 +41,23 @@ RULES: Final[dict[str, Rule]] = {
     **indices.RULES,
     **shapes.RULES,
     **reductions.RULES,
+    **norms.RULES,
     **maxima.RULES,
     **pools.RULES,
+    **resize.RULES,
+    **grid_sample.RULES,
     **normalisation.RULES,
     **softmax.RULES,
+    **perturbation.RULES,
 }
 
 
 def rule_of(node: Node) -> Rule | None:
-    """The rule for a node; None if there is none, as for every other domain than ONNX's own."""
-    return RULES.get(node.operator) if node.domain in ("", "ai.onnx") else None
+    """The rule for a node; None if there is none, as for every other domain than ONNX's own.
+
+    An operator without a rule of its own is evaluated by the body that ONNX defines it by, or else
+    by ONNX's reference.
+    """
+    if node.domain not in ("", "ai.onnx"):
+        return None
+    return RULES.get(node.operator) or fallback_of(node, rule_of)

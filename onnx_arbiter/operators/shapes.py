@@ -79,9 +79,10 @@ def eye_like(node: Node, inputs: Sequence[Array | None]) -> Operation:
 class _Range(Operation):
     """yᵢ = start + i · delta.
 
-    v_out = v_start + i² v_delta. A runtime multiplies, or adds delta i times, where roundings are
-    alike in as many steps as the partial sums have one exponent: own = (i y)² / 3, and y²; none
-    of integers.
+    v_out = v_start + i² v_delta. A runtime multiplies, or adds delta i times. Then roundings are
+    alike in the n steps in which the sum has one exponent, at most half of M, the larger one of
+    the sum's ends; with those of smaller exponents, own = M² (1 + 16/15 n²), n = min(i, M / 2δ).
+    There are none of integers.
     """
 
     def __init__(self, inputs: Sequence[Array | None]) -> None:
@@ -98,6 +99,7 @@ class _Range(Operation):
         self._firm = abs((limit - start) / delta - np.rint((limit - start) / delta))
         self._delta = abs(float(delta))
         super().__init__(inputs, [values.astype(kind)])
+        self.selects = self._whole  # exact where its inputs are
 
     def carried(self, variances: Sequence[Variance]) -> Variances:
         start, limit, delta = (
@@ -119,8 +121,10 @@ class _Range(Operation):
     def own(self, mode: Mode) -> Variances:
         if self._whole or self.outputs[0].dtype.kind != "f":
             return (None,)
-        alike = 1 + np.square(self._steps) / 3
-        own = squares_of(self.outputs[0]) * alike.astype(np.float32)
+        values = np.abs(self.outputs[0])
+        largest = np.maximum(values, values[:1])
+        alike = np.minimum(self._steps, largest / (2 * self._delta))
+        own = squares_of(largest) * (1 + 16 / 15 * np.square(alike)).astype(np.float32)
         return (float32_units(mode.sums) * own,)
 
 

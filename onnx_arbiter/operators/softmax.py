@@ -1,8 +1,8 @@
 """Softmax, LogSoftmax and Hardmax.
 
 With t = x - max(x), p = exp(t) / Σ exp(t) and K elements along the axis, the runtime rounds t. That
-error, of size |t|, is relative to the exponential, which itself is rounded twice: w = t² + 2. The sum
-has the relative variance s = Σ p² K/6 + K/3, as any sum of K terms.
+error, of size |t|, is relative to the exponential, which is itself rounded twice: w = t² + 2. The
+sum has the relative variance s = Σ p² K/6 + K/3, as any sum of K terms.
 
     Softmax     carried   p² ((1 - p)² vᵢ + Σ_{j≠i} pⱼ² vⱼ)
                 own       p² (2 + s + wᵢ (1 - 2 p) + Σ p² w)        division by a reciprocal: 2

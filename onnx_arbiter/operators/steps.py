@@ -30,7 +30,6 @@ from onnx_arbiter.operators.operation import (
     Unsupported,
     Variance,
     Variances,
-    add_up,
     as_float,
     deviation_of,
     squares_of,
@@ -165,9 +164,7 @@ class _DynamicallyQuantized(Operation):
         zero = -self._low / self._scale
         self._zero_distance = float(_to_boundary(np.asarray(zero), 0.5))
         whole = np.clip(np.rint(zero), 0, 255)
-        result, self._distance, self._own = _quantized(
-            self._x / self._scale, np.asarray(whole), 0.0, 255.0
-        )
+        result, self._distance, _ = _quantized(self._x / self._scale, np.asarray(whole), 0.0, 255.0)
         outputs = [result, np.asarray(self._scale), np.asarray(whole)]
         super().__init__(inputs, outputs, [_UINT8, np.dtype(np.float32), _UINT8])
 
@@ -196,8 +193,8 @@ class _DynamicallyQuantized(Operation):
         return self._of_scale(of_scale, of_x)
 
     def own(self, mode: Mode) -> Variances:  # noqa: ARG002 - every mode in use has sums of float32
-        of_y, of_scale, of_zero = self._of_scale(2 * squares_of(self.outputs[1]), None)
-        return add_up(of_y, self._own.astype(np.float32)), of_scale, of_zero
+        # Quotients are rounded too, by less than their scale brings.
+        return self._of_scale(2 * squares_of(self.outputs[1]), None)
 
 
 def dynamic_quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:

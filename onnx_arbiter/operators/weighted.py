@@ -51,12 +51,17 @@ class WeightedSum(Operation):
         self._length = np.asarray(length, np.float32)
         super().__init__(inputs, [np.asarray(weigh(data_of(inputs), False))])
 
-    def carried(self, variances: Sequence[Variance]) -> Variances:  # noqa: D102
+    def carried(self, variances: Sequence[Variance]) -> Variances:
         if variances[0] is None:
             return (None,)
         return (np.asarray(self._weigh(variances[0], True), np.float32),)
 
-    def own(self, mode: Mode) -> Variances:  # noqa: D102
+    def carried_together(self, variances: Sequence[Variance]) -> Variances | None:
+        if variances[0] is None:
+            return None
+        return (squares_of(self._weigh(np.sqrt(variances[0]), False)),)
+
+    def own(self, mode: Mode) -> Variances:
         squares = np.asarray(self._weigh(squares_of(data_of(self.inputs)), True), np.float32)
         own = rounded_sum(squares, squares_of(self.outputs[0]), self._length, self._roundings)
         if self._of_weights is not None:

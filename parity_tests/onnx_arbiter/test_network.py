@@ -13,13 +13,14 @@ import pytest
 from onnx import helper
 
 from onnx_arbiter.arbiter import Arbiter
-from onnx_arbiter.evaluate import Value, walk
+from onnx_arbiter.evaluate import walk
 from onnx_arbiter.explain import explain
 from onnx_arbiter.network import Network
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.runtimes.onnxruntime import RUNTIME
 from onnx_arbiter.runtimes.runtime import observe
 from onnx_arbiter.spill import Spill
+from onnx_arbiter.values import Value
 from parity_tests.support.networks import model, residual
 from parity_tests.support.tolerances import FLOAT64
 from vgg16_spec.errors import BadInput
@@ -71,7 +72,7 @@ def test_outputs_alone_are_enough_to_see_a_mistake() -> None:
     with Arbiter(residual()) as arbiter:
         arbiter.assert_within_rounding(outputs_of(residual(), arbiter)["y"])
         wrong = outputs_of(changed("bn1", epsilon=1e-3), arbiter)["y"]
-        with pytest.raises(AssertionError, match="Gemm fc: errors are .* the predicted size"):
+        with pytest.raises(AssertionError, match=r"Gemm fc: errors are .* the predicted size"):
             arbiter.assert_within_rounding(wrong)
 
 
@@ -116,6 +117,21 @@ def test_large_values_in_files_give_the_same(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # a file that is mapped has no name any more
 
 
+def test_weights_beside_the_file_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(
+        residual(), path, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    inside = Network.open(residual()).graph.constants
+    with Arbiter(path) as arbiter:
+        graph = arbiter.network.graph
+        assert all(np.array_equal(graph.constants[n].read(), inside[n].read()) for n in inside)
+        assert arbiter.judge_runs(
+            observe(arbiter.network, arbiter.inputs, RUNTIME, arbiter.folder)
+        ).holds
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "weights.bin"]
+
+
 def test_only_what_is_wanted_is_evaluated() -> None:
     graph = Network.open(residual()).graph
     assert [node.name for node in graph.needed_for(["bn1"])] == ["conv1", "bn1"]
@@ -156,7 +172,7 @@ def test_a_float16_graph_is_judged_as_one() -> None:
         report = arbiter.judge(exact.astype(half))
         assert report.holds
         # Stored in float16, so that the errors are not far below the prediction.
-        assert report.runs[0].worst_ratio > 0.3  # noqa: PLR2004 - see the next line
+        assert report.runs[0].worst_ratio > 0.3
         assert np.allclose(arbiter.value("z"), exact, rtol=FLOAT64.limit, atol=0)
         wrong = exact * (1 + 2.0**-8)
         assert not arbiter.judge(wrong.astype(half)).holds

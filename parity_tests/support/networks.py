@@ -24,7 +24,7 @@ def model(
     dtype: int = onnx.TensorProto.FLOAT,
     **options: Any,
 ) -> onnx.ModelProto:
-    """A model of nodes; inputs are of one type, the outputs' types are left to the reader."""
+    """A model of nodes; inputs are of one type, the outputs' shapes are inferred."""
     graph = helper.make_graph(
         list(nodes),
         "network",
@@ -33,7 +33,8 @@ def model(
         [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     opsets = [helper.make_opsetid("", opset), *options.pop("opsets", [])]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10, **options)
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=10, **options)
+    return onnx.shape_inference.infer_shapes(made)
 
 
 def residual(seed: int = 0, size: int = 16) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from typer import Option
 
-from vgg16_parity.cli.console import receiving, say, working
+from onnx_arbiter.cli.console import receiving, say, working
 from vgg16_spec.errors import BadInput, counted, require_file
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.report.page import page_environment
 from vgg16_parity.inputs import PICTURES
 from vgg16_parity.network.coverage import ENOUGH
 from vgg16_parity.records import KINDS, Image, Kind, Report, Row
@@ -59,15 +60,7 @@ def page(
             read any more gets none.
         moved: the changes since an older report; None without one.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("vgg16_parity.report", "templates"),
-        autoescape=True,  # others chose the names of files, packages and layers
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("vgg16_parity.report")
     weights = report.weights
     names = weights.metadata.class_names(weights.classes, weights.path)
     environment.filters |= {

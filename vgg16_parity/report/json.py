@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
@@ -15,7 +14,7 @@ from vgg16_parity.report.table import summary
 from vgg16_parity.runtimes.job import Record
 from vgg16_parity.verdicts import ProbeVerdict
 from vgg16_spec.checkpoint.metadata import Metadata
-from vgg16_spec.text import json_text
+from vgg16_spec.text import json_text, json_values
 
 SCHEMA: Final = "vgg16-parity-report/3"
 
@@ -131,8 +130,7 @@ def text(report: Report, moved: Sequence[Change] | None = None) -> str:
 
 def encode(record: Any) -> Any:
     """A record as JSON values; a figure that JSON cannot hold, infinity, is null."""
-    values = dataclasses.asdict(record, dict_factory=_said)
-    return json.loads(json.dumps(values), parse_constant=lambda _: None)
+    return json_values(dataclasses.asdict(record, dict_factory=_said))
 
 
 # Fields that the first documents of this schema lack: there where they say something.

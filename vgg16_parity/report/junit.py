@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from onnx_arbiter.report.xml import xml_text
 from vgg16_parity.records import KINDS, Report, Row, iter_verdicts
 from vgg16_parity.report.coverage import lacking, percent
 from vgg16_spec.text import visible
@@ -32,9 +32,7 @@ def junit(report: Report) -> JUnitXml:
 
 def text(report: Report) -> str:
     """The report as JUnit XML."""
-    file = io.BytesIO()
-    junit(report).write(file, pretty=True)
-    return file.getvalue().decode()
+    return xml_text(junit(report))
 
 
 def _suite(row: Row, *, required: bool) -> TestSuite:

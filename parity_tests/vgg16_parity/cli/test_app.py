@@ -189,7 +189,7 @@ def test_a_run_that_is_to_outlive_its_terminal_does() -> None:
     code = (
         "import os, signal, sys\n"
         "from vgg16_parity.cli import app\n"
-        "app._run = lambda: os.kill(os.getpid(), signal.SIGHUP) or 0\n"
+        "app.app = lambda **_: os.kill(os.getpid(), signal.SIGHUP) or 0\n"
         "app.main()\n"
     )
     ignoring = subprocess.run(

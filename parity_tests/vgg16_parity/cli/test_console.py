@@ -31,7 +31,7 @@ def shown(code: str, stream: Literal["stdout", "stderr"]) -> str:
 @needs_terminal
 def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
     code = (
-        "from vgg16_parity.cli.console import print_table\n"
+        "from onnx_arbiter.cli.console import print_table\n"
         "from vgg16_parity.report.table import COLUMNS\n"
         "row = ('keras-tensorflow', 'not run', 'bfloat16', '0.81', '5.46', '0.81', '1.2e-05')\n"
         "print_table(COLUMNS, [(*row, '19/19', '118', '3.1')], text_columns=3)\n"
@@ -46,7 +46,7 @@ def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
 def test_a_terminal_shows_what_others_wrote_as_text_without_markup() -> None:
     code = (
         "from parity_tests.support.foreign_text import NAME\n"
-        "from vgg16_parity.cli.console import print_table, receiving, say, show, working\n"
+        "from onnx_arbiter.cli.console import print_table, receiving, say, show, working\n"
         "print_table((NAME, 'b'), [(NAME, NAME), (NAME, 'broken')], text_columns=1)\n"
         "show(NAME)\n"
         "with working(NAME), receiving(NAME) as progress:\n"
@@ -63,7 +63,7 @@ def test_a_terminal_shows_what_others_wrote_as_text_without_markup() -> None:
 @needs_terminal
 def test_a_terminal_shows_a_bar_and_a_log_shows_lines() -> None:
     code = (
-        "from vgg16_parity.cli.console import receiving\n"
+        "from onnx_arbiter.cli.console import receiving\n"
         "with receiving('fetch it') as progress:\n"
         "    for done in range(1, 101):\n"
         "        progress(done * 1_000_000, 100_000_000)\n"

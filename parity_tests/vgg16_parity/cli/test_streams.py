@@ -138,7 +138,7 @@ def test_a_closed_stdout_is_refused_before_anything_runs(
 def test_no_file_takes_the_place_of_a_closed_stream(closed: tuple[int, ...]) -> None:
     # What a library or a child process prints would become part of the file.
     code = (
-        "import sys\nfrom vgg16_parity.cli import app\napp._with_all_streams()\n"
+        "import sys\nfrom onnx_arbiter.cli import program\nprogram._with_all_streams()\n"
         "sys.exit(open(sys.executable, 'rb').fileno())\n"
     )
     done = subprocess.run(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vgg16_parity.cli.console import print_json, say, show, working
+from onnx_arbiter.cli.console import print_json, say, show, working
 from vgg16_parity.cli.options import (
     ConfigurationOption,
     ImagesOption,

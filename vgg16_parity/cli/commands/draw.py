@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from vgg16_parity.cli.console import print_json, show, working
+from onnx_arbiter.cli.console import print_json, show, working
 from vgg16_parity.cli.options import JsonOption, NetworkOption
 
 

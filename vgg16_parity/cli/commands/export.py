@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from vgg16_parity.cli.console import print_json, say, show, working
+from onnx_arbiter.cli.console import print_json, say, show, working
 from vgg16_parity.cli.options import (
     ConfigurationOption,
     JsonOption,

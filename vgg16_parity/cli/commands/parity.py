@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from onnx_arbiter.cli.console import print_json, print_table, say, show, working
 from vgg16_parity.cli import options
-from vgg16_parity.cli.console import print_json, print_table, say, show, working
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:

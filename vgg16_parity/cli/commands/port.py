@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from vgg16_parity.cli.console import print_json, show, working
+from onnx_arbiter.cli.console import print_json, show, working
 from vgg16_parity.cli.options import JsonOption, LabelsOption, RecipeOption, open_source, overrides
 from vgg16_spec.errors import BadInput, require_one_of
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Option
 
-from vgg16_parity.cli.console import print_json, print_table, shape_text, show, working
+from onnx_arbiter.cli.console import print_json, print_table, shape_text, show, working
 from vgg16_parity.cli.options import JsonOption, NetworkOption
 from vgg16_spec.errors import BadInput, require_one_of
 

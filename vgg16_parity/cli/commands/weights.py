@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from vgg16_parity.cli.console import print_json, print_table, receiving, shape_text, show, working
+from onnx_arbiter.cli.console import print_json, print_table, receiving, shape_text, show, working
 from vgg16_parity.cli.options import JsonOption, resolve
 from vgg16_spec.errors import BadInput
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from onnx_arbiter.foreign_arrays import array_of
 from vgg16_parity.handed import misuse
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
 from vgg16_parity.runtimes.job import Job
@@ -86,33 +87,6 @@ def port_arrays(port: str, computed: Mapping[Any, Any]) -> dict[str, Values]:
     """
     if _LOGITS not in computed and "logits" in computed:
         computed = {_LOGITS if name == "logits" else name: each for name, each in computed.items()}
-    return {str(name): _array(port, str(name), values) for name, values in computed.items()}
-
-
-def _array(port: str, name: str, values: Any) -> Values:
-    """Any framework's tensor, or the only one of a tuple or a list, as an array."""
-    if isinstance(values, tuple | list) and any(_is_tensor(each) for each in values):
-        if len(values) > 1:
-            problem = f"gave {len(values)} arrays as {name}: which one?"
-            raise BadInput(port, problem, _EXPECTED)
-        (values,) = values
-    try:
-        # PyTorch's tensors: with a gradient, on a GPU, or of a type that NumPy has not.
-        if hasattr(values, "detach"):
-            values = values.detach().cpu()
-            if str(values.dtype) == "torch.bfloat16":
-                values = values.float()
-        array = np.asarray(values)
-    except Exception as error:  # whatever a framework raises for what has no values
-        problem = f"gave a {type(values).__name__} as {name}, which is not an array"
-        raise BadInput(port, problem, "arrays of numbers, computed eagerly") from error
-    if array.dtype.name == "bfloat16":
-        array = array.astype(np.float32)
-    if array.dtype.kind in "OUSM":
-        problem = f"gave a {type(values).__name__} as {name}, which is not an array of numbers"
-        raise BadInput(port, problem, _EXPECTED)
-    return array
-
-
-def _is_tensor(value: object) -> bool:
-    return len(getattr(value, "shape", ())) > 1
+    return {
+        str(name): array_of(port, str(name), values, _EXPECTED) for name, values in computed.items()
+    }

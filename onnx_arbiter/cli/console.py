@@ -16,9 +16,17 @@ from typing import Any, Final
 from vgg16_spec.text import json_text, visible
 
 # Colour of a row by the text in its second column.
-_STYLES: Final = {"holds": "green", "broken": "bold red", "failed": "bold red", "not run": "dim"}
+_STYLES: Final = {
+    "holds": "green",
+    "broken": "bold red",
+    "failed": "bold red",
+    "not run": "dim",
+    "not judged": "dim",
+}
 # Rich's columns of a stage that fetches a file.
 _TRANSFER: Final = ("BarColumn", "DownloadColumn", "TransferSpeedColumn", "TimeRemainingColumn")
+# The same of one that does things one by one.
+_COUNT: Final = ("BarColumn", "MofNCompleteColumn", "TimeRemainingColumn")
 
 
 def say(message: str) -> None:
@@ -39,13 +47,22 @@ def working(stage: str) -> Iterator[None]:
 
 
 @contextmanager
+def counting(stage: str, things: str) -> Iterator[Callable[[int, int | None], None]]:
+    """The same for a stage that does ``things`` one by one; `receiving` says what it yields."""
+    with receiving(stage, _COUNT, lambda total: f"{total:,} {things}") as progress:
+        yield progress
+
+
+@contextmanager
 def receiving(
-    stage: str, columns: Sequence[str] = _TRANSFER
+    stage: str,
+    columns: Sequence[str] = _TRANSFER,
+    amount: Callable[[int], str] = lambda total: f"{total / 1e6:,.1f} MB",
 ) -> Iterator[Callable[[int, int | None], None]]:
     """The same for a stage that may fetch a file.
 
     Yields a function to call with the bytes received so far and in total. It moves a bar on a
-    terminal; elsewhere it prints a line at every tenth.
+    terminal; elsewhere it prints a line at every tenth, of the ``amount`` that the total is.
     """
     start = time.perf_counter()
     if sys.stderr.isatty():
@@ -66,7 +83,7 @@ def receiving(
             nonlocal printed
             if total and (tenth := 10 * done // total) > printed:
                 printed = tenth
-                say(f"{stage}: {10 * tenth} % of {total / 1e6:,.1f} MB")
+                say(f"{stage}: {10 * tenth} % of {amount(total)}")
 
         yield print_tenth
     say(f"{stage}: {time.perf_counter() - start:.1f} s")

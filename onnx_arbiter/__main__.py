@@ -1,0 +1,5 @@
+"""``python -m onnx_arbiter``: the same as ``onnx-arbiter``."""
+
+from onnx_arbiter.cli.app import main
+
+main()

@@ -1,0 +1,196 @@
+"""What the command line judges: where values come from, and which options exclude each other."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from onnx_arbiter.arbiter import Arbiter
+from onnx_arbiter.cli.console import counting, say, shape_text, working
+from onnx_arbiter.graph import Array
+from onnx_arbiter.guilty import Guilty
+from onnx_arbiter.inputs import parse_shapes, read_arrays
+from onnx_arbiter.judge import Observed
+from onnx_arbiter.numeric_modes import MODES
+from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.port import comparable, port_of, run_port
+from onnx_arbiter.records import Report
+from onnx_arbiter.report.files import check_files
+from onnx_arbiter.repro import write_repro
+from onnx_arbiter.runtimes import registry
+from onnx_arbiter.runtimes.runtime import observe
+from vgg16_spec.errors import BadInput, few, require_file, require_one_of
+from vgg16_spec.files.atomic import check_writable, whole_file
+
+_DEFAULT_RUNTIME = "onnxruntime"
+_AN_ONNX_FILE = "an ONNX model (.onnx)"
+_REPRO_FILES = ("node.onnx", "inputs.npz", "arbiter.npz", "observed.npz", "run.py")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options, as they were given; ``reported`` says whether any asks for a report."""
+
+    model: Path
+    inputs: Path | None
+    outputs: Path | None
+    against: Path | None
+    port: str | None
+    runtime: str | None
+    mode: str
+    shapes: tuple[str, ...]
+    seed: int | None
+    save_inputs: Path | None
+    repro: Path | None
+    reported: bool
+
+    @property
+    def sources(self) -> dict[str, object]:
+        """The options given that say what is judged."""
+        named = {
+            "--outputs": self.outputs,
+            "--against": self.against,
+            "--port": self.port,
+            "--runtime": self.runtime,
+        }
+        return {option: value for option, value in named.items() if value is not None}
+
+    @property
+    def anything_to_judge(self) -> bool:
+        """Whether more was asked for than to write the seeded inputs."""
+        return self.save_inputs is None or self.reported or bool(self.sources)
+
+    def check(self, files: Mapping[str, Path]) -> None:
+        """Refuse what makes no sense, and files that cannot be read or written.
+
+        Raises:
+            BadInput: one option excludes another, a file is missing, or one cannot be written.
+        """
+        require_one_of("--mode", self.mode, tuple(MODES))
+        if len(names := list(self.sources)) > 1:
+            problem = f"cannot be combined with {few(names[1:])}"
+            raise BadInput(names[0], problem, "one thing to judge at a time")
+        seeded = {"--seed": self.seed is not None, "--shape": bool(self.shapes)}
+        seeded["--save-inputs"] = self.save_inputs is not None
+        if self.inputs is not None and (odd := [name for name, given in seeded.items() if given]):
+            problem = "is of seeded inputs: it cannot be combined with --inputs"
+            raise BadInput(odd[0], problem, "one of the two")
+        if self.outputs is not None and self.inputs is None and self.seed is None:
+            problem = "from which inputs they were computed is not said"
+            expected = "--inputs FILE.npz, or --seed N where --save-inputs wrote them"
+            raise BadInput("--outputs", problem, expected)
+        read = [require_file(self.model, _AN_ONNX_FILE)]
+        if self.against is not None:
+            read.append(require_file(self.against, _AN_ONNX_FILE))
+        if self.port is not None:
+            read.append(port_of(self.port)[0])
+        if not self.sources or self.runtime is not None:
+            registry.runtime(self.runtime or _DEFAULT_RUNTIME)
+        read += [require_file(p, "an .npz file") for p in (self.inputs, self.outputs) if p]
+        if self.save_inputs is not None:
+            files = {"--save-inputs": self.save_inputs, **files}
+        check_files(files, read)
+        if self.repro is not None:
+            _check_replaceable(self.repro)
+        if self.against is not None:
+            raise BadInput("--against", "is not there yet")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds anything but what an earlier run wrote there: it is replaced."""
+    if not folder.exists():
+        check_writable(folder)
+    elif not folder.is_dir() or {path.name for path in folder.iterdir()} - set(_REPRO_FILES):
+        raise BadInput("--repro", f"{folder} holds something else", "a new or an empty folder")
+
+
+def opened(asked: Asked) -> Arbiter:
+    """The arbiter of the model and its inputs; says on stderr which ones, if they are seeded."""
+    given = None if asked.inputs is None else read_arrays(asked.inputs, "--inputs")
+    seed = asked.seed or 0
+    shapes = parse_shapes(list(asked.shapes))
+    with working(f"read {asked.model.name}"):
+        arbiter = Arbiter(asked.model, given, mode=asked.mode, shapes=shapes, seed=seed)
+    if given is None:
+        made = few((f"{printable(n)} {_text(v.shape)}" for n, v in arbiter.inputs.items()), 8)
+        say(f"inputs: seed {seed}: {made} (--save-inputs FILE.npz writes them)")
+    return arbiter
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found: the report, and the node where a run goes wrong, if one does."""
+
+    report: Report
+    guilty: Guilty | None
+
+    def write_repro(self, folder: Path) -> None:
+        """Write that node as a model of its own; says on stderr which it is, or that there is none.
+
+        Raises ``BadInput`` if it is no model of its own, or cannot be written.
+        """
+        if self.guilty is None:
+            say(f"repro: no node is wrong, {folder} is not written")
+            return
+        write_repro(folder, self.guilty)
+        node = self.guilty.step.node
+        say(f"repro: {folder}: {node.operator} {printable(node.name)}, as {self.guilty.run} ran it")
+
+
+def judged(asked: Asked, arbiter: Arbiter) -> Found:
+    """Judge what was asked for.
+
+    Raises:
+        BadInput: a file, a port or a runtime has or computes nothing that can be judged.
+    """
+    observed, guilty = _observed(asked, arbiter), list[Guilty]()
+    with counting("judge", "nodes") as progress:
+        report = arbiter.judge_runs(
+            observed,
+            progress=lambda done, total, _: progress(done, total),
+            on_guilty=guilty.append,
+        )
+    # A node that is wrong alone says more than a value that is.
+    first = min(guilty, key=lambda found: not found.is_local, default=None)
+    return Found(replace(report, model=str(asked.model)), first)
+
+
+def _observed(asked: Asked, arbiter: Arbiter) -> list[Observed]:
+    if asked.outputs is not None:
+        arrays = read_arrays(asked.outputs, "--outputs")
+        found = {name: comparable("--outputs", name, values) for name, values in arrays.items()}
+        computed = list(found.values()) if set(found) == {""} else found
+        return [Observed(asked.outputs.name, arbiter.named(computed))]
+    if asked.port is not None:
+        path, function = port_of(asked.port)
+        with working(f"run {path.name}:{function}"):
+            values = run_port(asked.port, arbiter.inputs)
+        return [Observed(f"{path.name}:{function}", arbiter.named(values))]
+    return _run_runtime(asked.runtime or _DEFAULT_RUNTIME, arbiter)
+
+
+def _run_runtime(name: str, arbiter: Arbiter) -> list[Observed]:
+    runtime = registry.runtime(name)
+    with working(f"run {name}"):
+        return observe(arbiter.network, arbiter.inputs, runtime, arbiter.folder)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as an ``.npz`` file; a type that NumPy's files have not becomes float32.
+
+    Raises ``BadInput`` if the file cannot be written.
+    """
+    # Not np.savez: it takes no array whose name is that of a parameter of its own.
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, values in arrays.items():
+            known = values if values.dtype.kind in "biufc" else values.astype(np.float32)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, known, allow_pickle=False)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return shape_text(shape) or "one number"

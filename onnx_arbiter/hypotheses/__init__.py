@@ -1,0 +1,1 @@
+"""Known mistakes of ports: what a node computes if one was made."""

@@ -1,0 +1,145 @@
+"""The errors of a node's outputs: what its inputs bring, what it rounds, what it stores."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.independence import independent_errors
+from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode, float32_units
+from onnx_arbiter.operators.operation import Operation, Variance, add_up, squares_of
+from onnx_arbiter.values import ROUNDOFFS, Value, is_float
+
+
+@dataclass(frozen=True)
+class OutputErrors:
+    """The errors of one output of a node in one mode.
+
+    Attributes:
+        accumulated: the variance of a runtime's error after all nodes so far; None if it is exact.
+        local: the same if the node alone computed it from its exact inputs, rounded.
+        independent: the number of independent errors that ``accumulated`` is made of.
+        common: the share of it that whole channels have in common.
+    """
+
+    accumulated: Variance = None
+    local: Variance = None
+    independent: float = math.inf
+    common: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one input's error brings to an output."""
+
+    variance: Variance
+    independent: float
+    common: float
+
+
+def errors_of(
+    operation: Operation,
+    node: Node,
+    inputs: Sequence[Value | None],
+    types: Sequence[np.dtype[Any]],
+    mode: Mode,
+) -> list[OutputErrors]:
+    """The errors of each output of a node, from those of the values that it reads."""
+    if types and types[0] == np.float64 and not operation.selects:
+        mode = replace(mode, sums=ROUNDOFFS["float64"], operands=0.0, stored=0.0)
+    parts = _carried(operation, node, inputs, mode)
+    stored = float(float32_units(mode.stored))
+    constants = [stored if v is not None and v.is_constant else 0.0 for v in inputs]
+    given = [_read_rounding(value, mode) for value in inputs]
+    nothing: Sequence[Variance] = (None,) * len(types)
+    of_constants = operation.rounded(constants) if any(constants) else nothing
+    of_inputs = operation.rounded(given) if any(given) else nothing
+    found = list[OutputErrors]()
+    for index, rounding in enumerate(operation.own(mode)):
+        values, kind = operation.outputs[index], types[index]
+        if values.dtype.kind != "f":
+            found.append(OutputErrors())
+            continue
+        own = add_up(rounding, _stored(operation, values, kind, inputs, mode))
+        mine = [*parts[index], _Part(own, math.inf, operation.common)]
+        total = add_up(*(part.variance for part in mine), of_constants[index])
+        local = add_up(of_inputs[index], own)
+        found.append(OutputErrors(total, local, *_composed(values, total, mine)))
+    return found
+
+
+def _carried(
+    operation: Operation, node: Node, inputs: Sequence[Value | None], mode: Mode
+) -> list[list[_Part]]:
+    """For each output, what the error of each input brings."""
+    parts: list[list[_Part]] = [[] for _ in operation.outputs]
+    times = Counter(node.inputs)
+    for index, value in enumerate(inputs):
+        if value is None or (variance := value.accumulated.get(mode.name)) is None:
+            continue
+        # A value that is read twice brings the same error twice.
+        if (often := times[node.inputs[index]]) > 1:
+            variance = np.float32(often) * variance
+        alone: list[Variance] = [None] * len(inputs)
+        alone[index] = variance
+        carried, common = operation.carried(alone), value.common.get(mode.name, 0.0)
+        together = operation.carried_together(alone) if common else None
+        for output, part in enumerate(carried):
+            mixed, share = part, common
+            if part is not None and together is not None:
+                mixed = np.float32(1 - common) * part + np.float32(common) * together[output]
+            # One factor or addend for many elements brings them one error.
+            if operation.broadcasts and value.values.size < operation.outputs[output].size:
+                share = 1.0
+            parts[output].append(_Part(mixed, value.independent.get(mode.name, math.inf), share))
+    return parts
+
+
+def _composed(values: Array, total: Variance, parts: Sequence[_Part]) -> tuple[float, float]:
+    """How many independent errors an output's error is made of, and the common share of it.
+
+    Of parts with the shares p of the variance, made of N errors each, it is 1 / Σ p²/N; and no more
+    than the values themselves, of which equal ones round alike.
+    """
+    if total is None or not (whole := float(total.sum(dtype=np.float64))) > 0:
+        return math.inf, 0.0
+    shares = [
+        0.0 if part.variance is None else float(np.sum(part.variance, dtype=np.float64)) / whole
+        for part in parts
+    ]
+    inverse = sum(share**2 / part.independent for share, part in zip(shares, parts, strict=True))
+    common = sum(share * part.common for share, part in zip(shares, parts, strict=True))
+    own = independent_errors(values.reshape(-1), total.reshape(-1))
+    return min(1 / inverse if inverse else math.inf, own), min(common, 1.0)
+
+
+def _read_rounding(value: Value | None, mode: Mode) -> float:
+    """By how much a value is rounded where a node alone reads it, in u²/3 of its square."""
+    if value is None or not is_float(value.dtype):
+        return 0.0
+    if mode.stored:
+        return float(float32_units(mode.stored))
+    if value.exact:
+        return 0.0
+    return float(float32_units(ROUNDOFFS.get(value.dtype.name, FLOAT32_ROUNDOFF)))
+
+
+def _stored(
+    operation: Operation,
+    values: Array,
+    kind: np.dtype[Any],
+    inputs: Sequence[Value | None],
+    mode: Mode,
+) -> Variance:
+    """The rounding of an output that is stored in fewer bits than float32."""
+    roundoff = max(mode.stored, ROUNDOFFS.get(kind.name, 0.0))
+    narrower = any(v is not None and is_float(v.dtype) and v.dtype != kind for v in inputs)
+    if roundoff <= FLOAT32_ROUNDOFF or (operation.selects and not narrower):
+        return None
+    return float32_units(roundoff) * np.float32(operation.stores) * squares_of(values)

@@ -1,0 +1,1 @@
+"""A report as a table, JSON, HTML and JUnit XML."""

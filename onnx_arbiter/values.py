@@ -1,0 +1,64 @@
+"""A value of a graph as the arbiter has it: exact, with the error to expect of a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from onnx_arbiter.error_model import Float64
+from onnx_arbiter.graph import Array
+from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.operators.operation import UNIT, Variance
+
+# Half the gap between 1 and the next number of a type; types with fewer bits than float32 round
+# what is stored in them.
+ROUNDOFFS: Final = {"float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+# Below this, a type's errors are as large as its values.
+_SMALLEST: Final = {"float16": 2.0**-24}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the graph, as the arbiter has it.
+
+    Attributes:
+        values: float64 for every float type, and for quantised integers, which may have errors;
+            other integers and booleans in their own.
+        dtype: the graph's type.
+        exact: whether a runtime has it exactly, so that it is not rounded where it is read.
+        accumulated: mode -> the variance of a runtime's error after all nodes so far; None if it is
+            exact.
+        independent: mode -> the number of independent errors that its error is made of.
+        common: mode -> the share of the variance, 0 to 1, of errors that whole channels have in
+            common: a mean over positions does not average them out.
+        is_constant: whether it is a constant of the graph.
+    """
+
+    values: Array
+    dtype: np.dtype[Any]
+    exact: bool = True
+    accumulated: Mapping[str, Variance] = field(default_factory=dict)
+    independent: Mapping[str, float] = field(default_factory=dict)
+    common: Mapping[str, float] = field(default_factory=dict)
+    is_constant: bool = False
+
+    def deviation(self, mode: Mode) -> Float64:
+        """The predicted standard deviation of an error after all nodes so far."""
+        return in_own_units(self.accumulated.get(mode.name), self, mode)
+
+
+def in_own_units(variance: Variance, value: Value, mode: Mode) -> Float64:
+    """The standard deviation that a variance stands for, at least the smallest number's."""
+    if variance is None:
+        return np.zeros(value.values.shape)
+    smallest = max(mode.smallest, _SMALLEST.get(value.dtype.name, 0.0))
+    deviation: Float64 = np.hypot(UNIT * np.sqrt(variance, dtype=np.float64), smallest)
+    return deviation
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is a float type, bfloat16 included, which NumPy does not know as one."""
+    return dtype.kind == "f" or dtype.name in ROUNDOFFS
