@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -69,7 +69,8 @@ def reference(model: Any, inputs: Any) -> Reference:
         for layer, place in zip(layers, found[count:], strict=True)
     ]
     _trim(exported, count)
-    places = _named(exported, places)
+    read = _read(model, dict(zip((layer.name for layer in layers), places, strict=True)), given)
+    places = _named(exported, places, read)
     inputs_by_name = dict(zip(given, arrays, strict=True))
     return Reference(exported, inputs_by_name, found[:count], places, channels_last())
 
@@ -172,7 +173,9 @@ def _exported(model: Any, specs: Sequence[Any]) -> ir.Model:
             line = str(error).strip().splitlines()[0]
             raise BadInput(model.name, f"Keras cannot export it ({line})") from error
         inferred = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
-    return ir.from_proto(inferred)
+    made = ir.from_proto(inferred)
+    _replace_erfc(made)
+    return made
 
 
 def _place(model: ir.Model, index: int) -> Place:
@@ -204,13 +207,36 @@ def _trim(model: ir.Model, count: int) -> None:
     RemoveUnusedNodesPass()(model)
 
 
-def _named(model: ir.Model, places: Sequence[Place]) -> list[Place]:
+def _read(
+    model: Any, places: Mapping[str, Place], inputs: Sequence[str]
+) -> dict[str, set[str | None]]:
+    """Layer -> the values of the graph that it reads, behind layers that compute nothing."""
+    values = dict[int, str | None](
+        (id(tensor), name) for tensor, name in zip(model.inputs, inputs, strict=True)
+    )
+    read = dict[str, set[str | None]]()
+    for layer in model.layers:
+        for node in layer._inbound_nodes:
+            given = {values.get(id(tensor)) for tensor in node.input_tensors}
+            made: str | None = None
+            if layer.name in places:
+                read[layer.name], made = given, places[layer.name].value
+            elif kind_of(type(layer).__name__) in _NOTHING and len(given) == 1:
+                [made] = given
+            for tensor in node.output_tensors:
+                values.setdefault(id(tensor), made)
+    return read
+
+
+def _named(
+    model: ir.Model, places: Sequence[Place], read: Mapping[str, set[str | None]]
+) -> list[Place]:
     """Places that are still in the graph; the nodes that compute them are named after the layers.
 
-    A layer is one node if nothing but moves lies between its value and those of other layers.
+    A layer is one node if that reads, behind moves, what the layer reads: exporters put a padding
+    into the convolution behind it.
     """
     made = {str(value.name): node for node in model.graph for value in node.outputs}
-    borders = {place.value for place in places} | {str(v.name) for v in model.graph.inputs}
     data = _on_data(model)
     found = list[Place]()
     for place in places:
@@ -218,12 +244,8 @@ def _named(model: ir.Model, places: Sequence[Place]) -> list[Place]:
         if node is None:
             continue
         node.name = place.name
-        one = all(
-            _behind_moves(value, borders)
-            for value in node.inputs
-            if value is not None and str(value.name) in data
-        )
-        found.append(replace(place, one_node=one))
+        given = {_behind_moves(v) for v in node.inputs if v is not None and str(v.name) in data}
+        found.append(replace(place, one_node=given == read.get(place.name)))
     return found
 
 
@@ -236,10 +258,25 @@ def _on_data(model: ir.Model) -> set[str]:
     return known
 
 
-def _behind_moves(value: ir.Value, borders: set[str]) -> bool:
-    while str(value.name) not in borders:
-        node = value.producer()
-        if node is None or node.op_type not in _MOVES or node.inputs[0] is None:
-            return False
+def _behind_moves(value: ir.Value) -> str:
+    while (node := value.producer()) is not None and node.op_type in _MOVES:
+        if node.inputs[0] is None:
+            break
         value = node.inputs[0]
-    return True
+    return str(value.name)
+
+
+def _replace_erfc(model: ir.Model) -> None:
+    """Write erfc(x), which ONNX has not, as 1 - erf(x): Keras's GELU is made of it."""
+    for node in list(model.graph):
+        if node.op_type != "Erfc":
+            continue
+        one = ir.Value(name=f"{node.name}/one", const_value=ir.tensor(np.float32(1)))
+        model.graph.register_initializer(one)
+        erf = ir.node("Erf", list(node.inputs), name=f"{node.name}/erf")
+        erf.outputs[0].name = f"{node.name}/erf"
+        difference = ir.node("Sub", [one, erf.outputs[0]], name=node.name)
+        model.graph.insert_before(node, [erf, difference])
+        ir.convenience.replace_nodes_and_values(
+            model.graph, node, [node], [], node.outputs, difference.outputs
+        )

@@ -67,7 +67,8 @@ def reference(module: torch.nn.Module, inputs: Any) -> Reference:
     arrays = [tensor.detach().cpu().numpy() for tensor in given]
     names = [str(value.name) for value in model.graph.inputs]
     outputs = [Place("", "", str(v.name), _shape(v)) for v in model.graph.outputs]
-    places = _places(model, dict(module.named_modules()))
+    # A module that has two names may be exported under either.
+    places = _places(model, dict(module.named_modules(remove_duplicate=False)))
     return Reference(model, dict(zip(names, arrays, strict=True)), outputs, places)
 
 

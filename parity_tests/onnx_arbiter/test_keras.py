@@ -11,7 +11,7 @@ import onnx_arbiter.keras as arbiter
 from onnx_arbiter.ports import judging, keras_layers, torch_modules
 from onnx_arbiter.ports.places import Reference
 from onnx_arbiter.records import Run
-from parity_tests.support.keras_networks import Twin, images, network
+from parity_tests.support.keras_networks import Twin, images, network, padded
 from vgg16_spec.errors import BadInput
 
 keras = pytest.importorskip("keras")
@@ -161,3 +161,19 @@ def test_a_model_whose_layers_form_no_graph_is_judged_by_its_outputs(original: R
     run = judged(own(), original)
     assert run.status == "holds", run.guilty
     assert [row.node for row in run.rows] == ["head"]
+
+
+def test_a_padding_in_a_convolution_and_a_gelu_are_judged() -> None:
+    original = keras_layers.reference(padded(), images())
+    run = judged(padded(), original)
+    assert run.status == "holds", run.guilty
+    rows = {row.node: row for row in run.rows}
+    # The node pads too, which the layer alone does not.
+    assert rows["conv"].accumulated is not None
+    assert rows["conv"].local is None
+    assert guilty(judged(padded(pads=(0, 1)), original)) == "conv"
+
+    def by_tanh(x: Any) -> Any:
+        return keras.activations.gelu(x, approximate=True)
+
+    assert guilty(judged(padded(activation=by_tanh), original)) == "act"

@@ -172,3 +172,56 @@ def test_a_module_that_cannot_be_exported_is_bad_input_of_one_line() -> None:
     with pytest.raises(BadInput, match=r"^Branching: PyTorch cannot export it \(") as refused:
         arbiter.judge(lambda x: x, Branching(), images())
     assert "\n" not in str(refused.value)
+
+
+class Functions(torch.nn.Module):
+    """A convolution, a ReLU, a sum, a ReLU, a mean; the first ReLU is a module or not."""
+
+    def __init__(self, modules: bool, shift: float = -1.0) -> None:
+        super().__init__()
+        self.names = ("a", "b") if modules else ("c", "d")
+        self.add_module(self.names[0], torch.nn.Conv2d(3, 4, 3))
+        self.relu = torch.nn.ReLU() if modules else torch.relu
+        self.add_module(self.names[1], torch.nn.ReLU())
+        self.shift = shift
+        settle(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, last = (self.get_submodule(name) for name in self.names)
+        result: torch.Tensor = last(self.relu(first(x)) + self.shift).mean((2, 3))
+        return result
+
+
+@pytest.mark.parametrize("shift", [-1.0, -1.1])
+def test_a_wrong_pair_is_no_mistake_where_the_outputs_hold(shift: float) -> None:
+    reference = torch_modules.reference(Functions(modules=False), images())
+    port = Functions(modules=True, shift=shift)
+    run = judged(port, reference)
+    if shift == -1:
+        assert run.status == "holds"
+        assert run.notes[1].endswith("are other layers: they differ, the outputs do not")
+    else:
+        assert run.status == "broken"
+
+
+class TwoInputs(torch.nn.Module):
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.left, self.right = torch.nn.Linear(4, 5), torch.nn.Linear(3, 5)
+        self.factor = factor
+        settle(self)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        left, right = self.left(a), self.factor * self.right(b)
+        return left, left * right
+
+
+def test_several_inputs_and_outputs_are_judged_by_order_and_by_name() -> None:
+    a, b = np.ones((2, 4), np.float32), np.full((2, 3), 0.3, np.float32)
+    for inputs in ((a, b), {"a": a, "b": b}):
+        reference = torch_modules.reference(TwoInputs(), inputs)
+        assert judged(TwoInputs(), reference).status == "holds"
+        run = judged(TwoInputs(1.001), reference)
+        assert [row.value for row in run.rows if row.status == "broken"] == [
+            reference.outputs[1].value
+        ]

@@ -44,6 +44,27 @@ def network(
     return model
 
 
+def padded(pads: tuple[int, int] = (1, 0), activation: Any = "gelu") -> Any:
+    """A padding that exporters put into the convolution, and a GELU, for which ONNX has no erfc."""
+    import keras
+    from keras import layers
+
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE[1:]),
+            layers.ZeroPadding2D((pads, pads), name="padding"),
+            layers.Conv2D(4, 2, name="conv"),
+            layers.Dropout(0.1, name="dropout"),
+            layers.Activation(activation, name="act"),
+            layers.GlobalAveragePooling2D(name="pool"),
+            layers.Dense(5, name="head"),
+        ],
+        name="padded",
+    )
+    model.set_weights(weights(model))
+    return model
+
+
 def weights(model: Any) -> list[NDArray[np.float32]]:
     """Seeded weights and statistics, by order."""
     rng = np.random.default_rng(0)
