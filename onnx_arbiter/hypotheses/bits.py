@@ -49,15 +49,14 @@ OF_WEIGHTS: Final[dict[str, Rounding]] = {
 
 def bits(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """A sum of products whose weights, or both operands, have fewer bits."""
-    del node
-    kind = "weights"
-    for name, rounding in OF_WEIGHTS.items():
-        yield Mistake(kind, f"were rounded to {name}", _rounded(rounding, range(1, len(inputs))),
-                      every=f"all weights were rounded to {name}")  # fmt: skip
-    for name, rounding in ROUNDINGS.items():
-        yield Mistake("operands", f"were rounded to {name}", _rounded(rounding, (0, 1)))
-    cut = to_bits(_TF32_BITS, np.trunc)
-    yield Mistake("operands", "were cut to TF32", _rounded(cut, (0, 1)))
+    del node, inputs
+    found = [("weights", f"rounded to {name}", r, range(1, 3)) for name, r in OF_WEIGHTS.items()]
+    found += [("operands", f"rounded to {name}", r, range(2)) for name, r in ROUNDINGS.items()]
+    found.append(("operands", "cut to TF32", to_bits(_TF32_BITS, np.trunc), range(2)))
+    for noun, what, rounding, which in found:
+        every = f"all weights were {what}" if noun == "weights" else ""
+        change = _rounded(rounding, which)
+        yield Mistake(noun, f"were {what}", change, every=every, is_of_bits=True)
 
 
 def _rounded(rounding: Rounding, which: Sequence[int]) -> Callable[[Node, Arrays], Sequence[Array]]:
