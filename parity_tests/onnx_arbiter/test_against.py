@@ -215,3 +215,13 @@ def test_other_inputs_and_outputs_are_bad_input(tmp_path: Path) -> None:
     made.graph.output.append(helper.make_tensor_value_info("relu1", 1, None))
     with pytest.raises(BadInput, match="has 2 outputs"):
         against(made, tmp_path / "second")
+
+
+def test_an_output_that_cannot_be_judged_is_no_agreement(tmp_path: Path) -> None:
+    made = residual()
+    made.opset_import.append(helper.make_opsetid("somebody", 1))
+    [gemm] = [node for node in made.graph.node if node.op_type == "Gemm"]
+    gemm.domain = "somebody"
+    run = against(made, tmp_path)
+    assert run.status == "not judged"
+    assert any("Gemm" in row.why for row in run.rows)
