@@ -18,6 +18,7 @@ from onnx_arbiter.compare_values import compare
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.evaluate import Step, walk
 from onnx_arbiter.graph import Array, Constant, Graph, Input, Node
+from onnx_arbiter.hypotheses.bits import BFLOAT16_BITS, to_bits, to_float16
 from onnx_arbiter.hypotheses.catalogue import mistakes_at
 from onnx_arbiter.hypotheses.forward import Region
 from onnx_arbiter.hypotheses.images import misread
@@ -100,7 +101,8 @@ def of_fewer_bits(step: Step, output: str, symptom: Symptom) -> str:
     for mode in modes:
         deviation = again.local_deviation(output, mode)
         verdict = compare(symptom.observed, symptom.value, deviation, np.inf, symptom.limits)
-        if verdict.passed and verdict.ratio >= _LEAST_RATIO and _spread(symptom, deviation):
+        fits = verdict.passed and verdict.ratio >= _LEAST_RATIO and _spread(symptom, deviation)
+        if fits and (mode.stored > 0) == _is_stored_in(mode.name, symptom.observed):
             found.append(_MODES[mode.name])
     return f"as if it computed in {' or '.join(found)}" if found else ""
 
@@ -110,6 +112,13 @@ def _spread(symptom: Symptom, deviation: Float64) -> bool:
     error = np.abs(symptom.observed.astype(np.float64) - symptom.value.values)
     may = deviation > 0
     return bool(np.mean(error[may] > 0.1 * deviation[may]) > _SHARE) if may.any() else False
+
+
+def _is_stored_in(mode: str, observed: Array) -> bool:
+    """Whether all values are numbers of the type that a mode stores; of any, if it stores none."""
+    roundings = {"float16": to_float16, "bfloat16": to_bits(BFLOAT16_BITS)}
+    asked = [roundings[mode]] if mode in roundings else list(roundings.values())
+    return any(np.array_equal(rounding(observed), observed) for rounding in asked)
 
 
 def diagnose_between(

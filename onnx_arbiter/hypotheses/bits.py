@@ -13,7 +13,7 @@ from onnx_arbiter.hypotheses.mistake import Arrays, Mistake, outputs_of
 
 Rounding = Callable[[NDArray[Any]], NDArray[Any]]
 _TF32_BITS: Final = 11
-_BFLOAT16_BITS: Final = 8
+BFLOAT16_BITS: Final = 8
 
 
 def to_bits(bits: int, how: Callable[[NDArray[Any]], NDArray[Any]] = np.rint) -> Rounding:
@@ -27,7 +27,8 @@ def to_bits(bits: int, how: Callable[[NDArray[Any]], NDArray[Any]] = np.rint) ->
     return rounded
 
 
-def _to_float16(values: NDArray[Any]) -> NDArray[Any]:
+def to_float16(values: NDArray[Any]) -> NDArray[Any]:
+    """Round to float16, which has fewer bits below 2^-14."""
     with np.errstate(over="ignore"):
         return values.astype(np.float16).astype(np.float64)
 
@@ -38,11 +39,11 @@ def _to_decimals(count: int) -> Rounding:
 
 ROUNDINGS: Final[dict[str, Rounding]] = {
     "11 bits (TF32 or float16)": to_bits(_TF32_BITS),
-    "bfloat16": to_bits(_BFLOAT16_BITS),
+    "bfloat16": to_bits(BFLOAT16_BITS),
 }
 OF_WEIGHTS: Final[dict[str, Rounding]] = {
-    "float16": _to_float16,
-    "bfloat16": to_bits(_BFLOAT16_BITS),
+    "float16": to_float16,
+    "bfloat16": to_bits(BFLOAT16_BITS),
     **{f"{count} decimals": _to_decimals(count) for count in (7, 6, 5, 4, 3, 8)},
 }
 

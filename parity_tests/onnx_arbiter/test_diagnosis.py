@@ -317,3 +317,29 @@ def test_one_wrong_element_has_no_cause(name: str) -> None:
     observed = step.outputs["y0"].values.astype(np.float32)
     observed.reshape(-1)[-1] += 1
     assert not cause(step, observed)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "words"),
+    [
+        (lambda v: v.astype(np.float16), "as if it computed in float16"),
+        (
+            lambda v: (v.view(np.uint32) + 0x8000 & 0xFFFF0000).view(np.float32),
+            "as if it computed in bfloat16",
+        ),
+    ],
+)
+def test_a_node_that_stores_fewer_bits_is_recognised_by_the_size_of_its_errors(
+    rounding: Callable[[Any], Any], words: str
+) -> None:
+    planted = Planted("Conv", [MAPS, KERNELS, BIAS], words, SQUARE)
+    step = evaluated(planted.node(), planted.inputs)
+    inputs = [rounding(v).astype(np.float32) for v in planted.inputs if v is not None]
+    stored = rounding(run_alone(planted.node(), step, inputs)[0]).astype(np.float32)
+    assert cause(step, stored) == words
+
+
+def test_no_time_is_no_cause() -> None:
+    step, observed = PLANTED["padding"].observed()
+    symptom = Symptom(step.outputs["y0"], step.local_deviation("y0", FLOAT32), observed)
+    assert diagnose(step, "y0", symptom, seconds=0) == ""
