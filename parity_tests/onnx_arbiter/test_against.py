@@ -18,7 +18,7 @@ from onnx_arbiter.inputs import seeded_inputs
 from onnx_arbiter.network import Network
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.records import Run
-from parity_tests.support.networks import residual
+from parity_tests.support.networks import model, residual
 from vgg16_spec.errors import BadInput
 
 
@@ -225,3 +225,12 @@ def test_an_output_that_cannot_be_judged_is_no_agreement(tmp_path: Path) -> None
     run = against(made, tmp_path)
     assert run.status == "not judged"
     assert any("Gemm" in row.why for row in run.rows)
+
+
+def test_both_files_are_given_the_inputs_of_the_narrower_type(tmp_path: Path) -> None:
+    def relu(dtype: int) -> onnx.ModelProto:
+        node = helper.make_node("Relu", ["x"], ["y"], name="relu")
+        return model([node], {"x": [3, 100]}, ["y"], {}, dtype=dtype)
+
+    narrow, wide = relu(onnx.TensorProto.FLOAT16), relu(onnx.TensorProto.FLOAT)
+    assert against(narrow, tmp_path, wide).status == "holds"

@@ -12,6 +12,7 @@ import pytest
 from onnx_arbiter.diagnosis import diagnose
 from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.symptom import Symptom
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
 
@@ -343,3 +344,16 @@ def test_no_time_is_no_cause() -> None:
     step, observed = PLANTED["padding"].observed()
     symptom = Symptom(step.outputs["y0"], step.local_deviation("y0", FLOAT32), observed)
     assert diagnose(step, "y0", symptom, seconds=0) == ""
+
+
+@pytest.mark.parametrize(("size", "share"), [(1.0, 0.4), (0.2, 1.0)])
+def test_errors_of_few_elements_or_too_small_are_not_those_of_fewer_bits(
+    size: float, share: float
+) -> None:
+    inputs = [normal(50, 30), normal(30, 40)]
+    node = node_of("MatMul", inputs)
+    deviation = evaluated(node, inputs, MODES["tf32"]).local_deviation("y0", MODES["tf32"])
+    step, rng = evaluated(node, inputs), np.random.default_rng(1)
+    errors = size * deviation * rng.choice([-1, 1], deviation.shape)
+    errors *= rng.random(deviation.shape) < share
+    assert cause(step, (step.outputs["y0"].values + errors).astype(np.float32)) == ""
