@@ -62,7 +62,7 @@ def compare_graphs(
     quantised = [graph.name for graph in (network.graph, other.graph) if is_quantised(graph)]
     for step in _steps(network.graph, given, mode, folder, progress):
         nodes += 1
-        for name, value in {} if step.why else step.outputs.items():
+        for name, value in {}.items() if step.reason(mode) else step.outputs.items():
             if value.values.dtype.kind == "f" or name in network.graph.outputs:
                 shelf.add(name, step.node.operator, value)
     comparison = GraphComparison(network.graph, other.graph, shelf, mode, limits, partners)

@@ -12,12 +12,16 @@ from onnx_arbiter.values import Value
 
 
 def compare(
-    observed: Array, value: Value, deviation: Float64, independent: float, limits: Limits
+    observed: Array,
+    value: Value,
+    deviation: Float64,
+    independent: float,
+    limits: Limits,
 ) -> Verdict:
     """Compare a tensor with the arbiter's; one that is no float type must be equal.
 
-    ``independent`` is the number of independent errors in what it was computed from. Values that
-    are infinite or not a number in the arbiter must be the same in the runtime.
+    ``independent`` is the number of independent errors in what it was computed from. Infinite and
+    undefined (NaN) values of the arbiter must be the same in the runtime.
     """
     exact = value.values
     if observed.shape != exact.shape:
@@ -45,6 +49,15 @@ def compare(
 
 def _compare_exactly(observed: Array, exact: Array) -> Verdict:
     wrong = int(np.count_nonzero(observed != exact))
+    if wrong and exact.dtype.kind in "iu" and observed.dtype.kind in "iu":
+        # Some runtimes have integers of 32 bits only, and the ends of slices are beyond them.
+        wrong = int(np.count_nonzero(_within_32_bits(observed) != _within_32_bits(exact)))
     if not wrong:
         return Verdict(True, 0.0, 0.0, 0.0, 0.0, 0.0)
     return refused(f"{wrong} of {exact.size} {exact.dtype} values differ")
+
+
+def _within_32_bits(values: Array) -> Array:
+    limits = np.iinfo(np.int32)
+    clipped: Array = np.clip(values, limits.min, limits.max)
+    return clipped

@@ -89,10 +89,10 @@ class GraphComparison:
 
     def add(self, step: Step) -> None:
         """Compare the values of a step of the second walk."""
-        if step.why:
+        if reason := step.reason(self._mode):
             made = [name for name in step.node.outputs if name]
-            self.not_judged[step.why] = self.not_judged.get(step.why, 0) + len(made)
-            self._lost.update(dict.fromkeys(made, (step.node, step.why)))
+            self.not_judged[reason] = self.not_judged.get(reason, 0) + len(made)
+            self._lost.update(dict.fromkeys(made, (step.node, reason)))
             return
         if self._computed.isdisjoint(read_by(step.node)):
             return

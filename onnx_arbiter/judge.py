@@ -18,8 +18,10 @@ from onnx_arbiter.compare_values import compare
 from onnx_arbiter.evaluate import Keep, Progress, Step, walk
 from onnx_arbiter.graph import Array, Graph, Node
 from onnx_arbiter.guilty import Guilty, Suspicion
+from onnx_arbiter.independence import independent_errors
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.operators.operation import squares_of
 from onnx_arbiter.records import Row, Run
 from onnx_arbiter.values import Value, is_float
 
@@ -60,12 +62,14 @@ class Observed:
         values: by name; those of no node of the graph are ignored.
         alone: computes single nodes; None if the runtime cannot.
         notes: what there is to say of it beforehand.
+        mode: the numeric mode that it computed in; None for that of the comparison.
     """
 
     name: str
     values: Mapping[str, Array]
     alone: NodeRunner | None = None
     notes: tuple[str, ...] = ()
+    mode: Mode | None = None
     rows: list[Row] = field(default_factory=list, init=False, repr=False)
 
 
@@ -112,14 +116,18 @@ def judge(
     alone = any(run.alone is not None for run in observed)
     wanted = None if alone else _given(graph, observed)
     not_judged = Counter[str]()
-    suspicions = [Suspicion(run.name, mode, limits) for run in observed]
+    modes = [run.mode or mode for run in observed]
+    suspicions = [
+        Suspicion(run.name, mine, limits) for run, mine in zip(observed, modes, strict=True)
+    ]
     count = 0
-    for step in walk(graph, inputs, [mode], wanted=wanted, progress=progress, keep=keep):
+    distinct = list({each.name: each for each in modes}.values())
+    for step in walk(graph, inputs, distinct, wanted=wanted, progress=progress, keep=keep):
         count += 1
-        if step.why:
-            not_judged[step.why] += sum(1 for name in step.node.outputs if name)
-        for run, suspicion in zip(observed, suspicions, strict=True):
-            rows, computed = _rows(step, run, mode, limits)
+        if reason := step.reason(mode):
+            not_judged[reason] += sum(1 for name in step.node.outputs if name)
+        for run, suspicion, mine in zip(observed, suspicions, modes, strict=True):
+            rows, computed = _rows(step, run, mine, limits)
             run.rows += rows
             suspicion.consider(step, rows, computed, run.values)
         if on_step is not None:
@@ -155,34 +163,47 @@ def _rows(
     """A row for each output of a node that a run has, or that is judged alone; and these values."""
     node = step.node
     computed: Mapping[str, Array] = {}
-    why_not = ""
+    why, why_not = step.reason(mode), ""
     if run.alone is not None:
-        computed, why_not = _run_alone(step, run.alone)
+        computed, why_not = _run_alone(step, run.alone, why)
     rows = list[Row]()
     for name in node.outputs:
         if not name or not (name in run.values or computed or why_not):
             continue
-        row = Row(name, node.name, node.operator, why=step.why, why_not_local=why_not)
+        row = Row(name, node.name, node.operator, why=why, why_not_local=why_not)
         if name in step.outputs:
             value = step.outputs[name]
             row = replace(row, shape=value.values.shape)
-            if name in run.values and not step.why:
+            if name in run.values and not why:
                 deviation = value.deviation(mode)
-                independent = value.independent.get(mode.name, np.inf)
-                verdict = compare(run.values[name], value, deviation, independent, limits)
+                count = value.independent.get(mode.name, np.inf)
+                verdict = compare(run.values[name], value, deviation, count, limits)
                 row = replace(row, accumulated=verdict)
             if name in computed:
                 deviation = step.local_deviation(name, mode)
-                verdict = compare(computed[name], value, deviation, 1.0, limits)
+                count = _independent_inputs(step)
+                verdict = compare(computed[name], value, deviation, count, limits)
                 row = replace(row, local=verdict)
         rows.append(row)
     return rows, computed
 
 
-def _run_alone(step: Step, alone: NodeRunner) -> tuple[Mapping[str, Array], str]:
+def _independent_inputs(step: Step) -> float:
+    """The number of independent roundings of what a node reads where it runs alone."""
+    rounded = [
+        value.values.reshape(-1)
+        for value in step.inputs
+        if value is not None and not value.exact and value.values.dtype.kind == "f"
+    ]
+    return min((independent_errors(x, squares_of(x)) for x in rounded), default=np.inf)
+
+
+def _run_alone(step: Step, alone: NodeRunner, why: str) -> tuple[Mapping[str, Array], str]:
     """What a node alone computes, and why it does not."""
-    if reason := step.why or step.why_not_alone:
+    if reason := why or step.why_not_alone:
         return {}, reason
+    if all(v is None for errors in step.local.values() for v in errors.values()):
+        return {}, ""  # shapes and constants, which are compared where they are accumulated
     read = zip(step.node.inputs, step.inputs, strict=True)
     known = {name: value for name, value in read if value is not None}
     constants = {

@@ -25,7 +25,8 @@ class Value:
     """A value of the graph, as the arbiter has it.
 
     Attributes:
-        values: float64 for every float type; integers and booleans in their own.
+        values: float64 for every float type, and for quantised integers, which may have errors;
+            other integers and booleans in their own.
         dtype: the graph's type.
         exact: whether a runtime has it exactly, so that it is not rounded where it is read.
         accumulated: mode -> the variance of a runtime's error after all nodes so far; None if it is
@@ -33,6 +34,8 @@ class Value:
         independent: mode -> the number of independent errors that its error is made of.
         common: mode -> the share of the variance, 0 to 1, of errors that whole channels have in
             common: a mean over positions does not average them out.
+        undecided: mode -> why rounding may have changed what it was computed from: the index of a
+            maximum that has a rival, say. Nothing can be said of such a value.
         is_constant: whether it is a constant of the graph.
     """
 
@@ -42,6 +45,7 @@ class Value:
     accumulated: Mapping[str, Variance] = field(default_factory=dict)
     independent: Mapping[str, float] = field(default_factory=dict)
     common: Mapping[str, float] = field(default_factory=dict)
+    undecided: Mapping[str, str] = field(default_factory=dict)
     is_constant: bool = False
 
     def deviation(self, mode: Mode) -> Float64:

@@ -5,8 +5,7 @@ They are made in the ONNX file, at one node, so that the value that goes wrong f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -174,23 +173,19 @@ MISTAKES: Final = MappingProxyType(
 )
 
 
-@contextmanager
-def planted(model: ir.Model, name: str, rng: np.random.Generator) -> Iterator[Planted | None]:
-    """Plant a mistake at one node, drawn from those that it applies to; None where there is none.
+def planted(model: ir.Model, name: str, rng: np.random.Generator) -> Generator[Planted, None, None]:
+    """Plant a mistake at one node after the other, in random order, of those that it applies to.
 
-    The model is as before when the context ends.
+    The model has it until the next one is asked for, or the iterator is closed.
     """
     operators, change = MISTAKES[name]
     nodes = [node for node in model.graph if node.op_type in operators and node.domain == ""]
-    undo = None
     for index in rng.permutation(len(nodes)).tolist():
-        if (undo := change(model, nodes[index])) is not None:
-            break
-    if undo is None:
-        yield None
-        return
-    node = nodes[index]
-    try:
-        yield Planted(name, str(node.name), tuple(str(value.name) for value in node.outputs))
-    finally:
-        undo()
+        node = nodes[index]
+        if (undo := change(model, node)) is None:
+            continue
+        try:
+            outputs = tuple(str(value.name) for value in node.outputs)
+            yield Planted(name, str(node.name), outputs)
+        finally:
+            undo()

@@ -7,6 +7,7 @@ Integers are computed exactly, in their own type. A rounding of y is a variance 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
@@ -58,7 +59,7 @@ def _sum(node: Node, inputs: Sequence[Array | None], sign: float) -> Operation:
 
 
 def mul(node: Node, inputs: Sequence[Array | None]) -> Operation:
-    """Give y = a b: ``v = b² v_a + a² v_b + y²``; ``4 a² v_a + ¾ 2² v_a² …`` for a square."""
+    """Give y = a b: ``v = b² v_a + a² v_b + y²``; of a square, ``4 a² v_a + 3 v_a² + y²``."""
     if not any(map(holds_floats, inputs)):
         left, right = map(np.asarray, inputs)
         return Exact(inputs, [np.asarray(left * right)])
@@ -199,21 +200,14 @@ def minimum(node: Node, inputs: Sequence[Array | None]) -> Operation:
 def _extreme(inputs: Sequence[Array | None], function: np.ufunc, sign: int) -> Operation:
     if not holds_floats(inputs[0]):
         arrays = [np.asarray(values) for values in inputs]
-        return Exact(inputs, [_folded(function, arrays)])
+        return Exact(inputs, [np.array(reduce(function, arrays))])
     values = floats(inputs)
-    result = _folded(function, values)
+    result = np.array(reduce(function, values))
 
     def slope_of(own: NDArray[Any]) -> Slope:
         return lambda deviation: (sign * (result - own) <= REACH * deviation).astype(np.float32)
 
     return RoundsNothing(inputs, result, [slope_of(own) for own in values])
-
-
-def _folded(function: np.ufunc, arrays: Sequence[Array]) -> Array:
-    result = arrays[0]
-    for values in arrays[1:]:
-        result = function(result, values)
-    return np.array(result)
 
 
 def clip(node: Node, inputs: Sequence[Array | None]) -> Operation:

@@ -8,9 +8,10 @@ variance. Of 16 draws it is known to 35 % (its root to 18 %), but for one elemen
 less than a quarter of the true one. The mean over the whole output is therefore its least value:
 that at most doubles the sum of the variances, so that R stays above 0.7 of what it would be.
 
-What the node itself rounds is not known. It is taken to be backward stable: an output rounded once,
-and what rounding every input once would do. That is good enough for what follows it, not to judge
-the node alone.
+What the node itself rounds is not known. It is taken to be stable: eight roundings of each output,
+and the effect of eight of each input and of its rms, as the coordinates of GridSample need. That
+serves to predict what follows the node, not to judge it alone; and it is too little for a runtime
+that is not stable, such as ONNX Runtime with its DFT of other lengths than powers of two.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode, float32_units
 from onnx_arbiter.operators.function_bodies import schema_of
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from onnx.reference import ReferenceEvaluator
 
 DRAWS: Final = 16
+ROUNDINGS: Final = 8
 # How large the errors are made relative to the inputs' rms: far above the type's roundoff, and so
 # small that the second order is a part of that size.
 _SIZES: Final = MappingProxyType({"float64": 1e-6, "float32": 1e-3, "float16": 1e-1})
@@ -101,72 +104,85 @@ class Perturbed(Operation):
 
     def carried(self, variances: Sequence[Variance]) -> Variances:
         """The mean squares of what errors of these sizes, drawn at random, move the outputs by."""
-        deviations = [
-            None
-            if v is None or values is None or values.dtype.kind != "f"
-            else UNIT * np.sqrt(np.minimum(v, 1e38), dtype=np.float64)
-            for v, values in zip(variances, self.inputs, strict=True)
+        parts = [
+            self._response(index, variance)
+            for index, variance in enumerate(variances)
+            if variance is not None and self._kinds[index] is not None
         ]
-        factor = self._factor(deviations)
-        if not factor:
-            return (None,) * len(self.outputs)
-        rng = np.random.default_rng(0)
-        floats = [values.dtype.kind == "f" for values in self._exact]
+        return tuple(add_up(*(part[i] for part in parts)) for i in range(len(self.outputs)))
+
+    def _response(self, index: int, variance: Float32) -> Variances:
+        """The variances that the errors of one input cause."""
+        nothing: Variances = (None,) * len(self.outputs)
+        values, kind = self.inputs[index], self._kinds[index]
+        assert values is not None
+        assert kind is not None
+        deviation = UNIT * np.sqrt(np.minimum(variance, 1e38), dtype=np.float64)
+        if not deviation.any():
+            return nothing
+        factor = _SIZES[kind.name] * (_rms(values) or 1.0) / _rms(deviation)
+        rng = np.random.default_rng(index)
+        errors = (deviation * rng.standard_normal(values.shape) for _ in range(DRAWS))
         squares = [np.zeros(values.shape) for values in self.outputs]
-        reach = REACH if not all(floats) else 0.0
-        for _ in range(DRAWS):
-            moved = self._run(self._moved(deviations, factor, rng))
-            for total, values, exact in zip(squares, moved, self._exact, strict=True):
+        if any(exact.dtype.kind != "f" for exact in self._exact):
+            for error in errors:
+                self._decide(self._moved(index, values + REACH * error))
+            errors = (deviation * rng.standard_normal(values.shape) for _ in range(DRAWS))
+        for error in errors:
+            moved = self._moved(index, values + factor * error)
+            if moved is None:
+                return nothing
+            for total, found, exact in zip(squares, moved, self._exact, strict=True):
                 if exact.dtype.kind == "f":
-                    _add_square(total, values, exact)
-            if reach:
-                self._decide(self._run(self._moved(deviations, reach, rng)))
+                    _add_square(total, found, exact)
         scale = DRAWS * (factor * UNIT) ** 2
-        return tuple(
-            _at_least_mean(total / scale) if is_float else None
-            for total, is_float in zip(squares, floats, strict=True)
-        )
+        return tuple(_at_least_mean(total / scale) for total in squares)
 
-    def _factor(self, deviations: Sequence[Array | None]) -> float:
-        """What errors are multiplied by; 0 if there are none."""
-        factors = list[float]()
-        for deviation, values, kind in zip(deviations, self.inputs, self._kinds, strict=True):
-            if deviation is not None and values is not None and kind is not None:
-                error, size = (float(np.sqrt(np.mean(np.square(v)))) for v in (deviation, values))
-                if error > 0:
-                    factors.append(_SIZES[kind.name] * (size or 1.0) / error)
-        return min(factors, default=0.0)
+    def _moved(self, index: int, values: Array) -> list[Array] | None:
+        """The outputs for another value of an input.
 
-    def _moved(
-        self, deviations: Sequence[Array | None], factor: float, rng: np.random.Generator
-    ) -> list[Array | None]:
-        return [
-            values
-            if values is None or deviation is None
-            else values + factor * deviation * rng.standard_normal(values.shape)
-            for values, deviation in zip(self.inputs, deviations, strict=True)
-        ]
+        None if they have other shapes: the input is a size, which a runtime does not round.
+        """
+        given = (*self.inputs[:index], values, *self.inputs[index + 1 :])
+        try:
+            found = self._run(given)
+        except Unsupported:
+            return None
+        same = all(a.shape == b.shape for a, b in zip(found, self._exact, strict=True))
+        return found if same else None
 
-    def _decide(self, moved: Sequence[Array]) -> None:
+    def _decide(self, moved: Sequence[Array] | None) -> None:
         """Note where errors change an integer."""
-        for index, (values, exact) in enumerate(zip(moved, self._exact, strict=True)):
-            if exact.dtype.kind != "f" and not np.array_equal(values, exact):
+        for index, exact in enumerate(self._exact):
+            if exact.dtype.kind != "f" and (
+                moved is None or not np.array_equal(moved[index], exact)
+            ):
                 self.decides[index] = True
 
     def own(self, mode: Mode) -> Variances:
-        """One rounding of the output, and the effect of one rounding of each input."""
-        unit = float(float32_units(mode.sums))
+        """`ROUNDINGS` of the output, and the effect of as many of each input."""
+        unit = float(float32_units(mode.sums)) * ROUNDINGS
+        given = [
+            None
+            if values is None or values.dtype.kind != "f"
+            else (unit * (np.square(values) + np.mean(np.square(values)))).astype(np.float32)
+            for values in self.inputs
+        ]
+        decides = list(self.decides)
+        carried = self.carried(given)
+        self.decides = decides
         return tuple(
-            None if y.dtype.kind != "f" else add_up(carried, np.float32(unit) * squares_of(y))
-            for carried, y in zip(
-                self.rounded([unit] * len(self.inputs)), self.outputs, strict=True
-            )
+            add_up(part, np.float32(unit) * squares_of(y)) if y.dtype.kind == "f" else None
+            for part, y in zip(carried, self.outputs, strict=True)
         )
 
 
+def _rms(values: Array) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
+
+
 def _add_square(total: Array, values: Array, exact: Array) -> None:
-    if values.shape != exact.shape:
-        raise Unsupported("the shape of an output depends on errors")
     both = np.isfinite(values) & np.isfinite(exact)
     difference = np.subtract(values, exact, dtype=np.float64, out=np.zeros_like(total), where=both)
     total += np.square(difference)

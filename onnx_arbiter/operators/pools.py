@@ -14,6 +14,7 @@ from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.arguments import data_of, shape_of
 from onnx_arbiter.operators.convolution import Window
 from onnx_arbiter.operators.maxima import reduce_to_largest
+from onnx_arbiter.operators.norms import norm_of
 from onnx_arbiter.operators.operation import (
     REACH,
     Operation,
@@ -189,9 +190,36 @@ def global_max_pool(node: Node, inputs: Sequence[Array | None]) -> Operation:  #
     return reduce_to_largest(inputs, tuple(range(2, len(shape_of(inputs)))), keep=True)
 
 
+def lp_pool(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """LpPool: the norm of each window."""
+    pool = Pool(node, shape_of(inputs)[2:])
+
+    def total(values: Array) -> Array:
+        return np.asarray(sum(pool.taps(values, 0)))
+
+    return norm_of(inputs, total, pool.counts(with_padding=False), _order(node))
+
+
+def global_lp_pool(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """GlobalLpPool: the norm over all axes but two."""
+    shape = shape_of(inputs)
+    axes = tuple(range(2, len(shape)))
+    return norm_of(
+        inputs, lambda values: values.sum(axes, keepdims=True), prod(shape[2:]), _order(node)
+    )
+
+
+def _order(node: Node) -> float:
+    if (p := node.get("p", 2)) < 1:
+        raise Unsupported(f"takes a norm of order {p}")
+    return float(p)
+
+
 RULES: Final[dict[str, Rule]] = {
     "MaxPool": max_pool,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     "GlobalMaxPool": global_max_pool,
+    "LpPool": lp_pool,
+    "GlobalLpPool": global_lp_pool,
 }

@@ -162,14 +162,17 @@ class _Interpolation(WeightedSum):
 
     def _rounded_weights(self) -> Array:
         values = data_of(self.inputs)
-        total = np.zeros(self.outputs[0].shape, np.float32)
+        squares, total = squares_of(values), np.zeros(self.outputs[0].shape, np.float32)
         for varied in self._taps:
             others = [tap for tap in self._taps if tap is not varied]
-            spread, change = squares_of(values), values
+            spread, change = squares, values
             for tap in others:
                 spread = tap.weigh(spread, tap.weights**2)
-                change = tap.weigh(change, tap.weights)
             total += varied.weigh(spread, varied.roundings)
+            if not varied.shifts.any():
+                continue
+            for tap in others:
+                change = tap.weigh(change, tap.weights)
             sides = [squares_of(varied.weigh(change, w, i)) for i, w in varied.slopes]
             total += varied.along(varied.shifts, values.ndim) * np.maximum(*sides)
         return total

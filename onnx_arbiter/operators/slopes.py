@@ -138,13 +138,13 @@ def arithmetic(
     roundings: float = 1.0,
     absolute: Any = 0.0,
 ) -> Elementwise:
-    """An operation that rounds nothing where float32 holds its few operands and results.
+    """An operation that rounds nothing where float32 holds its operands and results.
 
     Files compute the sizes of maps in floats: 7.0 · 2.0 is exactly 14, and its floor no matter of
     rounding.
     """
     arrays = [values for values in (*inputs, output) if values is not None]
-    if all(values.size <= _FEW for values in arrays) and all(map(float32_holds, arrays)):
+    if all(map(float32_holds, arrays)):
         return RoundsNothing(inputs, output, slopes)
     return Elementwise(inputs, np.asarray(output), slopes, roundings, absolute)
 

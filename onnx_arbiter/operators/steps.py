@@ -30,7 +30,6 @@ from onnx_arbiter.operators.operation import (
     Unsupported,
     Variance,
     Variances,
-    add_up,
     as_float,
     deviation_of,
     squares_of,
@@ -151,7 +150,9 @@ def dequantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
         from_zero = from_zero - spread(as_float(zero))
     slopes: list[Slope | None] = [step, from_zero, step]
     stated = node.get("output_dtype", 0)
-    types = [type_of(stated)] if stated else None
+    # A computed scale is float64 here. The quantised values' type is never the output's.
+    scales = scale.dtype if scale.dtype != np.float64 else np.dtype(np.float32)
+    types = [type_of(stated) if stated else scales]
     return _Spread(inputs, from_zero * step, slopes[: len(inputs)], 1.0, 0.0, types, spread)
 
 
@@ -165,9 +166,7 @@ class _DynamicallyQuantized(Operation):
         zero = -self._low / self._scale
         self._zero_distance = float(_to_boundary(np.asarray(zero), 0.5))
         whole = np.clip(np.rint(zero), 0, 255)
-        result, self._distance, self._own = _quantized(
-            self._x / self._scale, np.asarray(whole), 0.0, 255.0
-        )
+        result, self._distance, _ = _quantized(self._x / self._scale, np.asarray(whole), 0.0, 255.0)
         outputs = [result, np.asarray(self._scale), np.asarray(whole)]
         super().__init__(inputs, outputs, [_UINT8, np.dtype(np.float32), _UINT8])
 
@@ -196,8 +195,8 @@ class _DynamicallyQuantized(Operation):
         return self._of_scale(of_scale, of_x)
 
     def own(self, mode: Mode) -> Variances:  # noqa: ARG002 - every mode in use has sums of float32
-        of_y, of_scale, of_zero = self._of_scale(2 * squares_of(self.outputs[1]), None)
-        return add_up(of_y, self._own.astype(np.float32)), of_scale, of_zero
+        # Quotients are rounded too, by less than their scale brings.
+        return self._of_scale(2 * squares_of(self.outputs[1]), None)
 
 
 def dynamic_quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:

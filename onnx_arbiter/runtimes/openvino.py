@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.numeric_modes import MODES, Mode
 from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
 from onnx_arbiter.to_onnx import model_of
 
@@ -74,17 +75,17 @@ def run_node(
         return open_graph(model.SerializeToString(), names, FLOAT32)(inputs)
 
 
-def remark() -> str:
-    """What there is to say of its default: that it computes with fewer bits here, if it does."""
+def default_mode() -> Mode:
+    """The numeric mode that it computes float32 in by default on this processor."""
     import openvino
 
     name = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
-    return "" if name == "f32" else f"by default, OpenVINO computes in {name} on this processor"
+    return MODES[{"bf16": "bfloat16", "f16": "float16"}.get(name, "float32")]
 
 
 RUNTIME: Final = Runtime(
     "openvino",
     {"default": run_default, "float32": run_float32},
     run_node,
-    {"default": remark},
+    modes={"default": default_mode},
 )

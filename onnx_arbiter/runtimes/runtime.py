@@ -13,6 +13,7 @@ import numpy as np
 from onnx_arbiter.graph import Array
 from onnx_arbiter.judge import NodeRunner, NotRunAlone, Observed
 from onnx_arbiter.network import Network
+from onnx_arbiter.numeric_modes import Mode
 from onnx_arbiter.onnx_file import printable
 from vgg16_spec.errors import BadInput
 
@@ -40,18 +41,24 @@ class Runtime:
         name: ``onnxruntime``, …
         ways: how it runs a file -> what runs it so; the first is the runtime's default.
         alone: computes single nodes; None if the program cannot.
-        remarks: way -> what says in words what is particular about it here; empty if nothing is.
+        remarks: way -> says in words what is particular about it here; empty if nothing is.
+        modes: way -> finds the numeric mode in which it computes float32 here.
     """
 
     name: str
     ways: Mapping[str, RunModel]
     alone: NodeRunner | None = None
     remarks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    modes: Mapping[str, Callable[[], Mode]] = field(default_factory=dict)
 
-    def remark(self, way: str) -> tuple[str, ...]:
-        """What there is to say of a way: one sentence or none."""
+    def mode(self, way: str) -> tuple[Mode | None, tuple[str, ...]]:
+        """The mode of a way, None for the one that is asked for, and what is to be said of it."""
         said = self.remarks[way]() if way in self.remarks else ""
-        return (said,) if said else ()
+        found = self.modes[way]() if way in self.modes else None
+        if found is None or found.name == "float32":
+            return None, (said,) if said else ()
+        judged = f"computes in {found.name} by default on this processor, and is judged so"
+        return found, (said, judged) if said else (judged,)
 
 
 def observe(
@@ -71,8 +78,8 @@ def observe(
     plain = runtime.ways[default](network.untouched(folder), inputs, graph.outputs)
     values = [name for node in graph.nodes for name in node.outputs if name]
     tapped = network.tapped(values, folder)
-    remark = runtime.remark(default)
-    runs = [Observed(f"{runtime.name}, the file as it is", dict(plain), notes=remark)]
+    mode, said = runtime.mode(default)
+    runs = [Observed(f"{runtime.name}, the file as it is", dict(plain), notes=said, mode=mode)]
     for way, run in runtime.ways.items():
         try:
             taps = run(tapped, inputs, values)
@@ -84,12 +91,14 @@ def observe(
             for name in graph.outputs
             if name in taps and name in plain and _differs(taps, plain, name)
         ]
-        notes = runtime.remark(way) + (
+        mode, said = runtime.mode(way)
+        notes = said + (
             (f"taps change the bits of {', '.join(changed)}: the file as it is runs otherwise",)
             if changed and way == default
             else ()
         )
-        runs.append(Observed(f"{runtime.name}, {way}, every value", dict(taps), notes=notes))
+        name = f"{runtime.name}, {way}, every value"
+        runs.append(Observed(name, dict(taps), notes=notes, mode=mode))
     runs[-1].alone = runtime.alone
     return runs
 

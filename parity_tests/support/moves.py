@@ -31,18 +31,36 @@ def by_runtime(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return run_alone(node, evaluated(node, inputs), inputs)
 
 
-def assert_moves(node: Node, inputs: Sequence[Array | None], reference: bool = False) -> None:
-    """Values and variances, all of them different, must move as the runtime moves values."""
+def assert_moves(
+    node: Node,
+    inputs: Sequence[Array | None],
+    reference: bool = False,
+    still: Sequence[int] = (),
+) -> None:
+    """Values and variances, all of them different, must move as the runtime moves values.
+
+    Args:
+        node: the move.
+        inputs: what it reads.
+        reference: whether ONNX's reference stands for the runtime.
+        still: inputs of floats that say how to move, and are not moved.
+    """
     run = by_reference if reference else by_runtime
-    step = evaluated(node, inputs)
-    for name, expected in zip(node.outputs, run(node, inputs), strict=True):
-        value = step.outputs[name]
-        assert value.dtype == expected.dtype
-        assert value.values.dtype == (np.float64 if expected.dtype.kind == "f" else expected.dtype)
-        np.testing.assert_array_equal(value.values, expected)
+    found = run(node, inputs)
+    # A constant arrives in its own type.
+    for constants in ((), range(len(inputs))):
+        step = evaluated(node, inputs, constants=constants)
+        for name, expected in zip(node.outputs, found, strict=True):
+            value = step.outputs[name]
+            assert value.dtype == expected.dtype
+            assert value.values.dtype == (np.float64 if value.dtype.kind == "f" else value.dtype)
+            np.testing.assert_array_equal(value.values, expected)
     rng = np.random.default_rng(1)
     variances: list[Variance] = [
-        _distinct(rng, v.shape) if v is not None and v.dtype.kind == "f" else None for v in inputs
+        _distinct(rng, v.shape)
+        if v is not None and v.dtype.kind == "f" and index not in still
+        else None
+        for index, v in enumerate(inputs)
     ]
     rule = rule_of(node)
     assert rule is not None
@@ -50,12 +68,12 @@ def assert_moves(node: Node, inputs: Sequence[Array | None], reference: bool = F
     operation = rule(node, exact)
     carried = operation.carried(variances)[: len(node.outputs)]
     shown = [v if s is None else s for v, s in zip(inputs, variances, strict=True)]
-    for found, expected in zip(carried, run(node, shown), strict=True):
-        if found is None:
+    for part, expected in zip(carried, run(node, shown), strict=True):
+        if part is None:
             assert expected.dtype.kind != "f"
         else:
-            assert found.dtype == np.float32
-            np.testing.assert_array_equal(found, expected)
+            assert part.dtype == np.float32
+            np.testing.assert_array_equal(part, expected)
     assert all(v is None for v in operation.carried([None] * len(inputs)))
 
 

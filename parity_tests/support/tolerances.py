@@ -249,3 +249,75 @@ ULPS_OF_QUANTISING: Final = Tolerance(
         "step at most, so that one in 10,000 is that near to a half; none of 120 was."
     ),
 )
+
+QUANTISED_ELSEWHERE: Final = Tolerance(
+    limit=0.01,
+    reason=(
+        "The share of quantised integers that may be another's next: quotients err by 1e-5 of a "
+        "step at most, so that one in 10,000 is that near to a half; none of 120 was."
+    ),
+)
+
+FLOAT32_VARIANCES: Final = Tolerance(
+    limit=1e-6,
+    reason=(
+        "A deviation that follows from a formula alone: variances are float32, and a few roundings "
+        "of 6e-8 each are made on the way."
+    ),
+)
+
+INTERPOLATED: Final = Tolerance(
+    limit=1e-4,
+    reason=(
+        "An interpolation of values of the size of 1 on maps of up to 8 elements, against one with "
+        "other weights: float32's coordinates leave 1e-5, a neighbour that is taken for another "
+        "leaves more than 0.01."
+    ),
+)
+
+FUNCTION_BODIES: Final = Tolerance(
+    limit=0.3,
+    reason=(
+        "R of a function of ONNX from below: runtimes fuse its nodes, and round less often than "
+        "its body does. 0.4 was measured of attention."
+    ),
+)
+
+THROUGH_BODIES: Final = Tolerance(
+    limit=0.15,
+    reason=(
+        "How far the effect of errors on the inputs of a function may lie from the predicted one: "
+        "errors of inner values count as independent, but those of all scores of a query are made "
+        "by the same errors of the query. 0.07 was measured of attention. A factor that is missing "
+        "or counted twice is more."
+    ),
+)
+
+REFERENCE: Final = Tolerance(
+    limit=1e-6,
+    reason="The same variances, added up in float32 in another order.",
+)
+
+PERTURBED: Final = Tolerance(
+    limit=0.15,
+    reason=(
+        "An rms of measured effects of errors, relative to the exact one: 16 draws of a few "
+        "hundred elements of very different sizes leave some percent."
+    ),
+)
+
+JACOBIAN: Final = Tolerance(
+    limit=1e-4,
+    reason=(
+        "Variances by central differences in float64, relative to the largest: the formula is "
+        "evaluated in float32, with sums in float64."
+    ),
+)
+
+SIMULATED_LEAST: Final = Tolerance(
+    limit=0.6,
+    reason=(
+        "R of simulated roundings of the variance u²/3, from below: the prediction covers two ways "
+        "to normalise, each of which does not have some of the roundings of the other."
+    ),
+)

@@ -44,6 +44,7 @@ CASES: dict[str, tuple[str, Draw, dict[str, Any]]] = {
     "HardSigmoid": ("HardSigmoid", normal(2), {}),
     "HardSigmoid, stated": ("HardSigmoid", normal(2), {"alpha": 0.375, "beta": 0.25}),
     "HardSwish": ("HardSwish", normal(), {}),
+    "HardSwish below zero": ("HardSwish", normal(0.5, -1.4), {}),
     "Mish": ("Mish", normal(2), {}),
     "Softplus": ("Softplus", normal(4), {}),
     "Softsign": ("Softsign", normal(2), {}),

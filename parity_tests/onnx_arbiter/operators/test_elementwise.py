@@ -13,6 +13,7 @@ from onnx_arbiter.operators.elementwise import RULES
 from onnx_arbiter.operators.operation import REACH, UNIT
 from parity_tests.onnx_arbiter.operators.carried import always, assert_carried, variance_of
 from parity_tests.support.operators import (
+    FLOAT32,
     Draw,
     assert_predicted,
     evaluated,
@@ -20,7 +21,7 @@ from parity_tests.support.operators import (
     node_of,
     run_alone,
 )
-from parity_tests.support.tolerances import CARRIED, OWN_LEAST
+from parity_tests.support.tolerances import CARRIED, FLOAT32_VARIANCES, OWN_LEAST
 
 
 def normal(*shapes: Sequence[int]) -> Draw:
@@ -29,8 +30,8 @@ def normal(*shapes: Sequence[int]) -> Draw:
 
 
 def positive(*shapes: Sequence[int]) -> Draw:
-    """Values from 0.25 to 4."""
-    return lambda rng: [rng.uniform(0.25, 4, shape).astype(np.float32) for shape in shapes]
+    """Values from 0.25 to 3."""
+    return lambda rng: [rng.uniform(0.25, 3, shape).astype(np.float32) for shape in shapes]
 
 
 def between_steps(rng: np.random.Generator) -> Sequence[Array]:
@@ -72,6 +73,8 @@ UNROUNDED: dict[str, tuple[str, Draw, int, dict[str, Any]]] = {
     "Max": ("Max", normal((10, 20), (20,), (4, 1, 1)), 21, {}),
     "Max of one": ("Max", normal((10, 20)), 21, {}),
     "Min": ("Min", normal((10, 20), (20,), (4, 1, 1)), 21, {}),
+    "Mean of one": ("Mean", normal((10, 20)), 21, {}),
+    "Sum of one": ("Sum", normal((10, 20)), 21, {}),
     "Mod": ("Mod", between_steps, 21, {"fmod": 1}),
     "Clip": (
         "Clip",
@@ -150,6 +153,16 @@ def test_large_integers_stay_exact() -> None:
     inputs = [np.array([2**62 + 1]), np.array([3])]
     [result] = RULES["Div"](node_of("Div", inputs), inputs).outputs
     assert result == [(2**62 + 1) // 3]
+
+
+def test_a_mean_of_two_rounds_only_their_sum() -> None:
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal(9, np.float32) for _ in range(2)]
+    step = evaluated(node_of("Mean", inputs), inputs)
+    expected = UNIT * np.abs(step.outputs["y0"].values)
+    np.testing.assert_allclose(
+        step.local_deviation("y0", FLOAT32), expected, rtol=FLOAT32_VARIANCES.limit
+    )
 
 
 def test_a_square_has_the_error_of_one_value_twice() -> None:

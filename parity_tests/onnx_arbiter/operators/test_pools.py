@@ -41,9 +41,9 @@ def attributes_of(rng: np.random.Generator, rank: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool", "LpPool"])
 def test_windows_lie_where_onnx_runtime_has_them(operator: str) -> None:
-    for seed in range(200):
+    for seed in range(120):
         rng = np.random.default_rng(seed)
         rank = 1 + seed % 3
         attributes = attributes_of(rng, rank)
@@ -82,6 +82,10 @@ AVERAGES: dict[str, tuple[str, Draw, dict[str, Any]]] = {
         {"kernel_shape": (3, 5), "pads": (1, 2, 1, 2), "count_include_pad": 1},
     ),
     "of everything": ("GlobalAveragePool", maps(3, 40, 5, 6), {}),
+    "norms": ("LpPool", maps(1, 4, 9, 9), {"kernel_shape": (3, 5), "pads": (1, 2, 1, 2)}),
+    "norms of order 3": ("LpPool", maps(1, 4, 9, 9), {"kernel_shape": (3, 3), "p": 3}),
+    "norms of order 1": ("LpPool", maps(1, 4, 9, 9), {"kernel_shape": (3, 3), "p": 1}),
+    "norms of everything": ("GlobalLpPool", maps(3, 40, 5, 6), {}),
 }  # fmt: skip
 
 
@@ -89,7 +93,7 @@ AVERAGES: dict[str, tuple[str, Draw, dict[str, Any]]] = {
 def test_averages_err_as_predicted(name: str) -> None:
     operator, draw, attributes = AVERAGES[name]
     node = node_of(operator, draw(np.random.default_rng(0)), **attributes)
-    assert_predicted(measure(node, draw))
+    assert_predicted(measure(node, draw, draws=80))
 
 
 MAXIMA: dict[str, tuple[str, dict[str, Any]]] = {

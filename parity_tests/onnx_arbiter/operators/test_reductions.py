@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
+from onnx_arbiter.operators.norms import reduce_l2
+from onnx_arbiter.operators.operation import REACH, UNIT
 from onnx_arbiter.operators.reductions import reduce_prod
 from parity_tests.support.moves import by_reference
 from parity_tests.support.operators import (
@@ -61,6 +63,15 @@ def test_a_product_with_a_zero_carries_the_zeros_error() -> None:
     operation = reduce_prod(node, [np.array([0.0, 2.0, 3.0])])
     [carried] = operation.carried([np.ones(3, np.float32)])
     np.testing.assert_array_equal(carried, [36])
+
+
+def test_a_norm_that_may_be_zero_carries_all_errors() -> None:
+    for size, expected in ((0.99, 5.0), (1.01, 1.0)):
+        values = np.array([size * REACH * UNIT * 5**0.5, 0.0])
+        operation = reduce_l2(node_of("ReduceL2", [values], keepdims=0), [values])
+        [carried] = operation.carried([np.array([1, 4], np.float32)])
+        assert carried is not None
+        assert carried.item() == pytest.approx(expected)
 
 
 ALONG: dict[str, dict[str, Any]] = {

@@ -134,9 +134,9 @@ def test_a_way_that_refuses_the_taps_is_left_out_and_it_is_said(tmp_path: Path) 
     assert tapped.alone is real.alone
 
 
-@pytest.mark.parametrize(("precision", "said"), [("f32", ""), ("bf16", "computes in bf16")])
-def test_openvino_says_with_how_many_bits_it_computes(
-    monkeypatch: pytest.MonkeyPatch, precision: str, said: str
+@pytest.mark.parametrize(("precision", "mode"), [("f32", "float32"), ("bf16", "bfloat16")])
+def test_openvino_is_judged_with_as_many_bits_as_it_computes_in(
+    monkeypatch: pytest.MonkeyPatch, precision: str, mode: str
 ) -> None:
     installed("openvino")
     import openvino as engine
@@ -150,9 +150,10 @@ def test_openvino_says_with_how_many_bits_it_computes(
             return precision
 
     monkeypatch.setattr(engine, "Core", Core)
-    found = openvino.remark()
-    assert said in found
-    assert bool(found) == bool(said)
+    assert openvino.default_mode().name == mode
+    found, said = openvino.RUNTIME.mode("default")
+    assert (found is None) == (mode == "float32")
+    assert all(mode in sentence for sentence in said)
 
 
 def test_winograd_of_opencv_errs_more_than_its_direct_sums_and_says_so() -> None:
