@@ -23,7 +23,7 @@ def summary(document: dict[str, Any], status: int) -> str:
     if "model" in document and isinstance(document["model"], str):
         lines += [f"{markdown_code(document['model'])}, {document['mode']}", ""]
     for run in document.get("runs", ()):
-        lines.append(f"- **{run['status']}**: {markdown_code(run['explanation'])}")
+        lines.append(f"- {markdown_code(run['explanation'])}")
         lines += [f"  - {markdown_code(note)}" for note in run["notes"]]
     for row in document.get("rows", ()):
         reason = row.get("first_wrong") or row.get("reason") or ""

@@ -131,7 +131,8 @@ def _constant_rounding(value: Value | None, mode: Mode) -> float:
         return 0.0
     # Masks and whole numbers have few bits.
     fractions = np.frexp(np.asarray(value.values, np.float64))[0] / mode.stored
-    return 0.0 if np.array_equal(fractions, np.rint(fractions)) else float32_units(mode.stored)
+    few = np.array_equal(fractions, np.rint(fractions))
+    return 0.0 if few else float(float32_units(mode.stored))
 
 
 def _read_rounding(value: Value | None, mode: Mode) -> float:

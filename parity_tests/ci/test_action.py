@@ -23,7 +23,7 @@ REPORT = {
         {
             "name": "onnxruntime",
             "status": "broken",
-            "explanation": "Conv <b>conv1</b>: alone, errors are 8,400 times the predicted size",
+            "explanation": "onnxruntime: broken. Conv <b>conv1</b>: alone, errors are 8,400",
             "notes": ["a `note`"],
         }
     ],
@@ -170,7 +170,7 @@ def test_the_summary_says_what_is_wrong_and_shows_foreign_text_as_code(tmp_path:
         "",
         "``model`1`.onnx``, float32",
         "",
-        "- **broken**: `Conv <b>conv1</b>: alone, errors are 8,400 times the predicted size`",
+        "- `onnxruntime: broken. Conv <b>conv1</b>: alone, errors are 8,400`",
         "  - `` a `note` ``",
     ]
 

@@ -1,0 +1,1 @@
+"""Ports of models that are in memory: exported references, taps of ports, and their matching."""
