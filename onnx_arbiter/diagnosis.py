@@ -149,7 +149,7 @@ def diagnose_between(
     if count <= _FEW:
         tries.append(_at_each(region))
     if throughout:
-        tries += [_misread(graph, region), _everywhere(region)]
+        tries.append(_throughout(graph, region))
         if _FEW < count <= _MANY:
             tries.append(_at_each(region, _FAST, likely=True))
     for candidates in tries:
@@ -192,17 +192,22 @@ def _misread(graph: Graph, region: Region) -> Iterator[Candidate]:
             yield f"as if {words}", partial(other.evaluate, lambda _node, _inputs: None)
 
 
-def _everywhere(region: Region) -> Iterator[Candidate]:
-    """Mistakes that a port makes at every node of a kind."""
+def _throughout(graph: Graph, region: Region) -> Iterator[Candidate]:
+    """Mistakes in the inputs, and those that a port makes at every node of a kind.
+
+    None if a walk takes too long.
+    """
     found = dict[str, None]()
 
     def note(node: Node, inputs: Arrays) -> None:
-        found.update((words, None) for m in mistakes_at(node, inputs) for words in m.throughout)
+        for mistake in mistakes_at(node, inputs):
+            found.update(dict.fromkeys(mistake.throughout))
 
     start = time.monotonic()
     region.evaluate(note)
     if time.monotonic() - start > _ONE_WALK:
         return
+    yield from _misread(graph, region)
     for words in sorted(found, key=_likelihood):
         yield f"as if {words}", partial(region.evaluate, partial(_made_everywhere, words))
 

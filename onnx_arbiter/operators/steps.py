@@ -150,7 +150,9 @@ def dequantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
         from_zero = from_zero - spread(as_float(zero))
     slopes: list[Slope | None] = [step, from_zero, step]
     stated = node.get("output_dtype", 0)
-    types = [type_of(stated)] if stated else None
+    # A computed scale is float64 here. The quantised values' type is never the output's.
+    scales = scale.dtype if scale.dtype != np.float64 else np.dtype(np.float32)
+    types = [type_of(stated) if stated else scales]
     return _Spread(inputs, from_zero * step, slopes[: len(inputs)], 1.0, 0.0, types, spread)
 
 
