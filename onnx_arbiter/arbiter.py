@@ -107,8 +107,8 @@ class Arbiter:
             steps = walk(graph, self._inputs, [self.mode], wanted=[name], keep=Spill(self.folder))
             for step in steps:
                 if name in step.node.outputs:
-                    if step.why:
-                        raise BadInput(printable(name), f"cannot be judged: {step.why}")
+                    if reason := step.reason(self.mode):
+                        raise BadInput(printable(name), f"cannot be judged: {reason}")
                     self._known[name] = step.outputs[name]
         return self._known[name]
 

@@ -20,8 +20,8 @@ def compare(
 ) -> Verdict:
     """Compare a tensor with the arbiter's; one that is no float type must be equal.
 
-    ``independent`` is the number of independent errors in what it was computed from. Values that are
-    infinite or not a number in the arbiter must be the same in the runtime.
+    ``independent`` is the number of independent errors in what it was computed from. Infinite and
+    undefined (NaN) values of the arbiter must be the same in the runtime.
     """
     exact = value.values
     if observed.shape != exact.shape:

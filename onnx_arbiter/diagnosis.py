@@ -18,6 +18,7 @@ from onnx_arbiter.compare_values import compare
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.evaluate import Step, walk
 from onnx_arbiter.graph import Array, Constant, Graph, Input, Node
+from onnx_arbiter.hypotheses.bits import BFLOAT16_BITS, to_bits, to_float16
 from onnx_arbiter.hypotheses.catalogue import mistakes_at
 from onnx_arbiter.hypotheses.forward import Region
 from onnx_arbiter.hypotheses.images import misread
@@ -25,18 +26,19 @@ from onnx_arbiter.hypotheses.mistake import Arrays, Mistake
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.symptom import Candidate, Symptom, explained
 
-# Seconds for one value's candidates; what a walk of a whole network may take, and all together.
-SECONDS: Final = 20.0
+# Seconds for one value; what a walk of a whole network may take.
+SECONDS: Final = 45.0
 _ONE_WALK: Final = 10.0
-_ALL_WALKS: Final = 60.0
 # What ports get wrong throughout, the likelier first.
 _LIKELY: Final = (
     "GELU", "epsilon of every BatchNormalization were 0.001",
     "epsilon of every BatchNormalization were 1e-05", "epsilon of every LayerNormalization",
     "SAME", "flattened", "ceil_mode", "in training", "same on both sides", "epsilon",
 )  # fmt: skip
-# Between given values at most so many nodes are changed one by one.
-_NEAR: Final = 30
+# So many nodes between given values are changed one by one; or more, evaluated in so many seconds.
+_FEW: Final = 30
+_MANY: Final = 300
+_FAST: Final = 0.5
 _MODES: Final = {"tf32": "TF32", "float16": "float16", "bfloat16": "bfloat16"}
 # R of errors that a mode has: lower, they would be too small for it; and few may have none.
 _LEAST_RATIO: Final = 0.3
@@ -93,11 +95,14 @@ def of_fewer_bits(step: Step, output: str, symptom: Symptom) -> str:
     if not output or step.outputs[output].values.dtype.kind != "f":
         return ""
     [again] = walk(graph, given, modes)
+    if again.why:
+        return ""
     found = list[str]()
     for mode in modes:
         deviation = again.local_deviation(output, mode)
         verdict = compare(symptom.observed, symptom.value, deviation, np.inf, symptom.limits)
-        if verdict.passed and verdict.ratio >= _LEAST_RATIO and _spread(symptom, deviation):
+        fits = verdict.passed and verdict.ratio >= _LEAST_RATIO and _spread(symptom, deviation)
+        if fits and (mode.stored > 0) == _is_stored_in(mode.name, symptom.observed):
             found.append(_MODES[mode.name])
     return f"as if it computed in {' or '.join(found)}" if found else ""
 
@@ -107,6 +112,13 @@ def _spread(symptom: Symptom, deviation: Float64) -> bool:
     error = np.abs(symptom.observed.astype(np.float64) - symptom.value.values)
     may = deviation > 0
     return bool(np.mean(error[may] > 0.1 * deviation[may]) > _SHARE) if may.any() else False
+
+
+def _is_stored_in(mode: str, observed: Array) -> bool:
+    """Whether all values are numbers of the type that a mode stores; of any, if it stores none."""
+    roundings = {"float16": to_float16, "bfloat16": to_bits(BFLOAT16_BITS)}
+    asked = [roundings[mode]] if mode in roundings else list(roundings.values())
+    return any(np.array_equal(rounding(observed), observed) for rounding in asked)
 
 
 def diagnose_between(
@@ -120,36 +132,48 @@ def diagnose_between(
 ) -> str:
     """What explains a value that several nodes computed from values that are given.
 
-    First each node's own mistakes, if there are few nodes; then one made throughout.
+    First each node's own mistakes, if there are few nodes; then those in the inputs, and those made
+    throughout; then each node's own, if there are many that are evaluated fast.
 
     Args:
         graph: the network.
         given: the graph's inputs, and what a runtime computed, by name.
         target: the value.
         symptom: what is wrong with it.
-        seconds: how long to try each node's own mistakes.
-        throughout: whether to try those made at every node of a kind, too.
+        seconds: how long to try.
+        throughout: whether to try more than the mistakes of few nodes.
     """
     region = Region(graph, given, target)
-    try:
-        near = len(region.nodes) <= _NEAR
-        if near and (cause := explained(_near(region), symptom, seconds)):
+    count, end = len(region.nodes), time.monotonic() + seconds
+    tries: list[Iterator[Candidate]] = []
+    if count <= _FEW:
+        tries.append(_at_each(region))
+    if throughout:
+        tries += [_misread(graph, region), _everywhere(region)]
+        if _FEW < count <= _MANY:
+            tries.append(_at_each(region, _FAST, likely=True))
+    for candidates in tries:
+        left = end - time.monotonic()
+        if left > 0 and (cause := explained(candidates, symptom, left)):
             return cause
-        if throughout and (cause := explained(_misread(graph, region), symptom, seconds)):
-            return cause
-        if throughout and len(region.nodes) > 1:
-            return explained(_everywhere(region), symptom, _ALL_WALKS)
-    except Exception:
-        return ""
     return ""
 
 
-def _near(region: Region) -> Iterator[Candidate]:
+def _at_each(region: Region, most: float = np.inf, *, likely: bool = False) -> Iterator[Candidate]:
+    """Each node's own mistakes, the last nodes first; none if all take longer than ``most``.
+
+    ``likely`` leaves out operands of fewer bits: a port has them at all nodes, or at none.
+    """
+    start = time.monotonic()
     known = region.all_values()
+    if time.monotonic() - start > most:
+        return
     for node in reversed(region.nodes):
         inputs = region.read(node, known)
         other = None if region.target in node.outputs else node
         for mistake in mistakes_at(node, inputs):
+            if likely and mistake.is_of_bits:
+                continue
             yield mistake.words(other), partial(_changed, region, known, node, mistake)
 
 
@@ -173,7 +197,7 @@ def _everywhere(region: Region) -> Iterator[Candidate]:
     found = dict[str, None]()
 
     def note(node: Node, inputs: Arrays) -> None:
-        found.update((m.every, None) for m in mistakes_at(node, inputs) if m.every)
+        found.update((words, None) for m in mistakes_at(node, inputs) for words in m.throughout)
 
     start = time.monotonic()
     region.evaluate(note)
@@ -185,7 +209,7 @@ def _everywhere(region: Region) -> Iterator[Candidate]:
 
 def _made_everywhere(words: str, node: Node, inputs: Arrays) -> Sequence[Array] | None:
     for mistake in mistakes_at(node, inputs):
-        if mistake.every == words:
+        if words in mistake.throughout:
             return mistake.change(node, inputs)
     return None
 

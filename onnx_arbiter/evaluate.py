@@ -35,7 +35,7 @@ class Step:
         outputs: its values by name; empty where it cannot be evaluated.
         local: output -> mode -> the variance of an error if the node alone computed it from its
             exact inputs, rounded; None if exact.
-        why: why its values cannot be judged; empty if they can.
+        why: why it cannot be evaluated; empty if it can.
         why_not_alone: why it cannot be judged alone; empty if it can.
     """
 
@@ -45,6 +45,11 @@ class Step:
     local: Mapping[str, Mapping[str, Variance]] = field(default_factory=dict)
     why: str = ""
     why_not_alone: str = ""
+
+    def reason(self, mode: Mode) -> str:
+        """Why its values cannot be judged in a mode; empty if they can."""
+        undecided = (value.undecided.get(mode.name, "") for value in self.outputs.values())
+        return self.why or next(filter(None, undecided), "")
 
     def local_deviation(self, output: str, mode: Mode) -> Float64:
         """The predicted standard deviation of an error of this node alone."""
@@ -62,8 +67,8 @@ def walk(
 ) -> Iterator[Step]:
     """Evaluate a graph node by node.
 
-    A node that cannot be evaluated, or whose outcome rounding may change (the index of a maximum
-    that has a rival), gives a step that says why, and so does each node that reads its values.
+    A node that cannot be evaluated gives a step that says why, and so does each node that reads its
+    values.
 
     Args:
         graph: the network.
@@ -151,12 +156,10 @@ def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> S
                 {mode: found.accumulated for mode, found in mine.items()},
                 {mode: found.independent for mode, found in mine.items()},
                 {mode: found.common for mode, found in mine.items()},
+                {mode: found.undecided for mode, found in mine.items() if found.undecided},
             )
             local[name] = {mode: found.local for mode, found in mine.items()}
-    why = ""
-    if any(operation.decides):
-        why = f"{node.name or node.operator}: rounding may change which it chooses"
-    return Step(node, inputs, outputs, local, why, operation.why_not_alone)
+    return Step(node, inputs, outputs, local, "", operation.why_not_alone)
 
 
 def _type(operation: Operation, index: int, inputs: Sequence[Value | None]) -> np.dtype[Any]:

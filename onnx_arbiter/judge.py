@@ -124,8 +124,8 @@ def judge(
     distinct = list({each.name: each for each in modes}.values())
     for step in walk(graph, inputs, distinct, wanted=wanted, progress=progress, keep=keep):
         count += 1
-        if step.why:
-            not_judged[step.why] += sum(1 for name in step.node.outputs if name)
+        if reason := step.reason(mode):
+            not_judged[reason] += sum(1 for name in step.node.outputs if name)
         for run, suspicion, mine in zip(observed, suspicions, modes, strict=True):
             rows, computed = _rows(step, run, mine, limits)
             run.rows += rows
@@ -163,18 +163,18 @@ def _rows(
     """A row for each output of a node that a run has, or that is judged alone; and these values."""
     node = step.node
     computed: Mapping[str, Array] = {}
-    why_not = ""
+    why, why_not = step.reason(mode), ""
     if run.alone is not None:
-        computed, why_not = _run_alone(step, run.alone)
+        computed, why_not = _run_alone(step, run.alone, why)
     rows = list[Row]()
     for name in node.outputs:
         if not name or not (name in run.values or computed or why_not):
             continue
-        row = Row(name, node.name, node.operator, why=step.why, why_not_local=why_not)
+        row = Row(name, node.name, node.operator, why=why, why_not_local=why_not)
         if name in step.outputs:
             value = step.outputs[name]
             row = replace(row, shape=value.values.shape)
-            if name in run.values and not step.why:
+            if name in run.values and not why:
                 deviation = value.deviation(mode)
                 count = value.independent.get(mode.name, np.inf)
                 verdict = compare(run.values[name], value, deviation, count, limits)
@@ -198,9 +198,9 @@ def _independent_inputs(step: Step) -> float:
     return min((independent_errors(x, squares_of(x)) for x in rounded), default=np.inf)
 
 
-def _run_alone(step: Step, alone: NodeRunner) -> tuple[Mapping[str, Array], str]:
+def _run_alone(step: Step, alone: NodeRunner, why: str) -> tuple[Mapping[str, Array], str]:
     """What a node alone computes, and why it does not."""
-    if reason := step.why or step.why_not_alone:
+    if reason := why or step.why_not_alone:
         return {}, reason
     if all(v is None for errors in step.local.values() for v in errors.values()):
         return {}, ""  # shapes and constants, which are compared where they are accumulated

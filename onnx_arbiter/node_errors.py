@@ -26,12 +26,14 @@ class OutputErrors:
         local: the same if the node alone computed it from its exact inputs, rounded.
         independent: the number of independent errors that ``accumulated`` is made of.
         common: the share of it that whole channels have in common.
+        undecided: why rounding may have changed what it was computed from; empty if it has not.
     """
 
     accumulated: Variance = None
     local: Variance = None
     independent: float = math.inf
     common: float = 0.0
+    undecided: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,24 +55,28 @@ def errors_of(
     """The errors of each output of a node, from those of the values that it reads."""
     if types and types[0] == np.float64 and not operation.selects:
         mode = replace(mode, sums=ROUNDOFFS["float64"], operands=0.0, stored=0.0)
+    operation.decides = [False] * len(types)
     parts = _carried(operation, node, inputs, mode)
-    stored = float(float32_units(mode.stored))
-    constants = [stored if v is not None and v.is_constant else 0.0 for v in inputs]
+    constants = [_constant_rounding(value, mode) for value in inputs]
     given = [_read_rounding(value, mode) for value in inputs]
     nothing: Sequence[Variance] = (None,) * len(types)
     of_constants = operation.rounded(constants) if any(constants) else nothing
     of_inputs = operation.rounded(given) if any(given) else nothing
+    before = (v.undecided.get(mode.name, "") for v in inputs if v is not None)
+    reason = next(filter(None, before), "")
+    chooses = f"{node.name or node.operator}: rounding may change which it chooses"
     found = list[OutputErrors]()
     for index, rounding in enumerate(operation.own(mode)):
         values, kind = operation.outputs[index], types[index]
+        undecided = reason or (chooses if operation.decides[index] else "")
         if values.dtype.kind != "f":
-            found.append(OutputErrors())
+            found.append(OutputErrors(undecided=undecided))
             continue
         own = add_up(rounding, _stored(operation, values, kind, inputs, mode))
         mine = [*parts[index], _Part(own, math.inf, operation.common)]
         total = add_up(*(part.variance for part in mine), of_constants[index])
         local = add_up(of_inputs[index], own)
-        found.append(OutputErrors(total, local, *_composed(values, total, mine)))
+        found.append(OutputErrors(total, local, *_composed(values, total, mine), undecided))
     return found
 
 
@@ -117,6 +123,16 @@ def _composed(values: Array, total: Variance, parts: Sequence[_Part]) -> tuple[f
     common = sum(share * part.common for share, part in zip(shares, parts, strict=True))
     own = independent_errors(values.reshape(-1), total.reshape(-1))
     return min(1 / inverse if inverse else math.inf, own), min(common, 1.0)
+
+
+def _constant_rounding(value: Value | None, mode: Mode) -> float:
+    """By how much a mode that stores fewer bits rounds a constant, in u²/3 of its square."""
+    if value is None or not value.is_constant or not mode.stored or not is_float(value.dtype):
+        return 0.0
+    # Masks and whole numbers have few bits.
+    fractions = np.frexp(np.asarray(value.values, np.float64))[0] / mode.stored
+    few = np.array_equal(fractions, np.rint(fractions))
+    return 0.0 if few else float(float32_units(mode.stored))
 
 
 def _read_rounding(value: Value | None, mode: Mode) -> float:

@@ -107,5 +107,7 @@ def _arrays(computed: object) -> dict[str, Array] | list[Array]:
 def comparable(source: str, name: str, values: Array) -> Array:
     """An array, if it holds real numbers or booleans. Raises ``BadInput`` for another."""
     if values.dtype.kind not in "biuf":
-        raise BadInput(source, f"{name} is of the type {values.dtype}", "real numbers")
+        raise BadInput(
+            source, f"{name} is of the type {values.dtype}", "real numbers, bfloat16 as float32"
+        )
     return values

@@ -78,5 +78,6 @@ def clipped_share(step: Step) -> float:
         return 0.0
     limits = np.iinfo(value.dtype)
     wanted = read.values / steps + offset
-    # By more than the half step that rounding takes anyway.
-    return float(np.mean((wanted < limits.min - 0.5) | (wanted > limits.max + 0.5)))
+    # By more than the half step that rounding takes anyway. A range that begins at 0 is a ReLU.
+    below = (wanted < limits.min - 0.5) & (offset > limits.min)
+    return float(np.mean(below | (wanted > limits.max + 0.5)))

@@ -90,7 +90,8 @@ def torch_model(sibling: Sibling, seed: int) -> Any:
     norms = [m for m in made.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     generator = torch.Generator().manual_seed(seed)
     for parameter in made.parameters():
-        if parameter.ndim == 1:  # scales and biases are ones and zeros to begin with
+        # Scales and biases are ones and zeros to begin with, and some heads are zeros.
+        if parameter.ndim == 1 or not parameter.any():
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.data += 0.1 * noise
     if norms:
@@ -131,7 +132,7 @@ def export_torch(sibling: Sibling, seed: int, path: Path) -> None:
         torch_model(sibling, seed), (example,), dynamo=True, optimize=False, verbose=False
     )
     assert program is not None
-    program.save(path)
+    program.save(path, external_data=True)
 
 
 def keras_model(sibling: Sibling, seed: int) -> Any:

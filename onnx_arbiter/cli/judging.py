@@ -5,25 +5,28 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from onnx_arbiter.against import compare_graphs
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.cli.console import counting, say, shape_text, working
 from onnx_arbiter.graph import Array
 from onnx_arbiter.guilty import Guilty
 from onnx_arbiter.inputs import parse_shapes, read_arrays
 from onnx_arbiter.judge import Observed
+from onnx_arbiter.network import Network
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.onnx_file import printable
 from onnx_arbiter.port import comparable, port_of, run_port
-from onnx_arbiter.records import Report
+from onnx_arbiter.records import Report, Run
 from onnx_arbiter.report.files import check_files
 from onnx_arbiter.repro import write_repro
 from onnx_arbiter.runtimes import registry
 from onnx_arbiter.runtimes.runtime import observe
-from vgg16_spec.errors import BadInput, few, require_file, require_one_of
+from vgg16_spec.errors import BadInput, counted, few, require_file, require_one_of
 from vgg16_spec.files.atomic import check_writable, whole_file
 
 _DEFAULT_RUNTIME = "onnxruntime"
@@ -74,6 +77,9 @@ class Asked:
         if len(names := list(self.sources)) > 1:
             problem = f"cannot be combined with {few(names[1:])}"
             raise BadInput(names[0], problem, "one thing to judge at a time")
+        if self.against is not None and self.repro is not None:
+            problem = "writes what a run computed: it cannot be combined with --against"
+            raise BadInput("--repro", problem, "one of the two")
         seeded = {"--seed": self.seed is not None, "--shape": bool(self.shapes)}
         seeded["--save-inputs"] = self.save_inputs is not None
         if self.inputs is not None and (odd := [name for name, given in seeded.items() if given]):
@@ -96,8 +102,6 @@ class Asked:
         check_files(files, read)
         if self.repro is not None:
             _check_replaceable(self.repro)
-        if self.against is not None:
-            raise BadInput("--against", "is not there yet")
 
 
 def _check_replaceable(folder: Path) -> None:
@@ -147,6 +151,8 @@ def judged(asked: Asked, arbiter: Arbiter) -> Found:
     Raises:
         BadInput: a file, a port or a runtime has or computes nothing that can be judged.
     """
+    if asked.against is not None:
+        return Found(_compared(asked.against, arbiter), None)
     observed, guilty = _observed(asked, arbiter), list[Guilty]()
     with counting("judge", "nodes") as progress:
         report = arbiter.judge_runs(
@@ -154,9 +160,38 @@ def judged(asked: Asked, arbiter: Arbiter) -> Found:
             progress=lambda done, total, _: progress(done, total),
             on_guilty=guilty.append,
         )
+    if asked.outputs is not None or asked.port is not None:
+        report = replace(report, runs=tuple(_with_advice(run, arbiter) for run in report.runs))
     # A node that is wrong alone says more than a value that is.
     first = min(guilty, key=lambda found: not found.is_local, default=None)
-    return Found(replace(report, model=str(asked.model)), first)
+    return Found(report, first)
+
+
+def _with_advice(run: Run, arbiter: Arbiter) -> Run:
+    """A run that is broken, with what would tell more if it gave few of the network's values."""
+    nodes, given = len(arbiter.network.graph.nodes), len(run.rows)
+    if run.status != "broken" or 2 * given > nodes:
+        return run
+    there = f"{counted(given, 'value')} of {nodes:,} nodes"
+    advice = f"only {there} given: with more of them, the mistake is found nearer to its node"
+    return replace(run, notes=(*run.notes, advice))
+
+
+def _compared(other: Path, arbiter: Arbiter) -> Report:
+    """Compare another file of the network with it, both in float64."""
+    with working(f"read {other.name}"):
+        network = Network.open(other)
+    total, done = len(arbiter.network.graph.nodes) + len(network.graph.nodes), count()
+    (folder := arbiter.folder / "against").mkdir()
+    with counting("compare", "nodes") as progress:
+        return compare_graphs(
+            arbiter.network,
+            network,
+            arbiter.inputs,
+            arbiter.mode,
+            folder,
+            progress=lambda *_: progress(next(done), total),
+        )
 
 
 def _observed(asked: Asked, arbiter: Arbiter) -> list[Observed]:

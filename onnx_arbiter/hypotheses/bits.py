@@ -13,7 +13,7 @@ from onnx_arbiter.hypotheses.mistake import Arrays, Mistake, outputs_of
 
 Rounding = Callable[[NDArray[Any]], NDArray[Any]]
 _TF32_BITS: Final = 11
-_BFLOAT16_BITS: Final = 8
+BFLOAT16_BITS: Final = 8
 
 
 def to_bits(bits: int, how: Callable[[NDArray[Any]], NDArray[Any]] = np.rint) -> Rounding:
@@ -27,7 +27,8 @@ def to_bits(bits: int, how: Callable[[NDArray[Any]], NDArray[Any]] = np.rint) ->
     return rounded
 
 
-def _to_float16(values: NDArray[Any]) -> NDArray[Any]:
+def to_float16(values: NDArray[Any]) -> NDArray[Any]:
+    """Round to float16, which has fewer bits below 2^-14."""
     with np.errstate(over="ignore"):
         return values.astype(np.float16).astype(np.float64)
 
@@ -38,26 +39,25 @@ def _to_decimals(count: int) -> Rounding:
 
 ROUNDINGS: Final[dict[str, Rounding]] = {
     "11 bits (TF32 or float16)": to_bits(_TF32_BITS),
-    "bfloat16": to_bits(_BFLOAT16_BITS),
+    "bfloat16": to_bits(BFLOAT16_BITS),
 }
 OF_WEIGHTS: Final[dict[str, Rounding]] = {
-    "float16": _to_float16,
-    "bfloat16": to_bits(_BFLOAT16_BITS),
+    "float16": to_float16,
+    "bfloat16": to_bits(BFLOAT16_BITS),
     **{f"{count} decimals": _to_decimals(count) for count in (7, 6, 5, 4, 3, 8)},
 }
 
 
 def bits(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     """A sum of products whose weights, or both operands, have fewer bits."""
-    del node
-    kind = "weights"
-    for name, rounding in OF_WEIGHTS.items():
-        yield Mistake(kind, f"were rounded to {name}", _rounded(rounding, range(1, len(inputs))),
-                      every=f"all weights were rounded to {name}")  # fmt: skip
-    for name, rounding in ROUNDINGS.items():
-        yield Mistake("operands", f"were rounded to {name}", _rounded(rounding, (0, 1)))
-    cut = to_bits(_TF32_BITS, np.trunc)
-    yield Mistake("operands", "were cut to TF32", _rounded(cut, (0, 1)))
+    del node, inputs
+    found = [("weights", f"rounded to {name}", r, range(1, 3)) for name, r in OF_WEIGHTS.items()]
+    found += [("operands", f"rounded to {name}", r, range(2)) for name, r in ROUNDINGS.items()]
+    found.append(("operands", "cut to TF32", to_bits(_TF32_BITS, np.trunc), range(2)))
+    for noun, what, rounding, which in found:
+        every = f"all weights were {what}" if noun == "weights" else ""
+        change = _rounded(rounding, which)
+        yield Mistake(noun, f"were {what}", change, every=every, is_of_bits=True)
 
 
 def _rounded(rounding: Rounding, which: Sequence[int]) -> Callable[[Node, Arrays], Sequence[Array]]:

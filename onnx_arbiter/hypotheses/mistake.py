@@ -26,12 +26,21 @@ class Mistake:
             An empty noun makes it "as if it <rest>".
         change: what the node computes then.
         every: "as if <every>", for a port that makes it throughout; empty if none does.
+        wider: the same for a port that makes it at nodes of several kinds, too.
+        is_of_bits: whether it is that of operands with fewer bits.
     """
 
     noun: str
     rest: str
     change: Change
     every: str = ""
+    wider: str = ""
+    is_of_bits: bool = False
+
+    @property
+    def throughout(self) -> tuple[str, ...]:
+        """The words for making it at every node, of this kind and of several."""
+        return tuple(words for words in (self.every, self.wider) if words)
 
     def words(self, node: Node | None = None) -> str:
         """The cause in words, of the node that is named anyway or of another one."""

@@ -30,19 +30,20 @@ def padding(node: Node, inputs: Arrays) -> Iterator[Mistake]:
     automatic = node.get("auto_pad", "NOTSET")
     if automatic in _SAME:
         other = _SAME[1 - _SAME.index(automatic)]
-        yield Mistake("padding", "were the same on both sides", _symmetric,
-                      every="every padding were the same on both sides")  # fmt: skip
-        yield _on_the_other_side(with_attributes(auto_pad=other))
+        yield _padding(node, "were the same on both sides", _symmetric)
+        yield _padding(node, "were on the other side", with_attributes(auto_pad=other))
         yield Mistake("padding", "were missing", with_attributes(auto_pad="VALID"))
         return
     if pads[:rank] != pads[rank:]:
-        yield _on_the_other_side(with_attributes(pads=pads[rank:] + pads[:rank]))
+        yield _padding(
+            node, "were on the other side", with_attributes(pads=pads[rank:] + pads[:rank])
+        )
     if any(pads):
-        yield Mistake(
-            "padding", "were TensorFlow's SAME, with less before than after",
+        yield _padding(
+            node,
+            "were TensorFlow's SAME, with less before than after",
             with_attributes(pads=None, auto_pad="SAME_UPPER"),
-            every="every padding were TensorFlow's SAME, with less before than after",
-        )  # fmt: skip
+        )
         after = tuple(
             before + behind for before, behind in zip(pads[:rank], pads[rank:], strict=True)
         )
@@ -54,9 +55,9 @@ def padding(node: Node, inputs: Arrays) -> Iterator[Mistake]:
             yield Mistake("padding", "repeated the edge", _padded("edge"))
 
 
-def _on_the_other_side(change: Change) -> Mistake:
-    every = "every padding were on the other side"
-    return Mistake("padding", "were on the other side", change, every=every)
+def _padding(node: Node, rest: str, change: Change) -> Mistake:
+    every = f"the padding of every {node.operator} {rest}"
+    return Mistake("padding", rest, change, every=every, wider=f"every padding {rest}")
 
 
 def _symmetric(node: Node, inputs: Arrays) -> Sequence[Array]:

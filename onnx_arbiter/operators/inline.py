@@ -148,6 +148,7 @@ class Inlined(Operation):
             operation = part.operation
             found: Variances = (None,) * len(operation.outputs)
             if any(v is not None for v in given):
+                operation.decides = [False] * len(operation.outputs)
                 found = operation.carried(given)
                 if any(operation.decides):
                     self.decides = [True] * len(self.outputs)

@@ -33,7 +33,7 @@ def figure(value: float) -> str:
 
 
 def worst(run: Run) -> Worst | None:
-    """The guilty value's failed verdict, or the one nearest to a limit; None without any."""
+    """The guilty value's worse verdict, or the one nearest to a limit; None without any."""
     rows = run.rows if run.guilty is None else [run.guilty]
     verdicts = [
         Worst(row, verdict)
@@ -41,8 +41,6 @@ def worst(run: Run) -> Worst | None:
         for verdict in (row.local, row.accumulated)
         if verdict is not None
     ]
-    if run.guilty is not None:
-        verdicts = [found for found in verdicts if not found.verdict.passed]
     return max(verdicts, key=lambda found: _share(found.verdict), default=None)
 
 

@@ -22,7 +22,7 @@ def page(report: Report) -> str:
     environment.filters |= {
         "figure": figure,
         "readable": readable,
-        "scientific": lambda value: "∞" if math.isinf(value) else f"{value:.1e}",
+        "error": _error,
         "sizes": _sizes,
     }
     text = environment.get_template("report.html.j2").render(
@@ -43,6 +43,10 @@ def page(report: Report) -> str:
 
 def _sizes(sizes: Iterable[int]) -> str:
     return "×".join(map(str, sizes))
+
+
+def _error(value: float) -> str:
+    return "∞" if math.isinf(value) else f"{value:.1e}" if value else "0"
 
 
 def _shown(accumulated: Verdict | None, local: Verdict | None) -> Verdict | None:

@@ -49,16 +49,7 @@ def remarks(report: Report) -> list[str]:
     """A sentence for each run that does not hold, notes, and what was not judged and why."""
     lines = [explain_run(run) for run in report.runs if run.status != "holds"]
     lines += [f"{run.name}: {note}" for run in report.runs for note in run.notes]
-    return [*lines, *_more_wanted(report), *not_judged(report)]
-
-
-def _more_wanted(report: Report) -> list[str]:
-    """What would tell more where little of a network was given, and that is wrong."""
-    given = max((len(run.rows) for run in report.runs), default=0)
-    if 2 * given > report.nodes or not any(run.status == "broken" for run in report.runs):
-        return []
-    there = f"{counted(given, 'value')} of {report.nodes:,} nodes"
-    return [f"only {there} given: with more of them, the mistake is found nearer to its node"]
+    return lines + not_judged(report)
 
 
 def not_judged(report: Report) -> list[str]:

@@ -18,7 +18,7 @@ from onnx_arbiter.inputs import seeded_inputs
 from onnx_arbiter.network import Network
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.records import Run
-from parity_tests.support.networks import residual
+from parity_tests.support.networks import model, residual
 from vgg16_spec.errors import BadInput
 
 
@@ -215,3 +215,22 @@ def test_other_inputs_and_outputs_are_bad_input(tmp_path: Path) -> None:
     made.graph.output.append(helper.make_tensor_value_info("relu1", 1, None))
     with pytest.raises(BadInput, match="has 2 outputs"):
         against(made, tmp_path / "second")
+
+
+def test_an_output_that_cannot_be_judged_is_no_agreement(tmp_path: Path) -> None:
+    made = residual()
+    made.opset_import.append(helper.make_opsetid("somebody", 1))
+    [gemm] = [node for node in made.graph.node if node.op_type == "Gemm"]
+    gemm.domain = "somebody"
+    run = against(made, tmp_path)
+    assert run.status == "not judged"
+    assert any("Gemm" in row.why for row in run.rows)
+
+
+def test_both_files_are_given_the_inputs_of_the_narrower_type(tmp_path: Path) -> None:
+    def relu(dtype: int) -> onnx.ModelProto:
+        node = helper.make_node("Relu", ["x"], ["y"], name="relu")
+        return model([node], {"x": [3, 100]}, ["y"], {}, dtype=dtype)
+
+    narrow, wide = relu(onnx.TensorProto.FLOAT16), relu(onnx.TensorProto.FLOAT)
+    assert against(narrow, tmp_path, wide).status == "holds"

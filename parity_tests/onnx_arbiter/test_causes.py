@@ -175,3 +175,30 @@ def test_a_node_that_is_wrong_alone_is_explained_and_kept() -> None:
 def test_other_weights_have_no_cause(values: list[str]) -> None:
     run = judged(transformer(), transformer(seed=1), values)
     assert (run.status, run.cause) == ("broken", "")
+
+
+def chain(length: int, wrong: int | None = None) -> onnx.ModelProto:
+    """Convolutions with ReLUs, the first of them strided; one may be padded as TensorFlow does."""
+    rng = np.random.default_rng(0)
+    nodes, constants, read = [], {}, "x"
+    for index in range(length):
+        weight = rng.standard_normal((4, 4, 3, 3)) / 6 + np.eye(4)[:, :, None, None] / 9
+        constants[f"w{index}"] = weight.astype(np.float32)
+        padding: dict[str, Any] = {"pads": [1] * 4}
+        if index == wrong:
+            padding = {"auto_pad": "SAME_UPPER"}
+        strides = [2, 2] if index < 2 else [1, 1]
+        nodes += [
+            helper.make_node("Conv", [read, f"w{index}"], [f"c{index}"], name=f"conv{index}",
+                             strides=strides, **padding),
+            helper.make_node("LeakyRelu", [f"c{index}"], [f"r{index}"], name=f"relu{index}"),
+        ]  # fmt: skip
+        read = f"r{index}"
+    return model(nodes, {"x": [1, 4, 32, 32]}, [read], constants)
+
+
+@pytest.mark.parametrize("length", [4, 20])
+def test_one_node_among_many_is_named_by_the_outputs_alone(length: int) -> None:
+    run = judged(chain(length), chain(length, wrong=1), [f"r{length - 1}"])
+    words = "as if the padding of Conv conv1 were TensorFlow's SAME, with less before than after"
+    assert run.cause == words

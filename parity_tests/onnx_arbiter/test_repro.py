@@ -73,11 +73,11 @@ def test_values_of_the_network_are_kept_where_no_node_ran_alone(tmp_path: Path) 
 def test_any_name_of_a_value_can_be_written(tmp_path: Path) -> None:
     guilty = guilty_of(Observed("a port", {}, wrong_alone))
     step, name = guilty.step, "file"
-    node = replace(step.node, outputs=(name,), name='"""\\')
+    node = replace(step.node, outputs=(name,), name='"""\\N')
     outputs = {name: step.outputs["bn2"]}
     renamed = replace(
         guilty,
-        run='a "port" \\',
+        run='a "port" \\N',
         step=replace(step, node=node, outputs=outputs, local={name: step.local["bn2"]}),
         alone={name: guilty.alone["bn2"]},
     )
@@ -91,3 +91,10 @@ def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         write_repro(tmp_path / "file" / "repro", guilty)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_node_that_is_wrong_alone_comes_before_a_value_that_is_wrong() -> None:
+    with Arbiter(residual()) as arbiter:
+        wrong = arbiter.value("bn1").astype(np.float32) + np.float32(0.1)
+    guilty = guilty_of(Observed("a port", {"bn1": wrong}, wrong_alone))
+    assert (guilty.step.node.name, guilty.is_local) == ("bn2", True)

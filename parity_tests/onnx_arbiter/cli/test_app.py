@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 
-from parity_tests.support.arbiter_models import computed, save, small_model
+from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.runtimes import onnxruntime, registry
+from onnx_arbiter.runtimes.runtime import Runtime
+from parity_tests.support.arbiter_models import computed, save
 from parity_tests.support.helpers import Command
 
 Images = NDArray[np.float32]
@@ -65,140 +68,6 @@ def test_without_arguments_the_help_is_shown(arbiter: Command) -> None:
     done = arbiter()
     assert done.status == 2
     assert "Usage" in done.out
-
-
-def test_onnx_runtime_is_judged_on_seeded_inputs(arbiter: Command, model: Path) -> None:
-    done = arbiter(model.name)
-    assert done.status == 0
-    head, *rows, summary = done.out.splitlines()
-    assert head.split("  ")[0] == "run"
-    assert [re.split(r"  +", row)[:2] for row in rows] == [
-        ["onnxruntime, the file as it is", "holds"],
-        ["onnxruntime, optimised, every value", "holds"],
-        ["onnxruntime, not optimised, every value", "holds"],
-    ]
-    # Four values each, and every node alone in the last.
-    assert [row.split()[-3:] for row in rows] == [["1", "0", "0"], ["4", "0", "0"], ["4", "4", "0"]]
-    assert summary == "Within rounding: 3 runs judged by the float64 arbiter."
-    assert "inputs: seed 0: x 1×3×8×8" in done.err
-    last = done.err.splitlines()[-1]
-    assert re.fullmatch(r"4 nodes in \d+\.\d s, at most \d+\.\d GB", last)
-
-
-def test_the_seed_decides_the_inputs(arbiter: Command, model: Path, tmp_path: Path) -> None:
-    saved = {}
-    for seed, name in ((0, "a"), (0, "b"), (1, "c")):
-        done = arbiter(model.name, "--seed", seed, "--save-inputs", f"{name}.npz")
-        assert (done.status, done.out) == (0, "")
-        with np.load(tmp_path / f"{name}.npz") as found:
-            saved[name] = found["x"]
-    assert np.array_equal(saved["a"], saved["b"])
-    assert not np.array_equal(saved["a"], saved["c"])
-
-
-def test_what_a_program_computed_from_saved_inputs_is_judged_with_the_seed(
-    arbiter: Command, model: Path, tmp_path: Path
-) -> None:
-    arbiter(model.name, "--seed", 3, "--save-inputs", "in.npz")
-    with np.load(tmp_path / "in.npz") as found:
-        save(tmp_path / "out.npz", computed(model, found["x"], "y"))
-    assert arbiter(model.name, "--seed", 3, "--outputs", "out.npz").status == 0
-    assert arbiter(model.name, "--seed", 4, "--outputs", "out.npz").status == 1
-
-
-def test_saved_inputs_may_have_any_name(arbiter: Command, tmp_path: Path) -> None:
-    """``np.savez`` takes no array of the name ``file``."""
-    info, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
-    node = onnx.helper.make_node("Add", ["file", "a/b"], ["y"], name="add")
-    graph = onnx.helper.make_graph(
-        [node], "g", [info(n, float32, [2, 3]) for n in ("file", "a/b")], [info("y", float32, None)]
-    )
-    graph.output[0].type.tensor_type.shape.dim.add(dim_value=2)
-    graph.output[0].type.tensor_type.shape.dim.add(dim_value=3)
-    opset = onnx.helper.make_opsetid("", 17)
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10), tmp_path / "m")
-    assert arbiter("m", "--save-inputs", "in.npz").status == 0
-    with np.load(tmp_path / "in.npz") as found:
-        np.savez(tmp_path / "out.npz", y=found["file"] + found["a/b"])
-    assert arbiter("m", "--inputs", "in.npz", "--outputs", "out.npz").status == 0
-
-
-def test_the_first_wrong_value_of_those_given_is_named(
-    arbiter: Command, model: Path, images: Images, tmp_path: Path
-) -> None:
-    values = computed(model, images, "/layer1/c", "d", "y")
-    values["d"] = values["d"].copy()
-    values["d"][0, 2, 1, 1] += 1
-    values["y"] = values["y"] * 2
-    save(tmp_path / "out.npz", values)
-    done = arbiter(model.name, "--inputs", "in.npz", "--outputs", "out.npz")
-    assert done.status == 1
-    assert "out.npz: broken. Conv /layer2/conv: errors are" in done.out
-    assert done.out.splitlines()[-1] == "Beyond rounding: out.npz."
-
-
-def test_a_single_array_is_the_only_output(
-    arbiter: Command, model: Path, images: Images, tmp_path: Path
-) -> None:
-    np.save(tmp_path / "in.npy", images)
-    np.save(tmp_path / "out.npy", computed(model, images)["y"])
-    assert arbiter(model.name, "--inputs", "in.npy", "--outputs", "out.npy").status == 0
-
-
-def test_an_open_axis_takes_the_size_given(arbiter: Command, tmp_path: Path) -> None:
-    small_model(tmp_path / "open.onnx", shape=("N", 3, 8, 8))
-    done = arbiter("open.onnx", "--shape", "x=2,3,8,8", "--json")
-    assert done.status == 0
-    assert json.loads(done.out)["inputs"] == {"x": [2, 3, 8, 8]}
-
-
-def test_half_precision_is_a_mistake_in_float32_and_none_in_its_own_mode(
-    arbiter: Command, model: Path, images: Images, tmp_path: Path
-) -> None:
-    c = computed(model, images, "/layer1/c")["/layer1/c"].astype(np.float16)
-    save(tmp_path / "out.npz", {"/layer1/c": c})
-    words = [model.name, "--inputs", "in.npz", "--outputs", "out.npz"]
-    assert arbiter(*words).status == 1
-    assert arbiter(*words, "--mode", "float16").status == 0
-
-
-def test_what_cannot_be_judged_is_counted_and_the_rest_is_judged(
-    arbiter: Command, images: Images, tmp_path: Path
-) -> None:
-    own = onnx.helper.make_node("Own", ["y"], ["z"], name="own", domain="my.domain")
-    last = onnx.helper.make_node("Relu", ["z"], ["r"], name="last")
-    small_model(tmp_path / "custom.onnx", more=[own, last])
-    y = computed(small_model(tmp_path / "plain.onnx"), images)["y"]
-    np.savez(tmp_path / "out.npz", y=y, z=y, r=y)
-    words = ["custom.onnx", "--inputs", "in.npz", "--outputs"]
-    done = arbiter(*words, "out.npz")
-    assert done.status == 0
-    assert "not judged: 2 values: Own" in done.out
-    np.savez(tmp_path / "out.npz", z=y)
-    done = arbiter(*words, "out.npz")
-    assert done.status == 1, "nothing was judged"
-    assert done.out.splitlines()[-1] == "Nothing was judged."
-
-
-def test_control_flow_is_judged_up_to_where_it_stands(arbiter: Command, tmp_path: Path) -> None:
-    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    out = [helper.make_tensor_value_info("t", float32, [None, None])]
-    branch = helper.make_graph([helper.make_node("Neg", ["y"], ["t"])], "branch", [], out)
-    truth = helper.make_node(
-        "Constant", [], ["yes"], value=helper.make_tensor("v", onnx.TensorProto.BOOL, [], [True])
-    )
-    choose = helper.make_node(
-        "If", ["yes"], ["z"], name="choose", then_branch=branch, else_branch=branch
-    )
-    path = small_model(tmp_path / "flow.onnx", more=[truth, choose])
-    model = onnx.load(path)
-    kept = [value for value in model.graph.output if value.name != "yes"]
-    del model.graph.output[:]
-    model.graph.output.extend(kept)
-    onnx.save(model, path)
-    done = arbiter("flow.onnx")
-    assert done.status == 0
-    assert re.search("not judged: 1 value: .*If", done.out)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -271,15 +140,31 @@ def test_without_a_wrong_node_no_folder_is_written(
     assert not (tmp_path / "repro").exists()
 
 
-def test_a_network_with_its_weights_beside_it_is_run_with_every_value(
+def test_of_several_wrong_runs_the_node_that_is_wrong_alone_is_written(
+    arbiter: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        found = onnxruntime.run_unoptimised(model, inputs, wanted)
+        return found | {"y": found["y"] * 2}
+
+    def alone(
+        node: Node,
+        inputs: Mapping[str, Array],
+        constants: Mapping[str, Array],
+        types: Mapping[str, np.dtype[Any]],
+    ) -> dict[str, Array]:
+        found = onnxruntime.run_node(node, inputs, constants, types)
+        return {name: values * 2 for name, values in found.items()}
+
+    wrong = Runtime("wrong", {"always": run}, alone)
+    monkeypatch.setattr(registry, "runtime", lambda _: wrong)
+    done = arbiter(model.name, "--repro", "repro")
+    assert done.status == 1
+    assert "wrong, the file as it is: broken. Gemm fc: errors are" in done.out
+    assert "repro: repro: Conv /layer1/conv, as wrong, always, every value ran it" in done.err
+
+
+def test_a_runtime_that_is_not_there_is_refused_before_anything_is_read(
     arbiter: Command, model: Path
 ) -> None:
-    found = onnx.load(model)
-    onnx.save(found, model, save_as_external_data=True, location="w.data", size_threshold=0)
-    done = arbiter(model.name)
-    assert done.status == 0
-    assert [row.split()[-3:] for row in done.out.splitlines()[1:4]] == [
-        ["1", "0", "0"],
-        ["4", "0", "0"],
-        ["4", "4", "0"],
-    ]
+    assert len(arbiter(model.name, "--runtime", "abacus").err.splitlines()) == 1

@@ -201,6 +201,15 @@ def test_the_page_has_every_value_and_marks_the_guilty_one() -> None:
     assert all(len(row) in (len(guilty), len(COLUMNS)) for row in page.rows)
 
 
+def test_no_error_has_no_place_and_one_without_end_is_shown() -> None:
+    none = replace(verdict(0.0, 0.0), max_error=0.0)
+    rows = (replace(RIGHT, accumulated=none, local=None), replace(AFTER, local=refused("NaN")))
+    page = Page(html.page(replace(REPORT, runs=(Run("one", rows),))))
+    exact, endless = (row for row in page.rows if row[0] in ("a", "c"))
+    assert exact[8:10] == ["0", ""]
+    assert endless[6:10] == ["∞", "∞", "∞", ""]
+
+
 def test_the_page_loads_nothing_and_its_links_lead_somewhere() -> None:
     page = Page(html.page(REPORT))
     assert not {"script", "img", "iframe"} & {tag for tag, _ in page.tags}
@@ -226,13 +235,3 @@ def test_names_are_text_wherever_they_are_shown() -> None:
     assert [tag for tag, _ in Page(html.page(report)).tags].count("b") == 1
     [suite] = JUnitXml.fromstring(junit.text(report).encode())
     assert len(list(suite)) == 1
-
-
-def test_a_mistake_in_few_given_values_asks_for_more() -> None:
-    said = (
-        "only 4 values of 9 nodes given: with more of them, the mistake is found nearer to its node"
-    )
-    few = replace(REPORT, runs=(BROKEN,), nodes=9)
-    assert said in remarks(few)
-    assert said not in remarks(replace(few, nodes=8))
-    assert not any("only" in line for line in remarks(replace(few, runs=(HOLDS,))))
