@@ -1,4 +1,8 @@
-"""Judge a port of a Keras model: ``onnx_arbiter.keras.judge(my_port, model, inputs)``."""
+"""Judge a port of a Keras model: ``onnx_arbiter.keras.judge(my_port, model, inputs)``.
+
+Where PyTorch and Keras on TensorFlow are used in one process, import torch first: the exporter of
+PyTorch imports Triton, which crashes behind TensorFlow 2.20 and 2.21 (tensorflow#124205).
+"""
 
 from __future__ import annotations
 

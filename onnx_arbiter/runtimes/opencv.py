@@ -114,6 +114,7 @@ def with_shapes(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> onnx.Mod
     for value in model.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")  # a symbolic one, that is now a number
+    del model.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     outputs = [value for value in inferred.graph.output if _has_shape(value)]
     del inferred.graph.output[:]

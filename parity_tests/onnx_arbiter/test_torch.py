@@ -204,6 +204,28 @@ def test_a_wrong_pair_is_no_mistake_where_the_outputs_hold(shift: float) -> None
         assert run.status == "broken"
 
 
+class TwoNames(torch.nn.Module):
+    """A layer that is registered under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(4, 5)
+        self.again = self.first
+        settle(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.again(x) - 1
+        return result
+
+
+def test_a_module_of_two_names_is_a_layer() -> None:
+    reference = torch_modules.reference(TwoNames(), np.ones((2, 4), np.float32))
+    assert len(reference.places) == 1
+    run = judged(TwoNames(), reference)
+    assert run.status == "holds"
+    assert len(run.rows) == 2
+
+
 class TwoInputs(torch.nn.Module):
     def __init__(self, factor: float = 1.0) -> None:
         super().__init__()
