@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnx_arbiter.records import Report
+    from onnx_arbiter.judge.records import Report
 
 
 def judge(port: Any, reference: Any, inputs: Any, *, name: str = "port", **options: Any) -> Report:
@@ -43,7 +43,7 @@ def assert_within_rounding(
 ) -> None:
     """Raise ``AssertionError``, with what is wrong in words, unless the port holds; as `judge`."""
     __tracebackhide__ = True
-    from onnx_arbiter.explain import explain
+    from onnx_arbiter.judge.explain import explain
 
     report = judge(port, reference, inputs, name=name, **options)
     if not report.holds:

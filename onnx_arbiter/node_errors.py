@@ -12,9 +12,9 @@ import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.independence import independent_errors
-from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode, float32_units
+from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, ROUNDOFFS, Mode, float32_units, is_float
 from onnx_arbiter.operators.operation import Operation, Variance, add_up, squares_of
-from onnx_arbiter.values import ROUNDOFFS, Value, is_float
+from onnx_arbiter.values import Value
 
 
 @dataclass(frozen=True)

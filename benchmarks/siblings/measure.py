@@ -15,11 +15,11 @@ import onnx_ir as ir
 from benchmarks.siblings.networks import SIBLINGS, Sibling, images, keras_model, torch_model
 from benchmarks.siblings.planted import MISTAKES, Planted, planted
 from onnx_arbiter.arbiter import Arbiter
-from onnx_arbiter.judge import Observed
+from onnx_arbiter.judge.records import Run
+from onnx_arbiter.judge.run import Observed
 from onnx_arbiter.ports import keras_layers, torch_modules
 from onnx_arbiter.ports.judging import judge
 from onnx_arbiter.ports.places import Reference
-from onnx_arbiter.records import Run
 from onnx_arbiter.runtimes.onnxruntime import run_unoptimised
 from onnx_arbiter.runtimes.registry import runtime
 from onnx_arbiter.runtimes.runtime import observe

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
-from onnx_arbiter.to_onnx import model_of
 from vgg16_spec.files.scratch import scratch_folder
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from onnx import helper
 
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.evaluate import walk
-from onnx_arbiter.explain import explain
-from onnx_arbiter.network import Network
+from onnx_arbiter.judge.explain import explain
+from onnx_arbiter.models.network import Network
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.runtimes.onnxruntime import RUNTIME
 from onnx_arbiter.runtimes.runtime import observe
