@@ -141,6 +141,10 @@ def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> S
             operation = rule(node, arrays)
     except Unsupported as error:
         return Step(node, inputs, why=f"{node.name or node.operator}: {error}")
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Shapes that do not fit, and attributes that no version of the operator has.
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return Step(node, inputs, why=f"{node.name or node.operator}: not evaluated ({reason})")
     types = [_type(operation, index, inputs) for index in range(len(operation.outputs))]
     with np.errstate(over="ignore", invalid="ignore"):
         errors = {m.name: errors_of(operation, node, inputs, types, m) for m in modes}

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for seed in range(chosen.seeds):
         for name in chosen.networks:
             found = results.setdefault(name, {})
-            if str(seed) in found:
+            if str(seed) in found and not found[str(seed)]["error"]:
                 continue
             job = {"task": "judge", "name": name, "seed": seed}
             outcome = measure.run("benchmarks.siblings.worker", job, command.limits(chosen))

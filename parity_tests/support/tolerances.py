@@ -321,3 +321,16 @@ SIMULATED_LEAST: Final = Tolerance(
         "to normalise, each of which does not have some of the roundings of the other."
     ),
 )
+
+ONNX_CASES: Final = Tolerance(
+    limit=3e-3,
+    reason=(
+        "Values of ONNX's own cases, relative or absolute: stored in float32 or float16, of "
+        "which a chain of operators leaves 1e-3. Another attribute or axis leaves 0.01 and more."
+    ),
+)
+
+ONNX_CASES_BFLOAT16: Final = Tolerance(
+    limit=0.03,
+    reason="The same of cases that are computed in bfloat16, eight times as coarse as float16.",
+)

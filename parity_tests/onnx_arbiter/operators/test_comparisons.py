@@ -95,4 +95,4 @@ def test_the_walk_says_what_rounding_decides() -> None:
     *_, last = walk(graph, given, [FLOAT32])
     assert "rounding may change" in last.reason(FLOAT32)
     *_, last = walk(graph, given | {"limit": np.array(0.02, np.float32)}, [FLOAT32])
-    assert not last.why
+    assert not last.reason(FLOAT32)
