@@ -321,3 +321,11 @@ SIMULATED_LEAST: Final = Tolerance(
         "to normalise, each of which does not have some of the roundings of the other."
     ),
 )
+
+DEVIATIONS_OF_WALKS: Final = Tolerance(
+    limit=1e-5,
+    reason=(
+        "Predicted deviations of two walks through one network, relative: the same float32 sums "
+        "in other orders, through 16 layers."
+    ),
+)
