@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from onnx_arbiter.independence import independent_errors
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, ROUNDOFFS, Mode, float32_units, is_float
 from onnx_arbiter.operators.operation import Operation, Variance, add_up, squares_of
 from onnx_arbiter.values import Value
+
+# Values of a constant that are looked at together: weights show with the first that they are
+# rounded, and all of a large layer's in float64 would take gigabytes.
+_BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,16 @@ def _constant_rounding(value: Value | None, mode: Mode) -> float:
     """By how much a mode that stores fewer bits rounds a constant, in u²/3 of its square."""
     if value is None or not value.is_constant or not mode.stored or not is_float(value.dtype):
         return 0.0
-    # Masks and whole numbers have few bits.
-    fractions = np.frexp(np.asarray(value.values, np.float64))[0] / mode.stored
-    few = np.array_equal(fractions, np.rint(fractions))
+    flat = value.values.reshape(-1)
+    starts = range(0, flat.size, _BLOCK)
+    few = all(_has_few_bits(flat[start : start + _BLOCK], mode) for start in starts)
     return 0.0 if few else float(float32_units(mode.stored))
+
+
+def _has_few_bits(values: Array, mode: Mode) -> bool:
+    """Whether a mode stores values as they are: masks, whole numbers."""
+    fractions = np.frexp(values.astype(np.float64))[0] / mode.stored
+    return np.array_equal(fractions, np.rint(fractions))
 
 
 def _read_rounding(value: Value | None, mode: Mode) -> float:

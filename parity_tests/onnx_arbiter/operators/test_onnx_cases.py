@@ -10,7 +10,7 @@ import numpy as np
 
 from onnx_arbiter.evaluate import walk
 from onnx_arbiter.models.network import Network
-from parity_tests.support.tolerances import ONNX_CASES, ONNX_CASES_BFLOAT16
+from parity_tests.support.operator_tolerances import ONNX_CASES, ONNX_CASES_BFLOAT16
 
 # Of about 1,500 cases whose inputs and outputs are tensors of numbers.
 FEWEST: Final = 1370
