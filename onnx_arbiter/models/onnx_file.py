@@ -77,8 +77,8 @@ def open_model(
         else:
             _check_embedded(path, tensor)
     try:
-        onnx.checker.check_model(path)
         opened: ir.Model = ir.from_proto(model)
+        _check(path, opened)
         for graph in (opened.graph, *(function.graph for function in opened.functions.values())):
             ir.external_data.set_base_dir(graph, path.parent)
         if opened.functions:
@@ -87,6 +87,20 @@ def open_model(
         reason = printable((str(error).strip() or type(error).__name__).splitlines()[0])
         raise BadInput(path, f"not a valid ONNX model ({reason})", _EXPECTED) from error
     return opened
+
+
+def _check(path: Path, opened: ir.Model) -> None:
+    """Let ONNX's checker look at a file, its nodes sorted first if they are not.
+
+    Tools that put nodes into a graph may leave them unsorted, and runtimes sort them.
+    """
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        if "topologically sorted" not in str(error):
+            raise
+        opened.graph.sort()
+        onnx.checker.check_model(ir.to_proto(opened))
 
 
 def printable(text: str) -> str:
