@@ -174,8 +174,36 @@ def _exported(model: Any, specs: Sequence[Any]) -> ir.Model:
             raise BadInput(model.name, f"Keras cannot export it ({line})") from error
         inferred = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
     made = ir.from_proto(inferred)
+    _restore_statistics(made, model, len(specs))
     _replace_erfc(made)
     return made
+
+
+def _restore_statistics(exported: ir.Model, model: Any, count: int) -> None:
+    """Make constants of a graph what the exporter made inputs behind the model's own.
+
+    These are the mean and the variance of layers that normalise images, ``…/Sub/y`` and
+    ``…/Sqrt/x``. Raises ``BadInput`` for any other.
+    """
+    import keras
+
+    inputs = exported.graph.inputs
+    normalising = [each for each in model.layers if isinstance(each, keras.layers.Normalization)]
+    parts = {"Sub/y": "mean", "Sqrt/x": "variance"}
+    layers = dict[str, Any]()
+    for value in list(inputs[count:]):
+        prefix, _, end = str(value.name).partition(":")[0].rpartition("/")
+        scope, _, operator = prefix.rpartition("/")
+        part = parts.get(f"{operator}/{end}")
+        if scope not in layers and len(layers) < len(normalising):
+            layers[scope] = normalising[len(layers)]
+        if part is None or scope not in layers:
+            problem = f"Keras's exporter makes its constant {value.name} an input"
+            raise BadInput(model.name, problem, "a model without such a constant")
+        values = np.asarray(getattr(layers[scope], part), np.float32)
+        value.const_value = ir.tensor(values, name=value.name)
+        inputs.remove(value)
+        exported.graph.register_initializer(value)
 
 
 def _place(model: ir.Model, index: int) -> Place:
