@@ -152,7 +152,8 @@ class Normalised(Operation):
         n, squares = self._length, squares_of(x)
         center = squares_of(self._mean)
         of_mean = (self._average(squares) / 6 + center * (n / 3 + 1)).astype(np.float32)
-        fourth, second = self._average(self._z**4), self._average(np.square(self._z))
+        second = np.square(self._z)
+        fourth, second = self._average(np.square(second)), self._average(second)
         of_root = _ROOT + (fourth * (5 + n / 6) / n + second**2 * (n / 3 + 1)) / 4
         if self._one_pass:
             of_root = of_root + self._of_one_pass(x, of_mean) / 4
@@ -224,19 +225,23 @@ def batch_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation
     shape = (1, -1, *[1] * (x.ndim - 2)) if each else (1, *x.shape[1:])
     scale, bias, mean, variance = (values.reshape(shape) for values in arrays[1:])
     r = 1 / np.sqrt(variance + _epsilon(node))
-    z = (x - mean) * r
-    y = z * scale + bias
+    z = x - mean
+    z *= r
+    y = z * scale
+    y += bias
     slope = np.abs(scale * r)
     exact, roundings = np.zeros(1, np.float32), np.full(1, _ROOT, np.float32)
     own = affine_rounding(x, (mean, exact), (r, roundings), (z.astype(np.float32), scale, bias, y))
-    of_variance = np.abs(scale * z) * np.square(r) / 2
+
+    def of_variance(_: Float32) -> NDArray[Any]:
+        return np.asarray(np.abs(scale * z) * np.square(r) / 2)
 
     def spread(values: Array) -> Array:
         return values.reshape(shape)
 
-    return _Batch(
-        inputs, y, [slope, np.abs(z), 1.0, slope, of_variance], spread, roundings=0.0, absolute=own
-    )
+    # Statistics have errors only where they are computed.
+    slopes = [slope, lambda _: np.abs(z), 1.0, slope, of_variance]
+    return _Batch(inputs, y, slopes, spread, roundings=0.0, absolute=own)
 
 
 class _Batch(Elementwise):
