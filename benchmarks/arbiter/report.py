@@ -111,8 +111,8 @@ _INTRODUCTION: Final = """\
 The arbiter evaluates every value of a network in float64 and predicts the error of a runtime at
 each element. For a sum of products that takes three products: of the values in float64, of the
 squares and of the variances in float32; the rest reads and writes memory.
-`python -m benchmarks.arbiter --help` explains each figure. Networks are torchvision's, exported with nothing
-folded; one image of 224 pixels, one mode."""
+`python -m benchmarks.arbiter --help` explains each figure. Networks are torchvision's, exported
+with nothing folded; one image of 224 pixels, one mode."""
 
 _OTHERS: Final = """\
 Polygraphy runs the file in float32 with every value an output, and compares nothing: with a second
