@@ -122,9 +122,10 @@ def test_a_weight_is_let_go_when_its_node_is_done(tmp_path: Path) -> None:
 def test_a_rearranged_tensor_has_as_many_independent_errors(
     operator: str, attributes: Mapping[str, Any], others: Mapping[str, Array]
 ) -> None:
-    step, moved = walked(operator, attributes, others)
-    assert np.isfinite(step)
-    assert moved == step
+    for seed in range(10):
+        before, moved = walked(operator, attributes, others, seed)
+        assert np.isfinite(before)
+        assert moved == before
 
 
 def test_a_tensor_repeated_has_no_more_independent_errors_and_a_part_has_fewer() -> None:
@@ -135,10 +136,10 @@ def test_a_tensor_repeated_has_no_more_independent_errors_and_a_part_has_fewer()
 
 
 def walked(
-    operator: str, attributes: Mapping[str, Any], others: Mapping[str, Array]
+    operator: str, attributes: Mapping[str, Any], others: Mapping[str, Array], seed: int = 0
 ) -> tuple[float, float]:
     """The independent errors of a product, and of what an operator makes of it."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     weights = rng.standard_normal((4, 60)).astype(np.float32)
     nodes = (
         Node("product", "MatMul", ("x", "w"), ("p",)),
