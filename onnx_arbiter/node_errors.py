@@ -93,7 +93,8 @@ def errors_of(
         mine = [*parts[index], _Part(own, math.inf, operation.common)]
         total = add_up(*(part.variance for part in mine), of_constants[index])
         local = add_up(of_inputs[index], own)
-        found.append(OutputErrors(total, local, *_composed(values, total, mine), undecided))
+        composed = _composed(operation, values, total, mine)
+        found.append(OutputErrors(total, local, *composed, undecided))
     return found
 
 
@@ -124,22 +125,29 @@ def _carried(
     return parts
 
 
-def _composed(values: Array, total: Variance, parts: Sequence[_Part]) -> tuple[float, float]:
+def _composed(
+    operation: Operation, values: Array, total: Variance, parts: Sequence[_Part]
+) -> tuple[float, float]:
     """How many independent errors an output's error is made of, and the common share of it.
 
     Of parts with the shares p of the variance, made of N errors each, it is 1 / Σ p²/N; and no more
     than the values themselves, of which equal ones round alike.
     """
-    if total is None or not (whole := float(total.sum(dtype=np.float64))) > 0:
+    if total is None:
         return math.inf, 0.0
-    shares = [
-        0.0 if part.variance is None else float(np.sum(part.variance, dtype=np.float64)) / whole
-        for part in parts
-    ]
+    if operation.rearranges and parts[0].variance is total:
+        return parts[0].independent, parts[0].common
+    if not (whole := _sum(total)) > 0:
+        return math.inf, 0.0
+    shares = [1.0 if part.variance is total else _sum(part.variance) / whole for part in parts]
     inverse = sum(share**2 / part.independent for share, part in zip(shares, parts, strict=True))
     common = sum(share * part.common for share, part in zip(shares, parts, strict=True))
     own = independent_errors(values.reshape(-1), total.reshape(-1))
     return min(1 / inverse if inverse else math.inf, own), min(common, 1.0)
+
+
+def _sum(variance: Variance) -> float:
+    return 0.0 if variance is None else float(variance.sum(dtype=np.float64))
 
 
 def _constant_rounding(value: Value | None, mode: Mode) -> float:

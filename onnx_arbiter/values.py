@@ -52,5 +52,5 @@ def in_own_units(variance: Variance, value: Value, mode: Mode) -> Float64:
     if variance is None:
         return np.zeros(value.values.shape)
     smallest = max(mode.smallest, SMALLEST.get(value.dtype.name, 0.0))
-    deviation: Float64 = np.hypot(UNIT * np.sqrt(variance, dtype=np.float64), smallest)
+    deviation: Float64 = np.sqrt(np.multiply(variance, UNIT**2, dtype=np.float64) + smallest**2)
     return deviation

@@ -13,6 +13,8 @@ from vgg16_spec.errors import BadInput
 
 # Attributes of kinds that no operator of ours reads keep a text that says so.
 _UNREAD: Final = "unread"
+# A tensor of more bytes, such as a table of which few rows are read, is not read for being checked.
+_LARGEST_CHECKED: Final = 1 << 30
 
 
 def graph_of(model: ir.Model, name: str) -> Graph:
@@ -94,11 +96,30 @@ def _attribute(attribute: ir.Attr, versions: dict[str, int]) -> Attribute:
 
 
 def _constant(name: str, tensor: Any) -> Constant:
-    dtype = np.dtype(tensor.dtype.numpy())
-    return Constant(dtype, tuple(map(int, tensor.shape)), lambda: _finite(name, tensor.numpy()))
+    def read() -> Array:
+        return _finite(name, _unmapped(tensor).numpy())
+
+    return Constant(np.dtype(tensor.dtype.numpy()), tuple(map(int, tensor.shape)), read)
+
+
+def _unmapped(tensor: Any) -> Any:
+    """A tensor that has not been read: one in a file stays mapped for as long as it exists."""
+    if not isinstance(tensor, ir.ExternalTensor):
+        return tensor
+    return ir.ExternalTensor(
+        tensor.location,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=tensor.name,
+        base_dir=tensor.base_dir,
+    )
 
 
 def _finite(name: str, values: Array) -> Array:
+    if values.nbytes > _LARGEST_CHECKED:
+        return values
     if values.dtype.kind == "f" and np.isnan(np.min(values, initial=0)):
         raise BadInput(printable(name), "the weight has values that are not a number (NaN)")
     return values

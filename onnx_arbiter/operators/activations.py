@@ -14,10 +14,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.error_model import Float64
+from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.erf import density, erf
-from onnx_arbiter.operators.operation import Elementwise, Exact, Operation, Rule, Slope, squares_of
+from onnx_arbiter.operators.operation import (
+    REACH,
+    Elementwise,
+    Exact,
+    Operation,
+    Rule,
+    Slope,
+    squares_of,
+)
 from onnx_arbiter.operators.slopes import (
     RoundsNothing,
     curved,
@@ -58,8 +66,11 @@ def relu(node: Node, inputs: Sequence[Array | None]) -> Operation:
     if not holds_floats(inputs[0]):
         return Exact(inputs, [np.maximum(np.asarray(inputs[0]), 0)])
     [x] = floats(inputs)
-    slope = (x > 0).astype(np.float32)
-    return RoundsNothing(inputs, np.maximum(x, 0), [kinked(np.abs(x), slope, 1.0)])
+
+    def slope(deviation: Float32) -> NDArray[Any]:
+        return np.asarray(x >= -REACH * deviation, np.float32)
+
+    return RoundsNothing(inputs, np.maximum(x, 0), [slope])
 
 
 def leaky_relu(node: Node, inputs: Sequence[Array | None]) -> Operation:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.normalisation import ROOT, affine_rounding, epsilon_of
 from onnx_arbiter.operators.operation import (
@@ -34,19 +36,23 @@ def batch_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation
     shape = (1, -1, *[1] * (x.ndim - 2)) if each else (1, *x.shape[1:])
     scale, bias, mean, variance = (values.reshape(shape) for values in arrays[1:])
     r = 1 / np.sqrt(variance + epsilon_of(node))
-    z = (x - mean) * r
-    y = z * scale + bias
+    z = x - mean
+    z *= r
+    y = z * scale
+    y += bias
     slope = np.abs(scale * r)
     exact, roundings = np.zeros(1, np.float32), np.full(1, ROOT, np.float32)
     own = affine_rounding(x, (mean, exact), (r, roundings), (z.astype(np.float32), scale, bias, y))
-    of_variance = np.abs(scale * z) * np.square(r) / 2
+
+    def of_variance(_: Float32) -> NDArray[Any]:
+        return np.asarray(np.abs(scale * z) * np.square(r) / 2)
 
     def spread(values: Array) -> Array:
         return values.reshape(shape)
 
-    return _Batch(
-        inputs, y, [slope, np.abs(z), 1.0, slope, of_variance], spread, roundings=0.0, absolute=own
-    )
+    # Statistics have errors only where they are computed.
+    slopes = [slope, lambda _: np.abs(z), 1.0, slope, of_variance]
+    return _Batch(inputs, y, slopes, spread, roundings=0.0, absolute=own)
 
 
 class _Batch(Elementwise):

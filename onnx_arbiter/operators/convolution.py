@@ -96,8 +96,8 @@ def convolve(
         for start in range(0, positions[0], rows):
             part = image[(slice(None),) * (1 + rank) + (slice(start, start + rows),)]
             columns = part.reshape(groups, width, -1)
-            block = np.matmul(matrix, columns).reshape(kernels.shape[0], -1, *positions[1:])
-            result[:, start : start + rows] = block
+            block = result.reshape(groups, outputs, -1)[..., start * row : (start + rows) * row]
+            np.matmul(matrix, columns, out=block)
     return total
 
 
@@ -110,7 +110,9 @@ def _by_taps(
     grouped[:] = 0
     rank = total.ndim - 2
     spread = (slice(None), slice(None), *[None] * rank)
+    product = np.empty_like(grouped)
     for place in np.ndindex(*kernels.shape[2:]):
         weight = kernels[(slice(None), 0, *place)].reshape(groups, each)[spread]
-        grouped += weight * views[(..., *place)][:, :, None]
+        np.multiply(weight, views[(..., *place)][:, :, None], out=product)
+        grouped += product
     return total

@@ -28,17 +28,19 @@ _PADDING: Final = MappingProxyType(
 )
 
 
-def moved(inputs: Sequence[Array | None], move: Callable[[Array], Array]) -> Move:
+def moved(
+    inputs: Sequence[Array | None], move: Callable[[Array], Array], *, rearranges: bool = False
+) -> Move:
     """A move of the first input; the others say how."""
     values = np.asarray(inputs[0])
     # What is moved may be far smaller than a constant that it is taken from.
     result = data_of([move(values)])
-    return Move(inputs, [result], lambda part: [move(part)])
+    return Move(inputs, [result], lambda part: [move(part)], rearranges=rearranges)
 
 
 def identity(node: Node, inputs: Sequence[Array | None]) -> Operation:  # noqa: ARG001
     """Identity: y = x"""
-    return moved(inputs, lambda values: values)
+    return moved(inputs, lambda values: values, rearranges=True)
 
 
 class _Dropout(Operation):
@@ -65,7 +67,7 @@ def reshape(node: Node, inputs: Sequence[Array | None]) -> Operation:
     sizes = shape_of(inputs)
     if not node.get("allowzero", 0):
         wanted = [sizes[i] if size == 0 else size for i, size in enumerate(wanted)]
-    return moved(inputs, lambda values: values.reshape(wanted))
+    return moved(inputs, lambda values: values.reshape(wanted), rearranges=True)
 
 
 def flatten(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -74,25 +76,25 @@ def flatten(node: Node, inputs: Sequence[Array | None]) -> Operation:
     axis = node.get("axis", 1)
     rows = int(np.prod(sizes[: axis + len(sizes) if axis < 0 else axis], dtype=np.int64))
     columns = int(np.prod(sizes, dtype=np.int64)) // rows if rows else 0
-    return moved(inputs, lambda values: values.reshape(rows, columns))
+    return moved(inputs, lambda values: values.reshape(rows, columns), rearranges=True)
 
 
 def transpose(node: Node, inputs: Sequence[Array | None]) -> Operation:
     """Transpose by ``perm``, or the axes reversed."""
     order = node.get("perm")
-    return moved(inputs, lambda values: values.transpose(order))
+    return moved(inputs, lambda values: values.transpose(order), rearranges=True)
 
 
 def squeeze(node: Node, inputs: Sequence[Array | None]) -> Operation:
     """Squeeze: drop the axes given, or all of size 1."""
     axes = integers(node, inputs, 1, "axes") or None
-    return moved(inputs, lambda values: values.squeeze(axes))
+    return moved(inputs, lambda values: values.squeeze(axes), rearranges=True)
 
 
 def unsqueeze(node: Node, inputs: Sequence[Array | None]) -> Operation:
     """Unsqueeze: axes of size 1 at places of the result."""
     axes = integers(node, inputs, 1, "axes") or ()
-    return moved(inputs, lambda values: np.expand_dims(values, axes))
+    return moved(inputs, lambda values: np.expand_dims(values, axes), rearranges=True)
 
 
 def concat(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -191,7 +193,7 @@ def depth_to_space(node: Node, inputs: Sequence[Array | None]) -> Operation:
         blocks = values.reshape(batch, *split_sizes, height, width).transpose(order)
         return blocks.reshape(batch, less, height * block, width * block)
 
-    return moved(inputs, move)
+    return moved(inputs, move, rearranges=True)
 
 
 def space_to_depth(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -205,7 +207,7 @@ def space_to_depth(node: Node, inputs: Sequence[Array | None]) -> Operation:
         blocks = values.reshape(batch, channels, height // block, block, width // block, block)
         return blocks.transpose(order).reshape(batch, -1, height // block, width // block)
 
-    return moved(inputs, move)
+    return moved(inputs, move, rearranges=True)
 
 
 def trilu(node: Node, inputs: Sequence[Array | None]) -> Operation:

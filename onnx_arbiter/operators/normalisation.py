@@ -150,7 +150,8 @@ class Normalised(Operation):
         n, squares = self._length, squares_of(x)
         center = squares_of(self._mean)
         of_mean = (self._average(squares) / 6 + center * (n / 3 + 1)).astype(np.float32)
-        fourth, second = self._average(self._z**4), self._average(np.square(self._z))
+        second = np.square(self._z)
+        fourth, second = self._average(np.square(second)), self._average(second)
         of_root = ROOT + (fourth * (5 + n / 6) / n + second**2 * (n / 3 + 1)) / 4
         if self._one_pass:
             of_root = of_root + self._of_one_pass(x, of_mean) / 4

@@ -54,6 +54,8 @@ class Operation:
             nothing, and its outputs are exact where its inputs are.
         stores: how often an output is rounded where fewer bits than float32's are stored.
         broadcasts: whether inputs are broadcast to the outputs' shape.
+        rearranges: whether the only output has every element of the first input once, and nothing
+            else: its errors are as many independent ones.
         common: the share of the own variance, 0 to 1, of errors that whole channels have in common:
             those of a factor that is computed once.
         why_not_alone: why errors of the node alone cannot be predicted; empty if they can.
@@ -64,6 +66,7 @@ class Operation:
     selects = False
     stores = 1
     broadcasts = False
+    rearranges = False
     common = 0.0
     why_not_alone = ""
 
@@ -136,9 +139,10 @@ class Elementwise(Operation):
         for variance, slope in zip(variances, self._slopes, strict=True):
             if variance is None or slope is None:
                 continue
-            steep = slope(deviation_of(variance)) if callable(slope) else slope
-            part = squares_of(np.asarray(steep)) * variance
-            total = np.array(np.broadcast_to(part, shape)) if total is None else total + part
+            part = _passed(variance, slope)
+            if part.shape != shape:
+                part = np.array(np.broadcast_to(part, shape))
+            total = add_up(total, part)
         return (total,)
 
     def own(self, mode: Mode) -> Variances:
@@ -151,6 +155,14 @@ class Elementwise(Operation):
 Slope: TypeAlias = "NDArray[Any] | float | Callable[[Float32], NDArray[Any]]"
 
 
+def _passed(variance: Float32, slope: Slope) -> Float32:
+    """What a variance becomes behind a slope."""
+    if isinstance(slope, float) and slope == 1:
+        return variance
+    steep = slope(deviation_of(variance)) if callable(slope) else slope
+    return squares_of(np.asarray(steep)) * variance
+
+
 class Move(Operation):
     """Every output element is an input element, moved: the same move applies to variances.
 
@@ -160,6 +172,7 @@ class Move(Operation):
         move: moves arrays like the inputs at ``moved`` to arrays like the outputs; None where an
             input is exact is replaced by zeros if another is not.
         moved: which inputs are moved; the others are shapes, axes, indices.
+        rearranges: whether every element of the input is in the output once.
     """
 
     selects = True
@@ -170,8 +183,11 @@ class Move(Operation):
         outputs: Sequence[Array],
         move: Callable[..., Sequence[Array]],
         moved: Sequence[int] = (0,),
+        *,
+        rearranges: bool = False,
     ) -> None:
         super().__init__(inputs, outputs)
+        self.rearranges = rearranges
         self._move, self._moved = move, tuple(moved)
 
     def carried(self, variances: Sequence[Variance]) -> Variances:
@@ -221,8 +237,9 @@ def deviation_of(variance: Float32) -> Float32:
 def squares_of(values: Array) -> Float32:
     """The square of every value in float32, at most 1e38: masks are the largest number."""
     with np.errstate(over="ignore"):
-        squares: Float32 = np.square(values.astype(np.float32))
-    return np.minimum(squares, _LARGEST)
+        squares: Float32 = np.array(values, np.float32)
+        np.square(squares, out=squares)
+    return np.minimum(squares, _LARGEST, out=squares)
 
 
 def as_float(values: Array) -> NDArray[np.float64]:

@@ -153,6 +153,7 @@ def float32_holds(values: Array) -> bool:
     """Whether every value is a float32."""
     if values.dtype.name in ("float32", "float16", "bfloat16"):
         return True
-    flat = values.reshape(-1)
     with np.errstate(over="ignore"):  # a few tell it of most arrays
-        return all(bool(np.all(part.astype(np.float32) == part)) for part in (flat[:_FEW], flat))
+        return all(
+            bool(np.all(part.astype(np.float32) == part)) for part in (values.flat[:_FEW], values)
+        )

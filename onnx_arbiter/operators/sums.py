@@ -117,10 +117,12 @@ class SumOfProducts(Operation):
     def own(self, mode: Mode) -> Variances:
         products, sums = path_rounding(self.length)
         ends = squares_of(self.outputs[0])
-        own = float32_units(mode.sums) * (self.squares * (1 + products) + ends * sums)
-        if self._has_addend:
-            own += float32_units(mode.sums) * ends
-        own += 2 * float32_units(mode.operands) * self.squares  # of both operands
+        unit = float32_units(mode.sums)
+        # Both operands of a product are rounded, and the sum once more by an addend.
+        of_squares = unit * (1 + products) + 2 * float32_units(mode.operands)
+        own = self.squares * np.float32(of_squares)
+        ends *= np.float32(unit * (sums + self._has_addend))
+        own += ends
         # In float32, squares below this are lost: the error may be as large for weights this small.
         own += np.float32(self.length * SMALLEST_NORMAL)
         return (own,)
@@ -229,6 +231,9 @@ def matmul(_: Node, inputs: Sequence[Array | None]) -> Operation:
 
 
 def _matmul(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+    if right.ndim == 2 and left.ndim > 2:  # one product instead of many small ones
+        rows = _matmul(left.reshape(-1, left.shape[-1]), right, squared)
+        return rows.reshape(*left.shape[:-1], right.shape[-1])
     if right.ndim != 2 or right.size <= _LARGE:
         whole: NDArray[Any] = np.matmul(left, _prepared(right, left, squared))
         return whole

@@ -196,3 +196,13 @@ DEVIATIONS_OF_WALKS: Final = Tolerance(
         "in other orders, through 16 layers."
     ),
 )
+
+FLOAT64_KERNELS: Final = Tolerance(
+    limit=1e-13,
+    reason="Two programs in float64, few terms a sum, values of about 1: some hundred roundings.",
+)
+
+FLOAT32_PARTS: Final = Tolerance(
+    limit=1e-5,
+    reason="A model in float64 with a convolution of 27 products in float32, values of about 10.",
+)
