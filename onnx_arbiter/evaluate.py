@@ -149,6 +149,7 @@ def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> S
     with np.errstate(over="ignore", invalid="ignore"):
         errors = {m.name: errors_of(operation, node, inputs, types, m) for m in modes}
     exact = operation.selects and all(v is None or v.exact for v in inputs)
+    root = _root(operation, node, inputs)
     outputs, local = dict[str, Value](), dict[str, dict[str, Variance]]()
     for index, (name, values) in enumerate(zip(node.outputs, operation.outputs, strict=False)):
         if name:
@@ -160,10 +161,21 @@ def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> S
                 {mode: found.accumulated for mode, found in mine.items()},
                 {mode: found.independent for mode, found in mine.items()},
                 {mode: found.common for mode, found in mine.items()},
+                root,
                 {mode: found.undecided for mode, found in mine.items() if found.undecided},
             )
             local[name] = {mode: found.local for mode, found in mine.items()}
     return Step(node, inputs, outputs, local, "", operation.why_not_alone)
+
+
+def _root(operation: Operation, node: Node, inputs: Sequence[Value | None]) -> str:
+    """The one value with errors that the node's inputs are functions of, element by element."""
+    roots = {
+        value.root or name
+        for name, value in zip(node.inputs, inputs, strict=True)
+        if value is not None and any(errors is not None for errors in value.accumulated.values())
+    }
+    return roots.pop() if operation.broadcasts and len(roots) == 1 else ""
 
 
 def _type(operation: Operation, index: int, inputs: Sequence[Value | None]) -> np.dtype[Any]:

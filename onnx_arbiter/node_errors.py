@@ -101,8 +101,12 @@ def errors_of(
 def _carried(
     operation: Operation, node: Node, inputs: Sequence[Value | None], mode: Mode
 ) -> list[list[_Part]]:
-    """For each output, what the error of each input brings."""
-    parts: list[list[_Part]] = [[] for _ in operation.outputs]
+    """For each output, what the error of each input brings.
+
+    Two functions of one value, element by element, err together: x and its sigmoid. Their
+    deviations then add up, and not their variances, which is the most that it can come to.
+    """
+    parts: list[dict[str | int, _Part]] = [{} for _ in operation.outputs]
     times = Counter(node.inputs)
     for index, value in enumerate(inputs):
         if value is None or (variance := value.accumulated.get(mode.name)) is None:
@@ -121,8 +125,21 @@ def _carried(
             # One factor or addend for many elements brings them one error.
             if operation.broadcasts and value.values.size < operation.outputs[output].size:
                 share = 1.0
-            parts[output].append(_Part(mixed, value.independent.get(mode.name, math.inf), share))
-    return parts
+            brought = _Part(mixed, value.independent.get(mode.name, math.inf), share)
+            by_element = operation.broadcasts and often == 1
+            of = value.root or node.inputs[index] if by_element else index
+            before = parts[output].get(of)
+            parts[output][of] = brought if before is None else _together(before, brought)
+    return [list(found.values()) for found in parts]
+
+
+def _together(one: _Part, other: _Part) -> _Part:
+    """Parts whose errors are one error."""
+    if one.variance is None or other.variance is None:
+        return other if one.variance is None else one
+    variance = np.square(np.sqrt(one.variance) + np.sqrt(other.variance))
+    independent = min(one.independent, other.independent)
+    return _Part(variance, independent, max(one.common, other.common))
 
 
 def _composed(

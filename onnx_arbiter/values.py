@@ -28,6 +28,8 @@ class Value:
         independent: mode -> the number of independent errors that its error is made of.
         common: mode -> the share of the variance, 0 to 1, of errors that whole channels have in
             common: a mean over positions does not average them out.
+        root: the value of which each element is a function of the element at its place, computed by
+            operations element by element; empty if it is none.
         undecided: mode -> why rounding may have changed what it was computed from: the index of a
             maximum that has a rival, say. Nothing can be said of such a value.
         is_constant: whether it is a constant of the graph.
@@ -39,6 +41,7 @@ class Value:
     accumulated: Mapping[str, Variance] = field(default_factory=dict)
     independent: Mapping[str, float] = field(default_factory=dict)
     common: Mapping[str, float] = field(default_factory=dict)
+    root: str = ""
     undecided: Mapping[str, str] = field(default_factory=dict)
     is_constant: bool = False
 

@@ -21,7 +21,8 @@ import onnx
 
 from benchmarks.arbiter.float64 import in_float64, lacking
 from benchmarks.harness.worker import Recorder, serve
-from benchmarks.siblings.networks import SIBLINGS, export_torch, images
+from benchmarks.siblings.networks import SIBLINGS, images, torch_model
+from onnx_arbiter.ports import torch_modules
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.evaluate import Step, walk
 from onnx_arbiter.judge.run import Observed
@@ -39,7 +40,8 @@ def export(job: Mapping[str, Any], recorder: Recorder) -> None:
     sibling = replace(SIBLINGS[job["network"]], size=_SIZE, options=())
     model = Path(job["model"])
     with recorder.span("export"):
-        export_torch(sibling, _SEED, model)
+        module, image = torch_model(sibling, _SEED), images(sibling, _SEED)
+        ir.save(torch_modules.reference(module, image).model, model)
     np.save(job["image"], images(sibling, _SEED))
     loaded = onnx.load(model)
     recorder.result["lacking"] = narrow = lacking(loaded)
