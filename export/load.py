@@ -7,7 +7,7 @@ import os
 import onnx_ir as ir
 
 from export.foreign import not_onnx
-from onnx_arbiter import onnx_file
+from onnx_arbiter.models import onnx_file
 
 
 def open_model(path: str | os.PathLike[str]) -> ir.Model:

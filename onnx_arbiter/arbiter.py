@@ -17,16 +17,16 @@ import numpy as np
 
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.evaluate import walk
-from onnx_arbiter.explain import explain
 from onnx_arbiter.graph import Array
-from onnx_arbiter.inputs import checked_inputs, seeded_inputs
-from onnx_arbiter.judge import NodeRunner, Observed, judge
+from onnx_arbiter.judge.explain import explain
+from onnx_arbiter.judge.records import Report
+from onnx_arbiter.judge.run import NodeRunner, Observed, judge
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.memory import peak_memory
-from onnx_arbiter.network import Model, Network
+from onnx_arbiter.models.inputs import checked_inputs, seeded_inputs
+from onnx_arbiter.models.network import Model, Network
+from onnx_arbiter.models.onnx_file import printable
 from onnx_arbiter.numeric_modes import MODES
-from onnx_arbiter.onnx_file import printable
-from onnx_arbiter.records import Report
 from onnx_arbiter.spill import Spill
 from onnx_arbiter.values import Value
 from vgg16_spec.errors import BadInput, few, require_one_of

@@ -15,11 +15,11 @@ import numpy as np
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.node_errors import errors_of
-from onnx_arbiter.numeric_modes import Mode, float32_units
+from onnx_arbiter.numeric_modes import Mode, float32_units, is_float
 from onnx_arbiter.operators.inline import with_outer_values
 from onnx_arbiter.operators.operation import Operation, Unsupported, Variance, squares_of
 from onnx_arbiter.operators.rules import rule_of
-from onnx_arbiter.values import Value, in_own_units, is_float
+from onnx_arbiter.values import Value, in_own_units
 
 Progress: TypeAlias = Callable[[int, int, Node], None]
 Keep: TypeAlias = "Callable[[str, Value], Value]"
@@ -141,6 +141,10 @@ def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> S
             operation = rule(node, arrays)
     except Unsupported as error:
         return Step(node, inputs, why=f"{node.name or node.operator}: {error}")
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Shapes that do not fit, and attributes that no version of the operator has.
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return Step(node, inputs, why=f"{node.name or node.operator}: not evaluated ({reason})")
     types = [_type(operation, index, inputs) for index in range(len(operation.outputs))]
     with np.errstate(over="ignore", invalid="ignore"):
         errors = {m.name: errors_of(operation, node, inputs, types, m) for m in modes}

@@ -1,11 +1,15 @@
-"""Judge a port of a Keras model: ``onnx_arbiter.keras.judge(my_port, model, inputs)``."""
+"""Judge a port of a Keras model: ``onnx_arbiter.keras.judge(my_port, model, inputs)``.
+
+Where PyTorch and Keras on TensorFlow are used in one process, import torch first: the exporter of
+PyTorch imports Triton, which crashes behind TensorFlow 2.20 and 2.21 (tensorflow#124205).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnx_arbiter.records import Report
+    from onnx_arbiter.judge.records import Report
 
 
 def judge(port: Any, reference: Any, inputs: Any, *, name: str = "port", **options: Any) -> Report:
@@ -39,7 +43,7 @@ def assert_within_rounding(
 ) -> None:
     """Raise ``AssertionError``, with what is wrong in words, unless the port holds; as `judge`."""
     __tracebackhide__ = True
-    from onnx_arbiter.explain import explain
+    from onnx_arbiter.judge.explain import explain
 
     report = judge(port, reference, inputs, name=name, **options)
     if not report.holds:

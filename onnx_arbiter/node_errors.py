@@ -6,15 +6,28 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.independence import independent_errors
-from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode, float32_units
-from onnx_arbiter.operators.operation import Operation, Variance, add_up, squares_of
-from onnx_arbiter.values import ROUNDOFFS, Value, is_float
+from onnx_arbiter.numeric_modes import (
+    FLOAT32_ROUNDOFF,
+    ROUNDOFFS,
+    SMALLEST,
+    Mode,
+    float32_units,
+    is_float,
+)
+from onnx_arbiter.operators.operation import UNIT, Operation, Variance, add_up, squares_of
+from onnx_arbiter.values import Value
+
+# Values of a constant that are looked at together: weights show with the first that they are
+# rounded, and all of a large layer's in float64 would take gigabytes.
+_BLOCK: Final = 1 << 16
+# float16's smallest number with all its bits.
+_NORMAL: Final = 2.0**-14
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,10 @@ def errors_of(
     nothing: Sequence[Variance] = (None,) * len(types)
     of_constants = operation.rounded(constants) if any(constants) else nothing
     of_inputs = operation.rounded(given) if any(given) else nothing
+    below = [_below_normal(value, mode) for value in inputs]
+    if any(variance is not None for variance in below):
+        both = zip(of_inputs, operation.carried(below), strict=True)
+        of_inputs = tuple(add_up(*pair) for pair in both)
     before = (v.undecided.get(mode.name, "") for v in inputs if v is not None)
     reason = next(filter(None, before), "")
     chooses = f"{node.name or node.operator}: rounding may change which it chooses"
@@ -129,10 +146,16 @@ def _constant_rounding(value: Value | None, mode: Mode) -> float:
     """By how much a mode that stores fewer bits rounds a constant, in u²/3 of its square."""
     if value is None or not value.is_constant or not mode.stored or not is_float(value.dtype):
         return 0.0
-    # Masks and whole numbers have few bits.
-    fractions = np.frexp(np.asarray(value.values, np.float64))[0] / mode.stored
-    few = np.array_equal(fractions, np.rint(fractions))
+    flat = value.values.reshape(-1)
+    starts = range(0, flat.size, _BLOCK)
+    few = all(_has_few_bits(flat[start : start + _BLOCK], mode) for start in starts)
     return 0.0 if few else float(float32_units(mode.stored))
+
+
+def _has_few_bits(values: Array, mode: Mode) -> bool:
+    """Whether a mode stores values as they are: masks, whole numbers."""
+    fractions = np.frexp(values.astype(np.float64))[0] / mode.stored
+    return np.array_equal(fractions, np.rint(fractions))
 
 
 def _read_rounding(value: Value | None, mode: Mode) -> float:
@@ -158,4 +181,21 @@ def _stored(
     narrower = any(v is not None and is_float(v.dtype) and v.dtype != kind for v in inputs)
     if roundoff <= FLOAT32_ROUNDOFF or (operation.selects and not narrower):
         return None
-    return float32_units(roundoff) * np.float32(operation.stores) * squares_of(values)
+    stored = float32_units(roundoff) * np.float32(operation.stores) * squares_of(values)
+    return stored + _variance_of_smallest(kind, mode)
+
+
+def _below_normal(value: Value | None, mode: Mode) -> Variance:
+    """The rounding of a value where a node alone reads it, of elements that have few bits left."""
+    if value is None or value.exact or value.values.dtype.kind != "f":
+        return None
+    least = _variance_of_smallest(value.dtype, mode)
+    if not least or np.abs(value.values).min(initial=np.inf) >= _NORMAL:
+        return None
+    return np.full(value.values.shape, least, np.float32)
+
+
+def _variance_of_smallest(dtype: np.dtype[Any], mode: Mode) -> np.float32:
+    """The variance of an error of the smallest number of a type, or of a mode that stores it."""
+    smallest = max(mode.smallest if mode.stored else 0.0, SMALLEST.get(dtype.name, 0.0))
+    return np.float32((smallest / UNIT) ** 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -71,3 +71,14 @@ MODES: Final = MappingProxyType(
 TRUNCATED_TF32: Final = Mode(
     "tf32, truncated", operands=_TF32, truncation_bias=_TF32 / (2 * math.log(2))
 )
+
+# Half the gap between 1 and the next number of a type; types with fewer bits than float32 round
+# what is stored in them.
+ROUNDOFFS: Final = MappingProxyType({"float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8})
+# Below this, a type's errors are as large as its values.
+SMALLEST: Final = MappingProxyType({"float16": 2.0**-24})
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is a float type, bfloat16 included, which NumPy does not know as one."""
+    return dtype.kind == "f" or dtype.name in ROUNDOFFS

@@ -19,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from onnx_arbiter.arbiter import Arbiter
     from onnx_arbiter.graph import Array
-    from onnx_arbiter.network import Model
+    from onnx_arbiter.models.network import Model
 
 
 class MakeArbiter(Protocol):

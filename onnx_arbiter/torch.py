@@ -1,4 +1,8 @@
-"""Judge a port of a PyTorch module: ``onnx_arbiter.torch.judge(my_port, module, inputs)``."""
+"""Judge a port of a PyTorch module: ``onnx_arbiter.torch.judge(my_port, module, inputs)``.
+
+Where PyTorch and Keras on TensorFlow are used in one process, import torch first: the exporter of
+PyTorch imports Triton, which crashes behind TensorFlow 2.20 and 2.21 (tensorflow#124205).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from onnx_arbiter.records import Report
+    from onnx_arbiter.judge.records import Report
 
 
 def judge(
@@ -44,7 +48,7 @@ def assert_within_rounding(
 ) -> None:
     """Raise ``AssertionError``, with what is wrong in words, unless the port holds; as `judge`."""
     __tracebackhide__ = True
-    from onnx_arbiter.explain import explain
+    from onnx_arbiter.judge.explain import explain
 
     report = judge(port, reference, inputs, name=name, **options)
     if not report.holds:

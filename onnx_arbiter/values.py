@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array
-from onnx_arbiter.numeric_modes import Mode
+from onnx_arbiter.numeric_modes import SMALLEST, Mode
 from onnx_arbiter.operators.operation import UNIT, Variance
-
-# Half the gap between 1 and the next number of a type; types with fewer bits than float32 round
-# what is stored in them.
-ROUNDOFFS: Final = {"float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-# Below this, a type's errors are as large as its values.
-_SMALLEST: Final = {"float16": 2.0**-24}
 
 
 @dataclass(frozen=True)
@@ -57,11 +51,6 @@ def in_own_units(variance: Variance, value: Value, mode: Mode) -> Float64:
     """The standard deviation that a variance stands for, at least the smallest number's."""
     if variance is None:
         return np.zeros(value.values.shape)
-    smallest = max(mode.smallest, _SMALLEST.get(value.dtype.name, 0.0))
+    smallest = max(mode.smallest, SMALLEST.get(value.dtype.name, 0.0))
     deviation: Float64 = np.hypot(UNIT * np.sqrt(variance, dtype=np.float64), smallest)
     return deviation
-
-
-def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a type is a float type, bfloat16 included, which NumPy does not know as one."""
-    return dtype.kind == "f" or dtype.name in ROUNDOFFS

@@ -12,11 +12,14 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from benchmarks.siblings.networks import SIBLINGS, Sibling, export_keras, export_torch, images
+from benchmarks.siblings.networks import SIBLINGS, Sibling, images, keras_model, torch_model
 from benchmarks.siblings.planted import MISTAKES, Planted, planted
 from onnx_arbiter.arbiter import Arbiter
-from onnx_arbiter.judge import Observed
-from onnx_arbiter.records import Run
+from onnx_arbiter.judge.records import Run
+from onnx_arbiter.judge.run import Observed
+from onnx_arbiter.ports import keras_layers, torch_modules
+from onnx_arbiter.ports.judging import judge
+from onnx_arbiter.ports.places import Reference
 from onnx_arbiter.runtimes.onnxruntime import run_unoptimised
 from onnx_arbiter.runtimes.registry import runtime
 from onnx_arbiter.runtimes.runtime import observe
@@ -71,17 +74,19 @@ class Found:
 
 def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
     """Judge a network, and the mistakes planted in it; a JSON object."""
-    sibling = SIBLINGS[name]
+    model, exported = _exported(SIBLINGS[name], seed)
     path = folder / "network.onnx"
-    (export_keras if sibling.library == "keras" else export_torch)(sibling, seed, path)
-    with Arbiter(path, _inputs(sibling, seed, path)) as arbiter:
+    ir.save(exported.model, path, external_data="network.onnx.data")
+    [of_framework] = judge(exported, model, name="the framework, every layer").runs
+    with Arbiter(path, exported.inputs) as arbiter:
         runs = [
             run
             for engine in ("onnxruntime", "openvino")
             for run in observe(arbiter.network, arbiter.inputs, runtime(engine), arbiter.folder)
         ]
-        for run in runs[3:]:
-            run.alone = None  # each node alone in one runtime is enough
+        for run in runs:
+            if not run.name.startswith("onnxruntime"):
+                run.alone = None  # each node alone in one runtime is enough
         wrong = list(_planted(arbiter, path, seed))
         report = arbiter.judge_runs([*runs, *(observed for _, observed in wrong)])
     count = len(runs)
@@ -93,17 +98,21 @@ def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
         "seconds": report.seconds,
         "peak": report.peak_bytes,
         "not_judged": report.not_judged,
-        "runs": [asdict(_figures(run)) for run in report.runs[:count]],
+        "runs": [asdict(_figures(run)) for run in (*report.runs[:count], of_framework)],
         "mistakes": [asdict(each) for each in found],
     }
 
 
-def _inputs(sibling: Sibling, seed: int, path: Path) -> dict[str, Any]:
-    [given] = list(ir.load(path).graph.inputs)
-    made = images(sibling, seed)
-    if sibling.library == "keras":  # NHWC
-        made = np.ascontiguousarray(made.transpose(0, 2, 3, 1))
-    return {str(given.name): made}
+def _exported(sibling: Sibling, seed: int) -> tuple[Any, Reference]:
+    """A network in its framework, and its graph as that exports it, nothing fused."""
+    given = images(sibling, seed)
+    if sibling.library == "keras":
+        model = keras_model(sibling, seed)
+        return model, keras_layers.reference(
+            model, np.ascontiguousarray(given.transpose(0, 2, 3, 1))
+        )
+    module = torch_model(sibling, seed)
+    return module, torch_modules.reference(module, given)
 
 
 def _planted(arbiter: Arbiter, path: Path, seed: int) -> Iterator[tuple[Planted, Observed]]:

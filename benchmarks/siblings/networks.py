@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -123,18 +122,6 @@ def _from_torch(sibling: Sibling) -> Any:
     return getattr(torchvision.models, sibling.model)(weights=None, **options)
 
 
-def export_torch(sibling: Sibling, seed: int, path: Path) -> None:
-    """Write a PyTorch network as an ONNX file as it is, nothing folded."""
-    import torch
-
-    example = torch.from_numpy(images(sibling, seed))
-    program = torch.onnx.export(
-        torch_model(sibling, seed), (example,), dynamo=True, optimize=False, verbose=False
-    )
-    assert program is not None
-    program.save(path, external_data=True)
-
-
 def keras_model(sibling: Sibling, seed: int) -> Any:
     """A Keras network with seeded weights; running statistics as in `torch_model`."""
     import keras
@@ -145,18 +132,8 @@ def keras_model(sibling: Sibling, seed: int) -> Any:
         weights=None, input_shape=shape, classes=100, classifier_activation=None
     )
     rng = np.random.default_rng(seed)
-    for layer in made.layers:
-        for weight in layer.weights:
-            if len(weight.shape) == 1:
-                noise = 0.1 * rng.standard_normal(weight.shape)
-                weight.assign(
-                    np.abs(np.asarray(weight) + noise)
-                    if "variance" in weight.path
-                    else np.asarray(weight) + noise
-                )
+    for weight in made.weights:
+        if len(weight.shape) == 1:
+            changed = np.asarray(weight) + 0.1 * rng.standard_normal(weight.shape)
+            weight.assign(np.abs(changed) if "variance" in weight.path else changed)
     return made
-
-
-def export_keras(sibling: Sibling, seed: int, path: Path) -> None:
-    """Write a Keras network as an ONNX file."""
-    keras_model(sibling, seed).export(path, format="onnx", verbose=False)

@@ -109,6 +109,16 @@ def _operator(name: str, **attributes: Any) -> Change:
     return apply
 
 
+def _without_shortcut(model: ir.Model, node: ir.Node) -> Callable[[], None] | None:
+    """Leave out the second of two computed addends of one shape."""
+    first, second = node.inputs
+    if first is None or second is None or first.is_initializer() or second.is_initializer():
+        return None
+    if first.shape is None or first.shape != second.shape:
+        return None
+    return _operator("Identity")(model, node)
+
+
 def _one_sided(pads: Any) -> Any:
     half = len(pads) // 2
     if not any(pads) or list(pads[:half]) != list(pads[half:]):
@@ -120,6 +130,12 @@ def _turned(kernels: Array) -> Array | None:
     if kernels.ndim < 4 or max(kernels.shape[2:]) == 1:
         return None
     return np.ascontiguousarray(np.flip(kernels, axis=(2, 3)))
+
+
+def _transposed(kernels: Array) -> Array | None:
+    if kernels.ndim != 4 or kernels.shape[2] != kernels.shape[3] or kernels.shape[2] == 1:
+        return None
+    return np.ascontiguousarray(kernels.transpose(0, 1, 3, 2))
 
 
 def _exchanged(weights: Array) -> Array | None:
@@ -165,6 +181,9 @@ MISTAKES: Final = MappingProxyType(
         "two output channels exchanged": (("Conv", "Gemm"), _weight(1, _exchanged)),
         "weights through float16": (("Conv", "Gemm", "MatMul"), _weight(1, _through_half)),
         "one weight doubled": (("Conv", "Gemm", "MatMul"), _weight(1, _largest_doubled)),
+        "kernel transposed": (("Conv",), _weight(1, _transposed)),
+        "shortcut left out": (("Add",), _without_shortcut),
+        "bias without its smallest bits": (("Conv", "Gemm"), _weight(2, _through_half)),
         "padding counted in a mean": (
             ("AveragePool",),
             _attribute("count_include_pad", lambda old: 1 - old, 0),

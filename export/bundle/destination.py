@@ -8,7 +8,7 @@ from typing import Final
 
 from export.constants import MODEL_FILE, TEST_DATA, VERSION, WEIGHTS_FILE
 from export.options import Options
-from onnx_arbiter.onnx_file import require_text
+from onnx_arbiter.models.onnx_file import require_text
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import check_writable
 

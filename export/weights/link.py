@@ -14,7 +14,7 @@ from typing import Final
 import onnx_ir as ir
 from safetensors.numpy import save
 
-from onnx_arbiter.onnx_file import require_text
+from onnx_arbiter.models.onnx_file import require_text
 from vgg16_spec.checkpoint import Checkpoint, digest, write_checkpoint
 from vgg16_spec.checkpoint.header import read_header
 from vgg16_spec.checkpoint.shapes import misfits

@@ -15,7 +15,7 @@ from onnx_arbiter.cli.console import print_json, print_table, say, show
 from onnx_arbiter.cli.program import print_version, run
 
 if TYPE_CHECKING:
-    from onnx_arbiter.records import Report
+    from onnx_arbiter.judge.records import Report
 
 app = typer.Typer(name="onnx-arbiter", add_completion=False, pretty_exceptions_enable=False)
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from onnx_arbiter.against import compare_graphs
+from onnx_arbiter.against.files import compare_graphs
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.cli.console import counting, say, shape_text, working
 from onnx_arbiter.graph import Array
-from onnx_arbiter.guilty import Guilty
-from onnx_arbiter.inputs import parse_shapes, read_arrays
-from onnx_arbiter.judge import Observed
-from onnx_arbiter.network import Network
+from onnx_arbiter.judge.guilty import Guilty
+from onnx_arbiter.judge.records import Report, Run
+from onnx_arbiter.judge.repro import write_repro
+from onnx_arbiter.judge.run import Observed
+from onnx_arbiter.models.inputs import parse_shapes, read_arrays
+from onnx_arbiter.models.network import Network
+from onnx_arbiter.models.onnx_file import printable
 from onnx_arbiter.numeric_modes import MODES
-from onnx_arbiter.onnx_file import printable
-from onnx_arbiter.port import comparable, port_of, run_port
-from onnx_arbiter.records import Report, Run
+from onnx_arbiter.ports.from_file import comparable, port_of, run_port
 from onnx_arbiter.report.files import check_files
-from onnx_arbiter.repro import write_repro
 from onnx_arbiter.runtimes import registry
 from onnx_arbiter.runtimes.runtime import observe
 from vgg16_spec.errors import BadInput, counted, few, require_file, require_one_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from onnx_arbiter.graph import Attribute, Constant, Graph, Node
-from onnx_arbiter.to_onnx import onnx_type, proto_of
+from onnx_arbiter.models.to_onnx import onnx_type, proto_of
 
 if TYPE_CHECKING:
     import onnx

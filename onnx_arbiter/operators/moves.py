@@ -195,14 +195,15 @@ def depth_to_space(node: Node, inputs: Sequence[Array | None]) -> Operation:
 
 
 def space_to_depth(node: Node, inputs: Sequence[Array | None]) -> Operation:
-    """SpaceToDepth: blocks of b x b to channels (b, b, C)."""
-    block = node.get("blocksize")
+    """SpaceToDepth: blocks of b x b to channels (b, b, C) (DCR) or (C, b, b) (CRD)."""
+    block, columns_first = node.get("blocksize"), node.get("mode", "DCR") == "CRD"
+    # from (N, C, H, b, W, b)
+    order = (0, 1, 3, 5, 2, 4) if columns_first else (0, 3, 5, 1, 2, 4)
     batch, channels, height, width = shape_of(inputs)
 
     def move(values: Array) -> Array:
         blocks = values.reshape(batch, channels, height // block, block, width // block, block)
-        moved = blocks.transpose(0, 3, 5, 1, 2, 4)
-        return moved.reshape(batch, -1, height // block, width // block)
+        return blocks.transpose(order).reshape(batch, -1, height // block, width // block)
 
     return moved(inputs, move)
 

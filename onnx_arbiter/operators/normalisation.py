@@ -37,10 +37,8 @@ from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode, float32_units
 from onnx_arbiter.operators.local_response import lp_normalization, lrn
 from onnx_arbiter.operators.operation import (
-    Elementwise,
     Operation,
     Rule,
-    Unsupported,
     Variance,
     Variances,
     add_up,
@@ -49,7 +47,7 @@ from onnx_arbiter.operators.operation import (
 )
 
 # Roundings of r, relative to it: of variance + epsilon (a quarter), of its root, of the reciprocal.
-_ROOT: Final = 2.25
+ROOT: Final = 2.25
 # What MeanVarianceNormalization adds to the standard deviation.
 _TINY: Final = 1e-9
 
@@ -153,7 +151,7 @@ class Normalised(Operation):
         center = squares_of(self._mean)
         of_mean = (self._average(squares) / 6 + center * (n / 3 + 1)).astype(np.float32)
         fourth, second = self._average(self._z**4), self._average(np.square(self._z))
-        of_root = _ROOT + (fourth * (5 + n / 6) / n + second**2 * (n / 3 + 1)) / 4
+        of_root = ROOT + (fourth * (5 + n / 6) / n + second**2 * (n / 3 + 1)) / 4
         if self._one_pass:
             of_root = of_root + self._of_one_pass(x, of_mean) / 4
         relative = of_root.astype(np.float32)
@@ -210,58 +208,7 @@ def affine_rounding(
     return rounding
 
 
-def batch_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation:
-    """BatchNormalization with given statistics: y = (x - mean) · r · scale + bias
-
-    With a = scale · r, ``v_out = a² (v_x + v_mean) + z² v_scale + v_bias + (a z r / 2)² v_var``;
-    ``own`` is as of any normalisation, the statistics being exact: Q = 2.25.
-    """
-    if node.get("training_mode", 0) or any(node.outputs[1:]):
-        raise Unsupported("BatchNormalization computes the statistics of a batch")
-    arrays = [as_float(np.asarray(values)) for values in inputs]
-    x = arrays[0]
-    each = node.get("spatial", 1) or node.version >= 9
-    shape = (1, -1, *[1] * (x.ndim - 2)) if each else (1, *x.shape[1:])
-    scale, bias, mean, variance = (values.reshape(shape) for values in arrays[1:])
-    r = 1 / np.sqrt(variance + _epsilon(node))
-    z = (x - mean) * r
-    y = z * scale + bias
-    slope = np.abs(scale * r)
-    exact, roundings = np.zeros(1, np.float32), np.full(1, _ROOT, np.float32)
-    own = affine_rounding(x, (mean, exact), (r, roundings), (z.astype(np.float32), scale, bias, y))
-    of_variance = np.abs(scale * z) * np.square(r) / 2
-
-    def spread(values: Array) -> Array:
-        return values.reshape(shape)
-
-    return _Batch(
-        inputs, y, [slope, np.abs(z), 1.0, slope, of_variance], spread, roundings=0.0, absolute=own
-    )
-
-
-class _Batch(Elementwise):
-    """An element-by-element operation whose inputs after the first are one value a channel."""
-
-    # The factor scale · r is computed once for a channel, with half of the roundings.
-    common = 0.5
-
-    def __init__(
-        self,
-        inputs: Sequence[Array | None],
-        output: Array,
-        slopes: Sequence[Any],
-        spread: Callable[[Array], Array],
-        **roundings: Any,
-    ) -> None:
-        super().__init__(inputs, output, slopes, **roundings)
-        self._spread = spread
-
-    def carried(self, variances: Sequence[Variance]) -> Variances:
-        source, *rest = variances
-        return super().carried([source, *(None if v is None else self._spread(v) for v in rest)])
-
-
-def _epsilon(node: Node) -> float:
+def epsilon_of(node: Node) -> float:
     """The epsilon as the file has it, in float32."""
     return float(np.float32(node.get("epsilon", 1e-5)))
 
@@ -274,21 +221,21 @@ def instance_normalization(node: Node, inputs: Sequence[Array | None]) -> Operat
         return values.reshape(1, -1, *[1] * (rank - 2))
 
     shape = np.shape(np.asarray(inputs[0]))
-    return Normalised(inputs, shape, range(2, rank), _epsilon(node), spread)
+    return Normalised(inputs, shape, range(2, rank), epsilon_of(node), spread)
 
 
 def layer_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation:
     """LayerNormalization: groups extend from an axis to the last one."""
     shape = np.shape(np.asarray(inputs[0]))
     axes = range(node.get("axis", -1) % len(shape), len(shape))
-    return Normalised(inputs, shape, axes, _epsilon(node), statistics=len(node.outputs))
+    return Normalised(inputs, shape, axes, epsilon_of(node), statistics=len(node.outputs))
 
 
 def rms_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation:
     """RMSNormalization: as LayerNormalization with a mean of zero."""
     shape = np.shape(np.asarray(inputs[0]))
     axes = range(node.get("axis", -1) % len(shape), len(shape))
-    return Normalised(inputs, shape, axes, _epsilon(node), centred=False)
+    return Normalised(inputs, shape, axes, epsilon_of(node), centred=False)
 
 
 def group_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -300,7 +247,7 @@ def group_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation
     def spread(values: Array) -> Array:
         return values.reshape(1, groups, -1, 1)  # (groups,) or (channels,)
 
-    return Normalised(inputs, view, (2, 3), _epsilon(node), spread)
+    return Normalised(inputs, view, (2, 3), epsilon_of(node), spread)
 
 
 def mean_variance_normalization(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -311,7 +258,6 @@ def mean_variance_normalization(node: Node, inputs: Sequence[Array | None]) -> O
 
 
 RULES: Final[dict[str, Rule]] = {
-    "BatchNormalization": batch_normalization,
     "InstanceNormalization": instance_normalization,
     "LayerNormalization": layer_normalization,
     "RMSNormalization": rms_normalization,

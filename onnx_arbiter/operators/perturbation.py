@@ -25,6 +25,7 @@ import numpy as np
 
 from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.numeric_modes import Mode, float32_units
 from onnx_arbiter.operators.function_bodies import schema_of
 from onnx_arbiter.operators.operation import (
@@ -38,7 +39,6 @@ from onnx_arbiter.operators.operation import (
     add_up,
     squares_of,
 )
-from onnx_arbiter.to_onnx import model_of
 
 if TYPE_CHECKING:
     from onnx.reference import ReferenceEvaluator

@@ -7,6 +7,7 @@ from typing import Final
 from onnx_arbiter.graph import Node
 from onnx_arbiter.operators import (
     activations,
+    batch_normalisation,
     casts,
     comparisons,
     elementwise,
@@ -46,6 +47,7 @@ RULES: Final[dict[str, Rule]] = {
     **pools.RULES,
     **resize.RULES,
     **grid_sample.RULES,
+    **batch_normalisation.RULES,
     **normalisation.RULES,
     **softmax.RULES,
     **perturbation.RULES,

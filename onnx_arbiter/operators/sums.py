@@ -167,8 +167,13 @@ def conv_transpose(node: Node, inputs: Sequence[Array | None]) -> Operation:
     if automatic in ("SAME_UPPER", "SAME_LOWER") and wanted is None:
         wanted = [size * stride for size, stride in zip(sizes, strides, strict=True)]
     if wanted is not None:
-        totals = [max(0, f - w) for f, w in zip(full, tuple(wanted)[-rank:], strict=True)]
-        before = [t // 2 if automatic != "SAME_LOWER" else t - t // 2 for t in totals]
+        sizes_wanted = tuple(wanted)[-rank:]
+        # What the maps do not reach is added behind them.
+        missing = [max(0, w - f) for f, w in zip(full, sizes_wanted, strict=True)]
+        extra = tuple(e + m for e, m in zip(extra, missing, strict=True))
+        full = [f + m for f, m in zip(full, missing, strict=True)]
+        totals = [f - w for f, w in zip(full, sizes_wanted, strict=True)]
+        before = [t // 2 if automatic == "SAME_UPPER" else t - t // 2 for t in totals]
         after = [t - b for t, b in zip(totals, before, strict=True)]
     width = kernels.shape[1]
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.judge import NodeRunner, NotRunAlone, Observed
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.judge.records import Report, Run
+from onnx_arbiter.judge.run import NodeRunner, NotRunAlone, Observed
+from onnx_arbiter.models.onnx_file import printable
 from onnx_arbiter.ports import keras_layers, torch_modules
 from onnx_arbiter.ports.layouts import fitted, moved
 from onnx_arbiter.ports.matching import matched
 from onnx_arbiter.ports.places import Computed, Place, Reference, Tap
-from onnx_arbiter.records import Report, Run
 from vgg16_spec.errors import BadInput, few
 
 _NO_LAYER: Final = "no layer of the port computes this node alone"

@@ -69,7 +69,18 @@ def reference(module: torch.nn.Module, inputs: Any) -> Reference:
     outputs = [Place("", "", str(v.name), _shape(v)) for v in model.graph.outputs]
     # A module that has two names may be exported under either.
     places = _places(model, dict(module.named_modules(remove_duplicate=False)))
+    _number(model)
     return Reference(model, dict(zip(names, arrays, strict=True)), outputs, places)
+
+
+def _number(model: ir.Model) -> None:
+    """Tell nodes of one name apart, as those of one module are: runtimes refuse files otherwise."""
+    names = Counter[str]()
+    for node in model.graph:
+        name = str(node.name)
+        if count := names[name]:
+            node.name = f"{name}_{count}"
+        names[name] += 1
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from onnx_arbiter.compare import Verdict
+from onnx_arbiter.judge.records import Row, Run
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.records import Row, Run
 
 # From here on, digits before the point say no more than the power of ten.
 _MANY = 1e6

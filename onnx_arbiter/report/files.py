@@ -10,7 +10,7 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import check_writable, whole_file
 
 if TYPE_CHECKING:
-    from onnx_arbiter.records import Report
+    from onnx_arbiter.judge.records import Report
 
 
 def check_files(files: Mapping[str, Path], inputs: Iterable[Path]) -> None:

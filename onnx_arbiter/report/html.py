@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from importlib.metadata import distributions
 
 from onnx_arbiter.compare import Verdict
-from onnx_arbiter.explain import explain_run, readable
+from onnx_arbiter.judge.explain import explain_run, readable
+from onnx_arbiter.judge.records import Report
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.records import Report
 from onnx_arbiter.report.figures import figure, worst_element
 from onnx_arbiter.report.page import page_environment
 from onnx_arbiter.report.table import COLUMNS, TEXT_COLUMNS, remarks, summary, table

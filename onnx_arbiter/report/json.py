@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any, Final
 
 from onnx_arbiter.compare import Verdict
-from onnx_arbiter.explain import explain_run
+from onnx_arbiter.judge.explain import explain_run
+from onnx_arbiter.judge.records import Report, Row, Run
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.records import Report, Row, Run
 from onnx_arbiter.report.figures import worst_element
 from onnx_arbiter.report.table import summary
 from vgg16_spec.text import json_text, json_values

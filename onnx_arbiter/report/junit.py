@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from onnx_arbiter.explain import explain_run
-from onnx_arbiter.records import Report, Run
+from onnx_arbiter.judge.explain import explain_run
+from onnx_arbiter.judge.records import Report, Run
 from onnx_arbiter.report.table import not_judged
 from onnx_arbiter.report.xml import xml_text
 from vgg16_spec.text import visible

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from onnx_arbiter.explain import explain_run
-from onnx_arbiter.onnx_file import printable
-from onnx_arbiter.records import Report, Run
+from onnx_arbiter.judge.explain import explain_run
+from onnx_arbiter.judge.records import Report, Run
+from onnx_arbiter.models.onnx_file import printable
 from onnx_arbiter.report.figures import figure, reasons_not_alone, worst
 from vgg16_spec.errors import counted
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
-from onnx_arbiter.to_onnx import model_of
 from vgg16_spec.files.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def with_shapes(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> onnx.Mod
     for value in model.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")  # a symbolic one, that is now a number
+    del model.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     outputs = [value for value in inferred.graph.output if _has_shape(value)]
     del inferred.graph.output[:]

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.numeric_modes import MODES, Mode
 from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
-from onnx_arbiter.to_onnx import model_of
 
 _NAME: Final = "OpenVINO"
 # Its sums in float32, whatever the processor could do.

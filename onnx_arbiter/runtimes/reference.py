@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.runtimes.runtime import Runtime, refusals, refusals_alone
-from onnx_arbiter.to_onnx import model_of
 
 if TYPE_CHECKING:
     import onnx

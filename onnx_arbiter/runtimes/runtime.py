@@ -11,10 +11,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.judge import NodeRunner, NotRunAlone, Observed
-from onnx_arbiter.network import Network
+from onnx_arbiter.judge.run import NodeRunner, NotRunAlone, Observed
+from onnx_arbiter.models.network import Network
+from onnx_arbiter.models.onnx_file import printable
 from onnx_arbiter.numeric_modes import Mode
-from onnx_arbiter.onnx_file import printable
 from vgg16_spec.errors import BadInput
 
 # An opened graph: its inputs by name in, its outputs by name out.

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+
+from parity_tests.support.networks import residual
 
 yaml = pytest.importorskip("yaml")
 
@@ -216,3 +219,16 @@ def test_the_report_is_kept_whether_it_holds_or_not() -> None:
     kept = step("Keep the report")
     assert "always()" in kept["if"]
     assert kept["with"]["path"] == "${{ steps.judge.outputs.report }}"
+
+
+def test_a_model_is_judged_by_the_command_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx.save(residual(), tmp_path / "model.onnx")
+    command = f'exec "{sys.executable}" -m onnx_arbiter "$@"'
+    monkeypatch.setattr(f"{__name__}.RECORDING", f"#!/bin/sh\n{command}\n")
+    ran = run("Judge", tmp_path, {"model": "model.onnx", "arguments": "--seed 3"})
+    assert (ran.status, ran.outputs["holds"]) == (0, "true")
+    assert "- `onnxruntime, the file as it is: holds within rounding (" in ran.summary
+    kept = {path.name for path in Path(ran.outputs["report"]).iterdir()}
+    assert kept == {"report.json", "report.html", "junit.xml"}

@@ -18,7 +18,11 @@ from onnx_arbiter.error_model import ErrorVariance, squares_of
 from onnx_arbiter.limits import Tolerance
 from parity_tests.support.arithmetic import rounding
 from parity_tests.support.arithmetic.rounding import ALL, HALVES, NEAREST, TRUNCATED
-from parity_tests.support.tolerances import MEASURED_VARIANCE, PURE_ROUNDING, UNIFORM_MANTISSAS
+from parity_tests.support.tolerances import (
+    MEASURED_VARIANCE,
+    PURE_ROUNDING,
+    UNIFORM_MANTISSAS,
+)
 
 Float64 = NDArray[np.float64]
 DRAWS: Final = 10_000

@@ -14,8 +14,8 @@ from onnx import helper
 
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.evaluate import walk
-from onnx_arbiter.explain import explain
-from onnx_arbiter.network import Network
+from onnx_arbiter.judge.explain import explain
+from onnx_arbiter.models.network import Network
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.runtimes.onnxruntime import RUNTIME
 from onnx_arbiter.runtimes.runtime import observe
@@ -132,6 +132,18 @@ def test_weights_beside_the_file_are_read(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "weights.bin"]
 
 
+def test_nodes_may_be_in_any_order(tmp_path: Path) -> None:
+    made = residual()
+    sorted_nodes = list(made.graph.node)
+    del made.graph.node[:]
+    made.graph.node.extend(reversed(sorted_nodes))
+    onnx.save(made, tmp_path / "model.onnx")
+    with Arbiter(tmp_path / "model.onnx") as arbiter:
+        assert arbiter.judge_runs(
+            observe(arbiter.network, arbiter.inputs, RUNTIME, arbiter.folder)
+        ).holds
+
+
 def test_only_what_is_wanted_is_evaluated() -> None:
     graph = Network.open(residual()).graph
     assert [node.name for node in graph.needed_for(["bn1"])] == ["conv1", "bn1"]
@@ -176,3 +188,22 @@ def test_a_float16_graph_is_judged_as_one() -> None:
         assert np.allclose(arbiter.value("z"), exact, rtol=FLOAT64.limit, atol=0)
         wrong = exact * (1 + 2.0**-8)
         assert not arbiter.judge(wrong.astype(half)).holds
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-15])
+def test_values_too_small_for_float16_may_vanish(scale: float) -> None:
+    """Half of such values are rounded to zero, and what follows computes with that in float32."""
+    rng = np.random.default_rng(0)
+    half = onnx.TensorProto.FLOAT16
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("Cast", ["y"], ["z"], to=onnx.TensorProto.FLOAT),
+    ]
+    weight = (scale * rng.standard_normal((40, 6))).astype(np.float16)
+    given = (scale * rng.standard_normal((30, 40))).astype(np.float16)
+    made = model(nodes, {"x": [30, 40]}, ["z"], {"w": weight}, dtype=half)
+    made.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    with Arbiter(made, {"x": given}) as arbiter:
+        runs = observe(arbiter.network, arbiter.inputs, RUNTIME, arbiter.folder)
+        report = arbiter.judge_runs(runs)
+    assert report.holds, explain(report)

@@ -39,7 +39,7 @@ def test_bad(onnx_arbiter):
     arbiter.assert_within_rounding(port("model.onnx", arbiter.inputs) + np.float32(1e-3))
 """
 CLOSED = """
-FOLDERS = []
+ARBITERS = []  # those that nobody has any more would be closed too
 
 
 def test_several_in_one_test(onnx_arbiter):
@@ -47,13 +47,13 @@ def test_several_in_one_test(onnx_arbiter):
     arbiters = [onnx_arbiter("model.onnx", inputs), onnx_arbiter("model.onnx", mode="bfloat16")]
     assert arbiters[0].inputs["x"].min() == 1
     assert arbiters[1].mode.name == "bfloat16"
-    FOLDERS.extend(arbiter.folder for arbiter in arbiters)
-    assert all(folder.exists() for folder in FOLDERS)
+    ARBITERS.extend(arbiters)
+    assert all(arbiter.folder.exists() for arbiter in ARBITERS)
 
 
 def test_they_are_closed_at_its_end():
-    assert len(FOLDERS) == 2
-    assert not any(folder.exists() for folder in FOLDERS)
+    assert len(ARBITERS) == 2
+    assert not any(arbiter.folder.exists() for arbiter in ARBITERS)
 """
 
 

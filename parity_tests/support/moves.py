@@ -17,7 +17,7 @@ def by_reference(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     """What ONNX's reference computes, for variants that ONNX Runtime does not implement."""
     from onnx.reference import ReferenceEvaluator
 
-    from onnx_arbiter.to_onnx import model_of
+    from onnx_arbiter.models.to_onnx import model_of
 
     named = {n: v for n, v in zip(node.inputs, inputs, strict=True) if n and v is not None}
     step = evaluated(node, inputs)

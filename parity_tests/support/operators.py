@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnx_arbiter.evaluate import Step, walk
 from onnx_arbiter.graph import Array, Constant, Graph, Input, Node
 from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.numeric_modes import MODES, Mode
 from onnx_arbiter.operators.operation import UNIT
-from onnx_arbiter.to_onnx import model_of
-from parity_tests.support.tolerances import CARRIED, OWN_LEAST, OWN_MOST
+from parity_tests.support.operator_tolerances import CARRIED, OWN_LEAST, OWN_MOST
 
 FLOAT32 = MODES["float32"]
 DRAWS = 200

@@ -22,7 +22,7 @@ from PIL.Image import Image
 from export.load import open_model
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterTap
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.models.onnx_file import printable
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.known_outputs import LOGITS
 from vgg16_parity.network import prediction

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.models.onnx_file import printable
 from vgg16_parity.onnx_check import elementwise
 from vgg16_parity.onnx_check.preprocessing import MOVES, PICKS
 from vgg16_parity.onnx_check.symbolic import (

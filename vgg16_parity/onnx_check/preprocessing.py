@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnx_arbiter.limits import Tolerance
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.models.onnx_file import printable
 from vgg16_parity.onnx_check.elementwise import drop_out
 from vgg16_parity.onnx_check.symbolic import (
     Constant,

@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from export.load import open_model
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.models.onnx_file import printable
 from vgg16_parity.onnx_check import graph
 from vgg16_parity.onnx_check.symbolic import Constant, Step
 from vgg16_parity.onnx_check.walk import TracedGraph, follow

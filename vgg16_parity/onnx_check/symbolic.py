@@ -17,7 +17,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.models.onnx_file import printable
 from vgg16_spec.architecture import Shape
 
 MAPS: Final = ("N", "C", "H", "W")

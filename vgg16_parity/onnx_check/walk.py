@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.models.onnx_file import printable
 from vgg16_parity.onnx_check.constants import Constants
 from vgg16_parity.onnx_check.layers import LAYERS
 from vgg16_parity.onnx_check.preprocessing import (

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 
 from export.load import open_model
-from onnx_arbiter.onnx_file import printable
+from onnx_arbiter.models.onnx_file import printable
 from parity_tests.support.graphs.checked import use_local_function
 from parity_tests.support.graphs.loaded import refused
 from parity_tests.support.helpers import Command, make_unreadable

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.operators.operation import UNIT
+from parity_tests.support.operator_tolerances import CARRIED
 from parity_tests.support.operators import Draw, Measured
-from parity_tests.support.tolerances import CARRIED
 
 
 def variance_of(deviation: float, values: NDArray[Any]) -> NDArray[np.float32]:

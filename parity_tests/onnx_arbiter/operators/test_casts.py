@@ -11,8 +11,8 @@ from onnx_arbiter.graph import Array
 from onnx_arbiter.operators.casts import RULES, type_of
 from onnx_arbiter.operators.operation import REACH, Unsupported
 from parity_tests.onnx_arbiter.operators.carried import variance_of
+from parity_tests.support.operator_tolerances import FLOAT32_VARIANCES
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
-from parity_tests.support.tolerances import FLOAT32_VARIANCES
 
 TYPES = onnx.TensorProto
 VALUES = np.array([0.1, -2.75, 3.3, 70000.0, 1e-9, 0.0], np.float32)

@@ -93,6 +93,6 @@ def test_the_walk_says_what_rounding_decides() -> None:
     }
     graph = Graph(nodes, {n: Input(v.dtype, v.shape) for n, v in given.items()}, ("y",))
     *_, last = walk(graph, given, [FLOAT32])
-    assert "rounding may change" in last.why
+    assert "rounding may change" in last.reason(FLOAT32)
     *_, last = walk(graph, given | {"limit": np.array(0.02, np.float32)}, [FLOAT32])
-    assert not last.why
+    assert not last.reason(FLOAT32)

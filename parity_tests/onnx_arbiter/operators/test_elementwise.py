@@ -12,6 +12,7 @@ from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.elementwise import RULES
 from onnx_arbiter.operators.operation import REACH, UNIT
 from parity_tests.onnx_arbiter.operators.carried import always, assert_carried, variance_of
+from parity_tests.support.operator_tolerances import CARRIED, FLOAT32_VARIANCES, OWN_LEAST
 from parity_tests.support.operators import (
     FLOAT32,
     Draw,
@@ -21,7 +22,6 @@ from parity_tests.support.operators import (
     node_of,
     run_alone,
 )
-from parity_tests.support.tolerances import CARRIED, FLOAT32_VARIANCES, OWN_LEAST
 
 
 def normal(*shapes: Sequence[int]) -> Draw:

@@ -12,11 +12,16 @@ from onnx.reference import ReferenceEvaluator
 
 from onnx_arbiter.evaluate import walk
 from onnx_arbiter.graph import Array, Attribute, Constant, Graph, Input, Node, read_by
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.operators.function_bodies import expand
 from onnx_arbiter.operators.inline import Inlined
 from onnx_arbiter.operators.rules import rule_of
-from onnx_arbiter.to_onnx import model_of
+from parity_tests.support.operator_tolerances import (
+    FUNCTION_BODIES,
+    REFERENCE,
+    THROUGH_BODIES,
+)
 from parity_tests.support.operators import (
     FLOAT32,
     Draw,
@@ -25,7 +30,6 @@ from parity_tests.support.operators import (
     measure,
     node_of,
 )
-from parity_tests.support.tolerances import FUNCTION_BODIES, REFERENCE, THROUGH_BODIES
 
 FLOAT = np.dtype(np.float32)
 

@@ -11,8 +11,8 @@ from onnx_arbiter.operators.erf import erf
 from onnx_arbiter.operators.functions import RULES
 from onnx_arbiter.operators.operation import UNIT
 from parity_tests.onnx_arbiter.operators.carried import always
+from parity_tests.support.operator_tolerances import CARRIED, ERF
 from parity_tests.support.operators import Draw, assert_predicted, measure, node_of
-from parity_tests.support.tolerances import CARRIED, ERF
 
 
 def normal(scale: float) -> Draw:

@@ -17,8 +17,8 @@ from onnx_arbiter.operators.maxima import (
     top_k,
 )
 from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
+from parity_tests.support.operator_tolerances import CARRIED
 from parity_tests.support.operators import evaluated, measure, node_of, run_alone
-from parity_tests.support.tolerances import CARRIED
 
 K = np.array([3], np.int64)
 # Equal values show which of them is taken.

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators.normalisation import batch_normalization
+from onnx_arbiter.operators.batch_normalisation import batch_normalization
 from onnx_arbiter.operators.operation import Unsupported
+from parity_tests.support.operator_tolerances import OWN_LEAST, ROUNDED_STATISTICS
 from parity_tests.support.operators import (
     Draw,
     assert_predicted,
@@ -21,7 +22,6 @@ from parity_tests.support.operators import (
     measure,
     node_of,
 )
-from parity_tests.support.tolerances import OWN_LEAST, ROUNDED_STATISTICS
 
 
 def maps(

@@ -13,8 +13,8 @@ from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
 from onnx_arbiter.operators.rules import rule_of
+from parity_tests.support.operator_tolerances import JACOBIAN, OWN_MOST, SIMULATED_LEAST
 from parity_tests.support.operators import measure, node_of
-from parity_tests.support.tolerances import JACOBIAN, OWN_MOST, SIMULATED_LEAST
 
 CASES: dict[str, tuple[str, tuple[tuple[int, ...], ...], dict[str, Any]]] = {
     "LayerNormalization": ("LayerNormalization", ((3, 6), (6,), (6,)), {}),

@@ -14,8 +14,8 @@ from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.operators.operation import Unsupported
 from onnx_arbiter.operators.perturbation import Perturbed, perturbed
 from onnx_arbiter.operators.rules import rule_of
+from parity_tests.support.operator_tolerances import PERTURBED
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
-from parity_tests.support.tolerances import PERTURBED
 
 
 def _values(*shape: int) -> Array:

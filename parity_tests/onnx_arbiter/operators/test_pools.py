@@ -11,6 +11,7 @@ from onnx_arbiter.graph import Array
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
 from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
 from onnx_arbiter.operators.pools import average_pool, max_pool
+from parity_tests.support.operator_tolerances import CARRIED
 from parity_tests.support.operators import (
     Draw,
     assert_predicted,
@@ -19,7 +20,6 @@ from parity_tests.support.operators import (
     node_of,
     run_alone,
 )
-from parity_tests.support.tolerances import CARRIED
 
 
 def attributes_of(rng: np.random.Generator, rank: int) -> dict[str, Any]:

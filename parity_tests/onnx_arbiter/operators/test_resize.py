@@ -11,6 +11,7 @@ from onnx_arbiter.graph import Array
 from onnx_arbiter.operators.operation import UNIT, Unsupported
 from onnx_arbiter.operators.resize import resize
 from parity_tests.support.moves import assert_moves
+from parity_tests.support.operator_tolerances import INTERPOLATED
 from parity_tests.support.operators import (
     FLOAT32,
     Draw,
@@ -20,7 +21,6 @@ from parity_tests.support.operators import (
     node_of,
     run_alone,
 )
-from parity_tests.support.tolerances import INTERPOLATED
 
 TRANSFORMS = (
     "half_pixel",

@@ -14,6 +14,7 @@ from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.operators.operation import UNIT
 from onnx_arbiter.operators.softmax import hardmax, log_softmax, softmax
+from parity_tests.support.operator_tolerances import SOFTMAX_IN_LANES
 from parity_tests.support.operators import (
     FLOAT32,
     Draw,
@@ -23,7 +24,6 @@ from parity_tests.support.operators import (
     node_of,
     run_alone,
 )
-from parity_tests.support.tolerances import SOFTMAX_IN_LANES
 
 
 def logits(shape: Sequence[int], scale: float = 1.0) -> Draw:

@@ -13,8 +13,8 @@ from onnx_arbiter.graph import Array, Graph, Input, Node
 from onnx_arbiter.operators.operation import REACH, UNIT
 from onnx_arbiter.operators.rules import RULES
 from parity_tests.onnx_arbiter.operators.carried import variance_of
+from parity_tests.support.operator_tolerances import FLOAT32_VARIANCES, QUANTISED_ELSEWHERE
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
-from parity_tests.support.tolerances import FLOAT32_VARIANCES, QUANTISED_ELSEWHERE
 
 DEVIATION = 1e-6
 # operator, other inputs, attributes, a step, its height

@@ -11,9 +11,9 @@ import pytest
 from junitparser import Failure, JUnitXml, Skipped
 
 from onnx_arbiter.compare import Verdict, refused
-from onnx_arbiter.explain import explain_run
+from onnx_arbiter.judge.explain import explain_run
+from onnx_arbiter.judge.records import Report, Row, Run
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.records import Report, Row, Run
 from onnx_arbiter.report import html, junit
 from onnx_arbiter.report import json as as_json
 from onnx_arbiter.report.figures import figure, worst, worst_element

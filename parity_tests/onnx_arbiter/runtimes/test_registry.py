@@ -12,10 +12,10 @@ from onnx import helper
 
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.graph import Node
-from onnx_arbiter.judge import NotRunAlone
+from onnx_arbiter.judge.records import Report
+from onnx_arbiter.judge.run import NotRunAlone
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.network import Network
-from onnx_arbiter.records import Report
+from onnx_arbiter.models.network import Network
 from onnx_arbiter.runtimes import opencv, openvino, registry
 from onnx_arbiter.runtimes.registry import RUNTIMES, runtime
 from onnx_arbiter.runtimes.runtime import Runtime, observe

@@ -13,7 +13,11 @@ from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.expectations import Case, Prediction, write_case
 from onnx_arbiter.limits import Tolerance
 from onnx_arbiter.numeric_modes import MODES
-from parity_tests.support.tolerances import FLOAT64, MEASURED_VARIANCE, UNIFORM_MANTISSAS
+from parity_tests.support.tolerances import (
+    FLOAT64,
+    MEASURED_VARIANCE,
+    UNIFORM_MANTISSAS,
+)
 from vgg16_parity.network import sgd_step
 from vgg16_spec.checkpoint import Checkpoint
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from onnx_arbiter.foreign_arrays import array_of
+from onnx_arbiter.models.foreign_arrays import array_of
 from vgg16_parity.handed import misuse
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
 from vgg16_parity.runtimes.job import Job

@@ -1,0 +1,1 @@
+"""Two files of one network, compared value by value."""

@@ -1,0 +1,1 @@
+"""What runtimes computed, compared with the arbiter: verdicts, where a run goes wrong, and why."""
