@@ -10,11 +10,16 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from onnx_arbiter.arbiter import Arbiter
-    from onnx_arbiter.records import Report
+    from onnx_arbiter.judge.explain import explain
+    from onnx_arbiter.judge.records import Report
 
-__all__ = ["Arbiter", "Report"]
+__all__ = ["Arbiter", "Report", "explain"]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
-    submod_attrs={"arbiter": ["Arbiter"], "records": ["Report"]},
+    submod_attrs={
+        "arbiter": ["Arbiter"],
+        "judge.explain": ["explain"],
+        "judge.records": ["Report"],
+    },
 )

@@ -7,14 +7,16 @@ import sys
 
 import onnx_arbiter
 from onnx_arbiter.arbiter import Arbiter
-from onnx_arbiter.records import Report
+from onnx_arbiter.judge.explain import explain
+from onnx_arbiter.judge.records import Report
 
 
 def test_the_face_names_what_is_there() -> None:
-    assert onnx_arbiter.__all__ == ["Arbiter", "Report"]
+    assert onnx_arbiter.__all__ == ["Arbiter", "Report", "explain"]
     assert onnx_arbiter.Arbiter is Arbiter
     assert onnx_arbiter.Report is Report
-    assert {"Arbiter", "Report"} <= set(dir(onnx_arbiter))
+    assert onnx_arbiter.explain is explain
+    assert {"Arbiter", "Report", "explain"} <= set(dir(onnx_arbiter))
 
 
 def test_importing_it_imports_nothing_that_takes_time() -> None:
