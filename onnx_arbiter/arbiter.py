@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias
 
-import numpy as np
-
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.evaluate import walk
 from onnx_arbiter.graph import Array
@@ -23,6 +21,7 @@ from onnx_arbiter.judge.records import Report
 from onnx_arbiter.judge.run import NodeRunner, Observed, judge
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.memory import peak_memory
+from onnx_arbiter.models.foreign_arrays import array_of
 from onnx_arbiter.models.inputs import checked_inputs, seeded_inputs
 from onnx_arbiter.models.network import Model, Network
 from onnx_arbiter.models.onnx_file import printable
@@ -118,7 +117,8 @@ class Arbiter:
         """Judge what a program computed from ``inputs``.
 
         Args:
-            computed: any of the graph's values by name, or the outputs in the graph's order.
+            computed: any of the graph's values by name, the outputs in the graph's order, or the
+                only one; arrays, or tensors of any framework.
             name: the program's name in the report.
             alone: computes single nodes, if the program can.
 
@@ -160,9 +160,14 @@ class Arbiter:
                 raise BadInput("outputs", problem, f"outputs: {few(map(printable, outputs))}")
             if not computed:
                 raise BadInput("outputs", "nothing to compare", "one value at least")
-            return {name: np.asarray(values) for name, values in computed.items()}
-        values = [computed] if isinstance(computed, np.ndarray) else list(computed)
+            return {name: _array(name, values) for name, values in computed.items()}
+        # Tensors can be iterated over, too: along their first axis.
+        values = list(computed) if isinstance(computed, Sequence) else [computed]
         if len(values) != len(outputs):
             problem = f"{len(values)} arrays for {len(outputs)} outputs"
             raise BadInput("outputs", problem, f"one each of {few(map(printable, outputs))}")
-        return {name: np.asarray(v) for name, v in zip(outputs, values, strict=True)}
+        return {name: _array(name, v) for name, v in zip(outputs, values, strict=True)}
+
+
+def _array(name: str, values: Any) -> Array:
+    return array_of("outputs", printable(name), values, "one array")

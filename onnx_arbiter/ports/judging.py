@@ -21,6 +21,7 @@ from onnx_arbiter.ports.places import Computed, Place, Reference, Tap
 from vgg16_spec.errors import BadInput, few
 
 _NO_LAYER: Final = "no layer of the port computes this node alone"
+_PADDED: Final = "the port's layer reads another shape, as where a layer of its own pads before it"
 
 
 def judge(reference: Reference, port: Any, *, name: str, **options: Any) -> Report:
@@ -66,11 +67,12 @@ def _computed(reference: Reference, port: Any) -> Iterator[Computed]:
     """Run a port of any kind; its layers can be run alone for as long as the context lasts."""
     inputs = list(reference.inputs.values())
     last = reference.channels_last
-    if torch_modules.is_module(port):
+    # On its backend PyTorch, a Keras model is a PyTorch module, too.
+    if keras_layers.is_model(port):
+        yield keras_layers.computed(port, _arranged(inputs, last, keras_layers.channels_last()))
+    elif torch_modules.is_module(port):
         with torch_modules.computed(port, _arranged(inputs, last, False)) as found:
             yield found
-    elif keras_layers.is_model(port):
-        yield keras_layers.computed(port, _arranged(inputs, last, keras_layers.channels_last()))
     elif callable(port):
         yield _called(reference, port, [values.copy() for values in inputs])
     else:
@@ -148,6 +150,8 @@ def _runner(pairs: Sequence[tuple[Place, Tap]]) -> NodeRunner:
             values = moved(values, from_last=place.channels_last, to_last=tap.channels_last)
         elif values.ndim == 3 and tap.channels_last != place.channels_last:
             raise NotRunAlone(_NO_LAYER)
+        if not tap.may_read(values.shape):
+            raise NotRunAlone(_PADDED)
         try:
             result = tap.call(np.ascontiguousarray(values))
         except Exception as error:  # a layer's own

@@ -90,10 +90,15 @@ def computed(model: Any, inputs: Sequence[Array]) -> Computed:
     found = _as_arrays(tapped(_one_or_all(given), training=False))
     count = len(model.outputs)
     taps = [
-        Tap(layer.name, _kind(layer), values, last, _call(layer), _before(layer))
+        Tap(layer.name, _kind(layer), values, last, _call(layer), _before(layer), _read_by(layer))
         for layer, values in zip(layers, found[count:], strict=True)
     ]
     return Computed(found[:count], taps, last)
+
+
+def _read_by(layer: Any) -> tuple[int | None, ...]:
+    """The shape of what a layer of one input reads."""
+    return () if isinstance(layer.input, list | tuple | dict) else tuple(layer.input.shape)
 
 
 def _layers(model: Any) -> list[Any]:

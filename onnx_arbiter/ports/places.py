@@ -100,6 +100,7 @@ class Tap:
         channels_last: its layout; None if unknown.
         call: computes the layer alone; None where it cannot be.
         before: as for `Place`.
+        read: the shape of what it read, None for an open axis; empty if it is unknown.
     """
 
     name: str
@@ -108,6 +109,14 @@ class Tap:
     channels_last: bool | None = False
     call: Callable[[Array], Array] | None = None
     before: str | None = ""
+    read: tuple[int | None, ...] = ()
+
+    def may_read(self, shape: tuple[int, ...]) -> bool:
+        """Whether what the layer read may have had a shape."""
+        if not self.read:
+            return True
+        same = (known in (None, size) for known, size in zip(self.read, shape, strict=False))
+        return len(self.read) == len(shape) and all(same)
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,13 @@ def computed(module: torch.nn.Module, inputs: Sequence[Array]) -> Iterator[Compu
     taps, calls = list[Tap](), Counter[str]()
 
     def hook(name: str, submodule: torch.nn.Module) -> Callable[..., None]:
-        def keep(_module: object, _inputs: object, output: Any) -> None:
+        def keep(_module: object, given: tuple[Any, ...], output: Any) -> None:
             count = calls[name]
             calls[name] += 1
             if isinstance(output, torch.Tensor):
                 # A copy: a later module may work in place.
                 values = output.detach().cpu().numpy().copy()
-                taps.append(_tap(_numbered(name, count), submodule, values))
+                taps.append(_tap(_numbered(name, count), submodule, values, given))
 
         return keep
 
@@ -119,7 +119,7 @@ def computed(module: torch.nn.Module, inputs: Sequence[Array]) -> Iterator[Compu
         yield Computed([values.detach().cpu().numpy() for values in found], taps)
 
 
-def _tap(name: str, module: torch.nn.Module, values: Array) -> Tap:
+def _tap(name: str, module: torch.nn.Module, values: Array, read: Sequence[Any]) -> Tap:
     if any(True for _ in module.children()):
         return Tap(name, CONTAINER, values, before=None)
 
@@ -128,7 +128,8 @@ def _tap(name: str, module: torch.nn.Module, values: Array) -> Tap:
         result: Array = module(tensor).detach().cpu().numpy()
         return result
 
-    return Tap(name, kind_of(type(module).__name__), values, False, call, None)
+    shape = tuple(read[0].shape) if len(read) == 1 and hasattr(read[0], "shape") else ()
+    return Tap(name, kind_of(type(module).__name__), values, False, call, None, shape)
 
 
 def _arguments(

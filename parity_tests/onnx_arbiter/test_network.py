@@ -45,6 +45,36 @@ def outputs_of(made: onnx.ModelProto, arbiter: Arbiter) -> dict[str, Any]:
     return dict(optimised.values)
 
 
+class Tensor:
+    """A tensor of a framework: no array, and no sequence, but iterated over as both are."""
+
+    dtype = "float32"
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+
+    def detach(self) -> Tensor:
+        return self
+
+    def cpu(self) -> Any:
+        return self._values
+
+    def __iter__(self) -> Any:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def test_a_frameworks_tensor_is_one_output_and_not_one_for_each_image() -> None:
+    made = residual()
+    with Arbiter(made) as arbiter:
+        [name] = arbiter.network.graph.outputs
+        right = outputs_of(made, arbiter)[name]
+        for given in (Tensor(right), [Tensor(right)], {name: Tensor(right)}):
+            arbiter.assert_within_rounding(given)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_onnx_runtime_is_within_rounding_of_its_own_graph(seed: int) -> None:
     with Arbiter(residual(seed), seed=seed) as arbiter:

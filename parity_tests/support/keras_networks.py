@@ -13,7 +13,11 @@ SHAPE = (2, 8, 8, 3)
 
 
 def network(
-    epsilon: float = 1e-3, relu: str = "relu", pool: str = "MaxPooling2D", names: str = "{}"
+    epsilon: float = 1e-3,
+    relu: str = "relu",
+    pool: str = "MaxPooling2D",
+    names: str = "{}",
+    pads: bool = False,
 ) -> Any:
     """Conv, BatchNorm, ReLU, Conv with ReLU, a sum, a pool, and two dense layers.
 
@@ -22,6 +26,7 @@ def network(
         relu: the activation of the second convolution.
         pool: the class of the pool.
         names: of layers: ``my_{}``.
+        pads: whether padding is a layer of its own.
     """
     import keras
     from keras import layers
@@ -29,11 +34,16 @@ def network(
     def name(layer: str) -> str:
         return names.format(layer)
 
+    def conv(x: Any, layer: str, activation: str | None = None) -> Any:
+        x = layers.ZeroPadding2D(1)(x) if pads else x
+        padding = "valid" if pads else "same"
+        return layers.Conv2D(4, 3, padding=padding, activation=activation, name=name(layer))(x)
+
     images = keras.Input(SHAPE[1:], name="images")
-    x = layers.Conv2D(4, 3, padding="same", name=name("conv1"))(images)
+    x = conv(images, "conv1")
     x = layers.BatchNormalization(epsilon=epsilon, name=name("bn1"))(x)
     x = layers.ReLU(name=name("relu1"))(x)
-    y = layers.Conv2D(4, 3, padding="same", activation=relu, name=name("conv2"))(x)
+    y = conv(x, "conv2", relu)
     x = layers.Add(name=name("add"))([x, y])
     x = getattr(layers, pool)(2, name=name("pool"))(x)
     x = layers.Flatten(name=name("flatten"))(x)

@@ -135,6 +135,23 @@ def test_a_kernel_turned_in_a_port_of_pytorch_is_named_alone(twin: Reference) ->
     assert not run.guilty.local.passed
 
 
+def test_a_port_that_pads_in_layers_of_their_own_holds(twin: Reference) -> None:
+    run = judged(network(pads=True), twin)
+    assert run.status == "holds", run.guilty
+    [row] = [row for row in run.rows if row.node == "first"]
+    assert row.accumulated is not None
+    assert row.local is None
+    assert "another shape" in row.why_not_local
+
+
+def test_a_keras_model_that_is_a_pytorch_module_too_is_run_as_keras_does(
+    twin: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on Keras's backend PyTorch.
+    monkeypatch.setattr(torch_modules, "is_module", lambda _: True)
+    assert judged(network(), twin).status == "holds"
+
+
 def test_models_are_judged_and_asserted_by_the_public_functions() -> None:
     report = arbiter.judge(network(), network(), {"images": images()})
     assert report.holds

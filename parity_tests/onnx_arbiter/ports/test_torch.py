@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import onnx_arbiter.torch as arbiter
 from onnx_arbiter.judge.records import Run
@@ -66,6 +69,19 @@ def test_a_port_of_other_names_is_matched_by_order(original: Reference, stem_rel
         assert {"stem.0", CONV, "head"} <= {row.node for row in run.rows if row.accumulated}
     else:
         assert guilty(run) == "blocks.0.conv"
+
+
+def test_a_port_that_pads_in_a_layer_of_its_own_holds(original: Reference) -> None:
+    port = network()
+    conv = port.stem[0]
+    assert isinstance(conv, nn.Conv2d)
+    conv.padding = (0, 0)
+    port.stem = nn.Sequential(OrderedDict({"pad": nn.ZeroPad2d(1), "0": conv, "1": nn.ReLU()}))
+    run = judged(port, original)
+    assert run.status == "holds", run.guilty
+    [row] = [row for row in run.rows if row.node == "stem.0"]
+    assert row.accumulated is not None
+    assert "another shape" in row.why_not_local
 
 
 def test_another_epsilon_is_named_at_its_batch_norm(original: Reference) -> None:

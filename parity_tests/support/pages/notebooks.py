@@ -1,7 +1,7 @@
-"""Run the tutorial and write its outputs: ``python -m parity_tests.support.pages.notebooks``.
+"""Run the notebooks and write their outputs: ``python -m parity_tests.support.pages.notebooks``.
 
-The two notebooks have the same code cells. The English one is run, and its outputs go into both,
-without anything that depends on the run or the machine.
+The two of the tutorial have the same code cells. The English one is run, and its outputs go into
+both, without anything that depends on the run or the machine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vgg16_spec.files.atomic import whole_file
 ROOT: Final = Path(__file__).parents[3]
 ENGLISH: Final = ROOT / "docs" / "tutorial.ipynb"
 CHINESE: Final = ROOT / "docs" / "tutorial.zh.ipynb"
+ANY_NETWORK: Final = ROOT / "docs" / "any-network.ipynb"
 
 # A cell with this tag prints measured numbers, whose digits depend on the machine.
 MEASURED: Final = "measured"
@@ -39,7 +40,7 @@ LARGEST_PICTURE: Final = 60 * 1024
 _COLOURS: Final = (128, 96, 64, 48, 32)
 # TensorFlow's C++ code logs before its log level is read.
 _LOG_LINE: Final = re.compile(r"(?:WARNING: All log messages|[IWE]\d{4} )")
-_DECIMAL: Final = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
+_MEASURED_NUMBER: Final = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?|\d{1,3}(?:,\d{3})+")
 
 
 def read(path: Path) -> NotebookNode:
@@ -129,7 +130,7 @@ def printed(cell: NotebookNode) -> str:
     """What a code cell prints; for a measured one without the numbers' digits."""
     text = "".join(output.get("text", "") for output in cell.outputs)
     if MEASURED in cell.metadata.get("tags", ()):
-        text = re.sub(" +", " ", _DECIMAL.sub("#", text))
+        text = re.sub(" +", " ", _MEASURED_NUMBER.sub("#", text))
     return text
 
 
@@ -147,7 +148,8 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def main() -> None:
-    """Run the English notebook and write its outputs into both."""
+    """Run the notebooks and write their outputs, those of the English tutorial into both."""
+    write(run(ANY_NETWORK), ANY_NETWORK)
     shown = run(ENGLISH)
     write(shown, ENGLISH)
     chinese = normalised(read(CHINESE))
