@@ -18,15 +18,16 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 
 from benchmarks.arbiter.float64 import in_float64, lacking
 from benchmarks.harness.worker import Recorder, serve
 from benchmarks.siblings.networks import SIBLINGS, images, torch_model
-from onnx_arbiter.ports import torch_modules
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.evaluate import Step, walk
 from onnx_arbiter.judge.run import Observed
 from onnx_arbiter.models.network import Network
+from onnx_arbiter.ports import torch_modules
 from onnx_arbiter.spill import Spill
 
 _SEED: Final = 0
