@@ -36,7 +36,7 @@ from onnx_arbiter.operators.operation import (
 )
 from onnx_arbiter.operators.slopes import TINY, RoundsNothing, floats, holds_floats, stepped
 
-_RANGES: Final = MappingProxyType(
+RANGES: Final = MappingProxyType(
     {f"int{bits}": (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (2, 4, 8, 16, 32)}
     | {f"uint{bits}": (0.0, 2.0**bits - 1) for bits in (2, 4, 8, 16, 32)}
 )
@@ -110,12 +110,15 @@ def quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
     kind = _UINT8 if zero is None or zero.dtype == np.float64 else zero.dtype
     if zero is None and node.get("output_dtype", 0):
         kind = type_of(node.get("output_dtype"))
-    if kind.name not in _RANGES:
+    if kind.name not in RANGES:
         raise Unsupported(f"quantising to {kind.name}")
     x, spread = as_float(values), _spread_over(node, values.shape, scale.shape)
     step = spread(as_float(scale))
     offset = np.zeros(()) if zero is None else spread(as_float(zero))
-    result, distance, own = _quantized(x / step, offset, *_RANGES[kind.name])
+    quotient = x / step
+    result, distance = quantized(quotient, offset, *RANGES[kind.name])
+    near = distance <= REACH * UNIT * np.abs(quotient)
+    own = np.where(near, np.float32(UNIT**-2), 0)
     inverse = 1 / np.maximum(np.abs(step), TINY)
     rate = np.abs(x) * inverse**2
     slopes: list[Slope | None] = [
@@ -126,16 +129,14 @@ def quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
     return _Spread(inputs, result, slopes[: len(inputs)], 0.0, own, [kind], spread)
 
 
-def _quantized(
+def quantized(
     quotient: Float64, offset: NDArray[Any], least: float, most: float
-) -> tuple[Float64, Float64, NDArray[Any]]:
-    """The integers, how far quotients are from a step, and the variance of their own rounding."""
-    whole = np.rint(quotient) + offset
-    distance = _to_boundary(quotient, 0.5)
-    # Beyond the range there are no steps.
-    distance = np.where((whole < least) | (whole > most), np.inf, distance)
-    near = (distance <= REACH * UNIT * np.abs(quotient)) & (distance < np.inf)
-    return np.clip(whole, least, most), distance, np.where(near, np.float32(UNIT**-2), 0)
+) -> tuple[Float64, Float64]:
+    """The integers, and how far quotients are from the nearest step: there are none outside."""
+    whole = np.clip(np.rint(quotient) + offset, least, most)
+    half = np.rint(quotient - 0.5) + 0.5
+    step = np.clip(half, least + 0.5 - offset, most - 0.5 - offset)
+    return whole, np.abs(quotient - step)
 
 
 def dequantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -166,7 +167,7 @@ class _DynamicallyQuantized(Operation):
         zero = -self._low / self._scale
         self._zero_distance = float(_to_boundary(np.asarray(zero), 0.5))
         whole = np.clip(np.rint(zero), 0, 255)
-        result, self._distance, _ = _quantized(self._x / self._scale, np.asarray(whole), 0.0, 255.0)
+        result, self._distance = quantized(self._x / self._scale, np.asarray(whole), 0.0, 255.0)
         outputs = [result, np.asarray(self._scale), np.asarray(whole)]
         super().__init__(inputs, outputs, [_UINT8, np.dtype(np.float32), _UINT8])
 
