@@ -183,16 +183,16 @@ class QuantizedSum(Operation):
         spreads = {1: self._way.left, 4: self._way.channels, 6: _SINGLE}
         for index, spread in spreads.items():
             if (of_scale := filled[index]) is not None:
-                relative = spread(of_scale) / squares_of(self._scales[index])
-                found = add_up(found, squares_of(self._quotient) * relative)
+                slopes = squares_of(self._quotient) / squares_of(self._scales[index])
+                found = add_up(found, slopes * spread(of_scale))
         crossed: Variance = None
         if found is not None:
             deviation = deviation_of(found)
             height = np.square((1 + deviation) / UNIT)
             crossed = self._where_near(deviation, height.astype(np.float32))
         if (of_zero := filled[7]) is not None:
-            whole = np.broadcast_to(_SINGLE(of_zero), self._quotient.shape)
-            crossed = add_up(crossed, whole.astype(np.float32))
+            moved: Float32 = np.broadcast_to(_SINGLE(of_zero), self._quotient.shape)
+            crossed = add_up(crossed, moved)
         return (crossed,)
 
     def own(self, mode: Mode) -> Variances:  # noqa: ARG002 - every mode in use has sums of float32

@@ -164,44 +164,42 @@ class _DynamicallyQuantized(Operation):
         [self._x] = floats(inputs)
         self._low, self._high = min(0.0, self._x.min()), max(0.0, self._x.max())
         self._scale = (self._high - self._low) / 255 or 1.0
-        zero = -self._low / self._scale
-        self._zero_distance = float(_to_boundary(np.asarray(zero), 0.5))
-        whole = np.clip(np.rint(zero), 0, 255)
-        result, self._distance = quantized(self._x / self._scale, np.asarray(whole), 0.0, 255.0)
-        outputs = [result, np.asarray(self._scale), np.asarray(whole)]
+        self._place = np.asarray(-self._low / self._scale)
+        whole, self._zero_distance = quantized(self._place, np.zeros(()), 0.0, 255.0)
+        result, self._distance = quantized(self._x / self._scale, whole, 0.0, 255.0)
+        outputs = [result, np.asarray(self._scale), whole]
         super().__init__(inputs, outputs, [_UINT8, np.dtype(np.float32), _UINT8])
 
-    def _of_scale(self, of_scale: Float32, of_x: Variance) -> Variances:
-        """What errors of s and x bring to y, s and z: steps in y and z."""
+    def _found(self, of_scale: Float32, of_low: Float32, of_x: Variance) -> Variances:
+        """What errors of s, the minimum and x bring to y, s and z: steps in y and z."""
         relative = deviation_of(of_scale) / self._scale
         reach = relative * np.abs(self._x / self._scale)
         if of_x is not None:
             reach = np.hypot(reach, deviation_of(of_x) / self._scale)
-        of_y = np.where(self._distance <= REACH * reach, UNIT**-2, 0)
-        moved = self._zero_distance <= REACH * float(relative) * 255
-        return (
-            (of_y + (UNIT**-2 if moved else 0)).astype(np.float32),
-            of_scale,
-            np.asarray(UNIT**-2 if moved else 0, np.float32),
-        )
+        of_zero = np.hypot(relative * self._place, deviation_of(of_low) / self._scale)
+        moved = UNIT**-2 if self._zero_distance <= REACH * of_zero else 0.0
+        of_y = np.where(self._distance <= REACH * reach, UNIT**-2, 0) + moved
+        return (of_y.astype(np.float32), of_scale, np.asarray(moved, np.float32))
 
     def carried(self, variances: Sequence[Variance]) -> Variances:
         [of_x] = variances
         if of_x is None:
             return (None,) * 3
         reach = REACH * deviation_of(of_x)
-        ends = (self._x - reach <= self._low) | (self._x + reach >= self._high)
-        # Both ends, each as uncertain as the most uncertain value that may be one.
-        of_scale = np.asarray(2 * np.max(of_x, where=ends, initial=0) / 255**2, np.float32)
-        return self._of_scale(of_scale, of_x)
+        # Each end is as uncertain as the most uncertain value that may be one. A least value of
+        # exactly 0 is that of a ReLU, which no error makes less.
+        of_low = np.max(of_x, where=(self._x - reach <= self._low) & (self._low < 0), initial=0)
+        of_high = np.max(of_x, where=self._x + reach >= self._high, initial=0)
+        of_scale = np.asarray((of_low + of_high) / 255**2, np.float32)
+        return self._found(of_scale, np.asarray(of_low, np.float32), of_x)
 
     def own(self, mode: Mode) -> Variances:  # noqa: ARG002 - every mode in use has sums of float32
         # Quotients are rounded too, by less than their scale brings.
-        return self._of_scale(2 * squares_of(self.outputs[1]), None)
+        return self._found(2 * squares_of(self.outputs[1]), np.zeros((), np.float32), None)
 
 
 def dynamic_quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
-    """Give y, s, z: ``v_s = 2 max v_x / 255² + 2 s²``, and steps in y and z."""
+    """Give y, s, z: ``v_s = (v_min + v_max) / 255² + 2 s²``, and steps in y and z."""
     return _DynamicallyQuantized(inputs)
 
 
