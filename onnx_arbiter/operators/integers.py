@@ -96,7 +96,7 @@ class _Sum:
         # float32 holds differences of 8 bits.
         self._right = right.astype(np.float32) if right.dtype.kind in "iu" else right
         if right_zero is not None:
-            self._right = self._right - way.right(right_zero.astype(np.float32))
+            self._right = self._right - way.right(right_zero.astype(self._right.dtype))
         self.products = self._multiplied(self._left, self._right)
         self.values: Float64 = self.products.outputs[0]
 
