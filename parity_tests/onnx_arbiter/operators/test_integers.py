@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnx_arbiter.graph import Array
+from onnx_arbiter.evaluate import walk
+from onnx_arbiter.graph import Array, Graph, Input, Node
+from onnx_arbiter.operators.operation import UNIT
 from parity_tests.onnx_arbiter.operators.quantised import STRIDED, Form, int8, operation_of, uint8
 from parity_tests.support.operator_tolerances import FLOAT32_VARIANCES
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
@@ -112,3 +114,24 @@ def test_exact_inputs_bring_no_errors() -> None:
     for operator, inputs, attributes in ALL_SUMS.values():
         operation = operation_of(operator, inputs, **attributes)
         assert operation.carried([None] * len(inputs)) == (None,)
+
+
+@pytest.mark.parametrize(("terms", "roundings"), [(500, 0), (600, 1)])
+def test_sums_that_float32_does_not_hold_are_rounded_once_in_it(terms: int, roundings: int) -> None:
+    """500 · 255 · 127 is below 2^24, 600 · 255 · 127 is not."""
+    nodes = (
+        Node("sum", "MatMulInteger", ("x", "w"), ("total",)),
+        Node("cast", "Cast", ("total",), ("y",), {"to": 1}),
+    )
+    right = np.full((terms, 6), 127, np.int8)
+    right[0] -= np.arange(6, dtype=np.int8)
+    given: dict[str, Array] = {"x": np.full((1, terms), 255, np.uint8), "w": right}
+    graph = Graph(nodes, {n: Input(v.dtype, v.shape) for n, v in given.items()}, ("y",))
+    *_, last = walk(graph, given, [FLOAT32])
+    value = last.outputs["y"]
+    assert value.dtype == np.float32
+    expected = (roundings * UNIT**2) ** 0.5 * value.values
+    deviation = value.deviation(FLOAT32)
+    np.testing.assert_allclose(
+        deviation, expected, rtol=FLOAT32_VARIANCES.limit, atol=2 * FLOAT32.smallest
+    )
