@@ -7,7 +7,7 @@ has the largest variance among those; a place that has such a rival cannot be ju
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,7 +38,8 @@ class _Largest(Operation):
         self._axes, self._sign = axes, sign
         values = data_of(inputs)
         reduce = np.max if sign > 0 else np.min
-        self._kept = np.asarray(reduce(values, axis=axes, keepdims=True))
+        of_none = {} if values.size else {"initial": _of_none(values.dtype, sign)}
+        self._kept = np.asarray(reduce(values, axis=axes, keepdims=True, **of_none))
         self._keep = keep
         super().__init__(inputs, [self._shaped(self._kept)])
 
@@ -50,8 +51,18 @@ class _Largest(Operation):
             return (None,)
         gap = self._sign * (self._kept - data_of(self.inputs))
         may_win = gap <= REACH * deviation_of(variance)
-        carried = np.where(may_win, variance, np.float32(0)).max(self._axes, keepdims=True)
+        possible = np.where(may_win, variance, np.float32(0))
+        carried = possible.max(self._axes, keepdims=True, initial=0)
         return (self._shaped(carried),)
+
+
+def _of_none(dtype: np.dtype[Any], sign: int) -> Any:
+    """What is less than every number, or more for a sign of -1: the maximum of no elements."""
+    if dtype.kind == "f":
+        return -sign * np.inf
+    if dtype.kind == "b":
+        return sign < 0
+    return np.iinfo(dtype).min if sign > 0 else np.iinfo(dtype).max
 
 
 def reduce_to_largest(

@@ -144,12 +144,12 @@ def reduce_log_sum_exp(node: Node, inputs: Sequence[Array | None]) -> Operation:
     """
     axes, keep, length = sizes_of(node, inputs)
     values = data_of(inputs).astype(np.float64)
-    top = values.max(axis=axes, keepdims=True)
+    top = values.max(axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     total = partial(np.sum, axis=axes, keepdims=True)
     raised = np.log(total(np.exp(values - top)))
     whole = raised + top
-    output = whole if keep else whole.reshape(values.max(axis=axes).shape)
+    output = whole if keep else whole.reshape(values.sum(axis=axes).shape)
 
     def shares() -> Array:
         return np.asarray(np.square(np.exp(values - whole)))

@@ -99,6 +99,8 @@ def reduce_prod(node: Node, inputs: Sequence[Array | None]) -> Operation:
         return identity(node, inputs)
     values = data_of(inputs)
     output = np.prod(values, axis=axes, keepdims=keep)
+    if not values.size:
+        return Exact(inputs, [np.asarray(output)])
     last = tuple(range(values.ndim - len(axes), values.ndim))
     flat = np.moveaxis(values, axes, last).reshape(-1, length)
 

@@ -14,6 +14,7 @@ from onnx_arbiter.operators import (
     functions,
     grid_sample,
     indices,
+    integers,
     maxima,
     moves,
     normalisation,
@@ -32,6 +33,7 @@ from onnx_arbiter.operators.operation import Rule
 
 RULES: Final[dict[str, Rule]] = {
     **sums.RULES,
+    **integers.RULES,
     **elementwise.RULES,
     **activations.RULES,
     **functions.RULES,

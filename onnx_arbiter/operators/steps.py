@@ -36,7 +36,7 @@ from onnx_arbiter.operators.operation import (
 )
 from onnx_arbiter.operators.slopes import TINY, RoundsNothing, floats, holds_floats, stepped
 
-_RANGES: Final = MappingProxyType(
+RANGES: Final = MappingProxyType(
     {f"int{bits}": (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (2, 4, 8, 16, 32)}
     | {f"uint{bits}": (0.0, 2.0**bits - 1) for bits in (2, 4, 8, 16, 32)}
 )
@@ -110,12 +110,15 @@ def quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
     kind = _UINT8 if zero is None or zero.dtype == np.float64 else zero.dtype
     if zero is None and node.get("output_dtype", 0):
         kind = type_of(node.get("output_dtype"))
-    if kind.name not in _RANGES:
+    if kind.name not in RANGES:
         raise Unsupported(f"quantising to {kind.name}")
     x, spread = as_float(values), _spread_over(node, values.shape, scale.shape)
     step = spread(as_float(scale))
     offset = np.zeros(()) if zero is None else spread(as_float(zero))
-    result, distance, own = _quantized(x / step, offset, *_RANGES[kind.name])
+    quotient = x / step
+    result, distance = quantized(quotient, offset, *RANGES[kind.name])
+    near = distance <= REACH * UNIT * np.abs(quotient)
+    own = np.where(near, np.float32(UNIT**-2), 0)
     inverse = 1 / np.maximum(np.abs(step), TINY)
     rate = np.abs(x) * inverse**2
     slopes: list[Slope | None] = [
@@ -126,16 +129,14 @@ def quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
     return _Spread(inputs, result, slopes[: len(inputs)], 0.0, own, [kind], spread)
 
 
-def _quantized(
+def quantized(
     quotient: Float64, offset: NDArray[Any], least: float, most: float
-) -> tuple[Float64, Float64, NDArray[Any]]:
-    """The integers, how far quotients are from a step, and the variance of their own rounding."""
-    whole = np.rint(quotient) + offset
-    distance = _to_boundary(quotient, 0.5)
-    # Beyond the range there are no steps.
-    distance = np.where((whole < least) | (whole > most), np.inf, distance)
-    near = (distance <= REACH * UNIT * np.abs(quotient)) & (distance < np.inf)
-    return np.clip(whole, least, most), distance, np.where(near, np.float32(UNIT**-2), 0)
+) -> tuple[Float64, Float64]:
+    """The integers, and how far quotients are from the nearest step: there are none outside."""
+    whole = np.clip(np.rint(quotient) + offset, least, most)
+    half = np.rint(quotient - 0.5) + 0.5
+    step = np.clip(half, least + 0.5 - offset, most - 0.5 - offset)
+    return whole, np.abs(quotient - step)
 
 
 def dequantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -163,44 +164,42 @@ class _DynamicallyQuantized(Operation):
         [self._x] = floats(inputs)
         self._low, self._high = min(0.0, self._x.min()), max(0.0, self._x.max())
         self._scale = (self._high - self._low) / 255 or 1.0
-        zero = -self._low / self._scale
-        self._zero_distance = float(_to_boundary(np.asarray(zero), 0.5))
-        whole = np.clip(np.rint(zero), 0, 255)
-        result, self._distance, _ = _quantized(self._x / self._scale, np.asarray(whole), 0.0, 255.0)
-        outputs = [result, np.asarray(self._scale), np.asarray(whole)]
+        self._place = np.asarray(-self._low / self._scale)
+        whole, self._zero_distance = quantized(self._place, np.zeros(()), 0.0, 255.0)
+        result, self._distance = quantized(self._x / self._scale, whole, 0.0, 255.0)
+        outputs = [result, np.asarray(self._scale), whole]
         super().__init__(inputs, outputs, [_UINT8, np.dtype(np.float32), _UINT8])
 
-    def _of_scale(self, of_scale: Float32, of_x: Variance) -> Variances:
-        """What errors of s and x bring to y, s and z: steps in y and z."""
+    def _found(self, of_scale: Float32, of_low: Float32, of_x: Variance) -> Variances:
+        """What errors of s, the minimum and x bring to y, s and z: steps in y and z."""
         relative = deviation_of(of_scale) / self._scale
         reach = relative * np.abs(self._x / self._scale)
         if of_x is not None:
             reach = np.hypot(reach, deviation_of(of_x) / self._scale)
-        of_y = np.where(self._distance <= REACH * reach, UNIT**-2, 0)
-        moved = self._zero_distance <= REACH * float(relative) * 255
-        return (
-            (of_y + (UNIT**-2 if moved else 0)).astype(np.float32),
-            of_scale,
-            np.asarray(UNIT**-2 if moved else 0, np.float32),
-        )
+        of_zero = np.hypot(relative * self._place, deviation_of(of_low) / self._scale)
+        moved = UNIT**-2 if self._zero_distance <= REACH * of_zero else 0.0
+        of_y = np.where(self._distance <= REACH * reach, UNIT**-2, 0) + moved
+        return (of_y.astype(np.float32), of_scale, np.asarray(moved, np.float32))
 
     def carried(self, variances: Sequence[Variance]) -> Variances:
         [of_x] = variances
         if of_x is None:
             return (None,) * 3
         reach = REACH * deviation_of(of_x)
-        ends = (self._x - reach <= self._low) | (self._x + reach >= self._high)
-        # Both ends, each as uncertain as the most uncertain value that may be one.
-        of_scale = np.asarray(2 * np.max(of_x, where=ends, initial=0) / 255**2, np.float32)
-        return self._of_scale(of_scale, of_x)
+        # Each end is as uncertain as the most uncertain value that may be one. A least value of
+        # exactly 0 is that of a ReLU, which no error makes less.
+        of_low = np.max(of_x, where=(self._x - reach <= self._low) & (self._low < 0), initial=0)
+        of_high = np.max(of_x, where=self._x + reach >= self._high, initial=0)
+        of_scale = np.asarray((of_low + of_high) / 255**2, np.float32)
+        return self._found(of_scale, np.asarray(of_low, np.float32), of_x)
 
     def own(self, mode: Mode) -> Variances:  # noqa: ARG002 - every mode in use has sums of float32
         # Quotients are rounded too, by less than their scale brings.
-        return self._of_scale(2 * squares_of(self.outputs[1]), None)
+        return self._found(2 * squares_of(self.outputs[1]), np.zeros((), np.float32), None)
 
 
 def dynamic_quantize_linear(node: Node, inputs: Sequence[Array | None]) -> Operation:
-    """Give y, s, z: ``v_s = 2 max v_x / 255² + 2 s²``, and steps in y and z."""
+    """Give y, s, z: ``v_s = (v_min + v_max) / 255² + 2 s²``, and steps in y and z."""
     return _DynamicallyQuantized(inputs)
 
 

@@ -11,6 +11,7 @@ from onnx_arbiter.graph import Array
 from onnx_arbiter.operators.norms import reduce_l2
 from onnx_arbiter.operators.operation import REACH, UNIT
 from onnx_arbiter.operators.reductions import reduce_prod
+from onnx_arbiter.operators.rules import rule_of
 from parity_tests.support.moves import by_reference
 from parity_tests.support.operators import (
     Draw,
@@ -130,3 +131,37 @@ def test_integers_are_reduced_exactly(operator: str) -> None:
     [expected] = by_reference(node, inputs)
     assert value.values.dtype == np.int64
     np.testing.assert_array_equal(value.values, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.bool_])
+@pytest.mark.parametrize("operator", ["ReduceMax", "ReduceMin"])
+def test_the_largest_of_no_elements_is_less_than_all(operator: str, dtype: type) -> None:
+    inputs = [np.zeros((2, 0, 3), dtype), np.array([1], np.int64)]
+    step = evaluated(node_of(operator, inputs, keepdims=0), inputs)
+    least: dict[type, tuple[Any, Any]] = {
+        np.float32: (-np.inf, np.inf),
+        np.int32: (-(2**31), 2**31 - 1),
+        np.bool_: (False, True),
+    }
+    expected = least[dtype][operator == "ReduceMin"]
+    np.testing.assert_array_equal(step.outputs["y0"].values, np.full((2, 3), expected))
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"), [("ReduceProd", 1), ("ReduceLogSumExp", -np.inf)]
+)
+def test_no_elements_have_an_identity(operator: str, expected: float) -> None:
+    inputs = [np.zeros((2, 0, 3), np.float32), np.array([1], np.int64)]
+    step = evaluated(node_of(operator, inputs), inputs)
+    np.testing.assert_array_equal(step.outputs["y0"].values, np.full((2, 1, 3), expected))
+
+
+@pytest.mark.parametrize("operator", ["ReduceMax", "ReduceProd", "ReduceLogSumExp"])
+def test_errors_of_no_elements_bring_none(operator: str) -> None:
+    inputs: list[Array] = [np.zeros((2, 0)), np.array([1], np.int64)]
+    rule = rule_of(node_of(operator, inputs))
+    assert rule is not None
+    with np.errstate(all="ignore"):
+        operation = rule(node_of(operator, inputs), inputs)
+        [found] = operation.carried([np.zeros((2, 0), np.float32), None])
+    assert found is None or (found.shape == (2, 1) and not found.any())

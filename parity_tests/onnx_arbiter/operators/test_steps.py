@@ -210,7 +210,44 @@ def test_errors_of_dynamically_quantised_values() -> None:
     np.testing.assert_array_equal(
         deviations >= 1 - FLOAT32_VARIANCES.limit, [False, True, False, False, True]
     )
+    # The least value is a ReLU's zero.
     np.testing.assert_allclose(
-        np.sqrt(of_scale) * UNIT, 2**0.5 * deviation / 255, rtol=FLOAT32_VARIANCES.limit
+        np.sqrt(of_scale) * UNIT, deviation / 255, rtol=FLOAT32_VARIANCES.limit
     )
     assert of_zero == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "deviation", "moves"),
+    [(-127.0, 1e-3, False), (-127.0, 0.1, True), (-100.5 - 1e-3, 1e-3, True), (0.0, 0.5, False)],
+)
+def test_a_zero_moves_where_errors_of_both_ends_may_move_it(
+    low: float, deviation: float, moves: bool
+) -> None:
+    """Scales are near 1: an error of an end moves the zero by its size at most."""
+    values = np.array([low, 0.25, 255.0 + low])
+    operation = RULES["DynamicQuantizeLinear"](
+        node_of("DynamicQuantizeLinear", [values], outputs=3), [values]
+    )
+    of_y, of_scale, of_zero = operation.carried([variance_of(deviation, values)])
+    assert of_y is not None
+    assert of_scale is not None
+    assert of_zero is not None
+    assert (of_zero > 0) == moves
+    assert np.all(of_y > 0) or not moves
+    ends = 2 if low else 1
+    np.testing.assert_allclose(
+        np.sqrt(of_scale) * UNIT, ends**0.5 * deviation / 255, rtol=FLOAT32_VARIANCES.limit
+    )
+
+
+def test_a_saturated_integer_moves_where_errors_reach_the_range() -> None:
+    """Of 255 steps: 257 is 2.5 beyond the last one, 600 far beyond."""
+    values, scale = np.array([257.0, 600.0, -3.0, -900.0]), np.array(1.0, np.float32)
+    operation = RULES["QuantizeLinear"](node_of("QuantizeLinear", [values, scale]), [values, scale])
+    [small] = operation.carried([variance_of(2.4 / REACH, values), None])
+    [large] = operation.carried([variance_of(4.0 / REACH, values), None])
+    assert small is not None
+    assert large is not None
+    np.testing.assert_array_equal(small > 0, [False] * 4)
+    np.testing.assert_array_equal(large > 0, [True, False, True, False])
