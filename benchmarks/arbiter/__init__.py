@@ -15,7 +15,8 @@ Networks of torchvision with seeded weights, exported as they are (nothing folde
                       most 3. Both are of one thread, and of this process alone, so that other
                       programs on the machine matter little.
   Alone               The walk, and every node alone in ONNX Runtime, judged.
-  Polygraphy          polygraphy run MODEL --onnxrt --onnx-outputs mark all
+  Polygraphy          polygraphy run MODEL --onnxrt --onnx-outputs mark all. It is no dependency of
+                      this project: pip install polygraphy.
   Float64             ONNX Runtime on the model converted to float64, every value an output, without
                       optimisation. Operators that it has no such kernel for stay float32.
   Memory              The process's peak of resident memory, imports and pages of mapped weights

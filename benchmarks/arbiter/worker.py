@@ -13,12 +13,10 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from math import prod
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 
 from benchmarks.arbiter.float64 import in_float64, lacking
 from benchmarks.harness.worker import Recorder, serve
@@ -26,8 +24,6 @@ from benchmarks.siblings.networks import SIBLINGS, images, torch_model
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.evaluate import Step, walk
 from onnx_arbiter.judge.run import Observed
-from onnx_arbiter.models.network import Network
-from onnx_arbiter.ports import torch_modules
 from onnx_arbiter.spill import Spill
 
 _SEED: Final = 0
@@ -38,13 +34,17 @@ _PRODUCTS: Final = 5
 
 def export(job: Mapping[str, Any], recorder: Recorder) -> None:
     """Write the network, its copy in float64, and the image."""
+    import torch
+
     sibling = replace(SIBLINGS[job["network"]], size=_SIZE, options=())
-    model = Path(job["model"])
-    with recorder.span("export"):
-        module, image = torch_model(sibling, _SEED), images(sibling, _SEED)
-        ir.save(torch_modules.reference(module, image).model, model)
-    np.save(job["image"], images(sibling, _SEED))
-    loaded = onnx.load(model)
+    image = images(sibling, _SEED)
+    np.save(job["image"], image)
+    example = (torch.from_numpy(image),)
+    network = torch_model(sibling, _SEED)
+    program = torch.onnx.export(network, example, dynamo=True, optimize=False, verbose=False)
+    assert program is not None
+    program.save(job["model"], external_data=True)
+    loaded = onnx.load(job["model"])
     recorder.result["lacking"] = narrow = lacking(loaded)
     onnx.save(in_float64(loaded, narrow), job["float64"])
 
@@ -134,8 +134,8 @@ def float64(job: Mapping[str, Any], recorder: Recorder) -> None:
 
 
 def _inputs(job: Mapping[str, Any]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    [name] = Network.open(job["model"]).graph.inputs
-    return {name: np.load(job["image"])}
+    [given] = onnx.load(job["model"], load_external_data=False).graph.input
+    return {given.name: np.load(job["image"])}
 
 
 WORK: Final = {
