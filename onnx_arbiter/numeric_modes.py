@@ -29,6 +29,8 @@ class Mode:
         smallest: the error to allow of any value: the smallest normal number, below which values
             may be flushed to zero, or float16's smallest subnormal one, which it keeps.
         largest: largest finite number.
+        algorithm: the name of the algorithm, of ``algorithms.winograd.WINOGRAD``, that computes
+            convolutions of 3×3 kernels with a stride of 1; empty for a direct sum.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Mode:
     stored: float = 0.0
     smallest: float = SMALLEST_NORMAL
     largest: float = _LARGEST
+    algorithm: str = ""
 
     @property
     def unit_variance(self) -> float:

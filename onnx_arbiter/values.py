@@ -10,7 +10,7 @@ import numpy as np
 
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array
-from onnx_arbiter.numeric_modes import SMALLEST, Mode
+from onnx_arbiter.numeric_modes import Mode
 from onnx_arbiter.operators.operation import UNIT, Variance
 
 
@@ -54,6 +54,6 @@ def in_own_units(variance: Variance, value: Value, mode: Mode) -> Float64:
     """The standard deviation that a variance stands for, at least the smallest number's."""
     if variance is None:
         return np.zeros(value.values.shape)
-    smallest = max(mode.smallest, SMALLEST.get(value.dtype.name, 0.0))
-    deviation: Float64 = np.sqrt(np.multiply(variance, UNIT**2, dtype=np.float64) + smallest**2)
+    exact = np.multiply(variance, UNIT**2, dtype=np.float64)
+    deviation: Float64 = np.sqrt(exact + mode.smallest**2)
     return deviation

@@ -1,118 +1,136 @@
-"""Convolutions of any rank in NumPy, in the type of their inputs: windows by kernels, in blocks."""
+"""Conv and ConvTranspose of any rank, strides, dilations, groups and padding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from onnx_arbiter.graph import Node
+from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
+from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.numeric_modes import Mode, float32_units
+from onnx_arbiter.operators.operation import Operation, Rule, Variances, as_float, squares_of
+from onnx_arbiter.operators.sums import Product, SumOfProducts, prepared
+from onnx_arbiter.operators.windows import Window, convolve
 
-# Values of windows that are laid out at a time.
-_WINDOWS: Final = 1 << 22
+_ALGORITHMS: Final = {algorithm.name: algorithm for algorithm in WINOGRAD}
 
 
-@dataclass(frozen=True)
-class Window:
-    """How a kernel moves over maps; one number for each spatial axis.
+def conv(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """Conv: any rank, strides, dilations, groups and padding."""
+    maps, kernels = (np.asarray(values) for values in inputs[:2])
+    window = Window.of(node, maps.shape[2:], kernels.shape[2:])
+    groups = node.get("group", 1)
 
-    Attributes:
-        kernel, strides, dilations: sizes.
-        before, after: zeros, or nothing for a pooling, beside the maps.
+    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+        return convolve(left, prepared(right, left, squared), window, groups)
+
+    return _Convolution(inputs, product, kernels, window, groups)
+
+
+class _Convolution(SumOfProducts):
+    """A convolution as a direct sum, or by the algorithm that a mode names."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Array | None],
+        product: Product,
+        kernels: Array,
+        window: Window,
+        groups: int,
+    ) -> None:
+        rank, length = len(window.kernel), kernels[0].size
+        super().__init__(inputs, product, length, spread=lambda bias: bias.reshape(-1, *[1] * rank))
+        self._window = window
+        self._by_algorithm = (
+            groups == 1
+            and window.kernel == (KERNEL, KERNEL)
+            and set(window.strides + window.dilations) == {1}
+        )
+        # Runtimes fold factors of channels into the weights, which rounds each weight once: of the
+        # 1 + K/6 roundings of S and this one, this one is the same at every position.
+        self.common = 1 / (2 + length / 6)
+
+    def own(self, mode: Mode) -> Variances:
+        algorithm = _ALGORITHMS.get(mode.algorithm)
+        if algorithm is None or not self._by_algorithm:
+            return super().own(mode)
+        maps, kernels = (np.asarray(values) for values in self.inputs[:2])
+        # An algorithm puts one zero around the maps. Where there is none, a whole tile is put
+        # before them and cut off again, so that tiles begin where the outputs do.
+        tile, sizes = algorithm.outputs, self.outputs[0].shape[2:]
+        pads, kept = [(0, 0), (0, 0)], [slice(None), slice(None)]
+        for before, after, size in zip(self._window.before, self._window.after, sizes, strict=True):
+            first = 0 if before else tile
+            pads.append((before - 1 if before else tile - 1, max(after - 1, 0)))
+            kept.append(slice(first, first + size))
+        padded = np.pad(as_float(maps), pads)
+        rounding = algorithm.rounding(padded, kernels.astype(np.float32), mode)[tuple(kept)]
+        own = rounding + float32_units(mode.sums) * squares_of(self.outputs[0])
+        return (own + 2 * float32_units(mode.operands) * self.squares,)
+
+
+def conv_transpose(node: Node, inputs: Sequence[Array | None]) -> Operation:
+    """ConvTranspose, as a convolution of maps with zeros between their elements.
+
+    Kernels are (in, out / groups, *kernel), and turned by half a turn.
     """
+    maps, kernels = (np.asarray(values) for values in inputs[:2])
+    sizes, rank, groups = maps.shape[2:], kernels.ndim - 2, node.get("group", 1)
+    strides = tuple(node.get("strides", (1,) * rank))
+    dilations = tuple(node.get("dilations", (1,) * rank))
+    spans = [(k - 1) * d + 1 for k, d in zip(kernels.shape[2:], dilations, strict=True)]
+    extra = tuple(node.get("output_padding", (0,) * rank))
+    full = [
+        stride * (size - 1) + more + span
+        for stride, size, more, span in zip(strides, sizes, extra, spans, strict=True)
+    ]
+    automatic, pads = node.get("auto_pad", "NOTSET"), tuple(node.get("pads", (0,) * 2 * rank))
+    before, after = list(pads[:rank]), list(pads[rank:])
+    wanted = node.get("output_shape")
+    if automatic in ("SAME_UPPER", "SAME_LOWER") and wanted is None:
+        wanted = [size * stride for size, stride in zip(sizes, strides, strict=True)]
+    if wanted is not None:
+        sizes_wanted = tuple(wanted)[-rank:]
+        # What the maps do not reach is added behind them.
+        missing = [max(0, w - f) for f, w in zip(full, sizes_wanted, strict=True)]
+        extra = tuple(e + m for e, m in zip(extra, missing, strict=True))
+        full = [f + m for f, m in zip(full, missing, strict=True)]
+        totals = [f - w for f, w in zip(full, sizes_wanted, strict=True)]
+        before = [t // 2 if automatic == "SAME_UPPER" else t - t // 2 for t in totals]
+        after = [t - b for t, b in zip(totals, before, strict=True)]
+    width = kernels.shape[1]
 
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
+    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
+        spaced = np.zeros(
+            (*left.shape[:2], *[(n - 1) * s + 1 for n, s in zip(sizes, strides, strict=True)]),
+            left.dtype,
+        )
+        spaced[(slice(None), slice(None), *[slice(None, None, s) for s in strides])] = left
+        turned = np.flip(prepared(right, left, squared), axis=tuple(range(2, 2 + rank)))
+        # (in, out / groups, *kernel) -> (out, in / groups, *kernel)
+        grouped = turned.reshape(groups, -1, width, *turned.shape[2:]).swapaxes(1, 2)
+        grouped = grouped.reshape(groups * width, -1, *turned.shape[2:])
+        window = Window(
+            turned.shape[2:], (1,) * rank, dilations,
+            tuple(span - 1 for span in spans),
+            tuple(span - 1 + more for span, more in zip(spans, extra, strict=True)),
+        )  # fmt: skip
+        result = convolve(spaced, grouped, window, groups)
+        kept = [slice(b, n - a) for b, a, n in zip(before, after, full, strict=True)]
+        return result[(slice(None), slice(None), *kept)]
 
-    @classmethod
-    def of(cls, node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
-        """The window that a node's attributes describe over maps of some sizes."""
-        rank = len(kernel)
-        strides = tuple(node.get("strides", (1,) * rank))
-        dilations = tuple(node.get("dilations", (1,) * rank))
-        automatic = node.get("auto_pad", "NOTSET")
-        pads = tuple(node.get("pads", (0,) * 2 * rank))
-        before, after = pads[:rank], pads[rank:]
-        if automatic == "VALID":
-            before = after = (0,) * rank
-        elif automatic in ("SAME_UPPER", "SAME_LOWER"):
-            totals = [
-                max(0, (-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size)
-                for size, stride, k, dilation in zip(sizes, strides, kernel, dilations, strict=True)
-            ]
-            small = tuple(total // 2 for total in totals)
-            large = tuple(total - total // 2 for total in totals)
-            before, after = (small, large) if automatic == "SAME_UPPER" else (large, small)
-        return cls(tuple(kernel), strides, dilations, before, after)
-
-    def spans(self) -> tuple[int, ...]:
-        """How many elements of a map a window reaches over, along each axis."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
-
-    def padded(self, maps: NDArray[Any], value: float = 0) -> NDArray[Any]:
-        """(N, C, *sizes) with the padding."""
-        if not any(self.before + self.after):
-            return maps
-        pads = ((0, 0), (0, 0), *zip(self.before, self.after, strict=True))
-        return np.pad(maps, pads, constant_values=value)
-
-    def views(self, padded: NDArray[Any]) -> NDArray[Any]:
-        """The windows of padded maps: (N, C, *sizes) -> (N, C, *positions, *kernel)"""
-        rank = len(self.kernel)
-        views = sliding_window_view(padded, self.spans(), axis=tuple(range(2, 2 + rank)))
-        steps = tuple(slice(None, None, stride) for stride in self.strides)
-        inside = tuple(slice(None, None, dilation) for dilation in self.dilations)
-        return views[(slice(None), slice(None), *steps, *inside)]
-
-
-def convolve(
-    maps: NDArray[Any], kernels: NDArray[Any], window: Window, groups: int = 1
-) -> NDArray[Any]:
-    """(N, C, *sizes), (out, C / groups, *kernel) -> (N, out, *positions)"""
-    views = window.views(window.padded(maps))
-    rank = len(window.kernel)
-    positions = views.shape[2 : 2 + rank]
-    outputs, width = kernels.shape[0] // groups, kernels[0].size
-    total = np.empty((len(maps), kernels.shape[0], *positions), maps.dtype)
-    if prod(positions) == 0:
-        return total
-    if kernels.shape[1] == 1 and width < 64:
-        return _by_taps(views, kernels, total, groups)
-    matrix = kernels.reshape(groups, outputs, width)
-    # (N, C, *positions, *kernel) -> (N, C, *kernel, *positions)
-    last = tuple(range(2 + rank, 2 + 2 * rank))
-    views = views.transpose(0, 1, *last, *range(2, 2 + rank))
-    row = max(1, prod(positions[1:]))
-    rows = max(1, _WINDOWS // (width * groups * row))
-    for image, result in zip(views, total, strict=True):
-        for start in range(0, positions[0], rows):
-            part = image[(slice(None),) * (1 + rank) + (slice(start, start + rows),)]
-            columns = part.reshape(groups, width, -1)
-            block = result.reshape(groups, outputs, -1)[..., start * row : (start + rows) * row]
-            np.matmul(matrix, columns, out=block)
-    return total
+    # At most so many of a window's elements are not zeros put between.
+    terms = prod(-(-k // s) for k, s in zip(kernels.shape[2:], strides, strict=True))
+    return SumOfProducts(
+        inputs,
+        product,
+        kernels.shape[0] // groups * terms,
+        spread=lambda bias: bias.reshape(-1, *[1] * rank),
+    )
 
 
-def _by_taps(
-    views: NDArray[Any], kernels: NDArray[Any], total: NDArray[Any], groups: int
-) -> NDArray[Any]:
-    """A depthwise convolution, one element of the kernels after the other."""
-    each = kernels.shape[0] // groups
-    grouped = total.reshape(len(total), groups, each, *total.shape[2:])
-    grouped[:] = 0
-    rank = total.ndim - 2
-    spread = (slice(None), slice(None), *[None] * rank)
-    product = np.empty_like(grouped)
-    for place in np.ndindex(*kernels.shape[2:]):
-        weight = kernels[(slice(None), 0, *place)].reshape(groups, each)[spread]
-        np.multiply(weight, views[(..., *place)][:, :, None], out=product)
-        grouped += product
-    return total
+RULES: Final[dict[str, Rule]] = {"Conv": conv, "ConvTranspose": conv_transpose}

@@ -10,6 +10,7 @@ from onnx_arbiter.operators import (
     batch_normalisation,
     casts,
     comparisons,
+    convolution,
     elementwise,
     functions,
     grid_sample,
@@ -33,6 +34,7 @@ from onnx_arbiter.operators.operation import Rule
 
 RULES: Final[dict[str, Rule]] = {
     **sums.RULES,
+    **convolution.RULES,
     **integers.RULES,
     **elementwise.RULES,
     **activations.RULES,

@@ -1,4 +1,4 @@
-"""Sums of products: Conv, ConvTranspose, Gemm, MatMul, Einsum.
+"""Sums of products: Gemm, MatMul, Einsum, and what convolutions share with them.
 
 For a sum y of K products, S the sum of their squares:
 
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import Float32, path_rounding
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import SMALLEST_NORMAL, Mode, float32_units
-from onnx_arbiter.operators.convolution import Window, convolve
 from onnx_arbiter.operators.operation import (
     Operation,
     Rule,
@@ -128,86 +127,10 @@ class SumOfProducts(Operation):
         return (own,)
 
 
-def _prepared(values: Array, like: NDArray[Any], squared: bool) -> NDArray[Any]:
+def prepared(values: Array, like: NDArray[Any], squared: bool) -> NDArray[Any]:
+    """The second operand in the type of the first, squared or not."""
     converted = values.astype(like.dtype, copy=False)
     return np.square(converted) if squared else converted
-
-
-def conv(node: Node, inputs: Sequence[Array | None]) -> Operation:
-    """Conv: any rank, strides, dilations, groups and padding."""
-    maps, kernels = (np.asarray(values) for values in inputs[:2])
-    window = Window.of(node, maps.shape[2:], kernels.shape[2:])
-    groups = node.get("group", 1)
-
-    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
-        return convolve(left, _prepared(right, left, squared), window, groups)
-
-    rank, length = len(window.kernel), kernels[0].size
-    made = SumOfProducts(inputs, product, length, spread=lambda bias: bias.reshape(-1, *[1] * rank))
-    # Runtimes fold factors of channels into the weights, which rounds each weight once: of the
-    # 1 + K/6 roundings of S and this one, this one is the same at every position.
-    made.common = 1 / (2 + length / 6)
-    return made
-
-
-def conv_transpose(node: Node, inputs: Sequence[Array | None]) -> Operation:
-    """ConvTranspose, as a convolution of maps with zeros between their elements.
-
-    Kernels are (in, out / groups, *kernel), and turned by half a turn.
-    """
-    maps, kernels = (np.asarray(values) for values in inputs[:2])
-    sizes, rank, groups = maps.shape[2:], kernels.ndim - 2, node.get("group", 1)
-    strides = tuple(node.get("strides", (1,) * rank))
-    dilations = tuple(node.get("dilations", (1,) * rank))
-    spans = [(k - 1) * d + 1 for k, d in zip(kernels.shape[2:], dilations, strict=True)]
-    extra = tuple(node.get("output_padding", (0,) * rank))
-    full = [
-        stride * (size - 1) + more + span
-        for stride, size, more, span in zip(strides, sizes, extra, spans, strict=True)
-    ]
-    automatic, pads = node.get("auto_pad", "NOTSET"), tuple(node.get("pads", (0,) * 2 * rank))
-    before, after = list(pads[:rank]), list(pads[rank:])
-    wanted = node.get("output_shape")
-    if automatic in ("SAME_UPPER", "SAME_LOWER") and wanted is None:
-        wanted = [size * stride for size, stride in zip(sizes, strides, strict=True)]
-    if wanted is not None:
-        sizes_wanted = tuple(wanted)[-rank:]
-        # What the maps do not reach is added behind them.
-        missing = [max(0, w - f) for f, w in zip(full, sizes_wanted, strict=True)]
-        extra = tuple(e + m for e, m in zip(extra, missing, strict=True))
-        full = [f + m for f, m in zip(full, missing, strict=True)]
-        totals = [f - w for f, w in zip(full, sizes_wanted, strict=True)]
-        before = [t // 2 if automatic == "SAME_UPPER" else t - t // 2 for t in totals]
-        after = [t - b for t, b in zip(totals, before, strict=True)]
-    width = kernels.shape[1]
-
-    def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
-        spaced = np.zeros(
-            (*left.shape[:2], *[(n - 1) * s + 1 for n, s in zip(sizes, strides, strict=True)]),
-            left.dtype,
-        )
-        spaced[(slice(None), slice(None), *[slice(None, None, s) for s in strides])] = left
-        turned = np.flip(_prepared(right, left, squared), axis=tuple(range(2, 2 + rank)))
-        # (in, out / groups, *kernel) -> (out, in / groups, *kernel)
-        grouped = turned.reshape(groups, -1, width, *turned.shape[2:]).swapaxes(1, 2)
-        grouped = grouped.reshape(groups * width, -1, *turned.shape[2:])
-        window = Window(
-            turned.shape[2:], (1,) * rank, dilations,
-            tuple(span - 1 for span in spans),
-            tuple(span - 1 + more for span, more in zip(spans, extra, strict=True)),
-        )  # fmt: skip
-        result = convolve(spaced, grouped, window, groups)
-        kept = [slice(b, n - a) for b, a, n in zip(before, after, full, strict=True)]
-        return result[(slice(None), slice(None), *kept)]
-
-    # At most so many of a window's elements are not zeros put between.
-    terms = prod(-(-k // s) for k, s in zip(kernels.shape[2:], strides, strict=True))
-    return SumOfProducts(
-        inputs,
-        product,
-        kernels.shape[0] // groups * terms,
-        spread=lambda bias: bias.reshape(-1, *[1] * rank),
-    )
 
 
 def gemm(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -237,11 +160,11 @@ def _matmul(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
         rows = _matmul(left.reshape(-1, left.shape[-1]), right, squared)
         return rows.reshape(*left.shape[:-1], right.shape[-1])
     if right.ndim != 2 or right.size <= _LARGE:
-        whole: NDArray[Any] = np.matmul(left, _prepared(right, left, squared))
+        whole: NDArray[Any] = np.matmul(left, prepared(right, left, squared))
         return whole
     columns = max(1, _LARGE // right.shape[0])
     blocks = [
-        np.matmul(left, _prepared(right[:, start : start + columns], left, squared))
+        np.matmul(left, prepared(right[:, start : start + columns], left, squared))
         for start in range(0, right.shape[1], columns)
     ]
     return np.concatenate(blocks, axis=-1)
@@ -273,15 +196,13 @@ def einsum(node: Node, inputs: Sequence[Array | None]) -> Operation:
         arrays, equation = [arrays[0], np.ones((), np.float32)], f"{terms},->{result}"
 
     def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
-        operands = left, _prepared(right, left, squared)
+        operands = left, prepared(right, left, squared)
         return np.asarray(np.einsum(equation, *operands, optimize=True))
 
     return SumOfProducts(arrays, product, length)
 
 
 RULES: Final[dict[str, Rule]] = {
-    "Conv": conv,
-    "ConvTranspose": conv_transpose,
     "Gemm": gemm,
     "MatMul": matmul,
     "Einsum": einsum,

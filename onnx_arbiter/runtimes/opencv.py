@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -17,6 +18,7 @@ import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.models.to_onnx import model_of
+from onnx_arbiter.numeric_modes import MODES, Mode
 from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
 from vgg16_spec.files.scratch import scratch_folder
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 Way: TypeAlias = Literal["default", "direct", "winograd"]
 _NAME: Final = "OpenCV"
+# Of tiles of 6 by 6 outputs, as its errors show (docs/measured/engines.md).
+_ALGORITHM: Final = "Winograd F(6×6, points 0, ±1, ±2, ±1/2)"
+_WINOGRAD: Final = replace(MODES["float32"], name=f"float32 by {_ALGORITHM}", algorithm=_ALGORITHM)
 
 
 def open_graph(model: Path, wanted: Sequence[str], way: Way = "default") -> Compute:
@@ -134,13 +139,13 @@ def _set_shape(value: onnx.ValueInfoProto, shape: Iterable[int]) -> None:
         axes.add(dim_value=size)
 
 
-def remark(way: Way) -> str:
-    """What there is to say of a way: that it uses Winograd's algorithm, if it does."""
+def mode(way: Way) -> Mode:
+    """The mode of a way: Winograd's algorithm for 3×3 convolutions, if it uses it."""
     import cv2
 
     if way == "winograd" or (way == "default" and not hasattr(cv2.dnn, "ENGINE_CLASSIC")):
-        return "3×3 convolutions by Winograd's algorithm: its larger errors are not predicted"
-    return ""
+        return _WINOGRAD
+    return MODES["float32"]
 
 
 def _runtime(name: str, *ways: Way) -> Runtime:
@@ -148,7 +153,7 @@ def _runtime(name: str, *ways: Way) -> Runtime:
         name,
         {way: partial(run, way) for way in ways},
         run_node,
-        {way: partial(remark, way) for way in ways},
+        modes={way: partial(mode, way) for way in ways},
     )
 
 

@@ -41,24 +41,20 @@ class Runtime:
         name: ``onnxruntime``, …
         ways: how it runs a file -> what runs it so; the first is the runtime's default.
         alone: computes single nodes; None if the program cannot.
-        remarks: way -> says in words what is particular about it here; empty if nothing is.
         modes: way -> finds the numeric mode in which it computes float32 here.
     """
 
     name: str
     ways: Mapping[str, RunModel]
     alone: NodeRunner | None = None
-    remarks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     modes: Mapping[str, Callable[[], Mode]] = field(default_factory=dict)
 
     def mode(self, way: str) -> tuple[Mode | None, tuple[str, ...]]:
         """The mode of a way, None for the one that is asked for, and what is to be said of it."""
-        said = self.remarks[way]() if way in self.remarks else ""
         found = self.modes[way]() if way in self.modes else None
         if found is None or found.name == "float32":
-            return None, (said,) if said else ()
-        judged = f"computes in {found.name} by default on this processor, and is judged so"
-        return found, (said, judged) if said else (judged,)
+            return None, ()
+        return found, (f"computes in {found.name} on this machine, and is judged so",)
 
 
 def observe(
