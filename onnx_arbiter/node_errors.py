@@ -202,6 +202,8 @@ def _stored(
     mode: Mode,
 ) -> Variance:
     """The rounding of an output that is stored in fewer bits than float32."""
+    if not is_float(kind):
+        return None
     roundoff = max(mode.stored, ROUNDOFFS.get(kind.name, 0.0))
     narrower = any(v is not None and is_float(v.dtype) and v.dtype != kind for v in inputs)
     if roundoff <= FLOAT32_ROUNDOFF or (operation.selects and not narrower):

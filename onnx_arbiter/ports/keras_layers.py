@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -12,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnx_arbiter.graph import Array
+from onnx_arbiter.ports.keras_export import exported_model
 from onnx_arbiter.ports.places import Computed, Place, Reference, Tap, kind_of
 from vgg16_spec.errors import BadInput
-from vgg16_spec.files.scratch import scratch_folder
 
 # Layers that compute nothing where a model is not trained.
 _NOTHING: Final = frozenset({"inputlayer", "dropout", "spatialdropout", "identity"})
@@ -59,7 +58,7 @@ def reference(model: Any, inputs: Any) -> Reference:
         keras.InputSpec(shape=array.shape, dtype=str(array.dtype), name=tensor.name)
         for array, tensor in zip(arrays, model.inputs, strict=True)
     ]
-    exported = _exported(keras.Model(_one_or_all(model.inputs), outputs), specs)
+    exported = exported_model(keras.Model(_one_or_all(model.inputs), outputs), specs)
     exported.graph.name = model.name
     given = [str(value.name) for value in exported.graph.inputs]
     found = [_place(exported, index) for index in range(len(outputs))]
@@ -165,52 +164,6 @@ def _as_arrays(values: Any) -> list[Array]:
     return [keras.ops.convert_to_numpy(each) for each in (values if several else [values])]
 
 
-def _exported(model: Any, specs: Sequence[Any]) -> ir.Model:
-    import onnx
-
-    signature = [specs[0] if len(specs) == 1 else list(specs)]
-    with scratch_folder("onnx-arbiter") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = folder / "model.onnx"
-        try:
-            model.export(str(path), format="onnx", verbose=False, input_signature=signature)
-        except Exception as error:  # of many kinds
-            line = str(error).strip().splitlines()[0]
-            raise BadInput(model.name, f"Keras cannot export it ({line})") from error
-        inferred = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
-    made = ir.from_proto(inferred)
-    _restore_statistics(made, model, len(specs))
-    _replace_erfc(made)
-    return made
-
-
-def _restore_statistics(exported: ir.Model, model: Any, count: int) -> None:
-    """Make constants of a graph what the exporter made inputs behind the model's own.
-
-    These are the mean and the variance of layers that normalise images, ``…/Sub/y`` and
-    ``…/Sqrt/x``. Raises ``BadInput`` for any other.
-    """
-    import keras
-
-    inputs = exported.graph.inputs
-    normalising = [each for each in model.layers if isinstance(each, keras.layers.Normalization)]
-    parts = {"Sub/y": "mean", "Sqrt/x": "variance"}
-    layers = dict[str, Any]()
-    for value in list(inputs[count:]):
-        prefix, _, end = str(value.name).partition(":")[0].rpartition("/")
-        scope, _, operator = prefix.rpartition("/")
-        part = parts.get(f"{operator}/{end}")
-        if scope not in layers and len(layers) < len(normalising):
-            layers[scope] = normalising[len(layers)]
-        if part is None or scope not in layers:
-            problem = f"Keras's exporter makes its constant {value.name} an input"
-            raise BadInput(model.name, problem, "a model without such a constant")
-        values = np.asarray(getattr(layers[scope], part), np.float32)
-        value.const_value = ir.tensor(values, name=value.name)
-        inputs.remove(value)
-        exported.graph.register_initializer(value)
-
-
 def _place(model: ir.Model, index: int) -> Place:
     """Where an output is in the graph, before it is moved into Keras's layout."""
     value = model.graph.outputs[index]
@@ -297,19 +250,3 @@ def _behind_moves(value: ir.Value) -> str:
             break
         value = node.inputs[0]
     return str(value.name)
-
-
-def _replace_erfc(model: ir.Model) -> None:
-    """Write erfc(x), which ONNX has not, as 1 - erf(x): Keras's GELU is made of it."""
-    for node in list(model.graph):
-        if node.op_type != "Erfc":
-            continue
-        one = ir.Value(name=f"{node.name}/one", const_value=ir.tensor(np.float32(1)))
-        model.graph.register_initializer(one)
-        erf = ir.node("Erf", list(node.inputs), name=f"{node.name}/erf")
-        erf.outputs[0].name = f"{node.name}/erf"
-        difference = ir.node("Sub", [one, erf.outputs[0]], name=node.name)
-        model.graph.insert_before(node, [erf, difference])
-        ir.convenience.replace_nodes_and_values(
-            model.graph, node, [node], [], node.outputs, difference.outputs
-        )

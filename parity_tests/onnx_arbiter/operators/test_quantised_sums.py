@@ -169,8 +169,8 @@ def test_a_runtime_may_add_up_floats() -> None:
     [
         # S = b², and then (1 + K/6) + (K/3 + 4)
         (0, 1000, 1 + 1 / 6 + 1 / 3 + 4),
-        # Of four terms of one size, S = q² / 4.
-        (4, 0, (1 + 4 / 6) / 4 + 4 / 3 + 4),
+        # Of four terms of one size, one of them negative, S = q².
+        (4, 0, 1 + 4 / 6 + 4 / 3 + 4),
     ],
 )
 def test_a_quotient_as_far_from_a_half_as_its_roundings_reach(
@@ -178,10 +178,11 @@ def test_a_quotient_as_far_from_a_half_as_its_roundings_reach(
 ) -> None:
     maps = np.full((1, max(terms, 1), 1, 1), 10 if terms else 0, np.uint8)
     kernels = np.full((1, max(terms, 1), 1, 1), 7, np.int8)
+    kernels[:, 3:] = -7
     for reached, predicted in ((0.98, True), (1.02, False)):
         half = 100.5
         quotient = half * (1 + reached * REACH * UNIT * squares**0.5)
-        step = np.array((70 * terms + bias) / quotient)
+        step = np.array((35 * terms + bias) / quotient)
         inputs = [
             *[maps, scale(1), unsigned(0), kernels, scale(1), signed(0)],
             *[step, unsigned(0), np.array([bias], np.int32)],

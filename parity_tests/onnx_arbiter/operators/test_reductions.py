@@ -151,7 +151,7 @@ def test_the_largest_of_no_elements_is_less_than_all(operator: str, dtype: type)
     ("operator", "expected"), [("ReduceProd", 1), ("ReduceLogSumExp", -np.inf)]
 )
 def test_no_elements_have_an_identity(operator: str, expected: float) -> None:
-    inputs: list[Array | None] = [np.zeros((2, 0, 3), np.float32), np.array([1], np.int64)]
+    inputs: list[Array] = [np.zeros((2, 0, 3), np.float32), np.array([1], np.int64)]
     step = evaluated(node_of(operator, inputs), inputs)
     np.testing.assert_array_equal(step.outputs["y0"].values, np.full((2, 1, 3), expected))
 

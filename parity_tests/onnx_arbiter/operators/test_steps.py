@@ -219,7 +219,13 @@ def test_errors_of_dynamically_quantised_values() -> None:
 
 @pytest.mark.parametrize(
     ("low", "deviation", "moves"),
-    [(-127.0, 1e-3, False), (-127.0, 0.1, True), (-100.5 - 1e-3, 1e-3, True), (0.0, 0.5, False)],
+    [
+        (-127.0, 1e-3, False),
+        (-127.0, 0.1, True),
+        (-1.25, 0.1, True),
+        (-100.5 - 1e-3, 1e-3, True),
+        (0.0, 0.5, False),
+    ],
 )
 def test_a_zero_moves_where_errors_of_both_ends_may_move_it(
     low: float, deviation: float, moves: bool
@@ -239,6 +245,19 @@ def test_a_zero_moves_where_errors_of_both_ends_may_move_it(
     np.testing.assert_allclose(
         np.sqrt(of_scale) * UNIT, ends**0.5 * deviation / 255, rtol=FLOAT32_VARIANCES.limit
     )
+
+
+def test_an_error_of_the_largest_value_alone_moves_a_zero() -> None:
+    """By half of its size, for the zero is in the middle."""
+    values = np.array([-127.0, 128.0])
+    operation = RULES["DynamicQuantizeLinear"](
+        node_of("DynamicQuantizeLinear", [values], outputs=3), [values]
+    )
+    for size, moves in ((0.9, False), (1.1, True)):
+        deviations = np.array([0.0, size / REACH])
+        _, _, of_zero = operation.carried([np.square(deviations / UNIT).astype(np.float32)])
+        assert of_zero is not None
+        assert (of_zero > 0) == moves
 
 
 def test_a_saturated_integer_moves_where_errors_reach_the_range() -> None:
