@@ -8,7 +8,7 @@ from onnx_arbiter.compare import Verdict, compare_with_arbiter, refused
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array
 from onnx_arbiter.limits import Limits
-from onnx_arbiter.numeric_modes import SMALLEST_NORMAL
+from onnx_arbiter.numeric_modes import SMALLEST_NORMAL, is_float
 from onnx_arbiter.values import Value
 
 
@@ -38,7 +38,7 @@ def compare(
         if wrong := int(np.count_nonzero(~same & ~finite)):
             return refused(f"{wrong} values that are infinite or NaN in the arbiter differ")
         got, exact, deviation = (np.where(finite, v, 0.0) for v in (got, exact, deviation))
-    if float(deviation.max()) <= SMALLEST_NORMAL:  # the integers of a quantised network
+    if not is_float(value.dtype) and float(deviation.max()) <= SMALLEST_NORMAL:  # quantised
         return _compare_exactly(got, exact)
     # The whole tensor counts as one image.
     return compare_with_arbiter(
