@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -28,7 +31,7 @@ def _graph(graph: ir.Graph, versions: dict[str, int], name: str) -> Graph:
         for value in graph.initializers.values()
         if value.const_value is not None
     }
-    names, nodes = _Names(), list[Node]()
+    names, nodes = _Names(str(node.name) for node in graph if node.name), list[Node]()
     for node in graph:
         made = _node(node, versions, names)
         if made.operator == "Constant" and made.domain == "" and "value" in made.attributes:
@@ -54,16 +57,20 @@ def _graph(graph: ir.Graph, versions: dict[str, int], name: str) -> Graph:
 class _Names:
     """Gives every node a name of its own: many exporters leave it out, some repeat it."""
 
-    def __init__(self) -> None:
-        self._used = dict[str, int]()
+    def __init__(self, stated: Iterable[str]) -> None:
+        self._taken = set(stated)
+        self._given = set[str]()
+        self._numbers = defaultdict[str, Iterator[int]](count)
 
     def unique(self, stated: str, operator: str) -> str:
-        name = stated or operator
-        count = self._used[name] = self._used.get(name, 0) + 1
-        if stated and count == 1:
-            return name
-        candidate = f"{name}_{count - 1}"
-        return candidate if candidate not in self._used else self.unique(f"{candidate}_", operator)
+        name = stated
+        if not stated or stated in self._given:
+            base = stated or operator
+            numbered = (f"{base}_{number}" for number in self._numbers[base])
+            name = next(other for other in numbered if other not in self._taken)
+        self._taken.add(name)
+        self._given.add(name)
+        return name
 
 
 def _node(node: ir.Node, versions: dict[str, int], names: _Names) -> Node:

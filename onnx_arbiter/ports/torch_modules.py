@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import onnx_ir as ir
@@ -75,12 +76,14 @@ def reference(module: torch.nn.Module, inputs: Any) -> Reference:
 
 def _number(model: ir.Model) -> None:
     """Tell nodes of one name apart, as those of one module are: runtimes refuse files otherwise."""
-    names = Counter[str]()
+    taken, seen = {str(node.name) for node in model.graph}, set[str]()
     for node in model.graph:
         name = str(node.name)
-        if count := names[name]:
-            node.name = f"{name}_{count}"
-        names[name] += 1
+        if name in seen:
+            numbers = (f"{name}_{number}" for number in count(1))
+            name = node.name = next(other for other in numbers if other not in taken)
+        taken.add(name)
+        seen.add(name)
 
 
 @contextmanager
@@ -168,13 +171,13 @@ def _places(model: ir.Model, modules: Mapping[str, torch.nn.Module]) -> list[Pla
     for path, calls in parts.items():
         container = any(True for _ in modules[path].children())
         kind = CONTAINER if container else kind_of(type(modules[path]).__name__)
-        for count, call in enumerate(calls):
+        for number, call in enumerate(calls):
             inside = {nodes[index] for index in call}
             given = [v for n in inside for v in n.outputs if v in outputs or _leaves(v, inside)]
             if len(given) != 1:
                 continue
             one = len(call) == 1 and not container
-            name = _numbered(path, count)
+            name = _numbered(path, number)
             if one:
                 nodes[call[0]].name = name
             place = Place(name, kind, str(given[0].name), _shape(given[0]), False, one, None)

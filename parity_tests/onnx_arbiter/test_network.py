@@ -174,6 +174,19 @@ def test_nodes_may_be_in_any_order(tmp_path: Path) -> None:
         ).holds
 
 
+def test_every_node_has_a_name_of_its_own() -> None:
+    names = ["a", "a", "", "a_0", "", "Relu_0", "a"]
+    values = [f"v{number}" for number in range(len(names) + 1)]
+    nodes = [
+        helper.make_node("Relu", [given], [made], name=name)
+        for name, given, made in zip(names, values, values[1:], strict=False)
+    ]
+    graph = Network.open(model(nodes, {"v0": [3]}, [values[-1]], {})).graph
+    found = [node.name for node in graph.nodes]
+    assert len(set(found)) == len(names)
+    assert [found[index] for index in (0, 3, 5)] == ["a", "a_0", "Relu_0"]
+
+
 def test_only_what_is_wanted_is_evaluated() -> None:
     graph = Network.open(residual()).graph
     assert [node.name for node in graph.needed_for(["bn1"])] == ["conv1", "bn1"]

@@ -263,3 +263,13 @@ def test_several_inputs_and_outputs_are_judged_by_order_and_by_name() -> None:
         assert [row.value for row in run.rows if row.status == "broken"] == [
             reference.outputs[1].value
         ]
+
+
+def test_nodes_of_one_module_have_names_of_their_own() -> None:
+    """Attention calls one product twice, under names of which one ends in a number already."""
+    encoder = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 1, enable_nested_tensor=False
+    )
+    made = torch_modules.reference(encoder, np.zeros((1, 5, 16), np.float32))
+    names = [node.name for node in made.model.graph]
+    assert len(set(names)) == len(names)
