@@ -40,7 +40,7 @@ class Arbiter:
     """The float64 values of a network for some inputs, and the errors to expect of a runtime.
 
     Args:
-        model: an ONNX file, a ``ModelProto`` or an ``onnx_ir.Model``.
+        model: an ONNX file, a ``ModelProto``, an ``onnx_ir.Model``, or a `Graph` built by hand.
         inputs: by name; by default seeded ones of the declared shapes.
         mode: the numeric mode that the program computes in, one of ``numeric_modes.MODES``.
         shapes: of inputs whose sizes the model leaves open, for seeded inputs.

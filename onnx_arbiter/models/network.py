@@ -14,11 +14,12 @@ import onnx_ir as ir
 from onnx_arbiter.graph import Graph
 from onnx_arbiter.models.from_onnx import graph_of
 from onnx_arbiter.models.onnx_file import open_model
+from vgg16_spec.errors import BadInput
 
 if TYPE_CHECKING:
     import onnx
 
-Model: TypeAlias = "str | os.PathLike[str] | onnx.ModelProto | ir.Model"
+Model: TypeAlias = "str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph"
 # A model of more bytes than this is written with its weights in a file beside it.
 _EMBEDDED: Final = 1 << 30
 
@@ -30,20 +31,25 @@ class Network:
     Attributes:
         graph: what the arbiter walks.
         path: the file that it was read from; None if it came from memory.
-        model: the same with calls of its local functions inlined, as the graph has it.
+        model: the same with calls of its local functions inlined, as the graph has it; None for a
+            graph that was built by hand.
     """
 
     graph: Graph
     path: Path | None
-    model: ir.Model
+    model: ir.Model | None
 
     @classmethod
     def open(cls, model: Model) -> Network:
-        """The network of a file or of a model in memory; weights are read when they are needed.
+        """The network of a file, or of a model or a graph in memory.
+
+        Weights are read when they are needed.
 
         Raises:
             BadInput: it is no valid ONNX model, or its data lie outside its folder.
         """
+        if isinstance(model, Graph):
+            return cls(model, None, None)
         import onnx
 
         if isinstance(model, str | os.PathLike):
@@ -60,7 +66,7 @@ class Network:
 
     def tapped(self, values: Sequence[str], folder: Path) -> Path:
         """A copy, written into a folder, that also gives these values."""
-        with self._outputs(values):
+        with _more_outputs(self._file(), values):
             return self.write(folder / "tapped.onnx")
 
     def write(self, path: Path) -> Path:
@@ -69,25 +75,33 @@ class Network:
         What it reads from a file is written into one beside the new one: runtimes find data files
         only in the model's own folder.
         """
-        weights = [value.const_value for value in self.model.graph.initializers.values()]
+        model = self._file()
+        weights = [value.const_value for value in model.graph.initializers.values()]
         size = sum(tensor.nbytes for tensor in weights if tensor is not None)
         apart = any(isinstance(tensor, ir.ExternalTensor) for tensor in weights)
         beside = f"{path.name}.data" if apart or size > _EMBEDDED else None
-        ir.save(self.model, path, external_data=beside)
+        ir.save(model, path, external_data=beside)
         return path
 
-    @contextmanager
-    def _outputs(self, values: Sequence[str]) -> Iterator[None]:
-        """Let the model give more values for as long as the context lasts."""
-        outputs = self.model.graph.outputs
-        before = list(outputs)
-        made = {str(value.name): value for node in self.model.graph for value in node.outputs}
-        given = {str(value.name) for value in before}
-        outputs.extend(made[name] for name in values if name in made and name not in given)
-        try:
-            yield
-        finally:
-            outputs[:] = before
+    def _file(self) -> ir.Model:
+        if self.model is None:
+            expected = "an ONNX model, for runtimes to run"
+            raise BadInput(self.graph.name, "is a graph that was built by hand", expected)
+        return self.model
+
+
+@contextmanager
+def _more_outputs(model: ir.Model, values: Sequence[str]) -> Iterator[None]:
+    """Let a model give more values for as long as the context lasts."""
+    outputs = model.graph.outputs
+    before = list(outputs)
+    made = {str(value.name): value for node in model.graph for value in node.outputs}
+    given = {str(value.name) for value in before}
+    outputs.extend(made[name] for name in values if name in made and name not in given)
+    try:
+        yield
+    finally:
+        outputs[:] = before
 
 
 def _inlined(model: onnx.ModelProto) -> ir.Model:

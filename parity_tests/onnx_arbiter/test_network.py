@@ -14,6 +14,7 @@ from onnx import helper
 
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.evaluate import walk
+from onnx_arbiter.graph import Constant, Graph, Input, Node
 from onnx_arbiter.judge.explain import explain
 from onnx_arbiter.models.network import Network
 from onnx_arbiter.numeric_modes import MODES
@@ -185,6 +186,24 @@ def test_every_node_has_a_name_of_its_own() -> None:
     found = [node.name for node in graph.nodes]
     assert len(set(found)) == len(names)
     assert [found[index] for index in (0, 3, 5)] == ["a", "a_0", "Relu_0"]
+
+
+def test_a_graph_built_by_hand_is_judged(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    graph = Graph(
+        (Node("product", "MatMul", ("x", "w"), ("y",)), Node("relu", "Relu", ("y",), ("z",))),
+        {"x": Input(weight.dtype, (3, 8))},
+        ("z",),
+        {"w": Constant.of(weight)},
+        "by hand",
+    )
+    with Arbiter(graph) as arbiter:
+        computed = np.maximum(arbiter.inputs["x"] @ weight, 0)
+        arbiter.assert_within_rounding(computed)
+        with pytest.raises(AssertionError, match="Relu relu"):
+            arbiter.assert_within_rounding(arbiter.inputs["x"] @ weight)
+        with pytest.raises(BadInput, match="by hand: is a graph that was built by hand"):
+            arbiter.network.tapped(["y"], tmp_path)
 
 
 def test_only_what_is_wanted_is_evaluated() -> None:
