@@ -143,3 +143,21 @@ ONNX_CASES_BFLOAT16: Final = Tolerance(
     limit=0.03,
     reason="The same of cases that are computed in bfloat16, eight times as coarse as float16.",
 )
+
+COMMON_LEAST: Final = Tolerance(
+    limit=0.2,
+    reason=(
+        "R of a mean behind a BatchNorm from below: half of the BatchNorm's predicted variance is "
+        "taken to be the same in a whole channel, an upper bound; runtimes round its factor two to "
+        "four times."
+    ),
+)
+
+TOGETHER: Final = Tolerance(
+    limit=0.1,
+    reason=(
+        "How far below the prediction the errors of x times sigmoid(x) may lie where x > 1: both "
+        "factors err the same way there, as predicted; the roundings of the two operators add to "
+        "the prediction alone, less than the errors of a sum of 400 products."
+    ),
+)
