@@ -106,7 +106,7 @@ def measure_alone(job: Mapping[str, Any], recorder: Recorder) -> None:
 
 def polygraphy(job: Mapping[str, Any], recorder: Recorder) -> None:
     """Polygraphy's command, in this process."""
-    from polygraphy.tools import main  # type: ignore[import-untyped]
+    from polygraphy.tools import main
 
     arguments = [job["model"], "--onnxrt", "--onnx-outputs", "mark", "all"]
     sys.argv = ["polygraphy", "run", *arguments]
