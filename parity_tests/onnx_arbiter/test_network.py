@@ -162,16 +162,34 @@ def test_weights_beside_the_file_are_read(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "weights.bin"]
 
 
-def test_nodes_may_be_in_any_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["one file", "weights beside it"])
+def test_nodes_may_be_in_any_order_and_outputs_without_a_shape(
+    tmp_path: Path, beside: bool
+) -> None:
     made = residual()
     sorted_nodes = list(made.graph.node)
     del made.graph.node[:]
     made.graph.node.extend(reversed(sorted_nodes))
-    onnx.save(made, tmp_path / "model.onnx")
+    for output in made.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    path = tmp_path / "model.onnx"
+    onnx.save(made, path, save_as_external_data=beside, location="w.data", size_threshold=0)
     with Arbiter(tmp_path / "model.onnx") as arbiter:
         assert arbiter.judge_runs(
             observe(arbiter.network, arbiter.inputs, RUNTIME, arbiter.folder)
         ).holds
+
+
+def test_an_input_may_have_no_shape_if_one_is_given(tmp_path: Path) -> None:
+    made = residual()
+    [declared] = made.graph.input
+    shape = tuple(axis.dim_value for axis in declared.type.tensor_type.shape.dim)
+    declared.type.tensor_type.ClearField("shape")
+    onnx.save(made, tmp_path / "model.onnx")
+    with pytest.raises(BadInput, match="does not say how many axes it has"):
+        Arbiter(tmp_path / "model.onnx")
+    with Arbiter(tmp_path / "model.onnx", shapes={declared.name: shape}) as arbiter:
+        assert arbiter.inputs[declared.name].shape == shape
 
 
 def test_only_what_is_wanted_is_evaluated() -> None:
