@@ -134,7 +134,8 @@ def _evaluate(node: Node, read: Mapping[str, Value], modes: Sequence[Mode]) -> S
     inputs = tuple(read[name] if name else None for name in node.inputs)
     rule = rule_of(node)
     if rule is None:
-        return Step(node, inputs, why=f"{node.operator} has no rule")
+        name = f"{node.domain}.{node.operator}" if node.domain else node.operator
+        return Step(node, inputs, why=f"{name} has no rule")
     arrays = [None if value is None else value.values for value in inputs]
     try:
         with np.errstate(all="ignore"):  # a comparison reports what is not finite

@@ -19,6 +19,8 @@ _NO_SHAPES: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
 # Operators that look up rows by their second input, and those that an index may pass before.
 _LOOKS_UP: Final = frozenset({"Gather", "GatherElements"})
 _PASSES: Final = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+# The first bytes of .npy files, and of .npz files with arrays and without.
+_STARTS: Final = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
 _SIZES: Final = re.compile(r"[0-9]{1,9}([,x×][0-9]{1,9})*")
 
 
@@ -119,10 +121,15 @@ def read_arrays(path: Path, what: str) -> dict[str, Array]:
     require_file(path, f"{what}: an .npz or .npy file of NumPy")
     try:
         with path.open("rb") as file:  # of a damaged one, np.load leaves its own open
+            if not file.read(len(_STARTS[0])).startswith(_STARTS):
+                raise BadInput(path, "is no .npz or .npy file", "what numpy.savez or save wrote")
+            file.seek(0)
             found: Any = np.load(file, allow_pickle=False)
             if isinstance(found, np.ndarray):
                 return {"": found}
             return {name: found[name] for name in found.files}
+    except BadInput:
+        raise
     except Exception as error:  # zipfile, zlib and NumPy share no base for their refusals
         reason = printable((str(error).strip() or type(error).__name__).splitlines()[0])
         raise BadInput(path, f"cannot be read ({reason})", "an .npz or .npy file") from error

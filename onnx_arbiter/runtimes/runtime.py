@@ -128,6 +128,10 @@ def refusals_alone(runtime: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line that says something of what an exception says, or its name."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return printable(next(filter(None, lines), type(error).__name__))
+    """The first line that says something of what an exception says, or its name.
+
+    OpenVINO first says where in its sources it was, in lines that end with a colon.
+    """
+    lines = [line for text in str(error).splitlines() if (line := text.strip())]
+    says = [line for line in lines if not line.endswith(":")]
+    return printable(next(iter(says or lines), type(error).__name__))

@@ -15,7 +15,7 @@ def test_the_face_names_what_is_there() -> None:
     assert onnx_arbiter.__all__ == ["Arbiter", "Report", "explain"]
     assert onnx_arbiter.Arbiter is Arbiter
     assert onnx_arbiter.Report is Report
-    assert onnx_arbiter.judge.explain is explain
+    assert onnx_arbiter.explain is explain
     assert {"Arbiter", "Report", "explain"} <= set(dir(onnx_arbiter))
 
 

@@ -163,12 +163,18 @@ def test_weights_beside_the_file_are_read(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "weights.bin"]
 
 
-def test_nodes_may_be_in_any_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["one file", "weights beside it"])
+def test_nodes_may_be_in_any_order_and_outputs_without_a_shape(
+    tmp_path: Path, beside: bool
+) -> None:
     made = residual()
     sorted_nodes = list(made.graph.node)
     del made.graph.node[:]
     made.graph.node.extend(reversed(sorted_nodes))
-    onnx.save(made, tmp_path / "model.onnx")
+    for output in made.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    path = tmp_path / "model.onnx"
+    onnx.save(made, path, save_as_external_data=beside, location="w.data", size_threshold=0)
     with Arbiter(tmp_path / "model.onnx") as arbiter:
         assert arbiter.judge_runs(
             observe(arbiter.network, arbiter.inputs, RUNTIME, arbiter.folder)
@@ -206,6 +212,18 @@ def test_a_graph_built_by_hand_is_judged(tmp_path: Path) -> None:
             arbiter.network.tapped(["y"], tmp_path)
 
 
+def test_an_input_may_have_no_shape_if_one_is_given(tmp_path: Path) -> None:
+    made = residual()
+    [declared] = made.graph.input
+    shape = tuple(axis.dim_value for axis in declared.type.tensor_type.shape.dim)
+    declared.type.tensor_type.ClearField("shape")
+    onnx.save(made, tmp_path / "model.onnx")
+    with pytest.raises(BadInput, match="does not say how many axes it has"):
+        Arbiter(tmp_path / "model.onnx")
+    with Arbiter(tmp_path / "model.onnx", shapes={declared.name: shape}) as arbiter:
+        assert arbiter.inputs[declared.name].shape == shape
+
+
 def test_only_what_is_wanted_is_evaluated() -> None:
     graph = Network.open(residual()).graph
     assert [node.name for node in graph.needed_for(["bn1"])] == ["conv1", "bn1"]
@@ -225,7 +243,7 @@ def test_what_follows_an_unknown_operator_is_said_not_to_be_judged() -> None:
         rectified = np.maximum(given, 0)
         report = arbiter.judge({"a": rectified, "b": given, "y": given, "z": -rectified})
     assert report.holds
-    assert report.not_judged == {"Mystery has no rule": 2}
+    assert report.not_judged == {"their.own.Mystery has no rule": 2}
     assert [row.status for row in report.runs[0].rows] == [
         "holds",
         "not judged",

@@ -45,6 +45,7 @@ def refused(arbiter: Command, *words: object) -> str:
         ("--inputs misshapen.npz", "the input x has the shape (1, 3, 9, 8); expected (1, 3, 8, 8)"),
         ("--inputs nan.npz", "the input x has values that are not finite"),
         ("--inputs junk.npz", "junk.npz: cannot be read"),
+        ("--inputs p.py", "p.py: is no .npz or .npy file; expected what numpy.savez"),
         ("--inputs in.npz --outputs in.npz", "x: no value of the network has this name"),
         ("--inputs in.npz --outputs words.npz", "--outputs: y is of the type <U3"),
         ("--inputs in.npz --outputs complex.npz", "--outputs: y is of the type complex128"),

@@ -18,7 +18,7 @@ from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.models.network import Network
 from onnx_arbiter.runtimes import opencv, openvino, registry
 from onnx_arbiter.runtimes.registry import RUNTIMES, runtime
-from onnx_arbiter.runtimes.runtime import Runtime, observe
+from onnx_arbiter.runtimes.runtime import Runtime, first_line, observe
 from parity_tests.support.networks import model, residual
 from parity_tests.support.operator_tolerances import OWN_LEAST
 from vgg16_spec.errors import BadInput
@@ -172,3 +172,16 @@ def test_winograd_of_opencv_is_judged_by_its_own_errors(pads: tuple[int, ...]) -
             arbiter.network, arbiter.inputs, runtime("opencv-winograd"), arbiter.folder
         )
         assert not arbiter.judge(run.values).holds
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("\nno such kernel\nat conv", "no such kernel"),
+        ("Exception from core.cpp:84:\nCheck failed at conv.cpp:38:\nno rank\n\n", "no rank"),
+        ("Exception from core.cpp:84:", "Exception from core.cpp:84:"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_of_a_refusal_the_line_that_says_why_is_shown(message: str, said: str) -> None:
+    assert first_line(RuntimeError(message)) == said
