@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from benchmarks.harness.tables import page, provenance, table
 from benchmarks.siblings.networks import SIBLINGS
 from onnx_arbiter.limits import LIMITS
+from vgg16_spec.errors import counted
 
 Record: TypeAlias = Mapping[str, Any]
 Results: TypeAlias = Mapping[str, Mapping[str, Record]]
@@ -28,7 +29,8 @@ def markdown(results: Results, line: str, facts: Mapping[str, str]) -> str:
             "Each network comes from the library that people use, with seeded weights and running "
             "statistics that are not trivial. Its graph, as the framework exports it, is judged in "
             "PyTorch or Keras, ONNX Runtime and OpenVINO; then mistakes are planted in the graph, "
-            "one at a time.",
+            "one at a time. OpenVINO's default is judged in the mode that it computes in, which is "
+            "bfloat16 on some processors.",
             "## No false alarm",
             _EXPLANATION,
             _networks(measured),
@@ -73,10 +75,11 @@ def _summary(results: Results) -> str:
         for seed, record in seeds.items()
         if record["error"]
     ]
+    seeds = sorted({len(_records(found)) for found in results.values()})
     text = (
-        f"Of {len(runs)} runs of {len(results)} networks without a mistake, **{len(alarms)}** did "
-        f"not hold; {values:,} values were compared. Of {len(mistakes)} planted mistakes, "
-        f"**{len(named)}** were named at their node."
+        f"Of {len(runs)} runs of {counted(len(results), 'network')} without a mistake, "
+        f"{_span(seeds)} each, **{len(alarms)}** did not hold; {values:,} values were compared. "
+        f"Of {len(mistakes)} planted mistakes, **{len(named)}** were named at their node."
     )
     if failed:
         text += "\n\nNot measured:\n\n" + "\n".join(f"- {line}" for line in failed)
@@ -85,6 +88,12 @@ def _summary(results: Results) -> str:
 
 def _largest(runs: list[Record], figure: str) -> str:
     return f"{max((run[figure] for run in runs), default=0.0):.2f}"
+
+
+def _span(seeds: list[int]) -> str:
+    if seeds == [1]:
+        return "one seed"
+    return f"{' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds"
 
 
 def _networks(results: Results) -> str:

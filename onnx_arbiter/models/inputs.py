@@ -21,6 +21,8 @@ _LOOKS_UP: Final = frozenset({"Gather", "GatherElements"})
 _PASSES: Final = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
 # The first bytes of .npy files, and of .npz files with arrays and without.
 _STARTS: Final = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
+# How many axes images have.
+_IMAGES: Final = 4
 _SIZES: Final = re.compile(r"[0-9]{1,9}([,x×][0-9]{1,9})*")
 
 
@@ -72,7 +74,9 @@ def _shape(name: str, declared: Input, given: tuple[int, ...] | None) -> tuple[i
         if all(isinstance(axis, int) for axis in shape):
             return tuple(int(str(axis)) for axis in shape)
         stated = ", ".join("?" if axis is None else printable(str(axis)) for axis in shape)
-        example = ",".join(str(axis) if isinstance(axis, int) else "1" for axis in shape)
+        likely = ("1", *["224" if len(shape) == _IMAGES else "16"] * len(shape))
+        sizes = zip(shape, likely, strict=False)
+        example = ",".join(str(a) if isinstance(a, int) else size for a, size in sizes)
         problem = f"the model leaves sizes open: ({stated})"
         raise BadInput(option, problem, f"{option}={example}, say")
     if shape is not None and (

@@ -71,7 +71,8 @@ def test_the_page_counts_what_was_measured() -> None:
     name = next(iter(SIBLINGS))
     failed = {"error": "stopped", "runs": [], "mistakes": [], "seconds": 0.0}
     text = markdown({name: {"0": record, "1": failed}}, "python -m x", {"date": "today"})
-    assert "Of 2 runs of 1 networks without a mistake, **1** did not hold; 20 values" in text
+    whole = "Of 2 runs of 1 network without a mistake, one seed each, **1** did not hold; 20 values"
+    assert whole in text
     assert "Of 3 planted mistakes, **2** were named" in text
     assert f"- {name}, seed 1: stopped" in text
     assert f"- {name}: {list(MISTAKES)[2]} at n, named at m" in text

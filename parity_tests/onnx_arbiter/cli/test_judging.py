@@ -122,7 +122,7 @@ def test_what_cannot_be_judged_is_counted_and_the_rest_is_judged(
     words = ["custom.onnx", "--inputs", "in.npz", "--outputs"]
     done = arbiter(*words, "out.npz")
     assert done.status == 0
-    assert "not judged: 2 values: Own" in done.out
+    assert "not judged: 2 values: my.domain.Own has no rule" in done.out
     np.savez(tmp_path / "out.npz", z=y)
     done = arbiter(*words, "out.npz")
     assert done.status == 1, "nothing was judged"
