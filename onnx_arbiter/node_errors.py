@@ -75,7 +75,7 @@ def errors_of(
     nothing: Sequence[Variance] = (None,) * len(types)
     of_constants = operation.rounded(constants) if any(constants) else nothing
     of_inputs = operation.rounded(given) if any(given) else nothing
-    below = [_below_normal(value, mode) for value in inputs]
+    below = [_below_normal(value) for value in inputs]
     if any(variance is not None for variance in below):
         both = zip(of_inputs, operation.carried(below), strict=True)
         of_inputs = tuple(add_up(*pair) for pair in both)
@@ -209,20 +209,19 @@ def _stored(
     if roundoff <= FLOAT32_ROUNDOFF or (operation.selects and not narrower):
         return None
     stored = float32_units(roundoff) * np.float32(operation.stores) * squares_of(values)
-    return stored + _variance_of_smallest(kind, mode)
+    return stored + _variance_of_smallest(kind)
 
 
-def _below_normal(value: Value | None, mode: Mode) -> Variance:
+def _below_normal(value: Value | None) -> Variance:
     """The rounding of a value where a node alone reads it, of elements that have few bits left."""
     if value is None or value.exact or value.values.dtype.kind != "f":
         return None
-    least = _variance_of_smallest(value.dtype, mode)
+    least = _variance_of_smallest(value.dtype)
     if not least or np.abs(value.values).min(initial=np.inf) >= _NORMAL:
         return None
     return np.full(value.values.shape, least, np.float32)
 
 
-def _variance_of_smallest(dtype: np.dtype[Any], mode: Mode) -> np.float32:
-    """The variance of an error of the smallest number of a type, or of a mode that stores it."""
-    smallest = max(mode.smallest if mode.stored else 0.0, SMALLEST.get(dtype.name, 0.0))
-    return np.float32((smallest / UNIT) ** 2)
+def _variance_of_smallest(dtype: np.dtype[Any]) -> np.float32:
+    """The variance of an error of the smallest number of a type with a narrow range."""
+    return np.float32((SMALLEST.get(dtype.name, 0.0) / UNIT) ** 2)
