@@ -44,7 +44,7 @@ def seeded_inputs(
             input or does not fit.
     """
     if unknown := sorted(set(shapes) - set(graph.inputs)):
-        expected = f"one of {few(map(printable, graph.inputs), 8)}"
+        expected = f"one of its inputs: {few(map(printable, graph.inputs), 8)}"
         raise BadInput(f"--shape {few(unknown)}", "is no input of the network", expected)
     rng = np.random.Generator(np.random.PCG64(seed))
     made = {}
