@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
+from onnx_arbiter.graph import Array
+from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
 
-from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.models.to_onnx import model_of
-from onnx_arbiter.runtimes.runtime import Runtime, refusals, refusals_alone
+if TYPE_CHECKING:
+    import onnx
 
 _NAME: Final = "ONNX Runtime"
 
@@ -31,17 +31,12 @@ def run_unoptimised(
         return _run(_open(str(model), optimise=False), inputs, wanted)
 
 
+@each_alone(_NAME)
 def run_node(
-    node: Node,
-    inputs: Mapping[str, Array],
-    constants: Mapping[str, Array],
-    types: Mapping[str, np.dtype[Any]],
+    model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
     """Compute a node alone; a `NodeRunner`."""
-    model = model_of([node], types, inputs, constants)
-    with refusals_alone(_NAME):
-        session = _open(model.SerializeToString(), optimise=False)
-        return _run(session, inputs, [name for name in node.outputs if name])
+    return _run(_open(model.SerializeToString(), optimise=False), inputs, wanted)
 
 
 def _run(session: Any, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.models.to_onnx import model_of
+from onnx_arbiter.graph import Array
 from onnx_arbiter.numeric_modes import MODES, Mode
-from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
+from onnx_arbiter.runtimes.runtime import Compute, Runtime, each_alone, refusals
 from vgg16_spec.files.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -70,16 +69,12 @@ def run(
         return _run(way, onnx.load(model), inputs, wanted)
 
 
+@each_alone(_NAME)
 def run_node(
-    node: Node,
-    inputs: Mapping[str, Array],
-    constants: Mapping[str, Array],
-    types: Mapping[str, np.dtype[Any]],
+    model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
     """Compute a node alone, by direct sums; a `NodeRunner`."""
-    model = model_of([node], types, inputs, constants)
-    with refusals_alone(_NAME):
-        return _run("direct", model, inputs, [name for name in node.outputs if name])
+    return _run("direct", model, inputs, wanted)
 
 
 def _run(

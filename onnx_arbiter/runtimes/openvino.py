@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.models.to_onnx import model_of
+from onnx_arbiter.graph import Array
 from onnx_arbiter.numeric_modes import MODES, Mode
-from onnx_arbiter.runtimes.runtime import Compute, Runtime, refusals, refusals_alone
+from onnx_arbiter.runtimes.runtime import Compute, Runtime, each_alone, refusals
+
+if TYPE_CHECKING:
+    import onnx
 
 _NAME: Final = "OpenVINO"
 # Its sums in float32, whatever the processor could do.
@@ -62,17 +64,12 @@ def run_float32(
         return open_graph(str(model), wanted, FLOAT32)(inputs)
 
 
+@each_alone(_NAME)
 def run_node(
-    node: Node,
-    inputs: Mapping[str, Array],
-    constants: Mapping[str, Array],
-    types: Mapping[str, np.dtype[Any]],
+    model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
     """Compute a node alone in float32; a `NodeRunner`."""
-    model = model_of([node], types, inputs, constants)
-    with refusals_alone(_NAME):
-        names = [name for name in node.outputs if name]
-        return open_graph(model.SerializeToString(), names, FLOAT32)(inputs)
+    return open_graph(model.SerializeToString(), wanted, FLOAT32)(inputs)
 
 
 def default_mode() -> Mode:

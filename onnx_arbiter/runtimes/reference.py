@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.models.to_onnx import model_of
-from onnx_arbiter.runtimes.runtime import Runtime, refusals, refusals_alone
+from onnx_arbiter.graph import Array
+from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
 
 if TYPE_CHECKING:
     import onnx
@@ -24,16 +23,12 @@ def run(model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict
         return _run(str(model), inputs, wanted)
 
 
+@each_alone(_NAME)
 def run_node(
-    node: Node,
-    inputs: Mapping[str, Array],
-    constants: Mapping[str, Array],
-    types: Mapping[str, np.dtype[Any]],
+    model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
     """Compute a node alone; a `NodeRunner`."""
-    model = model_of([node], types, inputs, constants)
-    with refusals_alone(_NAME):
-        return _run(model, inputs, [name for name in node.outputs if name])
+    return _run(model, inputs, wanted)
 
 
 def _run(

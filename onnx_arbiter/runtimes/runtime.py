@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from onnx_arbiter.graph import Array
+from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.judge.run import NodeRunner, NotRunAlone, Observed
 from onnx_arbiter.models.network import Network
 from onnx_arbiter.models.onnx_file import printable
+from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_spec.errors import BadInput
 
+if TYPE_CHECKING:
+    import onnx
+
+# Runs a model: its inputs by name, and the names of the outputs that are wanted.
+RunOne: TypeAlias = (
+    "Callable[[onnx.ModelProto, Mapping[str, Array], Sequence[str]], Mapping[str, Array]]"
+)
 # An opened graph: its inputs by name in, its outputs by name out.
 Compute: TypeAlias = Callable[[Mapping[str, Array]], dict[str, Array]]
 
@@ -117,8 +126,31 @@ def refusals(runtime: str, model: Path) -> Iterator[None]:
         raise BadInput(model, f"{runtime} does not run it ({first_line(error)})") from error
 
 
+def each_alone(runtime: str) -> Callable[[RunOne], NodeRunner]:
+    """Make a `NodeRunner` of what runs a model of one node: (model, inputs, wanted) -> outputs.
+
+    ``runtime`` is the program's name in messages.
+    """
+
+    def decorate(run: RunOne) -> NodeRunner:
+        @wraps(run)
+        def run_node(
+            node: Node,
+            inputs: Mapping[str, Array],
+            constants: Mapping[str, Array],
+            types: Mapping[str, np.dtype[Any]],
+        ) -> Mapping[str, Array]:
+            model = model_of([node], types, inputs, constants)
+            with _refusals_alone(runtime):
+                return run(model, inputs, [name for name in node.outputs if name])
+
+        return run_node
+
+    return decorate
+
+
 @contextmanager
-def refusals_alone(runtime: str) -> Iterator[None]:
+def _refusals_alone(runtime: str) -> Iterator[None]:
     """The same where it opens and runs one node: raise `NotRunAlone`."""
     try:
         yield

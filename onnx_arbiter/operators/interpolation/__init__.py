@@ -1,0 +1,1 @@
+"""Maps that are read between their elements."""

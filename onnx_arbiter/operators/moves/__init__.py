@@ -1,0 +1,1 @@
+"""Elements that are moved, and what is known without computing with them."""

@@ -1,0 +1,1 @@
+"""Elements divided by what groups of them have in common."""
