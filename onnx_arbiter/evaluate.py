@@ -16,7 +16,7 @@ from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.node_errors import errors_of
 from onnx_arbiter.numeric_modes import Mode, float32_units, is_float
-from onnx_arbiter.operators.inline import with_outer_values
+from onnx_arbiter.operators.fallbacks.inline import with_outer_values
 from onnx_arbiter.operators.operation import Operation, Unsupported, Variance, squares_of
 from onnx_arbiter.operators.rules import rule_of
 from onnx_arbiter.values import Value, in_own_units

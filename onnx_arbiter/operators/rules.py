@@ -5,54 +5,44 @@ from __future__ import annotations
 from typing import Final
 
 from onnx_arbiter.graph import Node
-from onnx_arbiter.operators import (
+from onnx_arbiter.operators.elementwise import (
     activations,
-    batch_normalisation,
+    arithmetic,
     casts,
     comparisons,
-    convolution,
-    elementwise,
     functions,
-    grid_sample,
-    indices,
-    integers,
-    maxima,
-    moves,
-    normalisation,
-    norms,
-    perturbation,
-    pools,
-    reductions,
-    resize,
-    shapes,
-    softmax,
     steps,
-    sums,
 )
-from onnx_arbiter.operators.inline import fallback_of
+from onnx_arbiter.operators.fallbacks import perturbation
+from onnx_arbiter.operators.fallbacks.inline import fallback_of
+from onnx_arbiter.operators.interpolation import grid_sample, resize
+from onnx_arbiter.operators.moves import arrangement, indices, shapes
+from onnx_arbiter.operators.normalisation import batch, softmax, statistics
 from onnx_arbiter.operators.operation import Rule
+from onnx_arbiter.operators.reductions import maxima, norms, pools, totals
+from onnx_arbiter.operators.sums import convolution, integers, products
 
 RULES: Final[dict[str, Rule]] = {
-    **sums.RULES,
+    **products.RULES,
     **convolution.RULES,
     **integers.RULES,
-    **elementwise.RULES,
+    **arithmetic.RULES,
     **activations.RULES,
     **functions.RULES,
     **comparisons.RULES,
     **steps.RULES,
     **casts.RULES,
-    **moves.RULES,
+    **arrangement.RULES,
     **indices.RULES,
     **shapes.RULES,
-    **reductions.RULES,
+    **totals.RULES,
     **norms.RULES,
     **maxima.RULES,
     **pools.RULES,
     **resize.RULES,
     **grid_sample.RULES,
-    **batch_normalisation.RULES,
-    **normalisation.RULES,
+    **batch.RULES,
+    **statistics.RULES,
     **softmax.RULES,
     **perturbation.RULES,
 }

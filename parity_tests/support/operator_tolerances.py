@@ -161,3 +161,33 @@ TOGETHER: Final = Tolerance(
         "the prediction alone, less than the errors of a sum of 400 products."
     ),
 )
+
+IN_PROPORTION: Final = Tolerance(
+    limit=1e-5,
+    reason=(
+        "Variances found by changing inputs a little, of errors of two sizes: the values that are "
+        "subtracted are float64, but their differences have few digits left. An effect that is not "
+        "in proportion differs by the ratio of the sizes."
+    ),
+)
+
+EXACT_INTEGERS: Final = Tolerance(
+    limit=1e-30,
+    reason=(
+        "The deviation of whole numbers that are exact: only float32's smallest number, some "
+        "1e-38. One rounding of the smallest of them, 1, is 3e-8."
+    ),
+)
+
+NO_STEP: Final = Tolerance(
+    limit=1e-5,
+    reason=(
+        "The deviation of a value that no error takes over a step, in steps: the rounding of the "
+        "dequantised value alone, some 1e-7. One that may be a step off has a deviation of 1."
+    ),
+)
+
+PRINTED: Final = Tolerance(
+    limit=0.01,
+    reason="A figure that a script prints with three digits, and the same figure in full.",
+)

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators.erf import density, erf
+from onnx_arbiter.operators.elementwise.erf import density, erf
+from onnx_arbiter.operators.elementwise.slopes import (
+    RoundsNothing,
+    curved,
+    floats,
+    holds_floats,
+    kinked,
+    stepped,
+)
 from onnx_arbiter.operators.operation import (
     REACH,
     Elementwise,
@@ -25,14 +33,6 @@ from onnx_arbiter.operators.operation import (
     Rule,
     Slope,
     squares_of,
-)
-from onnx_arbiter.operators.slopes import (
-    RoundsNothing,
-    curved,
-    floats,
-    holds_floats,
-    kinked,
-    stepped,
 )
 
 # Where e⁻ˣ overflows float64, a sigmoid is 0 long since.

@@ -15,6 +15,15 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.operators.elementwise.slopes import (
+    TINY,
+    RoundsNothing,
+    arithmetic,
+    curved,
+    floats,
+    holds_floats,
+    stepped,
+)
 from onnx_arbiter.operators.operation import (
     REACH,
     Exact,
@@ -25,15 +34,6 @@ from onnx_arbiter.operators.operation import (
     Unsupported,
     as_float,
     squares_of,
-)
-from onnx_arbiter.operators.slopes import (
-    TINY,
-    RoundsNothing,
-    arithmetic,
-    curved,
-    floats,
-    holds_floats,
-    stepped,
 )
 
 

@@ -15,14 +15,14 @@ import numpy as np
 
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators.operation import Elementwise, Exact, Operation, Rule, Unsupported
-from onnx_arbiter.operators.slopes import (
+from onnx_arbiter.operators.elementwise.slopes import (
     Decision,
     RoundsNothing,
     float32_holds,
     floats,
     holds_floats,
 )
+from onnx_arbiter.operators.operation import Elementwise, Exact, Operation, Rule, Unsupported
 
 # ONNX's numbers of types (TensorProto.DataType), those that NumPy knows.
 _TYPES: Final = MappingProxyType(

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.operators.elementwise.slopes import Decision, floats, holds_floats
 from onnx_arbiter.operators.operation import Exact, Operation, Rule, Unsupported
-from onnx_arbiter.operators.slopes import Decision, floats, holds_floats
 
 
 def compare(comparison: np.ufunc, node: Node, inputs: Sequence[Array | None]) -> Operation:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators import erf
+from onnx_arbiter.operators.elementwise import erf
+from onnx_arbiter.operators.elementwise.slopes import TINY, arithmetic, curved, floats
 from onnx_arbiter.operators.operation import Operation, Rule
-from onnx_arbiter.operators.slopes import TINY, arithmetic, curved, floats
 
 
 def error_function(node: Node, inputs: Sequence[Array | None]) -> Operation:

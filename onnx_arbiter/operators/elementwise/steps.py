@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode
-from onnx_arbiter.operators.casts import type_of
+from onnx_arbiter.operators.elementwise.casts import type_of
+from onnx_arbiter.operators.elementwise.slopes import (
+    TINY,
+    RoundsNothing,
+    floats,
+    holds_floats,
+    stepped,
+)
 from onnx_arbiter.operators.operation import (
     REACH,
     UNIT,
@@ -34,7 +41,6 @@ from onnx_arbiter.operators.operation import (
     deviation_of,
     squares_of,
 )
-from onnx_arbiter.operators.slopes import TINY, RoundsNothing, floats, holds_floats, stepped
 
 RANGES: Final = MappingProxyType(
     {f"int{bits}": (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (2, 4, 8, 16, 32)}

@@ -18,7 +18,8 @@ import numpy as np
 
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.numeric_modes import Mode, float32_units
-from onnx_arbiter.operators.function_bodies import expand, has_body, schema_of
+from onnx_arbiter.operators.fallbacks.function_bodies import expand, has_body, schema_of
+from onnx_arbiter.operators.fallbacks.perturbation import perturbed
 from onnx_arbiter.operators.operation import (
     Operation,
     Rule,
@@ -28,7 +29,6 @@ from onnx_arbiter.operators.operation import (
     add_up,
     squares_of,
 )
-from onnx_arbiter.operators.perturbation import perturbed
 
 RuleOf: TypeAlias = "Callable[[Node], Rule | None]"
 _NOTHING: Final = np.zeros(0)

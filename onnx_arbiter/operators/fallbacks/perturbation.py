@@ -27,7 +27,7 @@ from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.numeric_modes import Mode, float32_units
-from onnx_arbiter.operators.function_bodies import schema_of
+from onnx_arbiter.operators.fallbacks.function_bodies import schema_of
 from onnx_arbiter.operators.operation import (
     REACH,
     UNIT,

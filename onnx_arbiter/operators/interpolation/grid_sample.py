@@ -23,7 +23,7 @@ from onnx_arbiter.operators.operation import (
     deviation_of,
     squares_of,
 )
-from onnx_arbiter.operators.weighted import rounded_sum
+from onnx_arbiter.operators.reductions.weighted import rounded_sum
 
 # (left, right) of the two neighbours along an axis
 _CORNERS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))

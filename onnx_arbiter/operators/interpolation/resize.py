@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.arguments import data_of, from_front, given, integers, shape_of
-from onnx_arbiter.operators.coordinates import Axis
-from onnx_arbiter.operators.moves import moved
+from onnx_arbiter.operators.interpolation.coordinates import Axis
+from onnx_arbiter.operators.moves.arrangement import moved
 from onnx_arbiter.operators.operation import (
     REACH,
     UNIT,
@@ -22,7 +22,7 @@ from onnx_arbiter.operators.operation import (
     Unsupported,
     squares_of,
 )
-from onnx_arbiter.operators.weighted import WeightedSum
+from onnx_arbiter.operators.reductions.weighted import WeightedSum
 
 # Of coordinates that are multiples of 1 / 128, float32 has even the cubes.
 _FEW_BITS: Final = 64

@@ -10,7 +10,7 @@ import numpy as np
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode, float32_units
 from onnx_arbiter.operators.arguments import data_of, number, shape_of
-from onnx_arbiter.operators.moves import moved
+from onnx_arbiter.operators.moves.arrangement import moved
 from onnx_arbiter.operators.operation import (
     Move,
     Operation,

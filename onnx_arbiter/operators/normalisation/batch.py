@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.error_model import Float32
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators.normalisation import ROOT, affine_rounding, epsilon_of
+from onnx_arbiter.operators.normalisation.statistics import ROOT, affine_rounding, epsilon_of
 from onnx_arbiter.operators.operation import (
     Elementwise,
     Operation,

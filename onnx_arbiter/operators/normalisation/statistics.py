@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import Float32, Float64
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode, float32_units
-from onnx_arbiter.operators.local_response import lp_normalization, lrn
+from onnx_arbiter.operators.normalisation.local_response import lp_normalization, lrn
 from onnx_arbiter.operators.operation import (
     Operation,
     Rule,

@@ -13,7 +13,7 @@ import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.arguments import data_of, from_front, integers, shape_of
-from onnx_arbiter.operators.moves import identity
+from onnx_arbiter.operators.moves.arrangement import identity
 from onnx_arbiter.operators.operation import (
     REACH,
     Exact,
@@ -24,7 +24,7 @@ from onnx_arbiter.operators.operation import (
     Variances,
     deviation_of,
 )
-from onnx_arbiter.operators.reductions import axes_of
+from onnx_arbiter.operators.reductions.totals import axes_of
 
 
 class _Largest(Operation):

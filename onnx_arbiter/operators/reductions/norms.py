@@ -21,9 +21,9 @@ from onnx_arbiter.operators.operation import (
     deviation_of,
     squares_of,
 )
-from onnx_arbiter.operators.reductions import of_integers, sizes_of
-from onnx_arbiter.operators.sloped import Sloped
-from onnx_arbiter.operators.weighted import rounded_sum
+from onnx_arbiter.operators.reductions.sloped import Sloped
+from onnx_arbiter.operators.reductions.totals import of_integers, sizes_of
+from onnx_arbiter.operators.reductions.weighted import rounded_sum
 
 _NONZERO: Final = np.float64(1e-300)
 

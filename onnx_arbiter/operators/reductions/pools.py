@@ -12,8 +12,6 @@ import numpy as np
 
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.operators.arguments import data_of, shape_of
-from onnx_arbiter.operators.maxima import reduce_to_largest
-from onnx_arbiter.operators.norms import norm_of
 from onnx_arbiter.operators.operation import (
     REACH,
     Operation,
@@ -23,9 +21,11 @@ from onnx_arbiter.operators.operation import (
     Variances,
     deviation_of,
 )
-from onnx_arbiter.operators.reductions import mean_over
-from onnx_arbiter.operators.weighted import WeightedSum
-from onnx_arbiter.operators.windows import Window
+from onnx_arbiter.operators.reductions.maxima import reduce_to_largest
+from onnx_arbiter.operators.reductions.norms import norm_of
+from onnx_arbiter.operators.reductions.totals import mean_over
+from onnx_arbiter.operators.reductions.weighted import WeightedSum
+from onnx_arbiter.operators.sums.windows import Window
 
 
 class Pool:

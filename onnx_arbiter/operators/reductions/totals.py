@@ -19,15 +19,15 @@ from onnx_arbiter.operators.arguments import (
     number,
     shape_of,
 )
-from onnx_arbiter.operators.moves import identity
+from onnx_arbiter.operators.moves.arrangement import identity
 from onnx_arbiter.operators.operation import (
     Exact,
     Operation,
     Rule,
     squares_of,
 )
-from onnx_arbiter.operators.sloped import Sloped
-from onnx_arbiter.operators.weighted import WeightedSum
+from onnx_arbiter.operators.reductions.sloped import Sloped
+from onnx_arbiter.operators.reductions.weighted import WeightedSum
 
 
 def axes_of(node: Node, inputs: Sequence[Array | None]) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode, float32_units
 from onnx_arbiter.operators.operation import Operation, Rule, Variances, as_float, squares_of
-from onnx_arbiter.operators.sums import Product, SumOfProducts, prepared
-from onnx_arbiter.operators.windows import Window, convolve
+from onnx_arbiter.operators.sums.products import Product, SumOfProducts, prepared
+from onnx_arbiter.operators.sums.windows import Window, convolve
 
 _ALGORITHMS: Final = {algorithm.name: algorithm for algorithm in WINOGRAD}
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx_arbiter.error_model import Float32, Float64, path_rounding
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.numeric_modes import Mode
-from onnx_arbiter.operators.convolution import conv
+from onnx_arbiter.operators.elementwise.steps import RANGES, quantized
 from onnx_arbiter.operators.operation import (
     REACH,
     UNIT,
@@ -36,8 +36,8 @@ from onnx_arbiter.operators.operation import (
     deviation_of,
     squares_of,
 )
-from onnx_arbiter.operators.steps import RANGES, quantized
-from onnx_arbiter.operators.sums import SumOfProducts, matmul
+from onnx_arbiter.operators.sums.convolution import conv
+from onnx_arbiter.operators.sums.products import SumOfProducts, matmul
 
 Spread: TypeAlias = "Callable[[NDArray[Any]], NDArray[Any]]"
 _INT32: Final = np.dtype(np.int32)

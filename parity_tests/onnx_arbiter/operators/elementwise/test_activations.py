@@ -10,9 +10,9 @@ import pytest
 
 from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators.activations import RULES
+from onnx_arbiter.operators.elementwise.activations import RULES
 from onnx_arbiter.operators.operation import REACH, UNIT
-from parity_tests.onnx_arbiter.operators.carried import always, assert_carried, variance_of
+from parity_tests.support.carried_errors import always, assert_carried, variance_of
 from parity_tests.support.operator_tolerances import CARRIED
 from parity_tests.support.operators import Draw, assert_predicted, measure, node_of
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators.elementwise import RULES
+from onnx_arbiter.operators.elementwise.arithmetic import RULES
 from onnx_arbiter.operators.operation import REACH, UNIT
-from parity_tests.onnx_arbiter.operators.carried import always, assert_carried, variance_of
+from parity_tests.support.carried_errors import always, assert_carried, variance_of
 from parity_tests.support.operator_tolerances import CARRIED, FLOAT32_VARIANCES, OWN_LEAST
 from parity_tests.support.operators import (
     FLOAT32,

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.operators.casts import RULES, type_of
+from onnx_arbiter.operators.elementwise.casts import RULES, type_of
 from onnx_arbiter.operators.operation import REACH, Unsupported
-from parity_tests.onnx_arbiter.operators.carried import variance_of
+from parity_tests.support.carried_errors import variance_of
 from parity_tests.support.operator_tolerances import FLOAT32_VARIANCES
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
 

@@ -10,9 +10,9 @@ import pytest
 
 from onnx_arbiter.evaluate import walk
 from onnx_arbiter.graph import Array, Graph, Input, Node
-from onnx_arbiter.operators.comparisons import RULES
+from onnx_arbiter.operators.elementwise.comparisons import RULES
 from onnx_arbiter.operators.operation import REACH
-from parity_tests.onnx_arbiter.operators.carried import variance_of
+from parity_tests.support.carried_errors import variance_of
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
 
 COMPARISONS = ["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from onnx_arbiter.operators.erf import erf
-from onnx_arbiter.operators.functions import RULES
+from onnx_arbiter.operators.elementwise.erf import erf
+from onnx_arbiter.operators.elementwise.functions import RULES
 from onnx_arbiter.operators.operation import UNIT
-from parity_tests.onnx_arbiter.operators.carried import always
+from parity_tests.support.carried_errors import always
 from parity_tests.support.operator_tolerances import CARRIED, ERF
 from parity_tests.support.operators import Draw, assert_predicted, measure, node_of
 

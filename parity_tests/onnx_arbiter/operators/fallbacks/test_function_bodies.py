@@ -14,8 +14,8 @@ from onnx_arbiter.evaluate import walk
 from onnx_arbiter.graph import Array, Attribute, Constant, Graph, Input, Node, read_by
 from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.numeric_modes import MODES
-from onnx_arbiter.operators.function_bodies import expand
-from onnx_arbiter.operators.inline import Inlined
+from onnx_arbiter.operators.fallbacks.function_bodies import expand
+from onnx_arbiter.operators.fallbacks.inline import Inlined
 from onnx_arbiter.operators.rules import rule_of
 from parity_tests.support.operator_tolerances import (
     FUNCTION_BODIES,

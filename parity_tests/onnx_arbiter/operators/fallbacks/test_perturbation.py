@@ -11,10 +11,10 @@ import pytest
 from onnx_arbiter.evaluate import walk
 from onnx_arbiter.graph import Array, Graph, Input, Node
 from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.operators.fallbacks.perturbation import Perturbed, perturbed
 from onnx_arbiter.operators.operation import Unsupported
-from onnx_arbiter.operators.perturbation import Perturbed, perturbed
 from onnx_arbiter.operators.rules import rule_of
-from parity_tests.support.operator_tolerances import PERTURBED
+from parity_tests.support.operator_tolerances import IN_PROPORTION, PERTURBED
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
 
 
@@ -54,7 +54,7 @@ def test_the_effect_is_in_proportion_to_the_errors(size: float) -> None:
     [other] = operation.carried([np.full(matrices.shape, size, np.float32)])
     assert one is not None
     assert other is not None
-    np.testing.assert_allclose(other, size * one, rtol=1e-5)
+    np.testing.assert_allclose(other, size * one, rtol=IN_PROPORTION.limit)
 
 
 def test_both_readings_of_a_value_are_moved() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
+from onnx_arbiter.operators.interpolation.resize import resize
 from onnx_arbiter.operators.operation import UNIT, Unsupported
-from onnx_arbiter.operators.resize import resize
 from parity_tests.support.moves import assert_moves
 from parity_tests.support.operator_tolerances import INTERPOLATED
 from parity_tests.support.operators import (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.operators.indices import gather
-from onnx_arbiter.operators.moves import dropout
+from onnx_arbiter.operators.moves.arrangement import dropout
+from onnx_arbiter.operators.moves.indices import gather
 from onnx_arbiter.operators.operation import Unsupported
 from parity_tests.support.moves import assert_moves
 from parity_tests.support.operators import assert_predicted, measure, node_of

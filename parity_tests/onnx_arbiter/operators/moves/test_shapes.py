@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
+from onnx_arbiter.operators.moves.shapes import constant, non_zero, range_
 from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
-from onnx_arbiter.operators.shapes import constant, non_zero, range_
 from parity_tests.support.operators import (
     assert_predicted,
     evaluated,

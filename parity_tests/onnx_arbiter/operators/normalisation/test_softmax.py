@@ -12,8 +12,8 @@ import torch
 from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.limits import LIMITS
+from onnx_arbiter.operators.normalisation.softmax import hardmax, log_softmax, softmax
 from onnx_arbiter.operators.operation import UNIT
-from onnx_arbiter.operators.softmax import hardmax, log_softmax, softmax
 from parity_tests.support.operator_tolerances import SOFTMAX_IN_LANES
 from parity_tests.support.operators import (
     FLOAT32,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
-from onnx_arbiter.operators.batch_normalisation import batch_normalization
+from onnx_arbiter.operators.normalisation.batch import batch_normalization
 from onnx_arbiter.operators.operation import Unsupported
 from parity_tests.support.operator_tolerances import OWN_LEAST, ROUNDED_STATISTICS
 from parity_tests.support.operators import (

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.operators.maxima import (
+from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
+from onnx_arbiter.operators.reductions.maxima import (
     arg_max,
     arg_min,
     non_max_suppression,
@@ -16,7 +17,6 @@ from onnx_arbiter.operators.maxima import (
     reduce_min,
     top_k,
 )
-from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
 from parity_tests.support.operator_tolerances import CARRIED
 from parity_tests.support.operators import evaluated, measure, node_of, run_alone
 

@@ -10,7 +10,7 @@ import pytest
 from onnx_arbiter.graph import Array
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
 from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
-from onnx_arbiter.operators.pools import average_pool, max_pool
+from onnx_arbiter.operators.reductions.pools import average_pool, max_pool
 from parity_tests.support.operator_tolerances import CARRIED
 from parity_tests.support.operators import (
     Draw,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.operators.norms import reduce_l2
 from onnx_arbiter.operators.operation import REACH, UNIT
-from onnx_arbiter.operators.reductions import reduce_prod
+from onnx_arbiter.operators.reductions.norms import reduce_l2
+from onnx_arbiter.operators.reductions.totals import reduce_prod
 from onnx_arbiter.operators.rules import rule_of
 from parity_tests.support.moves import by_reference
 from parity_tests.support.operators import (

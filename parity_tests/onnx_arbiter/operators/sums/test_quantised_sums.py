@@ -13,8 +13,14 @@ from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.models.to_onnx import model_of
 from onnx_arbiter.operators.operation import REACH, UNIT, Unsupported
-from parity_tests.onnx_arbiter.operators.carried import variance_of
-from parity_tests.onnx_arbiter.operators.quantised import (
+from parity_tests.support.carried_errors import variance_of
+from parity_tests.support.operator_tolerances import (
+    FLOAT32_VARIANCES,
+    JACOBIAN,
+    QUANTISED_ELSEWHERE,
+)
+from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
+from parity_tests.support.quantised import (
     RNG,
     STRIDED,
     Form,
@@ -26,12 +32,6 @@ from parity_tests.onnx_arbiter.operators.quantised import (
     uint8,
     unsigned,
 )
-from parity_tests.support.operator_tolerances import (
-    FLOAT32_VARIANCES,
-    JACOBIAN,
-    QUANTISED_ELSEWHERE,
-)
-from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
 
 OF_CONV = [scale(0.02), uint8(), int8(4, 3, 3, 2), scale(0.01), int8()]
 QUANTISED: dict[str, Form] = {
@@ -115,7 +115,7 @@ def test_quantised_sums_are_those_of_a_runtime(name: str, reference: bool) -> No
     assert np.all(np.abs(value.values - expected) <= step.local_deviation("y0", FLOAT32) * differ)
     assert differ.mean() <= QUANTISED_ELSEWHERE.limit
     inside = (expected > expected.min()) & (expected < expected.max())
-    assert inside.mean() > 0.3
+    assert np.count_nonzero(inside) > inside.size // 3
 
 
 def test_where_a_quotient_is_near_a_half_either_integer_is_right() -> None:
