@@ -140,8 +140,8 @@ class GraphComparison:
         guilty = next((row for row in rows if row.status == "broken"), None)
         name = f"{printable(self._other.name)} against {printable(self._graph.name)}"
         if alone := sum(1 for found in self._compared if not found.agrees):
-            are = "is" if alone == 1 else "are"
-            words = f"{alone} of {len(self._compared)} values {are} none of the other file's"
+            match = "matches" if alone == 1 else "match"
+            words = f"{alone} of {len(self._compared)} values {match} none of the other file's"
             notes = [*notes, words]
         return Run(name, tuple(rows), guilty, self._cause(guilty, inputs), tuple(notes))
 
