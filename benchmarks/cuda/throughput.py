@@ -27,6 +27,46 @@ _SIDE: Final = {"cpu": 256, "cuda": 8192}
 _RATE_SECONDS: Final = 60.0
 
 
+class Exports:
+    """Graphs for ONNX Runtime, each exported once for all lanes of its precision.
+
+    Args:
+        checkpoint: the weights' file.
+        limits: those of an export.
+        progress: called with the name of each export.
+    """
+
+    def __init__(self, checkpoint: str, limits: Limits, progress: Progress) -> None:
+        self._checkpoint = checkpoint
+        self._limits = limits
+        self._progress = progress
+        self._locks: dict[Path, Lock] = {}
+        self._exported: dict[Path, str] = {}
+
+    def of(self, runtime: Runtime, lane: Lane, folder: Path) -> tuple[str, str]:
+        """Where in a folder the graph is, and why it is not; a runtime may read none."""
+        model = folder / f"{runtime.name}-{lane.precision}"
+        if not runtime.onnx or lane.precision == "bfloat16":
+            return str(model), ""
+        with self._locks.setdefault(model, Lock()):
+            if model not in self._exported:
+                self._exported[model] = self._export(runtime, lane, model)
+            return str(model), self._exported[model]
+
+    def _export(self, runtime: Runtime, lane: Lane, model: Path) -> str:
+        left = self._limits.deadline - time.monotonic()
+        if left <= 0:
+            return OVER
+        self._progress(f"export: {runtime.name} ({lane.precision})")
+        place = str(model.with_name(f"export-{model.name}"))
+        job = Job("export", runtime, lane.name, self._checkpoint, place, model=str(model))
+        error = process.work(job, timeout=min(left, self._limits.seconds)).error
+        if error:
+            shutil.rmtree(model, ignore_errors=True)
+        late = error.startswith(process.STOPPED) and left < self._limits.seconds
+        return OVER if late else error
+
+
 class Speed:
     """Throughput, and the rates of matrix products that bound it, as they are measured.
 
@@ -57,8 +97,8 @@ class Speed:
         self._deadline = deadline
         self._progress = progress
         self._modes: set[str] = set()
-        self._locks: dict[Path, Lock] = {}
-        self._exported: dict[Path, str] = {}
+        limits = worker_limits(chosen, deadline=deadline)
+        self._exports = Exports(self._checkpoint, limits, progress)
 
     def measure(
         self, runtimes: Sequence[Runtime], lanes: Sequence[Lane], folder: Path
@@ -116,9 +156,8 @@ class Speed:
         about = (runtime.name, lane.name, _mode(lane, self._device))
         if reason := runtime.missing(self._device):
             return [Throughput(*about, reason=reason)]
-        model = folder / f"{runtime.name}-{lane.precision}"
-        exported = runtime.onnx and lane.precision != "bfloat16"
-        if exported and (reason := self._export(runtime, lane, model)):
+        model, reason = self._exports.of(runtime, lane, folder)
+        if reason:
             return [Throughput(*about, reason=reason)]
         if self._left() <= 0:
             return [Throughput(*about, reason=OVER)]
@@ -127,7 +166,7 @@ class Speed:
             "task": "throughput",
             "runtime": runtime.name,
             "checkpoint": self._checkpoint,
-            "model": str(model),
+            "model": model,
             "batches": [int(number) for number in self._chosen.batches.split(",")],
             "seconds": self._chosen.each,
         }
@@ -138,23 +177,6 @@ class Speed:
         ]
         reason = outcome.error.removeprefix("Unavailable: ")
         return [*measured, Throughput(*about, reason=reason)] if reason else measured
-
-    def _export(self, runtime: Runtime, lane: Lane, model: Path) -> str:
-        """Export a graph once for all lanes of its precision; returns why there is none."""
-        with self._locks.setdefault(model, Lock()):
-            if model not in self._exported:
-                left = self._left()
-                if left <= 0:
-                    return OVER
-                self._progress(f"export: {runtime.name} ({lane.precision})")
-                place = str(model.with_name(f"export-{model.name}"))
-                job = Job("export", runtime, lane.name, self._checkpoint, place, model=str(model))
-                error = process.work(job, timeout=min(left, self._chosen.at_most)).error
-                if error:
-                    shutil.rmtree(model, ignore_errors=True)
-                late = error.startswith(process.STOPPED) and left < self._chosen.at_most
-                self._exported[model] = OVER if late else error
-            return self._exported[model]
 
     def _work(
         self,

@@ -1,8 +1,10 @@
 """The process that does one job of ``benchmarks.cuda``: ``python -m benchmarks.cuda.worker``.
 
-Tasks: ``card`` describes the GPU; ``rate`` measures a large matrix product; ``throughput`` runs one
-runtime in one lane at several batch sizes. Beside other workers, one measures at a time: the timed
-runs and their warm-up hold the job's lock, while imports and loading do not.
+Tasks: ``card`` describes the GPU; ``rate`` measures a large matrix product, ``copy`` a copy on the
+card; ``throughput`` runs one runtime in one lane at several batch sizes, ``kernels`` lists the
+kernels that it calls; ``rounding`` shows how a lane rounds operands. Beside other workers, one
+measures throughput at a time: the timed runs and their warm-up hold the job's lock, while imports
+and loading do not.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.cuda.forward import Step, step
+from benchmarks.cuda.rounding import rounding
 from benchmarks.harness.worker import Recorder, serve
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.job import Job
@@ -33,6 +36,7 @@ _CHANNELS: Final = 3
 _SEED: Final = 20140904
 _WARM_UP: Final = 3
 _FEWEST, _MOST = 5, 50
+_COPY_SECONDS: Final = 1.0
 
 
 def card(_job: Mapping[str, Any], recorder: Recorder) -> None:
@@ -81,12 +85,72 @@ def rate(job: Mapping[str, Any], recorder: Recorder) -> None:
 
 def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
     """The median seconds of a run at each batch size that fits."""
-    runtime, lane = RUNTIMES[job["runtime"]], job["lane"]
+    prepare, flags = _prepared(job)
+    recorder.result |= {"flags": flags, "batches": []}
+    with recorder.alone(job["lock"]):
+        for batch in job["batches"]:
+            found = _median(partial(prepare, batch), job["seconds"])
+            recorder.result["batches"].append({"batch": batch} | found)
+            recorder.write()  # a larger batch may be the end of the process
+            gc.collect()
+
+
+def kernels(job: Mapping[str, Any], recorder: Recorder) -> None:
+    """Batch size -> each kernel of a forward pass and its microseconds, in order."""
+    prepare, _ = _prepared(job)
+    for batch in job["batches"]:
+        recorder.result[str(batch)] = profiled(prepare(batch))
+        recorder.write()  # a larger batch may be the end of the process
+        gc.collect()
+
+
+def profiled(run: Step) -> list[tuple[str, float]]:
+    """Each kernel that the second of two runs calls on the GPU, and its microseconds, in order."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    if torch.cuda.is_available():
+        torch.cuda.init()  # type: ignore[no-untyped-call] # another framework's kernels, too
+    run()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+        run()
+    events: list[Any] = list(found.events())
+    return [
+        (event.name, event.device_time_total)
+        for event in events
+        if event.device_type.name == "CUDA"
+    ]
+
+
+def rounded(job: Mapping[str, Any], recorder: Recorder) -> None:
+    """How the lane rounds the operands of products and of convolutions in PyTorch."""
+    settings.configure_torch(LANES[job["lane"]], job["device"])
+    recorder.result |= rounding(job["device"])
+
+
+def copy(job: Mapping[str, Any], recorder: Recorder) -> None:
+    """The bytes per second, read and written, of a copy on the card."""
+    import torch
+
+    source = torch.ones(job["bytes"], dtype=torch.uint8, device=job["device"])
+    target = torch.empty_like(source)
+
+    def run() -> None:
+        target.copy_(source)
+        if target.is_cuda:
+            torch.cuda.synchronize()
+
+    recorder.result["copy"] = 2 * job["bytes"] / statistics.median(timed(run, _COPY_SECONDS))
+
+
+def _prepared(job: Mapping[str, Any]) -> tuple[Callable[[int], Step], dict[str, str]]:
+    """Load the runtime's network: batch size -> its forward pass; and the runtime's flags."""
+    runtime = RUNTIMES[job["runtime"]]
     network: Any = loader(runtime)(
         Job(
             "run",
             runtime,
-            lane,
+            job["lane"],
             job["checkpoint"],
             folder="",
             device=job["device"],
@@ -94,17 +158,15 @@ def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
             model=job["model"],
         )
     )
-    recorder.result |= {"flags": network.flags, "batches": []}
     size = open_checkpoint(job["checkpoint"], check_values=False).configuration.input_size
     noise = np.random.Generator(np.random.Philox(_SEED))
     largest = (max(job["batches"]), _CHANNELS, size, size)
     images = noise.standard_normal(largest, np.float32)
-    with recorder.alone(job["lock"]):
-        for batch in job["batches"]:
-            prepare = partial(step, runtime, network.network, job["device"], images[:batch])
-            recorder.result["batches"].append({"batch": batch} | _median(prepare, job["seconds"]))
-            recorder.write()  # a larger batch may be the end of the process
-            gc.collect()
+
+    def prepare(batch: int) -> Step:
+        return step(runtime, network.network, job["device"], images[:batch])
+
+    return prepare, network.flags
 
 
 def _median(prepare: Callable[[], Step], seconds: float) -> dict[str, Any]:
@@ -131,7 +193,8 @@ def timed(run: Step, seconds: float) -> list[float]:
 
 def main(job_file: str) -> int:
     """Do the job; the exit status is 1 if it failed."""
-    return serve(job_file, {"card": card, "rate": rate, "throughput": throughput})
+    tasks = {"card": card, "rate": rate, "copy": copy, "throughput": throughput}
+    return serve(job_file, tasks | {"kernels": kernels, "rounding": rounded})
 
 
 if __name__ == "__main__":

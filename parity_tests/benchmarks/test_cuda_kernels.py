@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.cuda import kernels
-from benchmarks.cuda.kernels import NUMBERS
+from benchmarks.cuda import kernels, throughput, worker
+from benchmarks.cuda.kernels import Recording
+from benchmarks.cuda.rounding import NUMBERS, rounding
+from benchmarks.harness import command
+from benchmarks.harness.measure import Outcome
+from benchmarks.harness.worker import Recorder
 from parity_tests.support.cuda import unusable
+from vgg16_parity.runtimes.lanes import LANES
+from vgg16_parity.runtimes.registry import RUNTIMES
+from vgg16_spec.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -34,26 +42,83 @@ def test_the_second_runs_kernels_are_listed_in_order(monkeypatch: pytest.MonkeyP
         )
 
     monkeypatch.setattr(torch.profiler, "profile", profile)
-    assert kernels.profiled(lambda: runs.append("run")) == [("second", 2.0), ("first", 1.0)]
+    assert worker.profiled(lambda: runs.append("run")) == [("second", 2.0), ("first", 1.0)]
     assert runs == ["run", "profile", "run"]
 
 
-def test_every_lane_and_batch_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "profiled", lambda run: [(type(run()).__name__, 0.0)])
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda _: None)
-    found = dict(kernels.of_torch("tiny", (1, 3), "cpu"))
-    lanes = ("default", "bfloat16", "float16", "strict")
-    assert list(found) == [f"{lane} batch {batch}" for lane in lanes for batch in (1, 3)]
-    assert {name for ((name, _),) in found.values()} == {"Tensor"}
-    graphs = dict(kernels.of_onnx("tiny", (1, 2), "cpu"))
-    of_graphs = ("strict", "default", "float16")
-    assert list(graphs) == [f"{lane} batch {batch}" for lane in of_graphs for batch in (1, 2)]
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Recording]:
+    """Records on the CPU, of the tiny network; the workers' kernels are made up."""
+
+    def work(job: dict[str, Any], lane: str, *_: object) -> Outcome:
+        if job["task"] == "rounding":
+            return Outcome(result={"product": {"left": {"1": 1.0}}, "convolution": {}})
+        if job["task"] == "copy":
+            return Outcome(result={"copy": 2.0})
+        if (job["runtime"], lane) == ("keras-torch", "float16"):
+            return Outcome("it broke", result={"1": [["conv", 1.0]]})
+        kernels = [["conv", 1.0], [f"pool of {lane}", 2.0], ["conv", 3.0]]
+        return Outcome(result={str(batch): kernels for batch in job["batches"]})
+
+    monkeypatch.setattr(kernels, "work", work)
+    monkeypatch.setattr(throughput.Exports, "of", lambda *_: ("somewhere", ""))
+
+    def made(*arguments: str) -> Recording:
+        chosen = kernels._parser().parse_args(["--configuration", "tiny", *arguments])
+        return Recording(chosen, "cpu", tmp_path)
+
+    return made
+
+
+def test_every_runtime_lane_and_batch_is_recorded(recording: Callable[..., Recording]) -> None:
+    one = recording("--batches", "1,3", "--runtimes", "torch,keras-torch")
+    *_, found = one.run()
+    lanes = ("strict", "default", "bfloat16", "float16")  # tf32 is a GPU's
+    expected = [f"{lane} batch {batch}" for lane in lanes for batch in (1, 3)]
+    assert list(found["kernels"]["torch"]) == expected
+    # What a run had recorded before it failed is kept.
+    assert list(found["kernels"]["keras-torch"]) == expected[:-1]
+    assert one.failed
+    [(first, _), (second, _), (third, _)] = found["kernels"]["torch"]["default batch 3"]
+    assert [found["names"][index] for index in (first, second, third)] == [
+        "conv", "pool of default", "conv"
+    ]  # fmt: skip
+    assert found["rounding"]["product"] == {"tf32 left": {"1": 1.0}, "strict left": {"1": 1.0}}
+    assert found["copy"] == 2
+
+
+def test_a_run_without_a_failure_has_none(recording: Callable[..., Recording]) -> None:
+    one = recording("--lanes", "strict", "--runtimes", "torch", "--at-once", "2")
+    assert len(list(one.run())) == 1 + 2 + 1
+    assert not one.failed
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx-from-torch"])
+def test_a_worker_runs_the_network_at_every_batch_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Checkpoint, runtime: str
+) -> None:
+    chosen = kernels._parser().parse_args(["--configuration", "tiny"])
+    exports = throughput.Exports(str(tiny.file), command.limits(chosen), command.say)
+    model, reason = exports.of(RUNTIMES[runtime], LANES["default"], tmp_path)
+    assert not reason
+    monkeypatch.setattr(worker, "profiled", lambda run: [(str(run()), 0.0)])
+    recorder = Recorder(tmp_path / "record.json")
+    about = {"runtime": runtime, "lane": "default", "device": "cpu", "batches": [1, 3]}
+    worker.kernels({**about, "checkpoint": str(tiny.file), "model": model}, recorder)
+    assert recorder.result == {"1": [("None", 0.0)], "3": [("None", 0.0)]}
+
+
+def test_a_copy_counts_what_is_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "timed", lambda run, _: [run() or 0.5])
+    recorder = Recorder(Path("unused"))
+    worker.copy({"bytes": 1024, "device": "cpu"}, recorder)
+    assert recorder.result == {"copy": 2 * 1024 / 0.5}
 
 
 def test_a_number_multiplied_by_one_is_itself_without_tf32() -> None:
-    found = kernels.rounding("cpu", [(8, 8), (2, 8)], [(3, 12, 1), (64, 12, 1)])
-    assert len(found["product"]) == 2 * 2 * 2
-    assert len(found["convolution"]) == 2 * 2 * 2 * 2
+    found = rounding("cpu", [(8, 8), (2, 8)], [(3, 12, 1), (64, 12, 1)])
+    assert len(found["product"]) == 2 * 2
+    assert len(found["convolution"]) == 2 * 2 * 2
     for kind in found.values():
         for by_number in kind.values():
             assert by_number == {name: np.float32(number) for name, number in NUMBERS.items()}
