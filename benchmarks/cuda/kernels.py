@@ -19,11 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from benchmarks.cuda.pool import at_once
 from benchmarks.cuda.schedule import ORDER
 from benchmarks.cuda.throughput import Exports, work
 from benchmarks.harness import command
 from benchmarks.harness.measure import Outcome
+from benchmarks.harness.pool import at_once
 from vgg16_parity.runtimes.lanes import LANES, Device
 from vgg16_parity.runtimes.registry import RUNTIMES, Runtime
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint

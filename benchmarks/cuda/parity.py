@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cuda.pool import at_once
 from benchmarks.harness.measure import OVER
+from benchmarks.harness.pool import at_once
 from onnx_arbiter.memory import peak_memory
 from vgg16_parity import inputs
 from vgg16_parity.records import CaseFacts, Report, Row, Weights

@@ -11,10 +11,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from benchmarks.cuda.pool import at_once
 from benchmarks.cuda.results import Throughput
 from benchmarks.harness import measure
 from benchmarks.harness.measure import OVER, Limits, Outcome
+from benchmarks.harness.pool import at_once
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import Device, Lane

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -24,8 +24,20 @@ from onnx_arbiter.runtimes.onnxruntime import run_unoptimised
 from onnx_arbiter.runtimes.registry import runtime
 from onnx_arbiter.runtimes.runtime import observe
 
-# So many mistakes are planted in each network.
-PLANTED: Final = 8
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done with each network.
+
+    Attributes:
+        runtimes: of ``onnx_arbiter``; the first also computes each node alone.
+        device: where the framework computes it, as PyTorch names it.
+        mistakes: how many are planted.
+    """
+
+    runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
+    device: str = "cpu"
+    mistakes: int = 8
 
 
 @dataclass(frozen=True)
@@ -72,22 +84,24 @@ class Found:
     cause: str
 
 
-def measure(name: str, seed: int, folder: Path) -> dict[str, Any]:
+def measure(name: str, seed: int, folder: Path, plan: Plan) -> dict[str, Any]:
     """Judge a network, and the mistakes planted in it; a JSON object."""
     model, exported = _exported(SIBLINGS[name], seed)
     path = folder / "network.onnx"
     ir.save(exported.model, path, external_data="network.onnx.data")
+    if SIBLINGS[name].library != "keras":
+        model = model.to(plan.device)
     [of_framework] = judge(exported, model, name="the framework, every layer").runs
     with Arbiter(path, exported.inputs) as arbiter:
         runs = [
             run
-            for engine in ("onnxruntime", "openvino")
+            for engine in plan.runtimes
             for run in observe(arbiter.network, arbiter.inputs, runtime(engine), arbiter.folder)
         ]
         for run in runs:
-            if not run.name.startswith("onnxruntime"):
+            if not run.name.startswith(f"{plan.runtimes[0]},"):
                 run.alone = None  # each node alone in one runtime is enough
-        wrong = list(_planted(arbiter, path, seed))
+        wrong = list(_planted(arbiter, path, seed, plan.mistakes))
         report = arbiter.judge_runs([*runs, *(observed for _, observed in wrong)])
     count = len(runs)
     found = [
@@ -115,7 +129,9 @@ def _exported(sibling: Sibling, seed: int) -> tuple[Any, Reference]:
     return module, torch_modules.reference(module, given)
 
 
-def _planted(arbiter: Arbiter, path: Path, seed: int) -> Iterator[tuple[Planted, Observed]]:
+def _planted(
+    arbiter: Arbiter, path: Path, seed: int, wanted: int
+) -> Iterator[tuple[Planted, Observed]]:
     """Each mistake, and every value that ONNX Runtime computes with it."""
     model = ir.load(path)
     values = [name for node in arbiter.network.graph.nodes for name in node.outputs if name]
@@ -126,7 +142,7 @@ def _planted(arbiter: Arbiter, path: Path, seed: int) -> Iterator[tuple[Planted,
     plain = _taps(model, path, arbiter, values)
     count = 0
     for name in MISTAKES:
-        if count == PLANTED:
+        if count == wanted:
             return
         with closing(planted(model, name, rng)) as places:
             for mistake in places:

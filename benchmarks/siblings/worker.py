@@ -12,12 +12,13 @@ from benchmarks.harness.worker import Recorder, serve
 
 
 def judge(job: dict[str, Any], recorder: Recorder) -> None:
-    """Judge the network of a job: ``name`` and ``seed``."""
-    from benchmarks.siblings.measure import measure
+    """Judge the network of a job: ``name``, ``seed`` and the fields of a ``Plan``."""
+    from benchmarks.siblings.measure import Plan, measure
 
     logging.disable(logging.WARNING)  # exporters tell of each step
+    plan = Plan(tuple(job["runtimes"]), job["device"], job["mistakes"])
     with tempfile.TemporaryDirectory(prefix="siblings-") as folder:
-        recorder.result = measure(job["name"], job["seed"], Path(folder))
+        recorder.result = measure(job["name"], job["seed"], Path(folder), plan)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 
 from benchmarks.cuda import __main__ as command
 from benchmarks.cuda import throughput, worker
-from benchmarks.cuda.pool import at_once
 from benchmarks.cuda.throughput import Speed
 from benchmarks.cuda.worker import timed
 from benchmarks.harness import measure
 from benchmarks.harness.measure import OVER, Outcome
+from benchmarks.harness.pool import at_once
 from benchmarks.harness.worker import Recorder
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.job import Job, Record

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from benchmarks.harness.measure import Limits, run
-from benchmarks.siblings.measure import PLANTED
+from benchmarks.siblings.measure import Plan
 from benchmarks.siblings.networks import SIBLINGS
 from benchmarks.siblings.planted import MISTAKES
 from benchmarks.siblings.report import markdown
@@ -17,7 +18,7 @@ LIMITS = Limits(seconds=300, resident=8 << 30)
 
 def measured(name: str) -> dict[str, Any]:
     """A network with seed 0, in a process of its own."""
-    job = {"task": "judge", "name": name, "seed": 0}
+    job = {"task": "judge", "name": name, "seed": 0} | asdict(Plan())
     outcome = run("benchmarks.siblings.worker", job, LIMITS)
     assert not outcome.error, outcome.error
     return outcome.result
@@ -41,7 +42,7 @@ def test_a_sibling_holds_and_its_mistakes_are_named(name: str) -> None:
         "holds",
     )
     mistakes = found["mistakes"]
-    assert len(mistakes) == PLANTED
+    assert len(mistakes) == Plan().mistakes
     assert [each["mistake"] for each in mistakes if not each["named"]] == []
 
 
@@ -76,3 +77,9 @@ def test_the_page_counts_what_was_measured() -> None:
     assert "Of 3 planted mistakes, **2** were named" in text
     assert f"- {name}, seed 1: stopped" in text
     assert f"- {name}: {list(MISTAKES)[2]} at n, named at m" in text
+
+
+def test_without_planted_mistakes_the_page_speaks_of_none() -> None:
+    record = {"error": "", "seconds": 3.0, "runs": [], "mistakes": []}
+    text = markdown({next(iter(SIBLINGS)): {"0": record}}, "python -m x", {"date": "today"})
+    assert "planted" not in text.lower()
