@@ -28,7 +28,8 @@ def markdown(results: Results, line: str, facts: Mapping[str, str]) -> str:
             _summary(measured),
             "Each network comes from the library that people use, with seeded weights and running "
             "statistics that are not trivial. Its graph, as the framework exports it, is judged in "
-            "that framework and in the runtimes. A runtime that computes in fewer bits than float32 by default, as OpenVINO does "
+            "that framework and in the runtimes. A runtime that computes in fewer bits than "
+            "float32 by default, as OpenVINO does "
             "on some processors and ONNX Runtime on a GPU, is judged in the mode that it takes.",
             "## No false alarm",
             _EXPLANATION,
@@ -140,8 +141,8 @@ def _of_mistakes(results: Results) -> list[str]:
     return [
         "## Planted mistakes",
         "Mistakes are planted in the graph, one at a time, and ONNX Runtime on the CPU computes "
-        "that. A mistake counts as named if the first wrong value is that of its node, on the values "
-        "of a forward pass, without any node alone.",
+        "that. A mistake counts as named if the first wrong value is that of its node, on the "
+        "values of a forward pass, without any node alone.",
         _mistakes(results),
         _unnamed(results),
     ]
