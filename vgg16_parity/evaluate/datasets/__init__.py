@@ -1,0 +1,1 @@
+"""The data sets that people keep images in: folders, lists, tar shards and Parquet files."""
