@@ -18,16 +18,14 @@ def switch(port: Any) -> str:
         port: a PyTorch module or a Keras model; what a function does cannot be known.
     """
     # On its backend PyTorch, a Keras model is a PyTorch module, too.
-    if torch_modules.is_module(port):
-        return _of_torch(port)
-    if not keras_layers.is_model(port):
-        return ""
-    import keras
+    if keras_layers.is_model(port):
+        import keras
 
-    values = [variable.value for variable in port.weights]
-    return {"jax": _of_jax, "tensorflow": _of_tensorflow}.get(
-        keras.backend.backend(), lambda _: ""
-    )(values)
+        backend = keras.backend.backend()
+        if backend in ("jax", "tensorflow"):
+            values = [variable.value for variable in port.weights]
+            return _of_jax(values) if backend == "jax" else _of_tensorflow(values)
+    return _of_torch(port) if torch_modules.is_module(port) else ""
 
 
 def _of_torch(port: Any) -> str:
