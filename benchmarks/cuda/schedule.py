@@ -29,7 +29,9 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
 _ROOT: Final = Path(__file__).parents[2]
-_TESTS: Final = _ROOT / "parity_tests" / "vgg16_parity" / "test_cuda.py"
+_TESTS: Final = tuple(
+    _ROOT / "parity_tests" / name / "test_cuda.py" for name in ("vgg16_parity", "onnx_arbiter")
+)
 _PACKAGES: Final = (
     *("torch", "jax", "jaxlib", "keras", "tensorflow"),
     *("onnx", "onnxruntime", "onnxruntime-gpu", "numpy"),
@@ -144,7 +146,7 @@ class Schedule:
         options = ["-v", "-m", marks, f"--device={self._device}", "--override-ini=addopts="]
         if find_spec("xdist") is not None:
             options += [f"-n{self._chosen.at_once}", "--dist=load"]
-        command = [sys.executable, "-m", "pytest", *options, str(_TESTS)]
+        command = [sys.executable, "-m", "pytest", *options, *map(str, _TESTS)]
         log = self._output.folder / "tests.txt"
         try:
             with log.open("a" if self.results.tests else "w", encoding="utf-8") as file:

@@ -14,7 +14,8 @@ from onnx_arbiter.graph import Array, Node
 from onnx_arbiter.judge.records import Report, Run
 from onnx_arbiter.judge.run import NodeRunner, NotRunAlone, Observed
 from onnx_arbiter.models.onnx_file import printable
-from onnx_arbiter.ports import keras_layers, torch_modules
+from onnx_arbiter.numeric_modes import MODES
+from onnx_arbiter.ports import keras_layers, tf32, torch_modules
 from onnx_arbiter.ports.layouts import fitted, moved
 from onnx_arbiter.ports.matching import matched
 from onnx_arbiter.ports.places import Computed, Place, Reference, Tap
@@ -42,9 +43,13 @@ def judge(reference: Reference, port: Any, *, name: str, **options: Any) -> Repo
     ):
         found = matched(reference.places, computed.taps)
         values = _values(reference, computed, found.pairs)
-        notes = (found.how,) if computed.taps else ()
+        notes: tuple[str, ...] = (found.how,) if computed.taps else ()
         alone = _runner(found.pairs) if any(tap.call for _, tap in found.pairs) else None
-        report = arbiter.judge_runs([Observed(name, values, alone, notes)])
+        mode = None
+        if arbiter.mode == MODES["float32"] and (switch := tf32.switch(port)):
+            mode = MODES["tf32"]
+            notes += (f"may compute in TF32 on this GPU, and is judged so; in float32: {switch}",)
+        report = arbiter.judge_runs([Observed(name, values, alone, notes, mode)])
     if found.by_name or not computed.outputs:
         return report
     return replace(report, runs=tuple(_sure(run, reference) for run in report.runs))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ast
+import copy
 import logging
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Final
 
 import onnx_ir as ir
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.ports.places import CONTAINER, Computed, Place, Reference, Tap, kind_of
+from onnx_arbiter.ports.torch_settings import readable_tf32
 from vgg16_spec.errors import BadInput
 
 if TYPE_CHECKING:
@@ -38,14 +40,16 @@ def reference(module: torch.nn.Module, inputs: Any) -> Reference:
     would be seen. Only what is computed from constants alone is put in its place.
 
     Args:
-        module: the model; its mode is restored.
+        module: the model; its mode is restored. One on another device is exported as a copy on
+            the CPU: PyTorch writes some operators otherwise for a GPU.
         inputs: an array or a tensor, a sequence of them, or a mapping of keyword arguments.
 
     Raises:
         BadInput: PyTorch cannot export it.
     """
-    positional, named = _arguments(module, inputs)
-    with _evaluating(module), _quiet():
+    module = _on_cpu(module)
+    positional, named = _arguments("cpu", inputs)
+    with _evaluating(module), _quiet(), readable_tf32():
         import torch
         from onnxscript import optimizer
 
@@ -103,7 +107,8 @@ def computed(module: torch.nn.Module, inputs: Sequence[Array]) -> Iterator[Compu
             if isinstance(output, torch.Tensor):
                 # A copy: a later module may work in place.
                 values = output.detach().cpu().numpy().copy()
-                taps.append(_tap(_numbered(name, count), submodule, values, given))
+                tap = _tap(_numbered(name, count), submodule, values, given, output.device)
+                taps.append(tap)
 
         return keep
 
@@ -113,7 +118,7 @@ def computed(module: torch.nn.Module, inputs: Sequence[Array]) -> Iterator[Compu
             for name, submodule in module.named_modules():
                 if name:
                     hooks.append(submodule.register_forward_hook(hook(name, submodule)))
-            given, _ = _arguments(module, [torch.from_numpy(values) for values in inputs])
+            given, _ = _arguments(_device(module), list(inputs))
             outputs = module(*given)
         finally:
             for each in hooks:
@@ -122,12 +127,18 @@ def computed(module: torch.nn.Module, inputs: Sequence[Array]) -> Iterator[Compu
         yield Computed([values.detach().cpu().numpy() for values in found], taps)
 
 
-def _tap(name: str, module: torch.nn.Module, values: Array, read: Sequence[Any]) -> Tap:
+def _tap(
+    name: str,
+    module: torch.nn.Module,
+    values: Array,
+    read: Sequence[Any],
+    device: torch.device,
+) -> Tap:
     if any(True for _ in module.children()):
         return Tap(name, CONTAINER, values, before=None)
 
     def call(given: Array) -> Array:
-        [tensor], _ = _arguments(module, given)
+        [tensor], _ = _arguments(device, given)
         result: Array = module(tensor).detach().cpu().numpy()
         return result
 
@@ -135,14 +146,39 @@ def _tap(name: str, module: torch.nn.Module, values: Array, read: Sequence[Any])
     return Tap(name, kind_of(type(module).__name__), values, False, call, None, shape)
 
 
-def _arguments(
-    module: torch.nn.Module, inputs: Any
-) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
-    """Inputs as tensors where the module's weights are."""
+def _device(module: torch.nn.Module) -> torch.device | str:
+    """Where a module's weights are."""
+    first = next(chain(module.parameters(), module.buffers()), None)
+    return "cpu" if first is None else first.device
+
+
+def _on_cpu(module: torch.nn.Module) -> torch.nn.Module:
+    """The module, or a copy on the CPU of one that is elsewhere."""
+    tensors = chain(module.parameters(), module.buffers())
+    if all(tensor.device.type == "cpu" for tensor in tensors):
+        return module
+    return _copied_to_cpu(module)
+
+
+def _copied_to_cpu(module: torch.nn.Module) -> torch.nn.Module:
     import torch
 
-    first = next(module.parameters(), None)
-    device = "cpu" if first is None else first.device
+    # The copy is made of these: shared ones stay shared, and none is doubled on its device.
+    moved: dict[int, Any] = {id(values): values.detach().cpu() for values in module.buffers()}
+    for values in module.parameters():
+        moved[id(values)] = torch.nn.Parameter(values.detach().cpu(), values.requires_grad)
+    try:
+        return copy.deepcopy(module, moved)
+    except Exception as error:  # of many kinds
+        line = str(error).strip().splitlines()[0]
+        raise BadInput(type(module).__name__, f"cannot be copied to the CPU ({line})") from error
+
+
+def _arguments(
+    device: torch.device | str, inputs: Any
+) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+    """Inputs as tensors on a device."""
+    import torch
 
     def tensor(values: Any) -> torch.Tensor:
         return torch.as_tensor(values).to(device)

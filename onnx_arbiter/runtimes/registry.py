@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 
+from onnx_arbiter.runtimes.cuda_libraries import CUDA_PROVIDER
 from onnx_arbiter.runtimes.runtime import Runtime
 from vgg16_spec.errors import BadInput, require_one_of
 
@@ -19,16 +20,30 @@ class Entry:
         module: has it as ``constant``.
         needs: the module that must be installed.
         remedy: the command that installs it.
+        provider: the execution provider that ONNX Runtime must have; empty if it is another's.
     """
 
     module: str
     needs: str
     remedy: str
     constant: str = "RUNTIME"
+    provider: str = ""
 
     def missing(self) -> str:
-        """Which module is not installed, and the remedy; empty if it is."""
-        return "" if find_spec(self.needs) else f"{self.needs} is not installed: {self.remedy}"
+        """What is not installed, and the remedy; empty if all is."""
+        if not find_spec(self.needs):
+            return f"{self.needs} is not installed: {self.remedy}"
+        if not self.provider:
+            return ""
+        import onnxruntime
+
+        offered = onnxruntime.get_available_providers()
+        if self.provider in offered:
+            return ""
+        return (
+            f"this ONNX Runtime has no {self.provider}, only {', '.join(offered)}: "
+            f"pip uninstall onnxruntime, then {self.remedy}"
+        )
 
 
 _ENGINES: Final = 'pip install "vgg16-parity[engines]"'
@@ -36,6 +51,12 @@ _ENGINES: Final = 'pip install "vgg16-parity[engines]"'
 RUNTIMES: Final = {
     "onnxruntime": Entry(
         "onnx_arbiter.runtimes.onnxruntime", "onnxruntime", 'pip install "vgg16-parity[onnx]"'
+    ),
+    "onnxruntime-cuda": Entry(
+        "onnx_arbiter.runtimes.onnxruntime_cuda",
+        "onnxruntime",
+        'pip install "vgg16-parity[cuda]"',
+        provider=CUDA_PROVIDER,
     ),
     "openvino": Entry("onnx_arbiter.runtimes.openvino", "openvino", _ENGINES),
     "opencv": Entry("onnx_arbiter.runtimes.opencv", "cv2", _ENGINES),

@@ -51,12 +51,14 @@ class Runtime:
         ways: how it runs a file -> what runs it so; the first is the runtime's default.
         alone: computes single nodes; None if the program cannot.
         modes: way -> finds the numeric mode in which it computes float32 here.
+        says: of a file, what there is to say of how it is run; None if nothing ever is.
     """
 
     name: str
     ways: Mapping[str, RunModel]
     alone: NodeRunner | None = None
     modes: Mapping[str, Callable[[], Mode]] = field(default_factory=dict)
+    says: Callable[[Path], tuple[str, ...]] | None = None
 
     def mode(self, way: str) -> tuple[Mode | None, tuple[str, ...]]:
         """The mode of a way, None for the one that is asked for, and what is to be said of it."""
@@ -80,10 +82,12 @@ def observe(
     """
     graph = network.graph
     default = next(iter(runtime.ways))
-    plain = runtime.ways[default](network.untouched(folder), inputs, graph.outputs)
+    untouched = network.untouched(folder)
+    plain = runtime.ways[default](untouched, inputs, graph.outputs)
     values = [name for node in graph.nodes for name in node.outputs if name]
     tapped = network.tapped(values, folder)
     mode, said = runtime.mode(default)
+    said += runtime.says(untouched) if runtime.says is not None else ()
     runs = [Observed(f"{runtime.name}, the file as it is", dict(plain), notes=said, mode=mode)]
     for way, run in runtime.ways.items():
         try:

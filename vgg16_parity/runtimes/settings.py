@@ -7,9 +7,9 @@ import re
 from functools import partial
 from typing import Any, Final
 
+from onnx_arbiter.runtimes.cuda_libraries import CUDA_PROVIDER
 from vgg16_parity.runtimes.lanes import Device, Lane
 
-CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 _OPENVINO_HINT: Final = "INFERENCE_PRECISION_HINT"
 
 

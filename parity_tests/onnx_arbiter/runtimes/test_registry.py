@@ -19,6 +19,7 @@ from onnx_arbiter.models.network import Network
 from onnx_arbiter.runtimes import opencv, openvino, registry
 from onnx_arbiter.runtimes.registry import RUNTIMES, runtime
 from onnx_arbiter.runtimes.runtime import Runtime, first_line, observe
+from parity_tests.support.cuda import unusable
 from parity_tests.support.networks import model, residual
 from parity_tests.support.operator_tolerances import OWN_LEAST
 from vgg16_spec.errors import BadInput
@@ -30,7 +31,8 @@ DIRECT = [name for name in RUNTIMES if name != "opencv-winograd"]
 
 
 def installed(name: str) -> Runtime:
-    if reason := RUNTIMES[name].missing():
+    entry = RUNTIMES[name]
+    if reason := entry.missing() or (unusable() if entry.provider else ""):
         pytest.skip(reason)
     return runtime(name)
 
@@ -90,7 +92,7 @@ def test_a_node_that_a_runtime_refuses_is_not_run_alone(name: str) -> None:
 def test_a_runtime_that_is_unknown_or_not_installed_is_bad_input(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = r"^--runtime: 'onnx' is unknown; expected one of onnxruntime, openvino, opencv, "
+    expected = r"^--runtime: 'onnx' is unknown; expected one of onnxruntime, onnxruntime-cuda, "
     with pytest.raises(BadInput, match=expected):
         runtime("onnx")
     real = importlib.util.find_spec

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,16 @@ import numpy as np
 import onnxruntime
 
 from export import MODEL_FILE
+from onnx_arbiter.runtimes.cuda_libraries import CUDA_PROVIDER, load_cuda_libraries
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.exported import write_graph
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
 from vgg16_parity.runtimes.job import Depth, Job
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import pip_install
-from vgg16_parity.runtimes.settings import CUDA_PROVIDER, Unavailable
+from vgg16_parity.runtimes.settings import Unavailable
+
+__all__ = ["OnnxGraph", "load_cuda_libraries", "open_session"]
 
 
 class OnnxGraph:
@@ -69,18 +71,6 @@ class OnnxGraph:
             return
         self._kind, self.network = kind, None
         self.network = self._session(write_graph(self._path, kind))
-
-
-def load_cuda_libraries() -> None:
-    """Load CUDA's and cuDNN's libraries from their packages, wherever those are installed.
-
-    ONNX Runtime alone looks for the packages beside its own folder, and then where the system does.
-    """
-    packages = find_spec("nvidia")
-    places = (packages.submodule_search_locations or ()) if packages else ()
-    for folder in sorted(found for place in places for found in Path(place).glob("*/lib")):
-        onnxruntime.preload_dlls(directory=str(folder))
-    onnxruntime.preload_dlls()
 
 
 def open_session(providers: Sequence[Any], path: Path, *, deterministic: bool) -> Any:

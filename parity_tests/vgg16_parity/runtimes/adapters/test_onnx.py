@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from onnx_arbiter.runtimes.cuda_libraries import CUDA_PROVIDER
 from vgg16_parity.runtimes.adapters import onnx as adapter
 from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.runtimes.settings import CUDA_PROVIDER, Unavailable, onnx_providers
+from vgg16_parity.runtimes.settings import Unavailable, onnx_providers
 
 CPU_PROVIDER = "CPUExecutionProvider"
 
@@ -110,28 +111,6 @@ def test_other_refusals_are_passed_on(opened: Callable[[Runtime], Any]) -> None:
     runtime.InferenceSession = refuse  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="the model is damaged"):
         opened(runtime)
-
-
-def test_cudas_libraries_are_found_where_their_packages_are(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """PyTorch may have brought them into another folder than ONNX Runtime's own."""
-    for name in ("one/cudnn/lib", "one/cu13/lib", "two/cufft/lib", "two/cufft/include"):
-        (tmp_path / name).mkdir(parents=True)
-    places = [str(tmp_path / "one"), str(tmp_path / "two")]
-    found: SimpleNamespace | None = SimpleNamespace(submodule_search_locations=places)
-    monkeypatch.setattr(adapter, "find_spec", lambda name: found if name == "nvidia" else None)
-    looked: list[str] = []
-    preload = SimpleNamespace(preload_dlls=lambda directory="": looked.append(directory))
-    monkeypatch.setattr(adapter, "onnxruntime", preload)
-    adapter.load_cuda_libraries()
-    # cuDNN needs what is in the folder of CUDA.
-    folders = ["one/cu13/lib", "one/cudnn/lib", "two/cufft/lib"]
-    assert looked == [*(str(tmp_path / each) for each in folders), ""]
-    found = None
-    looked.clear()
-    adapter.load_cuda_libraries()
-    assert looked == [""]
 
 
 def test_the_lanes_set_tf32_and_leave_the_cpu_out() -> None:
