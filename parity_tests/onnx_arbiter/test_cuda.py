@@ -194,7 +194,7 @@ def test_a_keras_model_on_jax_on_the_gpu_is_judged_as_tf32_or_float32() -> None:
         [sys.executable, "-c", KERAS],
         env=os.environ
         | {"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        | {"PYTHONPATH": str(ROOT)},
+        | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))},
         capture_output=True,
         text=True,
         check=False,

@@ -20,8 +20,6 @@ from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import pip_install
 from vgg16_parity.runtimes.settings import Unavailable
 
-__all__ = ["OnnxGraph", "load_cuda_libraries", "open_session"]
-
 
 class OnnxGraph:
     """The exported file; its taps and layers come from modified copies written beside it.
