@@ -72,7 +72,7 @@ def dispute(found: Statistics, place: int) -> Dispute:
         elif place % 80 == 7:
             answers.append(Answer(name, top5, "inside", 2.4e-7, 3.1e-7))
         else:
-            answers.append(Answer(name, top5, "mistake", 0.41, 3.2e-7, "block3_conv2"))
+            answers.append(Answer(name, top5, "mistake", 0.41, 0.0071, "block3_conv2"))
     return Dispute(
         found.names[place], found.labels[place], arbiter, tuple(answers), thumbnail(place)
     )
