@@ -135,8 +135,9 @@ def in_blocks(logits: NDArray[Any], rows: int = _ROWS) -> Iterator[NDArray[Any]]
 def answers(logits: NDArray[Any], labels: NDArray[np.int32]) -> Answers:
     """What logits of (images, classes) say, given labels of (images,); a negative one is none."""
     finite = np.isfinite(logits).all(axis=1)
-    usable = np.where(finite[:, np.newaxis], logits, 0).astype(np.float64)
-    best = np.where(finite[:, np.newaxis], top(usable, _TOP), NO_ANSWER).astype(np.int32)
+    clean = np.where(finite[:, np.newaxis], logits, logits.dtype.type(0))
+    best = np.where(finite[:, np.newaxis], top(clean, _TOP), NO_ANSWER).astype(np.int32)
+    usable = clean.astype(np.float64)
     # log Σ exp(x) = m + log Σ exp(x - m), which neither overflows nor vanishes.
     most = usable.max(axis=1)
     spread = np.log(np.exp(usable - most[:, np.newaxis]).sum(axis=1))
