@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -52,7 +53,7 @@ def page(evaluation: Evaluation) -> str:
     text = environment.get_template("evaluation.html.j2").render(
         evaluation=evaluation,
         holds=table.holds(evaluation),
-        summary=table.summary(evaluation),
+        summary=_unbroken(table.summary(evaluation)),
         columns=table.COLUMNS,
         text_columns=table.TEXT_COLUMNS,
         rows=list(zip(evaluation.runtimes, table.table(evaluation), strict=True)),
@@ -102,6 +103,11 @@ def _groups(disputes: Sequence[Dispute], start: int) -> list[tuple[int, Sequence
     """Groups to open one by one: the number of the first dispute of each, and its disputes."""
     places = range(start, len(disputes), _GROUP)
     return [(place + 1, disputes[place : place + _GROUP]) for place in places]
+
+
+def _unbroken(summary: str) -> str:
+    """Keep ``top-1 71.59 %`` on one line of the title."""
+    return re.sub(r"top-([15]) ([\d.]+) %", "top\u2011\\1\u00a0\\2\u00a0%", summary)
 
 
 def _data_url(png: bytes) -> str:

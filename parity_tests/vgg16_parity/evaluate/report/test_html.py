@@ -105,6 +105,13 @@ def test_everything_is_on_the_page() -> None:
         assert text in shown, text
 
 
+def test_a_figure_in_the_title_stays_on_one_line() -> None:
+    title = re.search("<h1>.*</h1>", page(everything()))
+    assert title is not None
+    assert "top\u20111\xa057.2\xa0% to" in title[0]
+    assert "top\u20115\xa079.5\xa0% to" in title[0]
+
+
 def test_the_page_names_nothing_outside_itself() -> None:
     for made in (everything(), hostile()):
         found = Text(page(made))
