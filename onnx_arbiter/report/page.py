@@ -8,13 +8,16 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def page_environment(package: str) -> Environment:
-    """Jinja for a package's ``templates``, which can include those of `onnx_arbiter.report`."""
+def page_environment(*packages: str) -> Environment:
+    """Jinja for the ``templates`` of packages, which can include those of `onnx_arbiter.report`.
+
+    Of two templates of one name, that of the package named first is used.
+    """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    packages = dict.fromkeys((package, "onnx_arbiter.report"))
+    names = dict.fromkeys((*packages, "onnx_arbiter.report"))
     return Environment(
-        loader=ChoiceLoader([PackageLoader(name, "templates") for name in packages]),
+        loader=ChoiceLoader([PackageLoader(name, "templates") for name in names]),
         autoescape=True,  # others chose the names of files, packages and layers
         undefined=StrictUndefined,
         trim_blocks=True,

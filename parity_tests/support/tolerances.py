@@ -206,3 +206,15 @@ FLOAT32_PARTS: Final = Tolerance(
     limit=1e-5,
     reason="A model in float64 with a convolution of 27 products in float32, values of about 10.",
 )
+
+EXACT_P: Final = Tolerance(
+    limit=1e-9,
+    reason=(
+        "McNemar's p against a sum of integers, relative: the logarithm of a factorial of 50,000 "
+        "is 5e5, and a float64 of that size is rounded by 6e-11. One term too few is 1 or more."
+    ),
+)
+
+WILSON_DIGITS: Final = Tolerance(
+    limit=0.5e-4, reason="Intervals that are in print with four decimals; nothing finer is known."
+)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from vgg16_parity.evaluate.datasets.items import Kind, Skipped
+
+# Of figures that JSON cannot write and has null for.
+_MAY_BE_INFINITE: Final[Mapping[str, bool]] = MappingProxyType({"may be infinite": True})
+_NOT_IN_JSON: Final[Mapping[str, bool]] = MappingProxyType({"not in JSON": True})
 
 # What a changed answer is: the two best classes are closer than rounding; the runtime is wrong;
 # the weights were quantised, which the error model does not cover; or nothing was asked.
@@ -19,7 +26,8 @@ class Share:
     Attributes:
         count: how many images.
         of: out of how many.
-        low, high: the 95 % interval of the share by Wilson (1927).
+        low: the lower end of the share's 95 % interval by Wilson (1927), 0 to 1.
+        high: its upper end.
     """
 
     count: int
@@ -27,10 +35,22 @@ class Share:
     low: float
     high: float
 
+    @property
+    def value(self) -> float:
+        """The share, 0 to 1; 0 of no images."""
+        return self.count / self.of if self.of else 0.0
+
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """One class: its index, its name in the checkpoint, and how many of its images are right."""
+    """How many images of one class are right.
+
+    Attributes:
+        index: the network's output.
+        name: its name in the checkpoint.
+        top1: images whose likeliest class it is.
+        top5: images that have it among the five likeliest.
+    """
 
     index: int
     name: str
@@ -46,8 +66,11 @@ class RuntimeAccuracy:
         name: the runtime.
         status: ``measured``, ``not run`` with the reason of one line, or ``failed`` likewise.
         reason: empty where it was measured.
-        top1, top5: of the images with a label; None without labels.
-        loss: mean cross-entropy in nats of the images with a label; None without.
+        top1: of the images with a label, those whose likeliest class it is; None without labels.
+        top5: the same of the five likeliest classes.
+        loss: mean cross-entropy in nats of the images with a label and finite logits; None without.
+        not_finite: names of images with a logit that is infinite or not a number; they count as
+            wrong.
         classes: one per class that has images.
         images: how many it computed, in this run or an earlier one.
         images_per_second: of those of this run, its own computing alone; 0 where there were none.
@@ -62,6 +85,7 @@ class RuntimeAccuracy:
     top1: Share | None = None
     top5: Share | None = None
     loss: float | None = None
+    not_finite: tuple[str, ...] = ()
     classes: tuple[ClassAccuracy, ...] = ()
     images: int = 0
     images_per_second: float = 0.0
@@ -75,11 +99,14 @@ class Pair:
     """Two runtimes on the same images.
 
     Attributes:
-        first, second: their names.
+        first: one runtime's name.
+        second: the other's.
         differing: images whose top class differs.
-        only_first, only_second: images that only one of them has right.
-        p: of McNemar's exact test that both are right equally often; 1 without differing answers.
-        largest_difference: of any logit.
+        only_first: images that only the first has right.
+        only_second: images that only the second has right.
+        p: of McNemar's exact test that both are right equally often; 1 where neither has an image
+            right that the other has not.
+        largest_difference: of any logit; infinite where one is not finite.
     """
 
     first: str
@@ -88,7 +115,7 @@ class Pair:
     only_first: int
     only_second: int
     p: float
-    largest_difference: float
+    largest_difference: float = field(metadata=_MAY_BE_INFINITE)
 
 
 @dataclass(frozen=True)
@@ -97,9 +124,10 @@ class Answer:
 
     Attributes:
         runtime: its name.
-        top5: class indices, best first.
+        top5: class indices, best first; empty where the logits are not finite.
         cause: what the arbiter says of it; ``inside`` as well where it is the arbiter's own class.
-        margin: the arbiter's logit of its best class minus that of this answer; 0 for its own.
+        margin: the arbiter's logit of its best class minus that of this answer; 0 for its own,
+            infinite for none.
         sigma: the predicted standard deviation of this margin's error in this runtime.
         wrong_layer: the first layer whose errors rounding cannot explain; empty where none is.
     """
@@ -107,9 +135,16 @@ class Answer:
     runtime: str
     top5: tuple[int, ...]
     cause: Cause
-    margin: float = 0.0
-    sigma: float = 0.0
+    margin: float = field(default=0.0, metadata=_MAY_BE_INFINITE)
+    sigma: float = field(default=0.0, metadata=_MAY_BE_INFINITE)
     wrong_layer: str = ""
+
+    @property
+    def deviations(self) -> float:
+        """The margin in predicted standard deviations."""
+        if not self.margin:
+            return 0.0
+        return self.margin / self.sigma if self.sigma else math.inf
 
 
 @dataclass(frozen=True)
@@ -128,17 +163,26 @@ class Dispute:
     label: int | None
     arbiter: tuple[int, ...]
     answers: tuple[Answer, ...]
-    thumbnail: bytes = b""
+    thumbnail: bytes = field(default=b"", metadata=_NOT_IN_JSON)
 
 
 @dataclass(frozen=True)
 class Published:
-    """An accuracy that others publish for these weights, in percent, and how it was measured."""
+    """An accuracy that others publish for weights like these.
+
+    Attributes:
+        source: who publishes it.
+        top1: in percent.
+        top5: in percent.
+        preparation: how the images were prepared, in words.
+        same_weights: whether the checkpoint says that its values come from that publisher's file.
+    """
 
     source: str
     top1: float
     top5: float
     preparation: str
+    same_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,14 +190,18 @@ class Evaluation:
     """Everything that an evaluation found.
 
     Attributes:
-        dataset: what the user called it; ``kind`` is how it is kept.
-        images: how many were computed; those with a label are ``labelled``.
+        dataset: what the user called it.
+        kind: how it is kept.
+        images: how many were computed.
+        labelled: how many of those have a label.
         mapping: how labels became classes, in one line.
-        duplicates, unreadable: images that do not count, and why.
-        weights: the checkpoint's label; ``weights_sha256`` is of its canonical file.
+        duplicates: images with the bytes of another, which count once.
+        unreadable: images that do not count, and why.
+        weights: the checkpoint's label.
+        weights_sha256: the digest of its canonical file.
         recipe: how images were prepared.
         view: ``centre crop``, or what was done instead, in one line.
-        class_names: the checkpoint's.
+        class_names: the checkpoint's, in the order of the outputs.
         runtimes: one per runtime asked for.
         pairs: each two that were measured.
         disputes: every image that got different answers, the largest margin first.

@@ -1,4 +1,4 @@
-"""The report's JSON format, derived from the types and the docstrings of the records."""
+"""The JSON format of a report, derived from the types and the docstrings of its records."""
 
 from __future__ import annotations
 
@@ -63,8 +63,18 @@ def decode(record: type[_Record], value: Any) -> _Record:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the documents, with the description of every field."""
+    return schema_of(Document, "urn:vgg16-parity-report:3")
+
+
+def schema_of(record: type, identifier: str) -> dict[str, Any]:
+    """The JSON Schema of a record's documents, which ``identifier`` names.
+
+    A field's metadata may say ``may be absent``, ``may be infinite``, which is null in JSON, or
+    ``not in JSON``.
+    """
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return dialect | {"$id": "urn:vgg16-parity-report:3"} | _adapter(Document).json_schema()
+    described = _adapter(cast(Hashable, record)).json_schema()
+    return dialect | {"$id": identifier} | described
 
 
 @cache
@@ -79,9 +89,12 @@ def _object(record: Any) -> Any:
     summary, descriptions = _described(record)
     members = {}
     for each in dataclasses.fields(record):
-        # Only these records hold figures that may be infinite.
+        if each.metadata.get("not in JSON"):
+            continue
         absent = bool(each.metadata.get("may be absent"))
-        value = _value(hints[each.name], nullable=record in (Verdict, Decision) and not absent)
+        # All figures of these two records may be infinite.
+        infinite = record in (Verdict, Decision) or bool(each.metadata.get("may be infinite"))
+        value = _value(hints[each.name], nullable=infinite and not absent)
         if absent:
             # Absent where it would be null.
             arguments = typing.get_args(value)
@@ -126,10 +139,11 @@ def _figure(value: float | None) -> float:
 
 def _described(record: type) -> tuple[str, dict[str, str]]:
     """A docstring's summary, and its description of each attribute."""
-    text = (inspect.getdoc(record) or "").replace("``", "`")
-    summary, _, attributes = text.partition("\nAttributes:\n")
-    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
-    lines = {name: " ".join(said.split()) for name, said in entries}
+    texts = [inspect.cleandoc(each.__doc__ or "").replace("``", "`") for each in record.__mro__]
+    # A record has the fields of those that it extends.
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", "\n".join(texts), re.MULTILINE)
+    lines = {name: " ".join(said.split()) for name, said in reversed(entries)}
+    summary = texts[0].partition("\nAttributes:\n")[0]
     return " ".join(summary.split()), {k: said[0].upper() + said[1:] for k, said in lines.items()}
 
 

@@ -7,17 +7,16 @@ import dataclasses
 import io
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image as Pillow
-from PIL import ImageStat
 
 from onnx_arbiter.limits import LIMITS
 from parity_tests.support.helpers import PICTURES, Command
 from parity_tests.support.pages import chromium
+from parity_tests.support.pages.looks import Text, complaints
 from parity_tests.support.pages.reports import RECORD, decision, everything, report, row, verdict
 from vgg16_parity.records import CaseFacts, Image, Report
 from vgg16_parity.report import charts
@@ -29,30 +28,13 @@ from vgg16_spec.images.photographs import PHOTOGRAPHS
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-RUNS = "document.querySelector('#runs .scroll')"
+# The runtime, its verdict, R and Z; and what is there to be seen.
+RUNS: Any = {
+    "table": "#runs",
+    "columns": (1, 2, 4, 5),
+    "seen": ("img", "svg", ".cell.wrong"),
+}
 HOSTILE = "<script>alert(1)</script>\"'&<img src=http://example.org/x.png>"
-
-
-class Text(HTMLParser):
-    """The text that a page shows, and the addresses that it names."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.addresses: list[str] = []
-        self.tags: set[str] = set()
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def hostile() -> Report:
@@ -210,50 +192,6 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
-def complaints(browser: Browser, file: Path, width: int, scheme: str) -> list[str]:
-    """What is wrong with a page in the browser."""
-    found: list[str] = []
-    context = browser.new_context(
-        viewport={"width": width, "height": 800},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
-    tab = context.new_page()
-    tab.on("console", lambda message: found.append(f"console: {message.text}"))
-    tab.on("pageerror", lambda error: found.append(f"error: {error}"))
-    requests: list[str] = []
-    tab.on("request", lambda request: requests.append(request.url))
-    tab.goto(file.as_uri())
-    found += [
-        f"asks for {url[:80]}"
-        for url in requests
-        if url != file.as_uri() and not url.startswith("data:")
-    ]
-    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    page_width = tab.evaluate("document.documentElement.scrollWidth")
-    if page_width > width:
-        found.append(f"{page_width} pixels wide on a screen of {width}")
-    if tab.evaluate(f"(each => each.scrollWidth > each.clientWidth)({RUNS})"):
-        found.append("the table of runs scrolls sideways")
-    # The runtime, its verdict, R and Z.
-    for column in (1, 2, 4, 5):
-        for cell in tab.locator(f"#runs tbody tr > :nth-child({column})").all():
-            box = cell.bounding_box()
-            if box is not None and not 0 <= box["x"] <= box["x"] + box["width"] <= width:
-                found.append(f"{cell.inner_text()!r} of a run is outside the screen")
-    for name in ("img", "svg", ".cell.wrong"):
-        if not tab.locator(name).first.is_visible():
-            found.append(f"no {name} can be seen")
-    with Pillow.open(io.BytesIO(tab.screenshot(full_page=True))) as picture:
-        colours = picture.convert("RGB").getcolors(maxcolors=2**24)
-        if colours is None or len(colours) < 100:
-            found.append("it looks empty")
-        dark = ImageStat.Stat(picture.convert("L")).mean[0] < 128
-    if dark != (scheme == "dark"):
-        found.append(f"it is {'dark' if dark else 'light'}")
-    context.close()
-    return found
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_looks_right_in_a_browser(
@@ -268,13 +206,13 @@ def test_the_page_looks_right_in_a_browser(
     file.write_text(
         page(made, PICTURES[:1], [Change("weights", "sha256", "a" * 64, "b" * 64)]), "utf-8"
     )
-    assert complaints(browser, file, width, scheme) == []
+    assert complaints(browser, file, width, scheme, **RUNS) == []
 
 
 def test_a_hostile_report_is_harmless_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(page(hostile(), PICTURES[:1]), "utf-8")
-    found = complaints(browser, file, 390, "light")
+    found = complaints(browser, file, 390, "light", **RUNS)
     assert [line for line in found if "can be seen" not in line] == []
 
 

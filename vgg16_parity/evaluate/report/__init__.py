@@ -1,0 +1,1 @@
+"""An evaluation as JSON, CSV, a page of HTML and a table."""
