@@ -104,7 +104,7 @@ def _labels(
 
 
 def _scan(location: str) -> Scan:
-    lower = location.lower()
+    lower = shown(location).lower()
     kind = what_is(location)
     if kind == "folder":
         return _scan_contents(location)
@@ -118,7 +118,7 @@ def _scan(location: str) -> Scan:
         raise BadInput(shown(location), "no such file or folder", _EXPECTED)
     if lower.endswith(tables.SUFFIXES):
         return scan_list(location)
-    if tables.is_image(location):
+    if tables.is_image(lower):
         raise BadInput(shown(location), "is one image", _EXPECTED)
     raise BadInput(shown(location), "is a file of another kind", _EXPECTED)
 

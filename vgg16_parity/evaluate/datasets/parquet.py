@@ -82,15 +82,22 @@ class _Rows:
         self._file = None
         self._file = _ParquetFile(root, name)
         self.next = 0
+        self._error: Exception | None = None
         with _refused(self._file.location):
             self._batches = self._file.batches(column, rows=1, group=group)
 
     def value(self, row: int) -> bytes | None:
         """The value of a row that is not passed yet."""
         while True:
-            batch = next(self._batches, None)
-            if batch is None:
-                raise IndexError("it has fewer rows")
+            # The rows behind a damaged one would each be looked for from the start.
+            if self._error is not None:
+                raise self._error
+            try:
+                if (batch := next(self._batches, None)) is None:
+                    raise IndexError("it has fewer rows")
+            except Exception as error:
+                self._error = error
+                raise
             self.next += 1
             if self.next > row:
                 value = batch.column(0)[0].as_py()
@@ -223,7 +230,11 @@ def _columns(schema: Any, location: str) -> _Columns:
     usual = [n for n in images if n.lower() in _IMAGES]
     chosen = of_feature or usual or list(images)
     if len(chosen) != 1:
-        problem = f"has {len(chosen)} columns of images ({few(chosen)})" if chosen else "has none"
+        problem = (
+            f"has {len(chosen)} columns of images ({few(chosen)})"
+            if chosen
+            else "has no column of images"
+        )
         raise BadInput(location, problem, _EXPECTED)
     kinds = (types.is_integer, types.is_string, types.is_large_string)
     others = {f.name for f in schema if any(kind(f.type) for kind in kinds)}

@@ -23,6 +23,8 @@ from vgg16_spec.errors import BadInput, require_file
 What = Literal["file", "folder", "missing", "other"]
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# What a client is told beside the place: ``?endpoint_override=…``.
+_QUERY: Final = re.compile(r"\?\w+=.*", re.DOTALL)
 _PASSWORD: Final = re.compile("(?<=://)[^/@]*@")
 EXTRA: Final = 'pip install "vgg16-parity[datasets]"'
 _READABLE: Final = "a file that can be read"
@@ -58,8 +60,8 @@ def normal(location: str) -> str:
 
 
 def shown(location: str) -> str:
-    """A location as messages have it: without a password."""
-    return _PASSWORD.sub("", location) if is_url(location) else location
+    """A location as messages have it: without a password and without what a client is told."""
+    return _QUERY.sub("", _PASSWORD.sub("", location)) if is_url(location) else location
 
 
 def parted(location: str) -> tuple[str, str]:
@@ -67,13 +69,22 @@ def parted(location: str) -> tuple[str, str]:
     if not is_url(location):
         path = Path(location)
         return str(path.parent), path.name
-    root, _, name = location.rpartition("/")
-    return root, name
+    bare, query = _and_query(location)
+    root, _, name = bare.rpartition("/")
+    return root + query, name
 
 
 def joined(root: str, name: str) -> str:
     """The path or the URL of a file."""
-    return f"{root.rstrip('/')}/{name}" if is_url(root) else os.path.join(root, name)  # noqa: PTH118
+    if not is_url(root):
+        return os.path.join(root, name)  # noqa: PTH118
+    bare, query = _and_query(root)
+    return f"{bare.rstrip('/')}/{name}{query}"
+
+
+def _and_query(url: str) -> tuple[str, str]:
+    bare = _QUERY.sub("", url)
+    return bare, url[len(bare) :]
 
 
 def what_is(location: str) -> What:
@@ -85,7 +96,7 @@ def what_is(location: str) -> What:
             return "folder"
         if Path(location).is_file():
             return "file"
-        return "other" if os.path.lexists(location) else "missing"
+        return "other" if Path(location).exists() else "missing"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(location, f"cannot be read ({reason})", _READABLE) from error

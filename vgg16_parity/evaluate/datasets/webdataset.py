@@ -84,25 +84,30 @@ def _scan_shard(scan: Scan, root: str, name: str) -> None:
 
 
 def _samples(scan: Scan, root: str, name: str) -> Iterator[_Sample]:
+    """The samples, the one at which a shard breaks too, and then the refusal."""
     sample: _Sample | None = None
-    with _tar(root, name) as (archive, reader):
-        for member in _members(archive, reader, shown(joined(root, name))):
-            if member.isdir():
-                continue
-            folder, slash, base = member.name.rpartition("/")
-            stem, _, suffix = base.partition(".")
-            if not stem:  # hidden, or what macOS adds
-                continue
-            key = f"{folder}{slash}{stem}"
-            if sample is None or sample.key != key:
-                if sample is not None:
-                    yield sample
-                sample = _Sample(key)
-            _add(scan, sample, suffix, member, reader, RangePlace(
-                root, name, member.offset_data, member.size, reader.compressed
-            ))  # fmt: skip
+    try:
+        with _tar(root, name) as (archive, reader):
+            for member in _members(archive, reader, shown(joined(root, name))):
+                folder, slash, base = member.name.rpartition("/")
+                stem, _, suffix = base.partition(".")
+                if member.isdir() or not stem:  # hidden, or what macOS adds
+                    continue
+                key = f"{folder}{slash}{stem}"
+                if sample is None or sample.key != key:
+                    if sample is not None:
+                        yield sample
+                    sample = _Sample(key)
+                place = RangePlace(
+                    root, name, member.offset_data, member.size, compressed=reader.compressed
+                )
+                _add(scan, sample, suffix, member, reader, place)
+    except BadInput:
         if sample is not None:
             yield sample
+        raise
+    if sample is not None:
+        yield sample
 
 
 def _add(
