@@ -18,7 +18,8 @@ from vgg16_parity.evaluate.datasets.places import StoredPlace
 from vgg16_spec.errors import BadInput
 
 # Threads wait for the disk or the network more than they compute.
-_THREADS: Final = min(8, 2 * (os.cpu_count() or 1))
+_LOCAL_THREADS: Final = min(8, 2 * (os.cpu_count() or 1))
+_REMOTE_THREADS: Final = 32
 # So many files are one task; what one file contains is read in order, by one thread.
 _TASK: Final = 32
 # Two files at once that are read forwards: a Parquet page may take hundreds of megabytes.
@@ -44,18 +45,22 @@ class Digested:
 
 
 def digest_entries(
-    entries: Sequence[Entry], advance: Callable[[int, int], None] | None = None
+    entries: Sequence[Entry],
+    advance: Callable[[int, int], None] | None = None,
+    *,
+    remote: bool = False,
 ) -> Digested:
     """Read every image once and tell equal ones apart from others.
 
     Args:
         entries: in the order of the result.
         advance: called with how many have been read, and how many there are.
+        remote: whether reading one means to wait for a server.
     """
     found = Digested([], [], [])
     first: dict[bytes, int] = {}
     done = 0
-    for task, digests in _in_order(_tasks(entries)):
+    for task, digests in _in_order(_tasks(entries), _REMOTE_THREADS if remote else _LOCAL_THREADS):
         for entry, digest in zip(task, digests, strict=True):
             if isinstance(digest, str):
                 found.unreadable.append(Skipped(entry.name, digest))
@@ -82,15 +87,15 @@ def _tasks(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 def _in_order(
-    tasks: Iterable[Sequence[Entry]],
+    tasks: Iterable[Sequence[Entry]], workers: int
 ) -> Iterator[tuple[Sequence[Entry], list[bytes | str]]]:
     """Each task and its digests; few are under way or done ahead, whatever their number."""
-    with ThreadPoolExecutor(_THREADS) as threads:
+    with ThreadPoolExecutor(workers) as threads:
         waiting: deque[tuple[Sequence[Entry], Future[list[bytes | str]]]] = deque()
         try:
             for task in tasks:
                 waiting.append((task, threads.submit(_digests, task)))
-                if len(waiting) > 2 * _THREADS:
+                if len(waiting) > 2 * workers:
                     entries, future = waiting.popleft()
                     yield entries, future.result()
             while waiting:

@@ -16,6 +16,7 @@ from vgg16_parity.evaluate.datasets.items import Dataset
 from vgg16_parity.evaluate.datasets.scans import Scan, several_files
 from vgg16_parity.evaluate.datasets.storage import (
     Listing,
+    is_url,
     listing,
     normal,
     parted,
@@ -69,7 +70,7 @@ def open_dataset(
             labels, mapping = _labels(scan, location, class_names, labels_csv)
     entries = [Entry(f.name, labels.get(f.label), f.place) for f in scan.found]
     with progress("digests"):
-        digested = digest_entries(entries, advance)
+        digested = digest_entries(entries, advance, remote=is_url(location))
     if not digested.items:
         first = digested.unreadable[0]
         problem = f"has {counted(len(entries), 'image')}, none of which can be read"

@@ -25,6 +25,7 @@ What = Literal["file", "folder", "missing", "other"]
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # What a client is told beside the place: ``?endpoint_override=…``.
 _QUERY: Final = re.compile(r"\?\w+=.*", re.DOTALL)
+_OF_PYARROW: Final = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 _PASSWORD: Final = re.compile("(?<=://)[^/@]*@")
 EXTRA: Final = 'pip install "vgg16-parity[datasets]"'
 _READABLE: Final = "a file that can be read"
@@ -222,17 +223,29 @@ def _what_is_remote(location: str) -> What:
     return known.get(kind, "missing" if kind == types.NotFound else "other")
 
 
+def _filesystem(url: str) -> tuple[Any, str]:
+    """The file system that a URL is in, as pyarrow has it, and the path there.
+
+    The path is taken as it is, as by other tools: blanks, braces and percent signs are themselves.
+    """
+    bare, query = _and_query(url)
+    scheme, _, rest = bare.partition("://")
+    host, _, path = rest.partition("/")
+    filesystem, base = _host(scheme.lower(), host, query)
+    return filesystem, _below(base, path)
+
+
 @lru_cache(maxsize=256)
-def _filesystem(root: str) -> tuple[Any, str]:
-    """The file system that a URL is in, as pyarrow has it, and the path there."""
-    files = modules(root).fs
-    with _asked(root):
-        try:
-            filesystem, path = files.FileSystem.from_uri(root)
-        except ValueError:  # a scheme that pyarrow does not know
+def _host(scheme: str, host: str, query: str) -> tuple[Any, str]:
+    url = f"{scheme}://{host}/{query}"
+    files = modules(url).fs
+    with _asked(url):
+        if scheme in _OF_PYARROW:
+            filesystem, path = files.FileSystem.from_uri(url)
+        else:
             import fsspec
 
-            known, path = fsspec.core.url_to_fs(root)
+            known, path = fsspec.core.url_to_fs(url)
             filesystem = files.PyFileSystem(files.FSSpecHandler(known))
     return filesystem, str(path)
 

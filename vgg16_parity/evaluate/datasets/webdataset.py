@@ -10,12 +10,13 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from typing import Any, Final, cast
 
 from vgg16_parity.evaluate.datasets.items import Skipped
 from vgg16_parity.evaluate.datasets.places import MOST_BYTES, Gunzipped, RangePlace
 from vgg16_parity.evaluate.datasets.scans import Found, Scan
-from vgg16_parity.evaluate.datasets.storage import joined, opened, shown
+from vgg16_parity.evaluate.datasets.storage import is_url, joined, opened, shown
 from vgg16_parity.evaluate.datasets.tables import NO_LABEL, is_image
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.text import read_json
@@ -28,6 +29,8 @@ _MOST_LABEL: Final = 1 << 16
 _MOST_NAME: Final = 1 << 12
 # Images hardly shrink; zeros shrink to a thousandth.
 _MOST_EXPANSION: Final = 100
+# Some dozens of images.
+_AHEAD: Final = 1 << 22
 _STEP: Final = 1 << 26
 _JSON_LABELS: Final = (
     *("label", "class_id", "class_index", "cls", "class", "target"),
@@ -205,7 +208,10 @@ def _tar(root: str, name: str) -> Iterator[tuple[tarfile.TarFile, _Reader]]:
     """A tar file, and what it is read by. Raises ``BadInput`` for whatever is none."""
     location = shown(joined(root, name))
     try:
-        with opened(root, name) as file:
+        with opened(root, name) as opened_file:
+            # Otherwise, each header would be a request.
+            remote = is_url(root)
+            file = BufferedReader(cast(Any, opened_file), _AHEAD) if remote else opened_file
             compressed = file.read(2) == b"\x1f\x8b"
             size = file.seek(0, os.SEEK_END)
             file.seek(0)

@@ -59,6 +59,14 @@ def test_a_file_url_is_a_path(tmp_path: Path) -> None:
     assert dataset.items == open_dataset(root, class_names=CLASSES).items
 
 
+def test_names_of_objects_are_taken_as_they_are(tmp_path: Path, memory: str) -> None:
+    name = "ant/a%20b {1}+é#.png"
+    upload(write(tmp_path / "set", {f"my set%/{name}": picture(0)}), memory)
+    (item,) = open_dataset(f"{memory}/my set%", class_names=CLASSES).items
+    assert item.name == name
+    assert item.place.read() == picture(0)
+
+
 def test_hidden_and_empty_objects_are_treated_as_files_are(tmp_path: Path, memory: str) -> None:
     write(
         tmp_path, {"ant/1.png": picture(0), "ant/.2.png": b"x", ".c/3.png": b"x", "owl/4.png": b""}
