@@ -45,7 +45,8 @@ class Digested:
 
 
 def digest_entries(
-    entries: Sequence[Entry],
+    entries: Iterable[Entry],
+    total: int,
     advance: Callable[[int, int], None] | None = None,
     *,
     remote: bool = False,
@@ -54,23 +55,24 @@ def digest_entries(
 
     Args:
         entries: in the order of the result.
-        advance: called with how many have been read, and how many there are.
+        total: how many they are.
+        advance: called with how many have been read, and with the total.
         remote: whether reading one means to wait for a server.
     """
     found = Digested([], [], [])
-    first: dict[bytes, int] = {}
+    first: dict[str, int] = {}
     done = 0
     for task, digests in _in_order(_tasks(entries), _REMOTE_THREADS if remote else _LOCAL_THREADS):
         for entry, digest in zip(task, digests, strict=True):
-            if isinstance(digest, str):
-                found.unreadable.append(Skipped(entry.name, digest))
+            if isinstance(digest, BadInput):
+                found.unreadable.append(Skipped(entry.name, digest.problem))
             elif (index := first.setdefault(digest, len(found.items))) < len(found.items):
                 found.duplicates.append(_duplicate(entry, found.items[index]))
             else:
-                found.items.append(Item(entry.name, entry.label, digest.hex(), entry.place))
+                found.items.append(Item(entry.name, entry.label, digest, entry.place))
         done += len(task)
         if advance is not None:
-            advance(done, len(entries))
+            advance(done, total)
     return found
 
 
@@ -79,19 +81,19 @@ def _duplicate(entry: Entry, first: Item) -> Skipped:
     return Skipped(entry.name, f"has the bytes of {first.name}{labels}")
 
 
-def _tasks(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+def _tasks(entries: Iterable[Entry]) -> Iterator[Sequence[Entry]]:
     for container, run in groupby(entries, lambda entry: entry.place.container):
         # Without a container 32 at a time: with one all together, for it is read forwards.
-        while task := list(islice(run, _TASK if container is None else len(entries))):
+        while task := list(islice(run, _TASK if container is None else None)):
             yield task
 
 
 def _in_order(
     tasks: Iterable[Sequence[Entry]], workers: int
-) -> Iterator[tuple[Sequence[Entry], list[bytes | str]]]:
+) -> Iterator[tuple[Sequence[Entry], list[str | BadInput]]]:
     """Each task and its digests; few are under way or done ahead, whatever their number."""
     with ThreadPoolExecutor(workers) as threads:
-        waiting: deque[tuple[Sequence[Entry], Future[list[bytes | str]]]] = deque()
+        waiting: deque[tuple[Sequence[Entry], Future[list[str | BadInput]]]] = deque()
         try:
             for task in tasks:
                 waiting.append((task, threads.submit(_digests, task)))
@@ -106,17 +108,17 @@ def _in_order(
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _digests(task: Sequence[Entry]) -> list[bytes | str]:
+def _digests(task: Sequence[Entry]) -> list[str | BadInput]:
     """The digest of each, or why it cannot be read."""
     with nullcontext() if task[0].place.container is None else _FORWARDS:
         return [_digest(entry.place) for entry in task]
 
 
-def _digest(place: StoredPlace) -> bytes | str:
+def _digest(place: StoredPlace) -> str | BadInput:
     sha256 = hashlib.sha256()
     try:
         for block in place.blocks():
             sha256.update(block)
     except BadInput as error:
-        return error.problem
-    return sha256.digest()
+        return error
+    return sha256.hexdigest()

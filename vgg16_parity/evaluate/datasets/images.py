@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from sys import intern
 from typing import Any, Final
 
 from vgg16_parity.evaluate.datasets.classes import is_imagenet
@@ -26,7 +27,8 @@ def scan_folder(root: str, below: Listing) -> Scan:
     names = [name for name in below.files if is_image(name)]
     ignored = len(below.files) - len(names)
     found = [
-        Found(name, name.partition("/")[0] if "/" in name else "", FilePlace(root, name))
+        # One string for all images of a class: there may be a million.
+        Found(name, intern(name.partition("/")[0]) if "/" in name else "", FilePlace(root, name))
         for name in names
     ]
     scan = Scan("folder", found, skipped=list(below.skipped), ignored=ignored)
@@ -51,7 +53,7 @@ def scan_list(location: str) -> Scan:
     found: list[Found] = []
     for row in rows:
         place = FilePlace(*parted(row.file)) if is_url(row.file) else FilePlace(root, row.file)
-        found.append(Found(shown(row.file), row.label, place))
+        found.append(Found(shown(row.file), intern(row.label), place))
     return Scan("list", found)
 
 

@@ -68,12 +68,13 @@ def open_dataset(
     if class_names is not None:
         with progress("labels"):
             labels, mapping = _labels(scan, location, class_names, labels_csv)
-    entries = [Entry(f.name, labels.get(f.label), f.place) for f in scan.found]
+    entries = (Entry(f.name, labels.get(f.label), f.place) for f in scan.found)
+    total = len(scan.found)
     with progress("digests"):
-        digested = digest_entries(entries, advance, remote=is_url(location))
+        digested = digest_entries(entries, total, advance, remote=is_url(location))
     if not digested.items:
         first = digested.unreadable[0]
-        problem = f"has {counted(len(entries), 'image')}, none of which can be read"
+        problem = f"has {counted(total, 'image')}, none of which can be read"
         raise BadInput(shown(location), f"{problem} ({first.name}: {first.reason})", _EXPECTED)
     return Dataset(
         label=shown(os.fspath(path)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Final
 
 from vgg16_parity.evaluate.datasets.items import Skipped
@@ -186,7 +187,7 @@ def _scan_file(scan: Scan, root: str, name: str) -> _Columns:
                 labels = _labels(opened, columns, group)
                 for row, label in enumerate(labels):
                     place = ParquetPlace(root, name, group, row, columns.image)
-                    found.append(Found(f"{name}/{number}", label, place))
+                    found.append(Found(f"{name}/{number}", intern(label), place))
                     number += 1
     finally:
         opened.close()

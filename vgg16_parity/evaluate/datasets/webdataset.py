@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
+from sys import intern
 from typing import Any, Final, cast
 
 from vgg16_parity.evaluate.datasets.items import Skipped
@@ -83,7 +84,7 @@ def _scan_shard(scan: Scan, root: str, name: str) -> None:
         elif images:
             suffix, place = images[0]
             label = sample.labels.get("cls", sample.labels.get("json", ""))
-            scan.found.append(Found(f"{called}.{suffix}", label, place))
+            scan.found.append(Found(f"{called}.{suffix}", intern(label), place))
 
 
 def _samples(scan: Scan, root: str, name: str) -> Iterator[_Sample]:
