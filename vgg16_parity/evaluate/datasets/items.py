@@ -15,7 +15,7 @@ class Place(Protocol):
         """The encoded picture. Raises ``BadInput`` where it cannot be read any more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One image.
 
@@ -33,7 +33,7 @@ class Item:
     place: Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """An image that is not evaluated.
 
@@ -54,11 +54,13 @@ class Dataset:
         label: what the user called it.
         kind: how it is kept.
         items: in a fixed order, the bytes of each different.
-        classes: the names of the classes in the data set by index; empty where it names none.
+        classes: the data set's own names of its classes in its own order, which need not be that of
+            the checkpoint; empty where it names none.
         duplicates: images with the bytes of an earlier one, which the reason names; also whether
             their labels differ.
         unreadable: files that belong to the data set and cannot be opened.
         mapping: how labels became the checkpoint's classes, in one line.
+        ignored: how many files are no images by their names; hidden ones do not count.
     """
 
     label: str
@@ -68,3 +70,4 @@ class Dataset:
     duplicates: tuple[Skipped, ...] = ()
     unreadable: tuple[Skipped, ...] = ()
     mapping: str = ""
+    ignored: int = 0
