@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from threading import RLock
 from typing import Final, Literal
@@ -114,32 +115,37 @@ def normalise(
     return contiguous(nhwc_to_nchw(values) if layout == "nchw" else values)
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
-    """A picture file in RGB, turned upright where its EXIF data say so.
+def read_image(source: str | os.PathLike[str] | bytes, *, label: str = "") -> Image.Image:
+    """A picture in RGB, turned upright where its EXIF data say so.
 
     Grey values of 16 bits become 8 bits by their upper half. ``VGG16_MAX_PIXELS`` is the number of
     pixels that a picture may have, 64 million where it is not set.
+
+    Args:
+        source: a file's path, or the bytes of one.
+        label: what messages call it; the path unless given.
 
     Raises ``BadInput`` for a file that is missing, truncated, or no picture of a format in
     `FORMATS`, for pixels without a fixed range (32 bits, floating point), for too many pixels, and
     for a picture so long that its resized form would not fit in memory.
     """
-    path = require_file(path, PICTURE)
+    content = source if isinstance(source, bytes) else require_file(source, PICTURE)
+    label = _called(content, label)
     try:
-        with opened_image(path) as image:
+        with opened_image(content, label) as image:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
     except BadInput:
         raise
     except UnidentifiedImageError as error:
-        raise BadInput(path, "not a picture", PICTURE) from error
+        raise BadInput(label, "not a picture", PICTURE) from error
     except Exception as error:  # whatever a decoder raises on a damaged file
-        raise BadInput(path, f"cannot be read ({error})", PICTURE) from error
+        raise BadInput(label, f"cannot be read ({error})", PICTURE) from error
     if image.mode in ("I", "F"):
-        raise BadInput(path, f"has pixels of mode {image.mode}, which have no range", PICTURE)
+        raise BadInput(label, f"has pixels of mode {image.mode}, which have no range", PICTURE)
     if max(image.size) > _LONGEST_SIDES * min(image.size):
         problem = f"is {image.width}×{image.height} pixels"
-        raise BadInput(path, problem, f"sides within a factor of {_LONGEST_SIDES}")
+        raise BadInput(label, problem, f"sides within a factor of {_LONGEST_SIDES}")
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return _rgb(image)
@@ -154,22 +160,30 @@ def most_pixels() -> int:
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[Image.Image]:
+def opened_image(source: Path | bytes, label: str = "") -> Iterator[Image.Image]:
     """A picture of one of `FORMATS` whose pixels are not decoded yet.
+
+    ``source`` and ``label`` are as in `read_image`.
 
     Raises ``BadInput`` for too many pixels, whatever limit of its own Pillow has, and what Pillow
     does for other files.
     """
     most = most_pixels()
+    label = _called(source, label)
+    file = BytesIO(source) if isinstance(source, bytes) else source
     Image.init()  # fills OPEN, which lacks what this Pillow was built without
     formats: list[str] = [name for name in FORMATS if name in Image.OPEN]
-    with _without_pillows_limit(), Image.open(path, formats=formats) as image:
+    with _without_pillows_limit(), Image.open(file, formats=formats) as image:
         sizes = {"is": image.size, "has tiles of": _tile_size(image)}
         for what, (width, height) in sizes.items():
             if width * height > most:
                 problem = f"{what} {width}×{height} pixels"
-                raise BadInput(path, problem, f"at most {most:,}, or a larger {MAX_PIXELS}")
+                raise BadInput(label, problem, f"at most {most:,}, or a larger {MAX_PIXELS}")
         yield image
+
+
+def _called(source: Path | bytes, label: str) -> str:
+    return label or ("picture" if isinstance(source, bytes) else os.fspath(source))
 
 
 @contextmanager

@@ -198,3 +198,23 @@ def test_files_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "half.png").write_bytes(photograph[: len(photograph) // 2])
     with pytest.raises(BadInput, match="cannot be read"):
         read_image(tmp_path / "half.png")
+
+
+def test_bytes_give_what_their_file_gives_and_are_called_by_their_label() -> None:
+    path = PHOTOGRAPHS[0].path
+    content = path.read_bytes()
+    assert np.array_equal(np.asarray(read_image(content)), np.asarray(read_image(path)))
+    half = content[: len(content) // 2]
+    with pytest.raises(BadInput, match=r"^shard\.tar/7\.jpg: cannot be read"):
+        read_image(half, label="shard.tar/7.jpg")
+    with pytest.raises(BadInput, match=r"^picture: not a picture; expected"):
+        read_image(b"not a picture")
+
+
+def test_the_limit_of_pixels_holds_for_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(noise(20, 30)).save(tmp_path / "p.png")
+    monkeypatch.setenv("VGG16_MAX_PIXELS", "599")
+    with pytest.raises(BadInput, match=r"^p: is 30×20 pixels; expected at most 599"):
+        read_image((tmp_path / "p.png").read_bytes(), label="p")
