@@ -138,7 +138,7 @@ def opened(path: Path, about: Mapping[str, Any]) -> Iterator[RunFolder]:
             except OSError as error:
                 problem = f"cannot be written ({error.strerror})"
                 raise BadInput(path / name, problem, "a writable folder") from error
-        for folder in (path, *(each for each in path.rglob("*") if each.is_dir())):
+        for folder in (path, *(path / name for name in _FOLDERS), *path.glob("results/*/")):
             clear_up(folder)
         yield RunFolder(path)
 
