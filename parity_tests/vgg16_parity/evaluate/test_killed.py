@@ -18,12 +18,12 @@ pytestmark = [
 
 def test_killed_runs_and_workers_leave_what_the_next_one_completes(tmp_path: Path) -> None:
     # As slow as a network, so that most moments lie within its computing.
-    slow = port(tmp_path, pause=0.08)
+    slow = port(tmp_path, pause=0.15)
     found = report("evaluation.killed_run", slow.port, tmp_path)
     counts = found["found"]
     assert counts["none"] + counts["some"] + counts.get("all", 0) == ATTEMPTS
     # The moments were such that something was half done, and left behind.
-    assert counts["some"] >= ATTEMPTS // 4
+    assert counts["some"] >= 3
     assert counts["strays"]
     assert found["equal"]
     assert found["results"] == 1 + 2 * 4

@@ -68,7 +68,9 @@ def test_cmyk_and_sixteen_bits_are_read() -> None:
     red, green, blue = cmyk[SIZE // 2, SIZE // 2]
     assert red > 200 > 50 > max(green, blue)
     deep = Image.fromarray(np.full((90, 90), 0x80FF, np.uint16))
-    assert np.array_equal(prepare(encoded(deep, "PNG")), np.full((SIZE, SIZE, 3), 0x80))
+    found = prepare(encoded(deep, "PNG"))
+    assert isinstance(found, np.ndarray)
+    assert np.array_equal(found, np.full((SIZE, SIZE, 3), 0x80))
 
 
 def test_bytes_that_changed_end_the_run() -> None:

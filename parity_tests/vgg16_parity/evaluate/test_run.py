@@ -219,7 +219,7 @@ def test_a_folder_in_use_is_refused(tiny: Checkpoint, tmp_path: Path) -> None:
     evaluate(DATASET, tiny, [port(tmp_path)], run)
     with (run / "run.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(BadInput, match="run: is in use by another evaluation"):
+        with pytest.raises(BadInput, match=r"run: is in use by another evaluation"):
             evaluate(DATASET, tiny, [port(tmp_path)], run)
     assert evaluate(DATASET, tiny, [port(tmp_path)], run).runtimes[0].computed == 0
 
@@ -288,7 +288,7 @@ def test_progress_counts_images_of_each_runtime(tiny: Checkpoint, tmp_path: Path
 
 
 def test_a_name_occurs_once(tiny: Checkpoint, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="^runtimes: thinned:run is there twice"):
+    with pytest.raises(BadInput, match=r"^runtimes: thinned:run is there twice"):
         evaluate(DATASET, tiny, [port(tmp_path)] * 2, tmp_path / "run")
 
 
