@@ -58,8 +58,8 @@ class Job:
     """What a worker process does; paths are absolute.
 
     Attributes:
-        task: run the network on the cases; export the runtime's graph; or compute the gradients of
-            the cases and take a step of SGD.
+        task: run the network on the cases; export the runtime's graph; compute the gradients of the
+            cases and take a step of SGD; or compute the logits of shards of a data set.
         runtime: what computes.
         lane: the lane's name.
         checkpoint: the canonical checkpoint.
@@ -70,9 +70,10 @@ class Job:
             it; empty without.
         depth: what to compute of each case in a run.
         model: the folder of the exported graph, for a runtime that runs one.
+        plan: the file of the shards, as ``vgg16_parity.runtimes.shards`` writes it.
     """
 
-    task: Literal["run", "export", "gradients"]
+    task: Literal["run", "export", "gradients", "shards"]
     runtime: Runtime
     lane: str
     checkpoint: str
@@ -82,6 +83,7 @@ class Job:
     probes: str = ""
     depth: Depth = "layers"
     model: str = ""
+    plan: str = ""
 
     def result(self, case: str, kind: Result) -> ArrayFolder:
         """A result of a case."""

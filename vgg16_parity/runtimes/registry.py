@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -45,6 +48,16 @@ class Requirement:
 def pip_install(extras: Iterable[str]) -> str:
     """The command that adds extras to this package, installed from a wheel or from a clone."""
     return f'pip install "vgg16-parity[{",".join(extras)}]"'
+
+
+def package_versions(modules: Iterable[str]) -> dict[str, str]:
+    """Package -> version of the modules that are installed."""
+    found = {}
+    for module in modules:
+        for name in DISTRIBUTIONS.get(module, (module.replace("_", "-"),)):
+            with suppress(PackageNotFoundError):
+                found[name] = version(name)
+    return found
 
 
 # The one table: a framework -> what it needs to compute, and to be exported.
@@ -92,6 +105,7 @@ class Runtime:
         port_mode: the numeric mode that the function computes in.
         engine: what runs the exported graph instead of ONNX Runtime; empty if nothing does.
         setting: how the engine is set, where it can be set otherwise than by default.
+        file: a user's own ONNX file that ONNX Runtime runs in place of an exported graph.
     """
 
     name: str
@@ -102,11 +116,12 @@ class Runtime:
     port_mode: str = "float32"
     engine: str = ""
     setting: str = ""
+    file: str = ""
 
     @property
     def exported(self) -> bool:
         """Whether another process exports the graph first."""
-        return self.onnx or bool(self.engine)
+        return (self.onnx and not self.file) or bool(self.engine)
 
     @property
     def trains(self) -> bool:
@@ -136,7 +151,7 @@ class Runtime:
         For a user's own port, its name: what it computes with is not known. An engine, too, has its
         own name.
         """
-        if self.port or self.engine:
+        if self.port or self.engine or self.file:
             return self.name
         backend = self.keras_backend
         return self.framework if backend is None else f"{self.framework} on {backend}"
@@ -146,6 +161,8 @@ class Runtime:
         """What it needs."""
         if self.port:
             return Requirement()
+        if self.file:
+            return CHECKING
         if self.engine:
             needed = EXPORTING[self.framework]
             modules = (*needed.modules, *_ENGINES[self.engine])
@@ -154,6 +171,10 @@ class Runtime:
             needed = EXPORTING[self.computed_by]
             return Requirement((*needed.modules, "onnxruntime"), (*needed.extras, "onnx"))
         return COMPUTING[self.computed_by]
+
+    def versions(self) -> dict[str, str]:
+        """Package -> version of what it needs."""
+        return package_versions(self.requirement.modules)
 
     def missing(self, device: Device = "cpu") -> str:
         """Why it cannot run here, and the command that helps; empty if it can."""
@@ -233,3 +254,16 @@ def own_port(reference: str, mode: str = "float32") -> Runtime:
         )
     path = require_file(file, "a Python file").resolve()
     return Runtime(f"{path.stem}:{function}", "torch", port=f"{path}:{function}", port_mode=mode)
+
+
+def onnx_file(path: str | Path) -> Runtime:
+    """A user's own ONNX file in ONNX Runtime, or the one in a bundle of ``vgg16 export``.
+
+    Raises ``BadInput`` where there is no such file.
+    """
+    given = Path(path)
+    file = given / "model.onnx" if given.is_dir() else given
+    expected = "an ONNX file, or a folder that `vgg16 export` wrote"
+    found = require_file(file, expected).resolve()
+    name = given.resolve().name if given.is_dir() else found.name
+    return Runtime(name or found.name, "torch", onnx=True, file=str(found))

@@ -10,11 +10,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -23,18 +22,17 @@ import numpy as np
 from onnx_arbiter import expectations
 from onnx_arbiter.memory import peak_memory
 from vgg16_parity.network import sgd_step
+from vgg16_parity.runtimes import shards
 from vgg16_parity.runtimes.adapters.framework import Evaluator, FrameworkModel, Taps
 from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.process import unusable
-from vgg16_parity.runtimes.registry import DISTRIBUTIONS, Runtime
+from vgg16_parity.runtimes.registry import Runtime
 from vgg16_parity.runtimes.settings import Unavailable
+from vgg16_parity.runtimes.shards import Stage
 from vgg16_spec.checkpoint import open_checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.apart import end_with_parent
-
-# The context in which a named stage's seconds are counted.
-Stage = Callable[[str], AbstractContextManager[None]]
 
 
 def main(text: str) -> int:
@@ -42,7 +40,9 @@ def main(text: str) -> int:
     job = Job.of_text(text)
     seconds: dict[str, float] = {}
     try:
-        record = replace(_TASKS[job.task](job, partial(_timed, seconds)), versions=_versions(job))
+        record = replace(
+            _TASKS[job.task](job, partial(_timed, seconds)), versions=job.runtime.versions()
+        )
     except Exception as error:  # whatever a framework raises becomes a row of the report
         first_line = str(error).strip().partition("\n")[0]
         plain = isinstance(error, BadInput | Unavailable)
@@ -73,6 +73,10 @@ def loader(runtime: Runtime) -> Callable[[Job], Evaluator]:
         from vgg16_parity.runtimes.adapters.own_port import OwnPort
 
         return OwnPort
+    if runtime.file:
+        from vgg16_parity.runtimes.adapters.onnx_file import OnnxFile
+
+        return OnnxFile
     if runtime.engine:
         engine = import_module(f"vgg16_parity.runtimes.adapters.engines.{runtime.engine}")
         load: Callable[[Job], Evaluator] = engine.load
@@ -195,20 +199,18 @@ def _export(job: Job, stage: Stage) -> Record:
     return Record()
 
 
+def _shards(job: Job, stage: Stage) -> Record:
+    network = _load(job, stage)
+    shards.compute(job, network, stage)
+    return Record(device=network.device, threads=network.threads, flags=network.flags)
+
+
 _TASKS: Final[Mapping[str, Callable[[Job, Stage], Record]]] = {
     "run": _run,
     "export": _export,
     "gradients": _gradients,
+    "shards": _shards,
 }
-
-
-def _versions(job: Job) -> dict[str, str]:
-    versions = {}
-    for module in job.runtime.requirement.modules:
-        for name in DISTRIBUTIONS.get(module, (module.replace("_", "-"),)):
-            with suppress(PackageNotFoundError):
-                versions[name] = version(name)
-    return versions
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ def neighbours(path: Path) -> Iterator[tuple[Path, Path]]:
             _clear(path, lock, descriptor)
 
 
+def clear_up(folder: Path) -> None:
+    """Clear up what dead writers to any name in a folder left there."""
+    for lock in folder.glob(f".?*.{'[0-9a-f]' * 8}.lock"):
+        # .name.<random>.lock -> name
+        _clear_up(folder / lock.name[1:].rsplit(".", 2)[0])
+
+
 def discard(older: Path) -> None:
     """Remove a folder that was moved aside: under another name, lest half of it be put back."""
     gone = older.with_suffix(".gone")
@@ -52,7 +59,7 @@ def _claimed(path: Path) -> tuple[Path, int]:
         lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}.lock")
         descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         # Another process may have cleared it up between these two lines.
-        if _try_lock(descriptor) is not False and lock.exists():
+        if try_lock(descriptor) is not False and lock.exists():
             return lock, descriptor
         os.close(descriptor)
     raise BlockingIOError(errno.EAGAIN, "no lock beside it can be had")
@@ -62,7 +69,7 @@ def _clear_up(path: Path) -> None:
     for lock in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.lock"):
         with suppress(OSError):  # another process was faster, or it is another user's
             descriptor = os.open(lock, os.O_RDWR)
-            if _try_lock(descriptor):
+            if try_lock(descriptor):
                 _clear(path, lock, descriptor)
             else:  # its owner lives
                 os.close(descriptor)
@@ -88,7 +95,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _try_lock(descriptor: int) -> bool | None:
+def try_lock(descriptor: int) -> bool | None:
     """Lock an open file: False where another has it locked, None where there are no locks."""
     try:
         import fcntl

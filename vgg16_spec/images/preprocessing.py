@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from threading import RLock
+from threading import Lock
 from typing import Final, Literal
 
 import numpy as np
@@ -44,7 +44,7 @@ _MOST_PIXELS: Final = 64_000_000
 _NUMBER: Final = re.compile("0*[1-9][0-9]{0,18}")
 # TIFF's tags TileWidth and TileLength.
 _TILE_SIDES: Final = (322, 323)
-_LIMIT_LIFTED: Final = RLock()
+_LIMIT_LOCK: Final = Lock()
 # What a message expects where a picture is missing or none.
 PICTURE: Final = "a picture (JPEG, PNG, WebP, …)"
 
@@ -186,15 +186,28 @@ def _called(source: Path | bytes, label: str) -> str:
     return label or ("picture" if isinstance(source, bytes) else os.fspath(source))
 
 
+class _PillowsLimit:
+    """Pillow's own limit of pixels, which is the whole process's, while threads lift it."""
+
+    lifted = 0
+    limit: int | None = None
+
+
 @contextmanager
 def _without_pillows_limit() -> Iterator[None]:
-    """Lift Pillow's own limit of pixels, which is the whole process's: one thread at a time."""
-    with _LIMIT_LIFTED:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    """Lift Pillow's own limit: it is back when the last thread that lifted it is done."""
+    with _LIMIT_LOCK:
+        if not _PillowsLimit.lifted:
+            _PillowsLimit.limit = Image.MAX_IMAGE_PIXELS
+        _PillowsLimit.lifted += 1
+        Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        with _LIMIT_LOCK:
+            _PillowsLimit.lifted -= 1
+            if not _PillowsLimit.lifted:
+                Image.MAX_IMAGE_PIXELS = _PillowsLimit.limit
 
 
 def _tile_size(image: Image.Image) -> tuple[int, int]:

@@ -28,7 +28,7 @@ die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 FILE = "with atomic.whole_file(path) as t:\n    t.write_text('half')\n"
 FOLDER = "with atomic.whole_folder(path) as t:\n    (t / 'half').touch()\n"
 KILLED = {
-    "before the lock": "neighbours._try_lock = die\n" + FILE,
+    "before the lock": "neighbours.try_lock = die\n" + FILE,
     "while it writes": FILE + "    die()\n",
     "before the rename": "atomic.sync = die\n" + FILE,
     "after the rename": "Path.replace = lambda s, t: (os.rename(s, t), die())\n" + FILE,

@@ -1,0 +1,197 @@
+"""Has each runtime compute the shards that it lacks, in a process of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event, Thread
+from typing import Final
+
+from vgg16_parity.evaluate.datasets.items import Item, Skipped
+from vgg16_parity.evaluate.decoding import Decoder
+from vgg16_parity.evaluate.folder import RunFolder
+from vgg16_parity.evaluate.graphs import Graphs
+from vgg16_parity.evaluate.identity import runtime_facts
+from vgg16_parity.evaluate.measured import MeasuredRuntime
+from vgg16_parity.evaluate.shards import VERSION, Shard, key
+from vgg16_parity.runtimes.job import Job, Record
+from vgg16_parity.runtimes.lanes import Device, Lane
+from vgg16_parity.runtimes.process import work
+from vgg16_parity.runtimes.registry import Runtime
+from vgg16_parity.runtimes.shards import Plan, done_file, stop_file
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.errors import BadInput
+
+# What to call with how many things are done, and of how many.
+Update = Callable[[int, int | None], object]
+# Shown while things are done one by one: the stage, and what the things are.
+Counting = Callable[[str, str], AbstractContextManager[Update]]
+
+_POLL_SECONDS: Final = 0.2
+
+
+def quietly(stage: str, things: str) -> AbstractContextManager[Update]:
+    """Shows nothing."""
+    del stage, things
+    return nullcontext(lambda *_: None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation.
+
+    Attributes:
+        checkpoint: in a canonical file.
+        shards: of the data set.
+        folder: the evaluation's.
+        graphs: what exports graphs.
+        decoder: what writes pixels.
+        device, batch, timeout, counting: as ``vgg16_parity.evaluate.run.evaluate`` has them.
+    """
+
+    checkpoint: Checkpoint
+    shards: tuple[Shard, ...]
+    folder: RunFolder
+    graphs: Graphs
+    decoder: Decoder
+    device: Device
+    batch: int
+    timeout: float | None
+    counting: Counting
+
+    def runtime(self, runtime: Runtime, lane: Lane) -> MeasuredRuntime:
+        """Compute what a runtime lacks; what keeps it from that is a record."""
+        entry = MeasuredRuntime(runtime, lane.name, self.device, "measured")
+        if lane.mode(self.device) is None:
+            reason = f"there is no lane {lane.name} on {self.device}"
+            return replace(entry, status="not run", reason=reason)
+        if reason := runtime.missing(self.device):
+            return replace(entry, status="not run", reason=reason)
+        place = Path(tempfile.mkdtemp(prefix="job-", dir=self.graphs.scratch))
+        job = Job(
+            "shards",
+            runtime,
+            lane.name,
+            checkpoint=str(self.checkpoint.file.resolve()),
+            folder=str(place / "run"),
+            device=self.device,
+            depth="logits",
+            plan=str(place / "plan.json"),
+        )
+        try:
+            facts, graph, exported = runtime_facts(runtime), "", Record()
+            if runtime.exported:
+                job = replace(job, model=str(self.graphs.place(job)))
+                graph, exported = self.graphs.digest(job)
+        except BadInput as error:  # of a user's own file
+            return replace(entry, status="failed", reason=str(error))
+        if exported.error:
+            return _failed(entry, exported)
+        of = key(VERSION, facts, self.graphs.weights, graph, lane.name, self.device, self.batch)
+        files = {s: self.folder.result(runtime.name, s, key(of, s.key)) for s in self.shards}
+        lacking = [shard for shard, file in files.items() if not self._has(shard, file)]
+        record = self.folder.timings(runtime.name, of) or Record()
+        if lacking:
+            if runtime.exported:
+                regraph, again = self.graphs.export(job)
+                exported = again
+                if again.error:
+                    return _failed(entry, again)
+                if regraph != graph:  # a digest that was kept was of another graph
+                    return self.runtime(runtime, lane)
+            record = self._computed(job, {shard: files[shard] for shard in lacking})
+            if record.error:
+                return _failed(entry, record)
+            costs = {f"export {stage}": spent for stage, spent in exported.seconds.items()}
+            versions = exported.versions | record.versions
+            record = replace(record, versions=versions, seconds=costs | record.seconds)
+            self.folder.keep_timings(runtime.name, of, record)
+        return replace(
+            entry,
+            files=tuple(files.values()),
+            counts=tuple(self._readable(shard) for shard in self.shards),
+            classes=self.checkpoint.configuration.classes,
+            computed=sum(map(self._readable, lacking)),
+            versions=record.versions,
+            flags=record.flags,
+            peak_bytes=record.peak_bytes,
+            seconds=record.seconds if lacking else {},
+        )
+
+    def readable(self) -> tuple[tuple[Item, ...], tuple[Skipped, ...]]:
+        """The images that were decoded, in this run or before, and those that are no pictures."""
+        items: list[Item] = []
+        unreadable: list[Skipped] = []
+        for shard in self.shards:
+            if self.folder.unreadable(shard).exists():
+                skipped = self.folder.read_unreadable(shard)
+                items += [each for n, each in enumerate(shard.items) if n not in skipped]
+                unreadable += skipped.values()
+        return tuple(items), tuple(unreadable)
+
+    def _readable(self, shard: Shard) -> int:
+        return len(shard.items) - len(self.folder.read_unreadable(shard))
+
+    def _has(self, shard: Shard, file: Path) -> bool:
+        return file.exists() and self.folder.unreadable(shard).exists()
+
+    def _computed(self, job: Job, results: dict[Shard, Path]) -> Record:
+        """Have a worker compute shards, while what they lack of pixels is decoded."""
+        plan = Path(job.plan)
+        paths = {shard: self.folder.pixels(shard) for shard in results}
+        undecoded = [shard for shard, file in paths.items() if not self._has(shard, file)]
+        self.folder.results(job.runtime.name).mkdir(exist_ok=True)
+        Plan(
+            self.checkpoint.recipe,
+            self.batch,
+            self.checkpoint.configuration.classes,
+            tuple(
+                (str(paths[shard].resolve()), str(results[shard].resolve())) for shard in results
+            ),
+        ).write(plan)
+        total = sum(len(shard.items) for shard in results)
+        with (
+            self._shown(job, total),
+            self.decoder.running(undecoded, stop_file(plan)),
+        ):
+            record = work(job, timeout=self.timeout)
+        if self.decoder.error is not None:
+            raise self.decoder.error
+        if not record.error and not all(map(Path.exists, results.values())):
+            return replace(record, error="the worker left not every result")
+        return record
+
+    @contextmanager
+    def _shown(self, job: Job, total: int) -> Iterator[None]:
+        """Show how many images a worker has computed."""
+        ended, file = Event(), done_file(job)
+
+        def follow(update: Update) -> None:
+            while not ended.wait(_POLL_SECONDS):
+                with suppress(OSError, ValueError):  # not there yet, or being written
+                    update(int(file.read_text(encoding="utf-8")), total)
+
+        with self.counting(job.runtime.name, "images") as update:
+            update(0, total)
+            thread = Thread(target=follow, args=(update,), name="progress")
+            thread.start()
+            try:
+                yield
+                update(total, total)  # those that are no pictures too
+            finally:
+                ended.set()
+                thread.join()
+
+
+def _failed(entry: MeasuredRuntime, record: Record) -> MeasuredRuntime:
+    return replace(
+        entry,
+        status="not run" if record.unavailable else "failed",
+        reason=record.error,
+        versions=record.versions,
+        flags=record.flags,
+        peak_bytes=record.peak_bytes,
+    )

@@ -1,0 +1,108 @@
+"""An evaluation: the logits of every image of a data set in every runtime, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from vgg16_parity.evaluate import folder as run_folder
+from vgg16_parity.evaluate.computing import Counting, Run, quietly
+from vgg16_parity.evaluate.datasets.items import Dataset
+from vgg16_parity.evaluate.decoding import Decoder
+from vgg16_parity.evaluate.graphs import Graphs
+from vgg16_parity.evaluate.identity import weights_digest
+from vgg16_parity.evaluate.measured import Measured
+from vgg16_parity.evaluate.shards import SHARD, cut, key, recipe_facts
+from vgg16_parity.runtimes.lanes import LANES, Device, Lane, port_lane
+from vgg16_parity.runtimes.registry import Runtime
+from vgg16_parity.workspace import Progress, in_file
+from vgg16_spec.checkpoint import Checkpoint, digest
+from vgg16_spec.errors import BadInput
+from vgg16_spec.files.scratch import scratch_folder
+
+
+def evaluate(
+    dataset: Dataset,
+    checkpoint: Checkpoint,
+    runtimes: Sequence[Runtime],
+    out: Path,
+    *,
+    device: Device = "cpu",
+    batch: int = 16,
+    lane: Lane = LANES["strict"],
+    keep_pixels: bool = False,
+    timeout: float | None = None,
+    progress: Progress = nullcontext,
+    counting: Counting = quietly,
+) -> Measured:
+    """Compute the logits of a data set's images in every runtime.
+
+    Pictures are decoded once, in threads of this process, while the first runtime computes; each
+    runtime is a process of its own. What a folder holds already is not computed again, and what
+    is killed at any moment goes on from there: the results are the same bytes.
+
+    Args:
+        dataset: the images; each is read once.
+        checkpoint: with the classifier; its recipe prepares the images.
+        runtimes: one after the other; one that cannot run or fails is a record, the others go on.
+        out: the evaluation's folder, as ``vgg16_parity.evaluate.folder`` describes it.
+        device: where the runtimes run.
+        batch: how many images are computed at once, at most the 64 of a shard.
+        lane: the numeric setting. A user's own port and ONNX file compute in their own.
+        keep_pixels: whether the decoded pixels stay in the folder, 150 KB an image of VGG16.
+        timeout: seconds that a runtime may take; None waits indefinitely.
+        progress: called with the name of each stage.
+        counting: called with the name of each runtime; shows how many images it has computed.
+
+    Raises:
+        BadInput: the checkpoint has no classifier; the folder is of other weights or images, or
+            cannot be written; an image cannot be read any more.
+    """
+    start = time.perf_counter()
+    if not 1 <= batch <= SHARD:
+        raise BadInput("batch", f"is {batch}", f"1 to {SHARD}")
+    if twice := [name for name, count in Counter(e.name for e in runtimes).items() if count > 1]:
+        raise BadInput("runtimes", f"{twice[0]} is there twice", "each once")
+    checkpoint.check_top()
+    recipe, network = checkpoint.recipe, checkpoint.configuration
+    with progress("digest of the weights"):
+        weights = weights_digest(checkpoint)
+    about = {
+        "weights": weights,
+        "network": f"{network.name}, {network.classes} classes",
+        "recipe": recipe_facts(recipe),
+        "images": key([item.sha256 for item in dataset.items]),
+    }
+    with run_folder.opened(out, about) as folder, scratch_folder("vgg16-evaluate") as scratch:
+        stored = in_file(checkpoint, scratch, progress)
+        decoder = Decoder(folder, recipe, network.input_size)
+        run = Run(
+            stored,
+            cut(dataset.items, recipe, network.input_size),
+            folder,
+            Graphs(folder, scratch, weights, timeout, progress),
+            decoder,
+            device,
+            batch,
+            timeout,
+            counting,
+        )
+        found = tuple(run.runtime(each, _lane_of(each, lane)) for each in runtimes)
+        if not keep_pixels:
+            folder.remove_pixels()
+        items, unreadable = run.readable()
+        sha256 = digest(stored.file)
+    seconds = time.perf_counter() - start
+    return Measured(items, unreadable, found, sha256, decoder.seconds, seconds)
+
+
+def _lane_of(runtime: Runtime, lane: Lane) -> Lane:
+    """The lane of a runtime; what a user's own port or graph computes in is its own."""
+    if runtime.port:
+        return port_lane(runtime.port_mode, [lane])
+    if runtime.file and lane.precision != "float32":
+        return LANES["default"]
+    return lane
