@@ -31,6 +31,7 @@ class OptionKeywords(TypedDict, total=False):
     layout: ImageLayout
     output: Literal["logits", "probabilities"]
     features: bool
+    dense: bool
     taps: bool
     input: Literal["float32", "uint8"]
     resize: bool
@@ -54,6 +55,9 @@ class Options:
         output: ``logits`` or ``probabilities``.
         features: leaves out the classifier; images then have any height and width of at least 32,
             and the output ``features`` is (batch, C, H // 32, W // 32).
+        dense: applies the network densely (section 3.2 of the paper): images have any height and
+            width from the network's own size on, and the class scores are averaged over space. The
+            layers of the classifier are convolutions, with the same bytes as weights.
         taps: makes every layer's output an output of the graph too, by the layer's name.
         input: ``float32`` for preprocessed images, ``uint8`` for (batch, H, W, 3) raw RGB pixels of
             the network's size, which the graph preprocesses by the checkpoint's recipe.
@@ -72,6 +76,7 @@ class Options:
     layout: ImageLayout = ""
     output: Literal["logits", "probabilities"] = "logits"
     features: bool = False
+    dense: bool = False
     taps: bool = False
     input: Literal["float32", "uint8"] = "float32"
     resize: bool = False
@@ -108,6 +113,9 @@ class Options:
             (self.features and probable, "--output probabilities", *one),
             (self.features and self.resize, "--resize", *one),
             (self.features and int8, "--precision int8", *one),
+            (self.dense and self.features, "--dense", *one),
+            (self.dense and self.resize, "--resize", f"{not_both} --dense", one[1]),
+            (self.dense and int8, "--precision int8", f"{not_both} --dense", one[1]),
             (int8 and not self.calibrate, "--precision int8", "needs pictures", "--calibrate DIR"),
             (unused, "--calibrate", "is for --precision int8", "that, or no pictures"),
             (shared, "--weights-file shared", others, "separate or embedded"),

@@ -9,6 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "dense": ["DenseVGG", "run_densely"],
         "gradients": ["run_with_gradients", "sgd_step"],
         "model": ["functional", "sequential"],
         "taps": ["run_layers_locally", "run_with_taps"],
@@ -17,6 +18,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 )
 
 if TYPE_CHECKING:
+    from keras_impl.dense import DenseVGG as DenseVGG
+    from keras_impl.dense import run_densely as run_densely
     from keras_impl.gradients import run_with_gradients as run_with_gradients
     from keras_impl.gradients import sgd_step as sgd_step
     from keras_impl.model import functional as functional

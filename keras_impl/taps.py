@@ -30,9 +30,9 @@ def run_with_taps(model: keras.Model, images: NDArray[np.floating[Any]]) -> dict
     """
     configuration_of(model).check_input(images.shape[1:])
     outputs = {
-        layer.name: _before_softmax(layer, layer.input, layer.output) for layer in _tapped(model)
+        layer.name: before_softmax(layer, layer.input, layer.output) for layer in _tapped(model)
     }
-    return _run(keras.Model(model.inputs[0], outputs), _to_keras(model, images))
+    return _run(keras.Model(model.inputs[0], outputs), to_keras(model, images))
 
 
 def run_layers_locally(
@@ -55,7 +55,7 @@ def run_layers_locally(
     *followed, last = (layer.name for layer in _tapped(model))
     if not all(tap in given for tap in followed):
         configuration_of(model).check_input(images.shape[1:])
-    read, outputs = [_to_keras(model, images)], {}
+    read, outputs = [to_keras(model, images)], {}
     values = _input_of(model, read[0])
     inputs = [values]
     for layer in model.layers:
@@ -65,9 +65,9 @@ def run_layers_locally(
         if layer.name not in (*followed, last):
             values = result
             continue
-        outputs[layer.name] = _before_softmax(layer, values, result)
+        outputs[layer.name] = before_softmax(layer, values, result)
         if layer.name in given:
-            read.append(_to_keras(model, given[layer.name]))
+            read.append(to_keras(model, given[layer.name]))
             values = _input_of(model, read[-1])
             inputs.append(values)
     return _run(keras.Model(inputs, outputs), read)
@@ -82,7 +82,7 @@ def _input_of(model: keras.Model, tensor: Any) -> Any:
     return keras.Input(tensor.shape[1:], dtype=model.compute_dtype)
 
 
-def _to_keras(model: keras.Model, values: NDArray[Any]) -> Any:
+def to_keras(model: keras.Model, values: NDArray[Any]) -> Any:
     """Values as the model's layers read them: channels last, in the model's float type."""
     if values.ndim == 4:
         values = layouts.contiguous(layouts.nchw_to_nhwc(values))  # (N, C, H, W) -> (N, H, W, C)
@@ -104,7 +104,8 @@ def _run(model: keras.Model, inputs: Any) -> dict[str, NDArray[Any]]:
     return taps
 
 
-def _before_softmax(layer: keras.Layer, inputs: Any, outputs: Any) -> Any:
+def before_softmax(layer: keras.Layer, inputs: Any, outputs: Any) -> Any:
+    """A layer's output; that of ``predictions`` without the softmax that it may end in."""
     if layer.name != "predictions" or layer.activation is keras.activations.linear:
         return outputs
     return keras.ops.add(keras.ops.matmul(inputs, layer.kernel), layer.bias)

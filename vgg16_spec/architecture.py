@@ -190,20 +190,24 @@ class Configuration:
             shapes[layer.name] = shape = layer.output_shape(shape)
         return shapes
 
-    def check_input(self, shape: Sequence[int | None], *, channels_last: bool = False) -> None:
+    def check_input(
+        self, shape: Sequence[int | None], *, channels_last: bool = False, dense: bool = False
+    ) -> None:
         """Raise ``ValueError`` unless an image of this shape can be the network's input.
 
         ``shape`` is (3, H, W), or (H, W, 3) with ``channels_last``; a height or width of ``None``
-        stands for any, which only a network without its classifier can take.
+        stands for any, which a network with its classifier takes only where it is applied
+        ``dense``-ly: then neither side may be smaller than its own input size.
         """
         received = tuple(shape)
         channels, *sides = (received[-1:] + received[:-1]) if channels_last else received
-        if self.include_top:
+        if self.include_top and not dense:
             size = str(self.input_size)
             fits = all(side == self.input_size for side in sides)
         else:
-            size = f"at least {self.minimum_size}"
-            fits = all(side is None or side >= self.minimum_size for side in sides)
+            least = self.input_size if self.include_top else self.minimum_size
+            size = f"at least {least}"
+            fits = all(side is None or side >= least for side in sides)
         if not fits or channels != IMAGE_CHANNELS or len(sides) != 2:
             expected = f"{size}, {size}, 3" if channels_last else f"3, {size}, {size}"
             raise ValueError(

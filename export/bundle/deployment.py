@@ -19,7 +19,7 @@ from export.options import Options
 from export.session import open_session
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS, Photograph
-from vgg16_spec.images.preprocessing import pixels, preprocess, read_image, resized_side
+from vgg16_spec.images.preprocessing import normalise, pixels, read_image, resized_side
 from vgg16_spec.text import json_text, markdown_code
 
 _LARGEST_BATCH: Final = 32
@@ -63,10 +63,10 @@ def example(
     images: NDArray[Any]
     if options.resize:
         images = np.asarray(picture)[np.newaxis]
-    elif options.input == "uint8":
-        images = pixels(picture, recipe, size=size)
     else:
-        images = preprocess(picture, recipe, size=size, layout=options.layout or "nchw")
+        images = pixels(picture, recipe, size=size, crop=not options.dense)
+        if options.input != "uint8":
+            images = normalise(images, recipe, layout=options.layout or "nchw")
     return np.repeat(images, options.batch or 1, axis=0)
 
 

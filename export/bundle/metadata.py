@@ -45,6 +45,8 @@ def set_metadata(
         "preprocessing": _preprocessing(checkpoint, options),
         "versions": versions,
     }
+    if options.dense:
+        facts["dense"] = True
     if configuration.include_top:
         facts["classes"] = configuration.classes
     if checkpoint.metadata.labels:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import onnx
 import onnx_ir as ir
 
 from export.bundle import accuracy, deployment, metadata
 from export.bundle.destination import check_out
-from export.constants import BATCH, MODEL_FILE, VERSION, WEIGHTS_FILE, Framework
-from export.graph import edges, precision
+from export.constants import BATCH, HEIGHT, MODEL_FILE, VERSION, WEIGHTS_FILE, WIDTH, Framework
+from export.graph import dense, edges, precision
 from export.graph.opset import check_opset, set_opset
 from export.options import OptionKeywords, Options
 from export.trace import canonical_graph
@@ -123,7 +123,11 @@ def _network(framework: Framework, checkpoint: Checkpoint, options: Options) -> 
     set_opset(model, options.opset)
     link.take_weights(model, checkpoint)
     images = model.graph.inputs[0]
-    images.shape = ir.Shape((options.batch or BATCH, *list(images.shape or ())[1:]))
+    sizes: list[Any] = list(images.shape or ())[1:]
+    if options.dense:
+        dense.apply_densely(model)
+        sizes = [sizes[0], HEIGHT, WIDTH]
+    images.shape = ir.Shape((options.batch or BATCH, *sizes))
     return model
 
 

@@ -58,14 +58,21 @@ def name(model: ir.Model) -> None:
 def taps(model: ir.Model) -> list[ir.Value]:
     """The values of a named graph at which runtimes are compared, in order up to the logits.
 
-    They are the layers' outputs after the ReLU, and pooling's; flattening only moves values.
+    They are the layers' outputs after the ReLU, and pooling's; flattening only moves values. Of a
+    network that is applied densely, both the map of the scores and the logits, their means, are.
     """
     return [
         value
         for node in model.graph
         for value in node.outputs
-        if node.op_type in _LAYERS and not str(value.name).endswith(PREACTIVATION)
+        if node.op_type in _LAYERS or _is_mean(node.inputs[0])
+        if not str(value.name).endswith(PREACTIVATION)
     ]
+
+
+def _is_mean(value: ir.Value | None) -> bool:
+    producer = None if value is None else value.producer()
+    return producer is not None and producer.op_type == "GlobalAveragePool"
 
 
 def _only_relu(value: ir.Value) -> ir.Node | None:

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from export.constants import INPUT
+from export.graph.dense import reshaped
 from export.graph.edges import NamedTape
 from export.options import Options
 from export.weights.link import weight_tensor
@@ -47,7 +48,9 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
         raise BadInput(checkpoint.label, problem, "--precision fp32")
     for name in checkpoint:
         value = graph.initializers[name]
-        value.const_value = weight_tensor(checkpoint, name, ir.DataType.FLOAT16)
+        assert value.const_value is not None
+        shape = tuple(value.const_value.shape.numpy())
+        value.const_value = reshaped(weight_tensor(checkpoint, name, ir.DataType.FLOAT16), shape)
         value.type = ir.TensorType(ir.DataType.FLOAT16)
     for node in graph:
         node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT16)

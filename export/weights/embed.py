@@ -39,12 +39,14 @@ def write_embedded(
     """
     # The check has the weights as inputs, and leaves their types and shapes in the graph.
     CheckerPass(full_check=True)(model.clone())
+    shapes = {}
     for name in checkpoint:
-        model.graph.initializers.pop(name)
+        tensor = model.graph.initializers.pop(name).const_value
+        assert tensor is not None
+        shapes[name] = tuple(tensor.shape.numpy())  # not the checkpoint's, where applied densely
     proto = ir.to_proto(model)
     graph = proto.graph.SerializeToString(deterministic=True)
     proto.ClearField("graph")
-    shapes = checkpoint.configuration.weight_shapes
     heads = {name: _head(name, shape) for name, shape in shapes.items()}
     length = len(graph) + sum(len(heads[name]) + _size(shapes[name]) for name in shapes)
     with path.open("wb") as file, checkpoint.finite_blocks(block_bytes=block_bytes) as blocks_of:

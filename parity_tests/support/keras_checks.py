@@ -19,6 +19,7 @@ import pytest
 
 import keras_impl
 import vgg16_weights
+from parity_tests.support.dense import LARGER, assert_dense_holds, noise_of_size
 from parity_tests.support.helpers import assert_layers_stand_alone, assert_taps_hold, same
 from parity_tests.support.tolerances import FLOAT32_TAPS, FLOAT64
 from vgg16_parity.network import reference
@@ -165,6 +166,35 @@ def a_saved_model_loads_without_this_project(tiny: Checkpoint) -> None:
             assert same(keras_impl.to_checkpoint(loaded), tiny)
 
 
+def applied_densely_it_holds_at_sizes_that_are_no_multiple_of_32(tiny: Checkpoint) -> None:
+    for builder, activation in zip(BUILDERS, ("softmax", None), strict=True):
+        dense = keras_impl.DenseVGG(built(builder, tiny, classifier_activation=activation))
+        for images, larger in enumerate(LARGER, 1):
+            batch = noise_of_size(tiny, larger, images)
+            assert_dense_holds(keras_impl.run_densely(dense, batch), tiny, batch)
+
+
+def applied_densely_at_its_own_size_it_has_the_bits_of_the_plain_model(tiny: Checkpoint) -> None:
+    model = built(keras_impl.functional, tiny, classifier_activation=None)
+    dense = keras_impl.DenseVGG(model)
+    # No variables of its own: the optimiser's and the metrics' are none of these.
+    assert {id(value) for value in dense.weights} == {id(value) for value in model.weights}
+    for images in (1, 2, 5):
+        batch = noise_of_size(tiny, (0, 0), images)
+        plain = np.asarray(model.predict_on_batch(batch.transpose(0, 2, 3, 1)))
+        assert keras_impl.run_densely(dense, batch).tobytes() == plain.tobytes()
+
+
+def what_cannot_be_applied_densely_is_refused(tiny: Checkpoint) -> None:
+    with pytest.raises(ValueError, match="has no classifier"):
+        keras_impl.DenseVGG(built(keras_impl.functional, tiny.without_top()))
+    dense = keras_impl.DenseVGG(built(keras_impl.functional, tiny))
+    with pytest.raises(ValueError, match=r"shape \(3, 63, 200\), expected \(3, at least 64, at"):
+        keras_impl.run_densely(dense, np.zeros((1, 3, 63, 200), np.float32))
+    with pytest.raises(ValueError, match=r"at least 64, at least 64, 3"):
+        dense(np.zeros((1, 63, 200, 3), np.float32))
+
+
 CHECKS = (
     both_forms_give_bit_equal_outputs,
     weights_come_back_bit_for_bit,
@@ -177,6 +207,9 @@ CHECKS = (
     keras_loads_the_files_that_are_written,
     files_that_keras_writes_are_read,
     a_saved_model_loads_without_this_project,
+    applied_densely_it_holds_at_sizes_that_are_no_multiple_of_32,
+    applied_densely_at_its_own_size_it_has_the_bits_of_the_plain_model,
+    what_cannot_be_applied_densely_is_refused,
 )
 
 

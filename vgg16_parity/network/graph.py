@@ -7,11 +7,11 @@ value after the ReLU, ``block1_conv1_preactivation`` the one before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from onnx_arbiter.graph import Axis, Constant, Graph, Input, Node
+from onnx_arbiter.graph import Array, Axis, Constant, Graph, Input, Node
 from vgg16_spec.architecture import (
     IMAGE_CHANNELS,
     POOLING_SIZE,
@@ -21,10 +21,13 @@ from vgg16_spec.architecture import (
     Flatten,
     Layer,
     MaxPooling,
+    Shape,
 )
 from vgg16_spec.checkpoint import FLOAT32, Checkpoint
+from vgg16_spec.dense import dense_weight_shapes
 
 IMAGES: Final = "images"
+LOGITS: Final = "logits"
 
 
 def graph_of(checkpoint: Checkpoint) -> Graph:
@@ -39,12 +42,34 @@ def graph_of(checkpoint: Checkpoint) -> Graph:
         nodes=tuple(_nodes(configuration)),
         inputs={IMAGES: Input(FLOAT32, (None, IMAGE_CHANNELS, side, side))},
         outputs=(configuration.taps[-1],),
-        constants={
-            name: Constant(FLOAT32, shape, partial(checkpoint.__getitem__, name))
-            for name, shape in configuration.weight_shapes.items()
-        },
+        constants=_constants(checkpoint, configuration.weight_shapes),
         name=f"VGG {configuration.name}",
     )
+
+
+def dense_graph_of(checkpoint: Checkpoint) -> Graph:
+    """The same network applied densely: section 3.2 of the paper.
+
+    fc1 is a 7×7 convolution, fc2 and predictions are 1×1 convolutions, with the same values. Its
+    input is ``images``, (N, 3, H, W) of any N, H and W, no side smaller than the network's own
+    size; its output ``logits``, (N, classes), the means over space of the scores, which are the
+    value ``predictions``, (N, classes, H', W').
+    """
+    configuration = checkpoint.configuration
+    return Graph(
+        nodes=tuple(_dense_nodes(configuration)),
+        inputs={IMAGES: Input(FLOAT32, (None, IMAGE_CHANNELS, None, None))},
+        outputs=(LOGITS,),
+        constants=_constants(checkpoint, dense_weight_shapes(configuration)),
+        name=f"VGG {configuration.name}, dense",
+    )
+
+
+def _constants(checkpoint: Checkpoint, shapes: Mapping[str, Shape]) -> dict[str, Constant]:
+    def read(name: str) -> Array:
+        return checkpoint[name].reshape(shapes[name])
+
+    return {name: Constant(FLOAT32, shape, partial(read, name)) for name, shape in shapes.items()}
 
 
 def before_relu(layer: Layer) -> str:
@@ -60,6 +85,20 @@ def _nodes(configuration: Configuration) -> Iterator[Node]:
         if before_relu(layer) != layer.name:
             yield Node(f"{layer.name}_relu", "Relu", (before_relu(layer),), (layer.name,))
         read = layer.name
+
+
+def _dense_nodes(configuration: Configuration) -> Iterator[Node]:
+    """The network's nodes with convolutions for its dense layers, and a mean behind them."""
+    read = IMAGES
+    for node in _nodes(configuration):
+        if node.operator == "Gemm":
+            inputs = (read, *node.inputs[1:])
+            node = Node(node.name, "Conv", inputs, node.outputs)
+        if node.operator != "Flatten":
+            yield node
+            (read,) = node.outputs
+    yield Node("mean", "GlobalAveragePool", (read,), ("mean",))
+    yield Node("flatten", "Flatten", ("mean",), (LOGITS,))
 
 
 def _node(layer: Layer, read: str) -> Node:

@@ -8,7 +8,8 @@ in blocks of rows; a dense layer is computed in blocks of rows of its weights, b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from vgg16_spec.architecture import (
     Dense,
     Flatten,
     MaxPooling,
+    Shape,
     WeightedLayer,
 )
 from vgg16_spec.checkpoint import Checkpoint
@@ -45,6 +47,7 @@ def walk(
     *,
     arithmetic: Arithmetic = PLAIN,
     precision: type[np.floating[Any]] = np.float64,
+    dense: bool = False,
 ) -> Iterator[Prediction]:
     """Evaluate the network on preprocessed images, (N, 3, H, W), tap by tap, and predict errors.
 
@@ -52,15 +55,22 @@ def walk(
     a ReLU commute. In float32 there is no error to predict, and the values take less than half the
     time. ``arithmetic`` says where errors arise otherwise than the modes say.
 
+    Applied ``dense``-ly (section 3.2 of the paper), the classifier reads each window on the last
+    maps that is as large as they are at the network's own size, and the taps from fc1 on are maps,
+    (N, units, H', W'): the scores of the last are yet to be averaged.
+
     Raises:
         ValueError: the network does not take images of this size.
     """
     configuration = checkpoint.configuration
-    configuration.check_input(images.shape[1:])
+    configuration.check_input(images.shape[1:], dense=dense)
     errors = [ErrorVariance(mode, images, arithmetic.input_deviation) for mode in modes]
     named = dict(zip((mode.name for mode in modes), errors, strict=True))
     values: NDArray[Any] = images.astype(precision)
     relu = False
+    # The move of the flattening layer, and how what follows it is shown.
+    flat: Callable[[NDArray[Any]], NDArray[Any]] = flatten
+    shown: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
     for layer in configuration.layers:
         if layer.name in arithmetic.modes:
             for error in errors:
@@ -80,16 +90,20 @@ def walk(
                     error.move(windows)
                     error.maximum(candidates, values)
             case Flatten():
-                values = flatten(values)
+                if dense:
+                    _, height, width = configuration.feature_shape
+                    shown = partial(maps_of, values.shape, height, width)
+                    flat = partial(flatten_windows, height=height, width=width)
+                values = flat(values)
                 for error in errors:
-                    error.move(flatten)
+                    error.move(flat)
                 continue  # no tap
         yield Prediction(
             layer.name,
-            values,
+            shown(values),
             relu,
-            {name: error.accumulated_deviation() for name, error in named.items()},
-            {name: error.local_deviation() for name, error in named.items()},
+            {name: shown(error.accumulated_deviation()) for name, error in named.items()},
+            {name: shown(error.local_deviation()) for name, error in named.items()},
         )
 
 
@@ -206,6 +220,20 @@ def for_channels(bias: NDArray[_Real], outputs: NDArray[Any]) -> NDArray[_Real]:
 def flatten(maps: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """(N, C, H, W) -> (N, C * H * W)"""
     return maps.reshape(len(maps), -1)
+
+
+def flatten_windows(maps: NDArray[_Scalar], height: int, width: int) -> NDArray[_Scalar]:
+    """Every window of a size: (N, C, H, W) -> (N * H' * W', C * height * width)."""
+    views = sliding_window_view(maps, (height, width), axis=(2, 3))
+    rows = views.transpose(0, 2, 3, 1, 4, 5)  # (N, C, H', W', h, w) -> (N, H', W', C, h, w)
+    return rows.reshape(-1, maps.shape[1] * height * width)
+
+
+def maps_of(last: Shape, height: int, width: int, rows: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """The results of each window of maps (N, C, H, W): (N * H' * W', K) -> (N, K, H', W')"""
+    images, _, *sizes = last
+    positions = [size - side + 1 for size, side in zip(sizes, (height, width), strict=True)]
+    return rows.reshape(images, *positions, -1).transpose(0, 3, 1, 2)
 
 
 def windows(maps: NDArray[_Scalar]) -> NDArray[_Scalar]:

@@ -78,13 +78,20 @@ class Front:
         kind: ``float32`` where they come preprocessed, ``pixels`` where the graph preprocesses
             them, ``pictures`` where it resizes and crops them too.
         problem: how its preprocessing differs from the recipe; empty if it does not.
+
+    ``averages`` says whether the graph averages over space: the network applied densely, which is
+    followed at the network's own size.
     """
 
-    def __init__(self, images: ir.Value, layout: Layout, recipe: Recipe) -> None:
+    def __init__(
+        self, images: ir.Value, layout: Layout, recipe: Recipe, *, averages: bool = False
+    ) -> None:
         self.images, self.layout, self.recipe, self.problem = images, layout, recipe, ""
         self.shape = shape_of(images)
         self.fixed = dict(zip(layout, self.shape, strict=True)) if len(self.shape) == 4 else {}
-        self.kind = "pixels" if self.fixed.get("h") or self.fixed.get("w") else "pictures"
+        # What averages over space takes pictures of any size as they are.
+        sized = averages or self.fixed.get("h") or self.fixed.get("w")
+        self.kind = "pixels" if sized else "pictures"
         if images.dtype != ir.DataType.UINT8:
             self.kind = "float32"
 
@@ -101,7 +108,7 @@ class Front:
         Raises ``Untraceable`` where they are too large to be followed.
         """
         self.size, self.side = size, resized_side(self.recipe, size)
-        sides = (size, size) if self.kind == "float32" else (self.side, self.side)
+        sides = (size, size)
         if self.kind == "pictures":
             sides = _uneven(self.side, size, remainder=3 if count == 1 else 1)
             sides = sides if count == 1 else sides[::-1]

@@ -97,10 +97,11 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
         for value in graph.initializers.values()
         if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING
     )
+    averages = any(node.op_type == "GlobalAveragePool" for node in graph)
     traces = []
     for layout in fitting or LAYOUTS:
         for count in [min(batch, max(_IMAGES))] if batch else _IMAGES:
-            front = Front(images, layout, recipe)
+            front = Front(images, layout, recipe, averages=averages)
             name, end = _Walk(model, constants, front, count, batch).run(configuration)
             problem = str(end) if isinstance(end, Untraceable) else ""
             steps = tuple(map(with_bias, end.steps))

@@ -91,7 +91,7 @@ def pixels(
             )
         image = Image.fromarray(image)
     size = size or recipe.crop
-    resized = _resize(_rgb(image), resized_side(recipe, size), recipe.resample)
+    resized = resize(image, resized_side(recipe, size), recipe.resample)
     return np.asarray(_centre_crop(resized, size) if crop else resized)[np.newaxis]
 
 
@@ -225,8 +225,13 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _resize(image: Image.Image, shorter: int, resample: str) -> Image.Image:
-    """Resize to the given shorter side; the longer one is rounded down, as torchvision does it."""
+def resize(image: Image.Image, shorter: int, resample: str) -> Image.Image:
+    """A picture of any mode in RGB, resized so that its shorter side has so many pixels.
+
+    The longer one is rounded down, as torchvision does it. ``resample`` is Pillow's name of the
+    filter.
+    """
+    image = _rgb(image)
     width, height = image.size
     if width <= height:
         target = (shorter, int(shorter * height / width))

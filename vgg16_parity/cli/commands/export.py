@@ -53,6 +53,15 @@ def export(
         bool,
         described(None, "Leave out the classifier; images of any size from 32 × 32.", "--features"),
     ] = False,
+    dense: Annotated[
+        bool,
+        described(
+            None,
+            "Apply the network densely: images of any size from its own on, scores averaged over "
+            "space (section 3.2 of the paper).",
+            "--dense",
+        ),
+    ] = False,
     taps: Annotated[
         bool, described(None, "Also output the result of every layer.", "--taps")
     ] = False,
@@ -97,6 +106,7 @@ def export(
         "layout": layout,
         "output": output,
         "features": features,
+        "dense": dense,
         "taps": taps,
         "input": input_type,
         "resize": resize,

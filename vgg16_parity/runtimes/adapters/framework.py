@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[Any]
@@ -36,6 +38,18 @@ class Evaluator(Protocol):
 
         ``images`` are the first layer's, ``given`` has tap -> the input of the next layer. Their
         number and the size of their maps are any: probes are smaller than photographs.
+        """
+
+
+class DenseEvaluator(Evaluator, Protocol):
+    """One that can also apply the network densely: both frameworks, and ONNX Runtime."""
+
+    def dense(self, images: Values) -> Values:
+        """Logits (N, classes) of preprocessed images (N, 3, H, W), averaged over space.
+
+        Neither side may be smaller than the network's own input size; all images of a call have one
+        size. At the network's own size the logits have the bits of `forward`'s. Raises
+        ``ValueError``, or what the runtime itself raises, for images that are too small.
         """
 
 
@@ -69,6 +83,16 @@ class FrameworkModel:
         """As `Evaluator`."""
         taps: Taps = self.implementation.run_layers_locally(self.network, images, given)
         return taps
+
+    def dense(self, images: Values) -> Values:
+        """As `DenseEvaluator`."""
+        logits: Values = self.implementation.run_densely(self._applied_densely, images)
+        return logits.astype(np.float32, copy=False)
+
+    @cached_property
+    def _applied_densely(self) -> Any:
+        """The framework's model that shares the weights of ``network``; compiled once."""
+        return self.implementation.DenseVGG(self.network)
 
 
 def cores() -> int:

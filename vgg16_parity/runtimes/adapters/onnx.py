@@ -13,9 +13,9 @@ import onnxruntime
 from export import MODEL_FILE
 from onnx_arbiter.runtimes.cuda_libraries import CUDA_PROVIDER, load_cuda_libraries
 from vgg16_parity.runtimes import settings
-from vgg16_parity.runtimes.adapters.exported import write_graph
+from vgg16_parity.runtimes.adapters.exported import Kind, write_graph
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
-from vgg16_parity.runtimes.job import Depth, Job
+from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import pip_install
 from vgg16_parity.runtimes.settings import Unavailable
@@ -39,9 +39,10 @@ class OnnxGraph:
         if job.runtime.framework == "keras":
             self.flags["exported from"] = job.runtime.computed_by
         self._path = Path(job.model) / MODEL_FILE
-        self._kind: Depth | None = None
+        self._kind: Kind | None = None
         self.network: Any
         self._open("logits" if job.depth == "logits" else "taps")
+        self._size = tuple(self.network.get_inputs()[0].shape[2:])
         self.device: str = self.network.get_providers()[0]
         self.threads = cores()
         self.own_mode = ""
@@ -54,7 +55,14 @@ class OnnxGraph:
         """As `Evaluator`."""
         return self._run("layers", [images, *given.values()])
 
-    def _run(self, kind: Depth, inputs: list[Values]) -> Taps:
+    def dense(self, images: Values) -> Values:
+        """As `DenseEvaluator`."""
+        # A convolution adds up in another order than the matrix product of the plain graph.
+        if images.shape[2:] == self._size:
+            return self.forward(images, logits_only=True)["predictions"]
+        return self._run("dense", [images])["predictions"]
+
+    def _run(self, kind: Kind, inputs: list[Values]) -> Taps:
         self._open(kind)
         feeds = {
             feed.name: np.asarray(values, np.float16 if "float16" in feed.type else np.float32)
@@ -64,7 +72,7 @@ class OnnxGraph:
         # The graph's last output is called `logits`; every other one has its tap's name.
         return dict(zip([*names[:-1], "predictions"], self.network.run(None, feeds), strict=True))
 
-    def _open(self, kind: Depth) -> None:
+    def _open(self, kind: Kind) -> None:
         if kind == self._kind:
             return
         self._kind, self.network = kind, None
