@@ -26,7 +26,7 @@ from vgg16_parity.evaluate.views import (
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_spec.images.preprocessing import RECIPES, pixels, preprocess, read_image
+from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
 from vgg16_spec.logits import softmax
 
 RECIPE = RECIPES["torchvision"]
@@ -138,7 +138,7 @@ def test_one_view_of_the_networks_size_is_the_plain_networks_softmax(tiny: Check
     assert given.shape == (1, 3, 64, 64)
     whole = np.asarray(square)[np.newaxis]
     with torch.inference_mode():
-        plain = model(torch.from_numpy(module.normalise(whole, tiny.recipe))).numpy()
+        plain = model(torch.from_numpy(normalise(whole, tiny.recipe))).numpy()
     assert np.array_equal(found, softmax(plain)[0])
 
 
@@ -151,7 +151,7 @@ def test_probabilities_are_those_of_every_view_one_by_one(tiny: Checkpoint) -> N
 
     for views in (Views((64, 96, 131), 64, flip=True), Views((64, 96), 64, crops=CROPS)):
         logits = [
-            run(module.normalise(view[np.newaxis], tiny.recipe))
+            run(normalise(view[np.newaxis], tiny.recipe))
             for array in views_of(picture, tiny.recipe, views)
             for view in array
         ]

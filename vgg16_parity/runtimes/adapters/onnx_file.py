@@ -13,9 +13,10 @@ import numpy as np
 import onnx_ir as ir
 
 from export.load import open_model
+from onnx_arbiter.runtimes.cuda_libraries import load_cuda_libraries
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
-from vgg16_parity.runtimes.adapters.onnx import load_cuda_libraries, open_session
+from vgg16_parity.runtimes.adapters.onnx import open_session
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_spec.errors import BadInput
