@@ -34,6 +34,9 @@ def test_an_experiment_supports_its_page(name: str) -> None:
     part = written(name)
     for what in finding.figures:
         assert f"| {what} | " in part
+    for table in finding.tables:
+        assert f"\n### {table.title}\n" in part
+        assert all(f"\n| {row} | " in part for row in table.rows)
     for claim in finding.claims:
         assert f"- {claim}\n" in part
     assert pages.picture(name).exists() == (finding.draw is not None)
