@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ from vgg16_parity.evaluate import explain, statistics
 from vgg16_parity.evaluate.datasets.items import Dataset
 from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
 from vgg16_parity.evaluate.published import published_figures
-from vgg16_parity.evaluate.records import Dispute, Evaluation, RuntimeAccuracy
+from vgg16_parity.evaluate.records import Dispute, Evaluation, LogitsCheck, RuntimeAccuracy
 from vgg16_parity.evaluate.statistics import Statistics
 from vgg16_parity.workspace import Progress
 from vgg16_spec.checkpoint import Checkpoint
@@ -44,7 +44,7 @@ def assemble(
         checkpoint: by these weights.
         measured: what every runtime computed of it.
         view: what of each picture, in words; only centre crops are explained by the arbiter.
-        most_explained: how many disputed images the arbiter judges.
+        most_explained: how many disputed images the arbiter judges; with 0 it judges nothing.
         compare_published: whether to list what others publish for these weights.
         timeout: seconds that a runtime may take to compute its layers of disputed images.
         progress: called with the name of each stage.
@@ -61,7 +61,10 @@ def assemble(
             checkpoint.class_names,
         )
     disputes: Sequence[Dispute]
+    checks: Mapping[str, LogitsCheck] = {}
     if view == CENTRE_CROP:
+        if most_explained:
+            checks = explain.check_logits(checkpoint, measured, progress=progress)
         disputes = explain.explain(
             checkpoint, measured, found, most=most_explained, timeout=timeout, progress=progress
         )
@@ -80,7 +83,7 @@ def assemble(
         recipe=checkpoint.recipe.name,
         view=view,
         class_names=checkpoint.class_names,
-        runtimes=_with_costs(measured.runtimes, found.runtimes),
+        runtimes=_completed(measured.runtimes, found.runtimes, checks),
         pairs=found.pairs,
         disputes=tuple(disputes),
         published=(
@@ -94,8 +97,10 @@ def assemble(
     return Found(evaluation, found)
 
 
-def _with_costs(
-    measured: Sequence[MeasuredRuntime], accuracies: Sequence[RuntimeAccuracy]
+def _completed(
+    measured: Sequence[MeasuredRuntime],
+    accuracies: Sequence[RuntimeAccuracy],
+    checks: Mapping[str, LogitsCheck],
 ) -> tuple[RuntimeAccuracy, ...]:
     """Every runtime asked for, with its accuracy where it has one."""
     known = {accuracy.name: accuracy for accuracy in accuracies}
@@ -104,6 +109,7 @@ def _with_costs(
             known.get(entry.name, RuntimeAccuracy(entry.name, entry.status)),
             status=entry.status,
             reason=entry.reason,
+            logits=checks.get(entry.name),
             images=sum(entry.counts),
             images_per_second=entry.images_per_second,
             peak_bytes=entry.peak_bytes,

@@ -12,29 +12,33 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onnx_arbiter.compare import compare_with_arbiter
 from onnx_arbiter.expectations import Case
 from onnx_arbiter.limits import LIMITS
-from onnx_arbiter.numeric_modes import MODES, Mode
-from vgg16_parity.evaluate.datasets.items import Skipped
+from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.evaluate.arbiter import (
+    ArbiterLogits,
+    DecodedImage,
+    arbiter_logits,
+    images_at,
+    mode_of,
+)
 from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
-from vgg16_parity.evaluate.pixels import Room, prepared
-from vgg16_parity.evaluate.records import Answer, Dispute
+from vgg16_parity.evaluate.records import Answer, Dispute, LogitsCheck
 from vgg16_parity.evaluate.statistics import NO_ANSWER, Statistics
-from vgg16_parity.network.prediction import predict
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import counted
 from vgg16_spec.files.scratch import scratch_folder
-from vgg16_spec.images.preprocessing import normalise
 from vgg16_spec.logits import top
 
 MOST: Final = 100
@@ -44,34 +48,6 @@ _FOLLOWED: Final = 8
 # The arbiter's taps of one image of VGG16, in float64 with their deviations, take 0.3 GB.
 _AT_ONCE: Final = 4
 _THUMBNAIL: Final = (112, 112)
-_PRECISIONS: Final = {"fp32": "float32", "fp16": "float16"}
-
-
-@dataclass(frozen=True)
-class _Image:
-    """A disputed image that can still be read.
-
-    Attributes:
-        index: its place among the images.
-        name: the item's.
-        pixels: (size, size, 3), RGB.
-        values: the network's input, (1, 3, size, size).
-    """
-
-    index: int
-    name: str
-    pixels: NDArray[np.uint8]
-    values: NDArray[np.float32]
-
-
-class _Truth(NamedTuple):
-    """The arbiter's logits of an image, (classes,), and by mode the deviation of their errors.
-
-    A mode in which a value before them would overflow is absent.
-    """
-
-    logits: NDArray[np.float64]
-    deviations: Mapping[str, NDArray[np.float32]]
 
 
 def explain(
@@ -101,17 +77,45 @@ def explain(
     chosen = set(_spread(statistics.disputed, most))
     disputes = dict[int, Dispute]()
     for group in _in_groups(statistics.disputed):
-        images = _images(checkpoint, measured, group)
+        images = images_at(checkpoint, measured, group)
         asked = [image for image in images if image.index in chosen]
         stage = f"arbiter (NumPy, float64): {counted(len(asked), 'disputed image')}"
         with progress(stage) if asked else nullcontext():
-            truths = _truths(checkpoint, asked, modes.values())
+            truths = arbiter_logits(checkpoint, asked, modes.values())
         for image in images:
             disputes[image.index] = _dispute(image, statistics, modes, truths.get(image.index))
     for entry in runtimes:
         if not entry.runtime.file:  # its taps have names that nobody knows
             _follow(checkpoint, measured, entry, disputes, timeout, progress)
     return by_margin(disputes.values())
+
+
+def check_logits(
+    checkpoint: Checkpoint, measured: Measured, *, progress: Progress = nullcontext
+) -> dict[str, LogitsCheck]:
+    """Judge every runtime's logits of the first image and of one in the middle.
+
+    A mistake may leave every answer as it was. Quantised weights, which the error model does not
+    cover, are not judged, and no mode that overflows.
+    """
+    places = sorted({0, len(measured.items) // 2}) if measured.items else []
+    modes = {e.name: mode_of(e) for e in measured.runtimes if e.status == "measured"}
+    with progress("arbiter (NumPy, float64): logits"):
+        truths = arbiter_logits(checkpoint, images_at(checkpoint, measured, places), modes.values())
+    found = dict[str, LogitsCheck]()
+    for entry in measured.runtimes:
+        mode = modes.get(entry.name)
+        judged = [place for place in places if mode and mode.name in truths[place].deviations]
+        if mode is None or not judged:
+            continue
+        verdict = compare_with_arbiter(
+            np.stack([entry.logits_of(place) for place in judged]),
+            np.stack([truths[place].logits for place in judged]),
+            np.stack([truths[place].deviations[mode.name] for place in judged]),
+        )
+        figures = (verdict.ratio, verdict.deviations)
+        found[entry.name] = LogitsCheck(verdict.passed, len(judged), *figures)
+    return found
 
 
 def unexplained(measured: Measured, statistics: Statistics) -> tuple[Dispute, ...]:
@@ -135,16 +139,6 @@ def by_margin(disputes: Iterable[Dispute]) -> tuple[Dispute, ...]:
     )
 
 
-def mode_of(entry: MeasuredRuntime) -> Mode | None:
-    """The numeric mode by which a runtime's errors are predicted; None for quantised weights."""
-    if entry.own_mode:
-        return MODES[entry.own_mode]
-    if entry.runtime.file:
-        precision = entry.flags.get("precision", "fp32")
-        return MODES[_PRECISIONS[precision]] if precision in _PRECISIONS else None
-    return LANES[entry.lane].mode(entry.device)
-
-
 def _spread(places: Sequence[int], most: int) -> list[int]:
     """As many of the places, evenly spread."""
     if len(places) <= most:
@@ -157,49 +151,11 @@ def _in_groups(places: Sequence[int]) -> Iterator[Sequence[int]]:
         yield places[start : start + _AT_ONCE]
 
 
-def _images(checkpoint: Checkpoint, measured: Measured, places: Iterable[int]) -> list[_Image]:
-    """Read images again and prepare them as they were prepared for the runtimes."""
-    recipe, size, room = checkpoint.recipe, checkpoint.configuration.input_size, Room()
-    images = []
-    for place in places:
-        item = measured.items[place]
-        pixels = prepared(item, recipe, size, room)
-        assert not isinstance(pixels, Skipped)  # its bytes are those that were read before
-        values = normalise(pixels[np.newaxis], recipe)
-        images.append(_Image(place, item.name, pixels, values))
-    return images
-
-
-def _truths(
-    checkpoint: Checkpoint, images: Sequence[_Image], modes: Iterable[Mode | None]
-) -> dict[int, _Truth]:
-    """Place -> what the arbiter makes of an image."""
-    if not images:
-        return {}
-    needed = {mode.name: mode for mode in modes if mode is not None}
-    batch = np.concatenate([image.values for image in images])
-    reached = np.zeros(len(images))
-    for tap in predict(checkpoint, batch, list(needed.values())):
-        axes = tuple(range(1, tap.preactivation.ndim))
-        reached = np.maximum(reached, np.abs(tap.preactivation).max(axis=axes))
-    return {
-        image.index: _Truth(
-            tap.preactivation[row],
-            {
-                name: tap.accumulated[name][row]
-                for name, mode in needed.items()
-                if reached[row] <= mode.largest
-            },
-        )
-        for row, image in enumerate(images)
-    }
-
-
 def _dispute(
-    image: _Image,
+    image: DecodedImage,
     statistics: Statistics,
     modes: Mapping[str, Mode | None],
-    truth: _Truth | None,
+    truth: ArbiterLogits | None,
 ) -> Dispute:
     answers = tuple(
         _answer(name, _top5(statistics, name, image.index), mode, truth)
@@ -210,7 +166,9 @@ def _dispute(
     return Dispute(image.name, label, best, answers, _thumbnail(image.pixels))
 
 
-def _answer(runtime: str, top5: tuple[int, ...], mode: Mode | None, truth: _Truth | None) -> Answer:
+def _answer(
+    runtime: str, top5: tuple[int, ...], mode: Mode | None, truth: ArbiterLogits | None
+) -> Answer:
     """What the arbiter says of a runtime's answer."""
     if truth is None:
         return Answer(runtime, top5, "not judged")
@@ -245,7 +203,7 @@ def _follow(
 
     wrong = [place for place, found in disputes.items() if any(map(is_wrong, found.answers))]
     for group in _in_groups(wrong[:_FOLLOWED]):
-        images = _images(checkpoint, measured, group)
+        images = images_at(checkpoint, measured, group)
         layers = _first_wrong_layers(checkpoint, entry, images, timeout, progress)
         for image, layer in zip(images, layers, strict=True):
             found = disputes[image.index]
@@ -259,7 +217,7 @@ def _follow(
 def _first_wrong_layers(
     checkpoint: Checkpoint,
     entry: MeasuredRuntime,
-    images: Sequence[_Image],
+    images: Sequence[DecodedImage],
     timeout: float | None,
     progress: Progress,
 ) -> list[str]:

@@ -78,6 +78,14 @@ class MeasuredRuntime:
                 raise BadInput(file, problem, f"float32 of shape {(count, self.classes)}")
             yield found
 
+    def logits_of(self, place: int) -> Logits:
+        """Those of one image, (classes,). Raises ``BadInput`` as `blocks` does."""
+        for block in self.blocks():
+            if place < len(block):
+                return np.array(block[place])
+            place -= len(block)
+        raise IndexError(place)
+
     def logits(self) -> Logits:
         """All of them in memory, (images, classes)."""
         empty = np.empty((0, self.classes), np.float32)
