@@ -6,6 +6,7 @@ file nor a row group is ever whole in memory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,7 +137,14 @@ class _ParquetFile:
         )
         return batches
 
+    def require_rows(self) -> None:
+        """Raise ``BadInput`` for more rows than the file has bytes: each would be listed."""
+        rows, size = self.file.metadata.num_rows, self._raw.seek(0, os.SEEK_END)
+        if not 0 <= rows <= size:
+            raise BadInput(self.location, f"claims {rows:,} rows in {size:,} bytes", _EXPECTED)
+
     def close(self) -> None:
+        """Close both."""
         self.file.close()
         self._raw.close()
 
@@ -182,6 +190,7 @@ def _scan_file(scan: Scan, root: str, name: str) -> _Columns:
     try:
         with _refused(opened.location):
             columns = _columns(opened.file.schema_arrow, opened.location)
+            opened.require_rows()
             number = 0
             for group in range(opened.file.num_row_groups):
                 labels = _labels(opened, columns, group)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import threading
-import zlib
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,7 +160,9 @@ def _refused(location: str) -> Iterator[None]:
     """What a file or its compression raises while it is read, as ``BadInput``."""
     try:
         yield
-    except (OSError, EOFError, zlib.error) as error:
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:  # whatever a decompressor or a client of some storage raises
         _held.key = None  # a reader that failed is at no known position
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or f"{error!s:.160}"
         raise BadInput(location, f"cannot be read ({reason})", _EXPECTED) from error

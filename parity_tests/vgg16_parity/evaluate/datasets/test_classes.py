@@ -64,6 +64,12 @@ def test_ten_synsets_of_a_thousand_are_the_right_ten() -> None:
         assert list(mapped(folders, names, folders).values()) == expected
 
 
+def test_synsets_of_a_name_that_two_classes_have_are_told_apart_by_position() -> None:
+    assert list(mapped(["n02012849", "n03126707"], TWICE).values()) == [134, 517]
+    with pytest.raises(BadInput, match="none is called n02012849"):
+        mapped(["n02012849"], ("crane", "crane", "cat"))
+
+
 def test_synsets_with_words_are_synsets() -> None:
     assert mapped(["n02085620-Chihuahua"], IMAGENET) == {"n02085620-Chihuahua": 151}
 
