@@ -16,7 +16,7 @@ from typing import Any, Final
 from vgg16_parity.evaluate.datasets.items import Skipped
 from vgg16_parity.evaluate.datasets.places import held, require_size
 from vgg16_parity.evaluate.datasets.scans import Found, Scan
-from vgg16_parity.evaluate.datasets.storage import joined, modules, open_file, shown
+from vgg16_parity.evaluate.datasets.storage import joined, modules, open_file, shown, version
 from vgg16_parity.evaluate.datasets.tables import NO_LABEL
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.text import read_json
@@ -59,7 +59,7 @@ class ParquetPlace:
         """The image. Raises ``BadInput`` where the file has changed, or has none in this row."""
         location = shown(joined(self.root, self.name))
         key = (self.root, self.name, self.group, self.column)
-        rows: _Rows = held(key, lambda: _Rows(*key))
+        rows: _Rows = held((key, version(self.root, self.name)), lambda: _Rows(*key))
         if rows.next > self.row:
             rows.close()
             rows.restart()

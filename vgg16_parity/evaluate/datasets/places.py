@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
 
-from vgg16_parity.evaluate.datasets.storage import joined, open_file, opened, shown
+from vgg16_parity.evaluate.datasets.storage import joined, open_file, opened, shown, version
 from vgg16_spec.errors import BadInput
 
 # The most pixels that a picture may have take 192 MB in RGB without compression; a larger file is
@@ -92,7 +92,8 @@ class RangePlace:
         require_size(location, self.size)
         if self.compressed:
             with _refused(location):
-                file = held(self.container, lambda: Gunzipped(self.root, self.name)).file
+                key = (self.root, self.name, version(self.root, self.name))
+                file = held(key, lambda: Gunzipped(self.root, self.name)).file
                 file.seek(self.offset)
                 yield from _pieces(file, location, self.size)
             return

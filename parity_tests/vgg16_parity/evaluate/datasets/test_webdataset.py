@@ -284,6 +284,16 @@ def test_a_shard_that_has_changed_is_refused(tmp_path: Path) -> None:
         items[1].place.read()
 
 
+def test_a_compressed_shard_is_read_anew_once_it_has_changed(tmp_path: Path) -> None:
+    first = tar(tmp_path / "s.tar.gz", [("a.png", picture(0))], "w:gz")
+    (item,) = open_dataset(first, class_names=None).items
+    assert item.place.read() == picture(0)
+    other = tar(tmp_path / "other", [("a.png", picture(1))], "w:gz")
+    other.replace(first)
+    assert len(picture(0)) == len(picture(1))
+    assert item.place.read() == picture(1)
+
+
 def test_a_member_larger_than_any_picture_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
