@@ -278,4 +278,3 @@ def test_the_layer_that_is_wrong_is_found(tiny: Checkpoint, close: Any, tmp_path
     of_both = measured(tmp_path, both, {"other": own})
     (dispute,) = explain.explain(checkpoint, of_both, counted(of_both, checkpoint))
     assert of(dispute).wrong_layer == "block2_conv2"
-
