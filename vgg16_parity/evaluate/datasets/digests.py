@@ -50,6 +50,7 @@ def digest_entries(
     advance: Callable[[int, int], None] | None = None,
     *,
     remote: bool = False,
+    keep_copies: bool = False,
 ) -> Digested:
     """Read every image once and tell equal ones apart from others.
 
@@ -58,6 +59,7 @@ def digest_entries(
         total: how many they are.
         advance: called with how many have been read, and with the total.
         remote: whether reading one means to wait for a server.
+        keep_copies: whether an image with the bytes of an earlier one is an item as well.
     """
     found = Digested([], [], [])
     first: dict[str, int] = {}
@@ -66,7 +68,9 @@ def digest_entries(
         for entry, digest in zip(task, digests, strict=True):
             if isinstance(digest, BadInput):
                 found.unreadable.append(Skipped(entry.name, digest.problem))
-            elif (index := first.setdefault(digest, len(found.items))) < len(found.items):
+            elif not keep_copies and (
+                (index := first.setdefault(digest, len(found.items))) < len(found.items)
+            ):
                 found.duplicates.append(_duplicate(entry, found.items[index]))
             else:
                 found.items.append(Item(entry.name, entry.label, digest, entry.place))

@@ -39,6 +39,7 @@ def open_dataset(
     *,
     class_names: Sequence[str] | None,
     labels_csv: str | os.PathLike[str] | None = None,
+    keep_copies: bool = False,
     progress: Progress = nullcontext,
     advance: Callable[[int, int], None] | None = None,
 ) -> Dataset:
@@ -51,6 +52,7 @@ def open_dataset(
             storage (``s3://…``).
         class_names: the checkpoint's, by index; None to leave labels out.
         labels_csv: a table of files and labels, which goes before other labels; not for Parquet.
+        keep_copies: whether an image with the bytes of an earlier one is an item as well.
         progress: called with the name of each stage, and entered while it is under way.
         advance: called with how many images have been read, and how many there are.
 
@@ -71,7 +73,9 @@ def open_dataset(
     entries = (Entry(f.name, labels.get(f.label), f.place) for f in scan.found)
     total = len(scan.found)
     with progress("digests"):
-        digested = digest_entries(entries, total, advance, remote=is_url(location))
+        digested = digest_entries(
+            entries, total, advance, remote=is_url(location), keep_copies=keep_copies
+        )
     if not digested.items:
         first = digested.unreadable[0]
         problem = f"has {counted(total, 'image')}, none of which can be read"
