@@ -117,6 +117,7 @@ class Run:
             computed=sum(map(self._readable, lacking)),
             versions=record.versions,
             flags=record.flags,
+            own_mode=record.own_mode,
             peak_bytes=record.peak_bytes,
             seconds=record.seconds if lacking else {},
         )

@@ -32,6 +32,7 @@ class MeasuredRuntime:
         computed: images that it computed in this run; the others were there.
         versions: package -> version.
         flags: the framework's switches.
+        own_mode: the numeric mode that it computed in if not its lane's; otherwise empty.
         peak_bytes: of its process; 0 if unknown.
         seconds: stage -> seconds, of this run: ``run`` is computing alone.
     """
@@ -47,6 +48,7 @@ class MeasuredRuntime:
     computed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
+    own_mode: str = ""
     peak_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -75,6 +77,14 @@ class MeasuredRuntime:
                 problem = f"has {found.dtype} of shape {found.shape}"
                 raise BadInput(file, problem, f"float32 of shape {(count, self.classes)}")
             yield found
+
+    def logits_of(self, place: int) -> Logits:
+        """Those of one image, (classes,). Raises ``BadInput`` as `blocks` does."""
+        for block in self.blocks():
+            if place < len(block):
+                return np.array(block[place])
+            place -= len(block)
+        raise IndexError(place)
 
     def logits(self) -> Logits:
         """All of them in memory, (images, classes)."""

@@ -128,7 +128,17 @@ def _scan(location: str) -> Scan:
 def _scan_contents(root: str) -> Scan:
     """A folder: of images if it has any, else of tar shards, else of Parquet files."""
     below = listing(root)
-    if any(map(tables.is_image, below.files)):
+    images = [name for name in below.files if tables.is_image(name)]
+    if images:
+        others = [
+            n for n in below.files if n.lower().endswith((*webdataset.SUFFIXES, *parquet.SUFFIXES))
+        ]
+        # Beside class folders there may be the archive that they come from.
+        if others and not any("/" in name for name in images):
+            problem = f"has images ({images[0]}) and data sets in files ({others[0]})"
+            raise BadInput(
+                shown(root), problem, f"one of both, as the pattern *{_suffix(others[0])}"
+            )
         return scan_folder(root, below)
     for suffixes, scan in (
         (webdataset.SUFFIXES, webdataset.scan_shards),
@@ -141,6 +151,10 @@ def _scan_contents(root: str) -> Scan:
             found.skipped = [*below.skipped, *found.skipped]
             return found
     raise _no_images(root, below)
+
+
+def _suffix(name: str) -> str:
+    return f".{name.rpartition('/')[2].partition('.')[2]}"
 
 
 def _require_one_split(root: str, files: Sequence[str]) -> None:
