@@ -89,22 +89,49 @@ def compute(job: Job, network: Evaluator, stage: Stage) -> None:
     result cannot be written.
     """
     path = Path(job.plan)
-    plan, done = Plan.read(path), 0
+    plan, computed = Plan.read(path), 0
+
+    def count(images: int) -> None:
+        nonlocal computed
+        computed += images
+        with suppress(OSError):  # it is for show
+            done_file(job).write_text(str(computed), encoding="utf-8")
+
     for pixels_file, result in plan.shards:
         with stage("wait"):
             pixels = _awaited(Path(pixels_file), stop_file(path))
-        logits = np.empty((len(pixels), plan.classes), np.float32)
-        for start in range(0, len(pixels), plan.batch):
-            images = pixels[start : start + plan.batch]
-            with stage("run"):
-                computed = _logits(network, images, plan.recipe)
-            if reason := refusal(computed, (len(images), plan.classes)):
-                raise BadInput(job.runtime.name, f"gave no logits ({reason})", "finite logits")
-            logits[start : start + len(images)] = computed
-            done += len(images)
-            with suppress(OSError):  # it is for show
-                done_file(job).write_text(str(done), encoding="utf-8")
+        with stage("run"):
+            logits = shard_logits(network, pixels, plan, job.runtime.name, count)
         write_array(Path(result), logits)
+
+
+def shard_logits(
+    network: Evaluator,
+    pixels: Pixels,
+    plan: Plan,
+    runtime: str,
+    count: Callable[[int], object] = id,
+) -> Logits:
+    """A shard's logits (N, classes), in the plan's batches: the same images give the same bits.
+
+    Args:
+        network: a runtime's.
+        pixels: RGB (N, H, W, 3).
+        plan: its shards do not matter.
+        runtime: its name, for messages.
+        count: called with the number of images of each batch, when it is computed.
+
+    Raises ``BadInput`` where the network gives no logits, or any that are not finite.
+    """
+    logits = np.empty((len(pixels), plan.classes), np.float32)
+    for start in range(0, len(pixels), plan.batch):
+        images = pixels[start : start + plan.batch]
+        computed = _logits(network, images, plan.recipe)
+        if reason := refusal(computed, (len(images), plan.classes)):
+            raise BadInput(runtime, f"gave no logits ({reason})", "finite logits")
+        logits[start : start + len(images)] = computed
+        count(len(images))
+    return logits
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
