@@ -12,21 +12,23 @@ from PIL import Image
 
 import torch_impl
 from parity_tests.support.tolerances import FLOAT64
-from vgg16_parity.evaluate import views as module
-from vgg16_parity.evaluate.views import (
+from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.errors import BadInput
+from vgg16_spec.images import views as module
+from vgg16_spec.images.photographs import PHOTOGRAPHS
+from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, read_image
+from vgg16_spec.images.views import (
     CROPS,
     LARGEST_SCALE,
     MOST_PIXELS,
     Views,
+    averaged_log_posteriors,
     averaged_posteriors,
     dense_probabilities,
     flipped,
-    views_of,
+    resized_to_scales,
+    views_at_scale,
 )
-from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
 from vgg16_spec.logits import softmax
 
 RECIPE = RECIPES["torchvision"]
@@ -39,7 +41,7 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def collected(picture: Image.Image, views: Views) -> list[NDArray[np.uint8]]:
-    return list(views_of(picture, RECIPE, views))
+    return [views_at_scale(each, views) for each in resized_to_scales(picture, RECIPE, views)]
 
 
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (97, 97)])
@@ -92,7 +94,6 @@ def test_crops_are_a_regular_grid_and_their_mirror_images(width: int, height: in
     assert np.array_equal(grid[0, 4], whole[:size, -size:])
     assert np.array_equal(grid[4, 0], whole[-size:, :size])
     assert np.array_equal(grid[4, 4], whole[-size:, -size:])
-    assert np.array_equal(grid[2, 2], pixels(whole, RECIPE, size=size)[0]) or min(width, height)
     top, left = (round((side - size) / 2) for side in whole.shape[:2])
     assert np.array_equal(grid[2, 2], whole[top : top + size, left : left + size])
     quarter = round((whole.shape[1] - size) / 4)
@@ -126,6 +127,24 @@ def test_the_order_of_views_does_not_matter_and_equal_views_count_as_one() -> No
     assert np.array_equal(averaged_posteriors(logits[:1]), softmax(logits[:1])[0])
 
 
+def test_log_posteriors_are_the_logarithms_also_of_what_underflows() -> None:
+    logits = np.random.default_rng(1).normal(0, 9, (6, 10)).astype(np.float32)
+    found = averaged_log_posteriors(logits)
+    assert found.dtype == np.float64
+    assert np.abs(np.exp(found) - averaged_posteriors(logits)).max() <= FLOAT64.limit
+    assert (
+        np.abs(softmax(found[np.newaxis])[0] - averaged_posteriors(logits)).max() <= FLOAT64.limit
+    )
+    steep = np.array([[0, -2000.0, -3000.0], [0, -2500.0, -1000.0]])
+    assert (averaged_posteriors(steep)[1:] == 0).all()
+    expected = [0, -2000 - np.log(2), -1000 - np.log(2)]
+    assert np.abs(averaged_log_posteriors(steep) - expected).max() <= FLOAT64.limit * 2000
+
+
+def test_scales_are_the_same_in_any_order() -> None:
+    assert Views((512, 256), 224) == Views((256, 512), 224)
+
+
 def test_one_view_of_the_networks_size_is_the_plain_networks_softmax(tiny: Checkpoint) -> None:
     model = torch_impl.VGG("tiny", weights=tiny).eval()
     dense = torch_impl.DenseVGG(model)
@@ -134,8 +153,6 @@ def test_one_view_of_the_networks_size_is_the_plain_networks_softmax(tiny: Check
         square, tiny.recipe, Views((64,), 64), lambda x: torch_impl.run_densely(dense, x)
     )
     # 64 pixels are not resized, so that the centre crop is the picture itself.
-    given = preprocess(square.resize((73, 73)).crop((4, 4, 68, 68)), tiny.recipe, size=64)
-    assert given.shape == (1, 3, 64, 64)
     whole = np.asarray(square)[np.newaxis]
     with torch.inference_mode():
         plain = model(torch.from_numpy(normalise(whole, tiny.recipe))).numpy()
@@ -152,7 +169,7 @@ def test_probabilities_are_those_of_every_view_one_by_one(tiny: Checkpoint) -> N
     for views in (Views((64, 96, 131), 64, flip=True), Views((64, 96), 64, crops=CROPS)):
         logits = [
             run(normalise(view[np.newaxis], tiny.recipe))
-            for array in views_of(picture, tiny.recipe, views)
+            for array in collected(picture, views)
             for view in array
         ]
         assert len(logits) == views.count
