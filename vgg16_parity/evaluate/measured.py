@@ -29,6 +29,7 @@ class MeasuredRuntime:
         files: a ``.npy`` file per shard; empty unless measured.
         counts: how many images are in each.
         classes: of the network.
+        result_type: ``float32`` for logits, ``float64`` for log-posteriors averaged over views.
         computed: images that it computed in this run; the others were there.
         versions: package -> version.
         flags: the framework's switches.
@@ -45,6 +46,7 @@ class MeasuredRuntime:
     files: tuple[Path, ...] = ()
     counts: tuple[int, ...] = ()
     classes: int = 0
+    result_type: str = "float32"
     computed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
@@ -66,6 +68,8 @@ class MeasuredRuntime:
     def blocks(self) -> Iterator[Logits]:
         """Logits (N, classes), mapped from its files one by one, in the order of the images.
 
+        Log-posteriors are logits too: of the posteriors that they are the logarithms of.
+
         Raises ``BadInput`` for a file that is damaged or gone.
         """
         for file, count in zip(self.files, self.counts, strict=True):
@@ -73,9 +77,10 @@ class MeasuredRuntime:
                 found = np.load(file, mmap_mode="r" if count else None, allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise BadInput(file, "is damaged", "the file as it was written") from error
-            if found.shape != (count, self.classes) or found.dtype != np.float32:
+            if found.shape != (count, self.classes) or found.dtype != self.result_type:
                 problem = f"has {found.dtype} of shape {found.shape}"
-                raise BadInput(file, problem, f"float32 of shape {(count, self.classes)}")
+                expected = f"{self.result_type} of shape {(count, self.classes)}"
+                raise BadInput(file, problem, expected)
             yield found
 
     def logits_of(self, place: int) -> Logits:
@@ -88,7 +93,7 @@ class MeasuredRuntime:
 
     def logits(self) -> Logits:
         """All of them in memory, (images, classes)."""
-        empty = np.empty((0, self.classes), np.float32)
+        empty = np.empty((0, self.classes), self.result_type)
         return np.concatenate([empty, *self.blocks()])
 
 

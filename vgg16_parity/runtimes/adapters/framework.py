@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class Evaluator(Protocol):
         """
 
 
+@runtime_checkable
 class DenseEvaluator(Evaluator, Protocol):
     """One that can also apply the network densely: both frameworks, and ONNX Runtime."""
 
