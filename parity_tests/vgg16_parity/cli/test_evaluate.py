@@ -107,6 +107,12 @@ def test_a_port_that_fails_ends_with_status_1(run: Any) -> None:
         (("--runtimes", "none"), "runtime"),
         (("--onnx", "none.onnx"), "none.onnx"),
         (("--labels-csv", "none.csv"), "none.csv"),
+        (("--flip",), "--flip"),
+        (("--scales", "64"), "--scales"),
+        (("--dense", "--scales", "64,b"), "--scales"),
+        (("--dense", "--scales", "32"), "--scales"),
+        (("--dense", "--crops", "50"), "--dense"),
+        (("--crops", "10"), "--crops"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -136,3 +142,15 @@ def test_a_run_of_other_weights_is_refused_and_left_as_it_is(
 def test_what_others_publish_is_only_shown_for_their_weights(run: Any) -> None:
     document = json.loads(run("--published", "--json").out)
     assert document["published"] == []  # the tiny network has no such figures
+
+
+def test_crops_are_averaged_and_the_report_says_so(run: Any) -> None:
+    whole = json.loads(run("--crops", "50", "--scales", "70,90", "--json").out)
+    assert whole["view"] == "50 crops, scales 70, 90"
+    assert whole["runtimes"][0]["status"] == "measured"
+
+
+def test_a_port_cannot_take_whole_pictures_and_says_so(run: Any) -> None:
+    done = run("--dense", "--flip")
+    assert done.status == 1
+    assert "takes images of the network's own size only" in done.out

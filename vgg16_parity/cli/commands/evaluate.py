@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 from typer import Argument, Option
 
@@ -14,6 +14,11 @@ from vgg16_spec.errors import BadInput, require_one_of
 if TYPE_CHECKING:
     from vgg16_parity.evaluate.records import Evaluation
     from vgg16_parity.runtimes.registry import Runtime
+    from vgg16_spec.checkpoint import Checkpoint
+    from vgg16_spec.images.views import Views
+
+# More than any number of pixels has.
+_DIGITS: Final = 9
 
 
 def evaluate(
@@ -56,6 +61,19 @@ def evaluate(
     ] = "strict",
     device: options.DeviceOption = "cpu",
     batch: Annotated[int, Option(metavar="N", min=1, max=64, help="Images at a time.")] = 16,
+    dense: Annotated[
+        bool, Option("--dense", help="Apply the network to whole pictures, as the paper does.")
+    ] = False,
+    scales: Annotated[
+        str | None,
+        Option(metavar="Q,…", help="Smaller sides to resize to, for --dense or --crops."),
+    ] = None,
+    flip: Annotated[
+        bool, Option("--flip", help="With --dense: average mirror images too.")
+    ] = False,
+    crops: Annotated[
+        int | None, Option(metavar="50", help="Average 50 crops of each scale instead.")
+    ] = None,
     explain: Annotated[
         int,
         Option(metavar="N", min=0, help="Judge at most N of the images with different answers."),
@@ -78,7 +96,7 @@ def evaluate(
     not explain an answer, or a runtime failed or, if it was named, did not run.
     """
     from vgg16_parity.evaluate import run
-    from vgg16_parity.evaluate.assembly import assemble
+    from vgg16_parity.evaluate.assembly import CENTRE_CROP, assemble
     from vgg16_parity.evaluate.datasets.opening import open_dataset
     from vgg16_parity.evaluate.report import json
     from vgg16_parity.evaluate.report.files import write_files
@@ -94,6 +112,7 @@ def evaluate(
     chosen, named = _runtimes(runtimes, port, port_mode, onnx or [])
     checkpoint = options.resolve_to_run(weights, configuration, recipe, labels)
     checkpoint.check_top()
+    views = _views(checkpoint, dense=dense, scales=scales, flip=flip, crops=crops)
     images = open_dataset(
         dataset, class_names=checkpoint.class_names, labels_csv=labels_csv, progress=working
     )
@@ -105,6 +124,7 @@ def evaluate(
         device=place,
         batch=batch,
         lane=setting,
+        views=views,
         keep_pixels=keep_pixels,
         timeout=timeout,
         progress=working,
@@ -114,6 +134,7 @@ def evaluate(
         images,
         checkpoint,
         measured,
+        view=CENTRE_CROP if views is None else str(views),
         most_explained=explain,
         compare_published=published,
         timeout=timeout,
@@ -129,6 +150,27 @@ def evaluate(
             _print(found.evaluation)
     missing = [e.name for e in measured.runtimes if e.status != "measured" and e.name in named]
     return 0 if holds(found.evaluation) and not missing else 1
+
+
+def _views(
+    checkpoint: Checkpoint, *, dense: bool, scales: str | None, flip: bool, crops: int | None
+) -> Views | None:
+    """The views to average over; None for the recipe's centre crop."""
+    from vgg16_spec.images.preprocessing import resized_side
+    from vgg16_spec.images.views import Views
+
+    if not dense and crops is None:
+        if scales is not None or flip:
+            option = "--flip" if scales is None else "--scales"
+            raise BadInput(option, "is for views of whole pictures", "--dense or --crops with it")
+        return None
+    if dense and crops is not None:
+        raise BadInput("--dense", "cannot be combined with --crops", "one of the two")
+    size = checkpoint.configuration.input_size
+    chosen = [str(resized_side(checkpoint.recipe, size))] if scales is None else scales.split(",")
+    if not all(text.strip().isdecimal() and len(text) <= _DIGITS for text in chosen):
+        raise BadInput("--scales", f"is {scales!r:.60}", "numbers of pixels, as in 256,384,512")
+    return Views(tuple(map(int, chosen)), size, flip=flip, crops=crops or 0)
 
 
 def _runtimes(
