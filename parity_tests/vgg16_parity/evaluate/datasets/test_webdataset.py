@@ -112,6 +112,8 @@ def test_a_folder_and_a_pattern_have_the_shards_in_order(tmp_path: Path) -> None
     folder = open_dataset(tmp_path, class_names=None)
     assert [item.name for item in folder.items] == names
     assert folder.ignored == 1
+    down = open_dataset(f"{tmp_path}/s-{{010..008}}.tar", class_names=None)
+    assert [item.name for item in down.items] == names[::-1]
     for pattern in ("s-{008..010}.tar", "s-*.tar", "s-{008,009,010}.tar", "s-0{08,1*,0?}.tar"):
         items = open_dataset(f"{tmp_path}/{pattern}", class_names=None).items
         assert {item.name for item in items} == set(names)
