@@ -49,7 +49,8 @@ class DenseEvaluator(Evaluator, Protocol):
         """Logits (N, classes) of preprocessed images (N, 3, H, W), averaged over space.
 
         Neither side may be smaller than the network's own input size; all images of a call have one
-        size. At the network's own size the logits have the bits of `forward`'s. Raises
+        size. At the network's own size the logits have the bits of `forward`'s; of Keras on
+        OpenVINO, which compiles either graph in its own way, that was not so. Raises
         ``ValueError``, or what the runtime itself raises, for images that are too small.
         """
 
