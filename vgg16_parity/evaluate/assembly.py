@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from vgg16_parity.evaluate import explain, statistics
 from vgg16_parity.evaluate.datasets.items import Dataset
 from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
 from vgg16_parity.evaluate.published import published_figures
-from vgg16_parity.evaluate.records import Dispute, Evaluation, LogitsCheck, RuntimeAccuracy
+from vgg16_parity.evaluate.records import Evaluation, LogitsCheck, RuntimeAccuracy
 from vgg16_parity.evaluate.statistics import Statistics
 from vgg16_parity.workspace import Progress
 from vgg16_spec.checkpoint import Checkpoint
-
-CENTRE_CROP: Final = "centre crop"
+from vgg16_spec.images.views import Views
 
 
 class Found(NamedTuple):
@@ -31,7 +30,7 @@ def assemble(
     checkpoint: Checkpoint,
     measured: Measured,
     *,
-    view: str = CENTRE_CROP,
+    views: Views | None = None,
     most_explained: int = explain.MOST,
     compare_published: bool = False,
     timeout: float | None = None,
@@ -43,7 +42,7 @@ def assemble(
         dataset: what was evaluated.
         checkpoint: by these weights.
         measured: what every runtime computed of it.
-        view: what of each picture, in words; only centre crops are explained by the arbiter.
+        views: what of each picture; None for the recipe's centre crop.
         most_explained: how many disputed images the arbiter judges; with 0 it judges nothing.
         compare_published: whether to list what others publish for these weights.
         timeout: seconds that a runtime may take to compute its layers of disputed images.
@@ -60,16 +59,18 @@ def assemble(
             [item.name for item in measured.items],
             checkpoint.class_names,
         )
-    disputes: Sequence[Dispute]
     checks: Mapping[str, LogitsCheck] = {}
-    if view == CENTRE_CROP:
-        if most_explained:
-            checks = explain.check_logits(checkpoint, measured, progress=progress)
-        disputes = explain.explain(
-            checkpoint, measured, found, most=most_explained, timeout=timeout, progress=progress
-        )
-    else:
-        disputes = explain.unexplained(measured, found)
+    if most_explained:
+        checks = explain.check_logits(checkpoint, measured, views=views, progress=progress)
+    disputes = explain.explain(
+        checkpoint,
+        measured,
+        found,
+        most=most_explained,
+        views=views,
+        timeout=timeout,
+        progress=progress,
+    )
     evaluation = Evaluation(
         dataset=dataset.label,
         kind=dataset.kind,
@@ -81,11 +82,11 @@ def assemble(
         weights=checkpoint.label,
         weights_sha256=measured.weights_sha256,
         recipe=checkpoint.recipe.name,
-        view=view,
+        view="centre crop" if views is None else str(views),
         class_names=checkpoint.class_names,
         runtimes=_completed(measured.runtimes, found.runtimes, checks),
         pairs=found.pairs,
-        disputes=tuple(disputes),
+        disputes=disputes,
         published=(
             published_figures(checkpoint.configuration, checkpoint.metadata)
             if compare_published

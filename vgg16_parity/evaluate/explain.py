@@ -39,6 +39,7 @@ from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import counted
 from vgg16_spec.files.scratch import scratch_folder
+from vgg16_spec.images.views import Views
 from vgg16_spec.logits import top
 
 MOST: Final = 100
@@ -56,6 +57,7 @@ def explain(
     statistics: Statistics,
     *,
     most: int = MOST,
+    views: Views | None = None,
     timeout: float | None = None,
     progress: Progress = nullcontext,
 ) -> tuple[Dispute, ...]:
@@ -63,9 +65,11 @@ def explain(
 
     Args:
         checkpoint: the weights that were evaluated.
-        measured: what every runtime computed of the recipe's centre crops.
+        measured: what every runtime computed.
         statistics: of these logits.
-        most: how many images the arbiter judges, spread over the data set; a few seconds each.
+        most: how many images the arbiter judges, spread over the data set; a few seconds each, and
+            as many times as long with views as these have more pixels.
+        views: what of each picture was computed; None for the recipe's centre crop.
         timeout: seconds that a runtime may take to compute its layers.
         progress: called with the name of each stage.
 
@@ -81,17 +85,22 @@ def explain(
         asked = [image for image in images if image.index in chosen]
         stage = f"arbiter (NumPy, float64): {counted(len(asked), 'disputed image')}"
         with progress(stage) if asked else nullcontext():
-            truths = arbiter_logits(checkpoint, asked, modes.values())
+            truths = arbiter_logits(checkpoint, asked, modes.values(), views)
         for image in images:
             disputes[image.index] = _dispute(image, statistics, modes, truths.get(image.index))
     for entry in runtimes:
-        if not entry.runtime.file:  # its taps have names that nobody knows
+        # The taps of a file have names that nobody knows, and those of views are not kept.
+        if not entry.runtime.file and views is None:
             _follow(checkpoint, measured, entry, disputes, timeout, progress)
     return by_margin(disputes.values())
 
 
 def check_logits(
-    checkpoint: Checkpoint, measured: Measured, *, progress: Progress = nullcontext
+    checkpoint: Checkpoint,
+    measured: Measured,
+    *,
+    views: Views | None = None,
+    progress: Progress = nullcontext,
 ) -> dict[str, LogitsCheck]:
     """Judge every runtime's logits of the first image and of one in the middle.
 
@@ -101,7 +110,8 @@ def check_logits(
     places = sorted({0, len(measured.items) // 2}) if measured.items else []
     modes = {e.name: mode_of(e) for e in measured.runtimes if e.status == "measured"}
     with progress("arbiter (NumPy, float64): logits"):
-        truths = arbiter_logits(checkpoint, images_at(checkpoint, measured, places), modes.values())
+        images = images_at(checkpoint, measured, places)
+        truths = arbiter_logits(checkpoint, images, modes.values(), views)
     found = dict[str, LogitsCheck]()
     for entry in measured.runtimes:
         mode = modes.get(entry.name)
@@ -112,24 +122,11 @@ def check_logits(
             np.stack([entry.logits_of(place) for place in judged]),
             np.stack([truths[place].logits for place in judged]),
             np.stack([truths[place].deviations[mode.name] for place in judged]),
+            independent=[truths[place].independent[mode.name] for place in judged].__getitem__,
         )
         figures = (verdict.ratio, verdict.deviations)
         found[entry.name] = LogitsCheck(verdict.passed, len(judged), *figures)
     return found
-
-
-def unexplained(measured: Measured, statistics: Statistics) -> tuple[Dispute, ...]:
-    """The same without the arbiter, which takes no views of a picture."""
-    names = [entry.name for entry in measured.runtimes if entry.status == "measured"]
-    return tuple(
-        Dispute(
-            statistics.names[index],
-            statistics.labels[index],
-            (),
-            tuple(Answer(name, _top5(statistics, name, index), "not judged") for name in names),
-        )
-        for index in statistics.disputed
-    )
 
 
 def by_margin(disputes: Iterable[Dispute]) -> tuple[Dispute, ...]:
@@ -163,7 +160,7 @@ def _dispute(
     )
     best = () if truth is None else tuple(top(truth.logits[np.newaxis], 5)[0].tolist())
     label = statistics.labels[image.index]
-    return Dispute(image.name, label, best, answers, _thumbnail(image.pixels))
+    return Dispute(image.item.name, label, best, answers, _thumbnail(image.pixels))
 
 
 def _answer(
@@ -225,7 +222,9 @@ def _first_wrong_layers(
     lane = LANES[entry.lane]
     mode = lane.mode(entry.device)
     assert mode is not None  # it was measured
-    cases = [Case(f"image {place}", each.values, (each.name,)) for place, each in enumerate(images)]
+    cases = [
+        Case(f"image {place}", each.values, (each.item.name,)) for place, each in enumerate(images)
+    ]
     with scratch_folder("vgg16-evaluate") as folder:
         workspace = Workspace(in_file(checkpoint, folder, progress), folder, timeout, progress)
         expected = workspace.expect(cases, [mode], logits_only=False)

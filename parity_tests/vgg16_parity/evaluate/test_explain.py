@@ -23,14 +23,20 @@ from vgg16_parity.evaluate.records import Answer, Dispute
 from vgg16_parity.evaluate.report.table import holds
 from vgg16_parity.runtimes.registry import KNOWN, RUNTIMES, Runtime
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.preprocessing import preprocess, read_image
+from vgg16_spec.images.preprocessing import normalise, preprocess, read_image
+from vgg16_spec.images.views import (
+    Views,
+    averaged_log_posteriors,
+    logits_of_views,
+    resized_to_scales,
+)
 
 CONTENTS = jpegs(6)
 DATASET = dataset(CONTENTS)
 # Two classes that win everywhere, and by how much the first does.
 FIRST, SECOND = 3, 8
 ONNX_FILE = Runtime("model", "torch", onnx=True, file="model.onnx")
-Logits = NDArray[np.float32]
+Logits = NDArray[np.floating[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +116,7 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     groups: list[list[str]] = []
 
     def first(_: object, __: object, images: Any, *___: object) -> list[str]:
-        groups.append([image.name for image in images])
+        groups.append([image.item.name for image in images])
         return ["fc1"] * len(images)
 
     monkeypatch.setattr(explain, "_first_wrong_layers", first)
@@ -233,12 +239,10 @@ def test_without_explanations_the_arbiter_is_not_asked(
     checkpoint = close(tiny, 0.01)
     logits = right(checkpoint)
     of_both = measured(tmp_path, {"a": logits, "b": swapped(logits, 0)}, {})
-    for name in ("predict", "layer_alone"):
-        monkeypatch.setattr(f"vgg16_parity.evaluate.arbiter.{name}", never, raising=False)
-    for options in ({"view": "dense"}, {"most_explained": 0}):
-        evaluation, _ = assemble(DATASET, checkpoint, of_both, **options)
-        (dispute,) = evaluation.disputes
-        assert [answer.cause for answer in dispute.answers] == ["not judged"] * 2
+    monkeypatch.setattr("vgg16_parity.evaluate.arbiter.predict", never)
+    evaluation, _ = assemble(DATASET, checkpoint, of_both, most_explained=0)
+    (dispute,) = evaluation.disputes
+    assert [answer.cause for answer in dispute.answers] == ["not judged"] * 2
 
 
 @pytest.mark.parametrize(
@@ -278,3 +282,35 @@ def test_the_layer_that_is_wrong_is_found(tiny: Checkpoint, close: Any, tmp_path
     of_both = measured(tmp_path, both, {"other": own})
     (dispute,) = explain.explain(checkpoint, of_both, counted(of_both, checkpoint))
     assert of(dispute).wrong_layer == "block2_conv2"
+
+
+@pytest.mark.parametrize(
+    "views",
+    [Views((70, 83), 64, flip=True), Views((70,), 64, crops=50)],
+    ids=["dense, two scales, flipped", "50 crops"],
+)
+def test_averaged_views_are_judged_by_their_own_rounding(
+    views: Views, tiny: Checkpoint, close: Any, tmp_path: Path
+) -> None:
+    checkpoint = close(tiny, 0.01)
+    dense = torch_impl.DenseVGG(torch_impl.VGG("tiny", weights=checkpoint))
+
+    def compute(pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        return torch_impl.run_densely(dense, normalise(pixels, checkpoint.recipe))
+
+    found = []
+    for content in CONTENTS:
+        wholes = resized_to_scales(read_image(content), checkpoint.recipe, views)
+        found.append(averaged_log_posteriors(logits_of_views(wholes, views, compute)))
+    computed = np.stack(found)
+    wrong = computed.copy()
+    wrong[:, 17] += 0.01
+    both = {"right": computed, "wrong": wrong, "other": swapped(computed, 2)}
+    of_all = measured(tmp_path, both, {})
+    as_posteriors = tuple(replace(entry, result_type="float64") for entry in of_all.runtimes)
+    of_all = replace(of_all, runtimes=as_posteriors)
+    checks = explain.check_logits(checkpoint, of_all, views=views)
+    assert [checks[name].passed for name in both] == [True, False, True]
+    (dispute,) = explain.explain(checkpoint, of_all, counted(of_all, checkpoint), views=views)
+    assert dispute.name == DATASET.items[2].name
+    assert [answer.cause for answer in dispute.answers] == ["inside", "inside", "mistake"]

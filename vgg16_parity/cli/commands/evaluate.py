@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # More than any number of pixels has.
 _DIGITS: Final = 9
+# Views of three scales take the arbiter a minute or more an image.
+_MOST, _MOST_VIEWED = 100, 5
 
 
 def evaluate(
@@ -75,9 +77,14 @@ def evaluate(
         int | None, Option(metavar="50", help="Average 50 crops of each scale instead.")
     ] = None,
     explain: Annotated[
-        int,
-        Option(metavar="N", min=0, help="Judge at most N of the images with different answers."),
-    ] = 100,
+        int | None,
+        Option(
+            metavar="N",
+            min=0,
+            help="Have the arbiter judge at most N of the images with different answers; 0: none, "
+            "and no logits. Default: 100; with --dense or --crops 5.",
+        ),
+    ] = None,
     published: Annotated[
         bool, Option("--published", help="Also show the accuracies that others publish.")
     ] = False,
@@ -96,7 +103,7 @@ def evaluate(
     not explain an answer, or a runtime failed or, if it was named, did not run.
     """
     from vgg16_parity.evaluate import run
-    from vgg16_parity.evaluate.assembly import CENTRE_CROP, assemble
+    from vgg16_parity.evaluate.assembly import assemble
     from vgg16_parity.evaluate.datasets.opening import open_dataset
     from vgg16_parity.evaluate.report import json
     from vgg16_parity.evaluate.report.files import write_files
@@ -113,6 +120,7 @@ def evaluate(
     checkpoint = options.resolve_to_run(weights, configuration, recipe, labels)
     checkpoint.check_top()
     views = _views(checkpoint, dense=dense, scales=scales, flip=flip, crops=crops)
+    explained = (_MOST if views is None else _MOST_VIEWED) if explain is None else explain
     images = open_dataset(
         dataset, class_names=checkpoint.class_names, labels_csv=labels_csv, progress=working
     )
@@ -134,8 +142,8 @@ def evaluate(
         images,
         checkpoint,
         measured,
-        view=CENTRE_CROP if views is None else str(views),
-        most_explained=explain,
+        views=views,
+        most_explained=explained,
         compare_published=published,
         timeout=timeout,
         progress=working,
