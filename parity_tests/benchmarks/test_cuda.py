@@ -209,24 +209,18 @@ def test_the_tests_that_need_a_gpu_are_a_target(
     ]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "reasons"),
-    [("1000", ["stopped after 150 s", OVER]), ("100", [OVER, OVER])],
-)
-def test_tests_on_the_tiny_network_leave_time_for_what_follows(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: str, reasons: list[str]
-) -> None:
+def test_tests_have_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     given: list[float] = []
 
     def too_slow(arguments: list[str], timeout: float, **_: Any) -> None:
         given.append(timeout)
         raise subprocess.TimeoutExpired(arguments, timeout)
 
-    one = made(tmp_path, "--tests", "--lanes", "tf32", "--seconds", seconds)
+    one = made(tmp_path, "--tests", "--lanes", "tf32", "--seconds", "1000", "--at-most", "1")
     monkeypatch.setattr(subprocess, "run", too_slow)
     one.run()
-    assert [tests.summary for tests in one.results.tests.values()] == reasons
-    assert given == pytest.approx([min(150, int(seconds)), int(seconds)], abs=30)
+    assert [tests.summary for tests in one.results.tests.values()] == [OVER, OVER]
+    assert 1000 >= given[0] >= given[1] > 1
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_the_page_counts_the_runs_that_hold() -> None:
     assert f"Parity holds in {len(held)} of {len(rows())} runs on the GPU." in PAGE
 
 
-def test_the_page_says_which_rows_are_of_the_earlier_session() -> None:
+def test_the_page_says_which_rows_are_of_the_earlier_run() -> None:
     assert "Three of its runs, of Keras on PyTorch and of both exports in float16" in PAGE
     for name in EARLIER:
         assert row(name, "float16")["status"] == "holds"
