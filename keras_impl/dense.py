@@ -39,7 +39,7 @@ class DenseVGG(keras.Model):  # type: ignore[misc]  # Keras has no type informat
         """Logits (N, classes) of images (N, H, W, 3), averaged over space.
 
         Also of a model that ends in a softmax. On images of the model's own size there is one
-        position, and the logits are the model's, bit for bit.
+        position, and the logits are the model's: on TensorFlow, JAX and PyTorch bit for bit.
 
         Raises:
             ValueError: a side is smaller than the model's own input size.

@@ -33,6 +33,7 @@ class DenseVGG(nn.Module):
         if not model.configuration.include_top:
             raise ValueError("the model has no classifier to apply densely")
         self.model = model
+        self.train(model.training)  # a new module is in training mode
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes) of images (N, 3, H, W), averaged over space.
@@ -62,16 +63,17 @@ def run_densely(dense: DenseVGG, images: NDArray[np.floating[Any]]) -> NDArray[A
     """Logits (N, classes) of images of any size, averaged over space.
 
     Args:
-        dense: on any device. It runs in evaluation mode, and is left in the mode it was in.
+        dense: on any device. Its model runs in evaluation mode, and is left in the mode it was in.
         images: (N, 3, H, W), preprocessed, no side smaller than the model's own input size; cast to
             the model's float type.
 
     Raises:
         ValueError: the images are too small.
     """
-    parameter, training = next(dense.parameters()), dense.training
+    # The model's mode: it may have been put into another since.
+    parameter, training = next(dense.parameters()), dense.model.training
     try:
-        dense.eval()
+        dense.model.eval()
         with torch.inference_mode():
             given = torch.tensor(images, dtype=parameter.dtype, device=parameter.device)
             # NumPy has no bfloat16; float32 holds its values exactly.
@@ -79,5 +81,5 @@ def run_densely(dense: DenseVGG, images: NDArray[np.floating[Any]]) -> NDArray[A
             values = logits.float() if logits.dtype == torch.bfloat16 else logits
             computed: NDArray[Any] = values.cpu().numpy()
     finally:
-        dense.train(training)
+        dense.model.train(training)
     return computed

@@ -11,11 +11,6 @@ from itertools import product
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from onnx_arbiter.compare import refusal
-from onnx_arbiter.expectations import IMAGES
 from onnx_arbiter.memory import peak_memory
 from onnx_arbiter.numeric_modes import Mode
 from vgg16_parity import inputs
@@ -33,7 +28,6 @@ from vgg16_spec.errors import BadInput
 from vgg16_spec.files.scratch import scratch_folder
 
 Devices = Device | Literal["both"]
-_NOTHING: Final = np.empty(0, np.float32)
 DEVICES: Final[tuple[Devices, ...]] = (*get_args(Device), "both")
 
 
@@ -145,32 +139,3 @@ def _require_gradients(runtimes: Sequence[Runtime], modes: Iterable[Mode]) -> No
     if not any(gradient_run.applies(*each) for each in product(runtimes, modes)):
         named = ", ".join(one.name for one in runtimes)
         raise BadInput("gradients", f"{named} has none here", "a framework in a lane of float32")
-
-
-def run_logits(
-    checkpoint: Checkpoint,
-    images: Sequence[Path],
-    runtime: Runtime,
-    *,
-    device: Device = "cpu",
-    progress: Progress = nullcontext,
-) -> NDArray[np.float32]:
-    """The logits (images, classes) of picture files in one runtime, in the strict lane.
-
-    Raises:
-        BadInput: as for `run_parity`, or the runtime fails.
-    """
-    case = inputs.pictures(checkpoint, images)
-    with scratch_folder("vgg16-predict") as folder:
-        workspace = Workspace(in_file(checkpoint, folder, progress), folder, None, progress)
-        pictures = folder / "pictures"
-        pictures.mkdir()
-        np.save(pictures / f"{IMAGES}.npy", case.images)
-        job, record = workspace.run(runtime, LANES["strict"], device, [pictures], "logits")
-        if record.error:
-            problem = f"did not run ({record.error})"
-            raise BadInput(runtime.name, problem, "a runtime that works here")
-        logits = job.result(str(pictures), "accumulated").get("predictions", _NOTHING)
-        if reason := refusal(logits, (len(images), checkpoint.configuration.classes)):
-            raise BadInput(runtime.name, f"gave no logits ({reason})", "a runtime that works here")
-        return np.array(logits)

@@ -1,15 +1,15 @@
-"""Parity and throughput on an NVIDIA GPU, in about eight minutes.
+"""Parity and throughput on an NVIDIA GPU, in about seven minutes, then the tests that need a GPU.
 
     python -m benchmarks.cuda --out build/cuda --markdown docs/measured/cuda.md
 
 Measures what counts most first, because time may run out:
 
   1. Parity in the strict lane: every runtime on the GPU, on the CPU, and each beside the other.
-  2. The tests that need a GPU, on the tiny network: pytest --device cuda -m "cuda and not full".
-     They are stopped after --at-most seconds.
-  3. Parity in the lanes tf32 and default.
-  4. Throughput in these three lanes at batch 1, 32 and 256, beside the roofline.
-  5. Parity, then throughput, in the lanes bfloat16 and float16.
+  2. Parity in the lanes tf32 and default.
+  3. Throughput in these three lanes at batch 1, 32 and 256, beside the roofline.
+  4. Parity, then throughput, in the lanes bfloat16 and float16.
+  5. The tests that need a GPU, on the tiny network: pytest --device cuda -m "cuda and not full".
+     They take about three minutes more: --seconds 900 leaves time for them and the next ones.
   6. The tests at full size: pytest --device cuda -m "cuda and full".
 
 Every result is on disk as soon as it is measured: in the folder --out, report.json (the report of

@@ -2,10 +2,11 @@
 
     python -m benchmarks.cuda.kernels --out build/cuda/kernels.json
 
-Records, of each runtime in each lane at batch 2, 32 and 256, the name and the microseconds of every
-kernel of one forward pass, in order. Multiplies numbers that TF32 cannot hold by 1, in the lanes
-tf32 and strict (``benchmarks.cuda.rounding``). Copies memory on the card. A run that fails is left
-out, with its reason on stderr. docs/measured/cuda-kernels.json is such a record.
+Multiplies numbers that TF32 cannot hold by 1, in the lanes tf32 and strict
+(``benchmarks.cuda.rounding``), and copies memory on the card. Then records, of each runtime in each
+lane at batch 2, 32 and 256, the name and the microseconds of every kernel of one forward pass, in
+order; one process at a time uses the GPU, while the next ones load. A run that fails is left out,
+with its reason on stderr. docs/measured/cuda-kernels.json is put together from such records.
 """
 
 from __future__ import annotations
@@ -94,18 +95,20 @@ class Recording:
         names: dict[str, int] = {}
         found: dict[str, Any] = {"names": names, "kernels": {}, "rounding": {}}
         with at_once(self._chosen.at_once) as pool:
+            torch = RUNTIMES["torch"]
+            # The quick ones first: a run that is cut off has them.
             waiting: list[tuple[str, str, Future[Outcome]]] = [
+                ("rounding", lane, pool.submit(self.work, {"task": "rounding"}, lane, torch))
+                for lane in _ROUNDED
+            ]
+            job = {"task": "copy", "bytes": _COPIED}
+            waiting.append(("copy", "default", pool.submit(self.work, job, "default", torch)))
+            waiting += [
                 (name, lane, pool.submit(self._kernels, RUNTIMES[name], lane))
                 for lane in self._chosen.lanes
                 for name in self._chosen.runtimes
                 if self._device in LANES[lane].modes
             ]
-            torch = RUNTIMES["torch"]
-            for lane in _ROUNDED:
-                done = pool.submit(self.work, {"task": "rounding"}, lane, torch)
-                waiting.append(("rounding", lane, done))
-            job = {"task": "copy", "bytes": _COPIED}
-            waiting.append(("copy", "default", pool.submit(self.work, job, "default", torch)))
             for name, lane, future in waiting:
                 outcome = future.result()
                 if outcome.error:
@@ -130,8 +133,9 @@ class Recording:
                 yield found | {"names": list(names)}
 
     def work(self, job: dict[str, Any], lane: str, runtime: Runtime) -> Outcome:
-        """Do one job of ``benchmarks.cuda.worker``."""
-        return work(job, lane, runtime, self._device, self._limits)
+        """Do one job of ``benchmarks.cuda.worker``, which uses the GPU while no other does."""
+        alone = {**job, "lock": str(self._folder / "measuring.lock")}
+        return work(alone, lane, runtime, self._device, self._limits)
 
     def _kernels(self, runtime: Runtime, lane: str) -> Outcome:
         if reason := runtime.missing(self._device):

@@ -3,8 +3,8 @@
 Tasks: ``card`` describes the GPU; ``rate`` measures a large matrix product, ``copy`` a copy on the
 card; ``throughput`` runs one runtime in one lane at several batch sizes, ``kernels`` lists the
 kernels that it calls; ``rounding`` shows how a lane rounds operands. Beside other workers, one
-measures throughput at a time: the timed runs and their warm-up hold the job's lock, while imports
-and loading do not.
+uses the GPU at a time: timed runs, their warm-up and profiled runs hold the job's lock, while
+imports and loading do not.
 """
 
 from __future__ import annotations
@@ -98,10 +98,11 @@ def throughput(job: Mapping[str, Any], recorder: Recorder) -> None:
 def kernels(job: Mapping[str, Any], recorder: Recorder) -> None:
     """Batch size -> each kernel of a forward pass and its microseconds, in order."""
     prepare, _ = _prepared(job)
-    for batch in job["batches"]:
-        recorder.result[str(batch)] = profiled(prepare(batch))
-        recorder.write()  # a larger batch may be the end of the process
-        gc.collect()
+    with recorder.alone(job["lock"]):
+        for batch in job["batches"]:
+            recorder.result[str(batch)] = profiled(prepare(batch))
+            recorder.write()  # a larger batch may be the end of the process
+            gc.collect()
 
 
 def profiled(run: Step) -> list[tuple[str, float]]:
@@ -125,7 +126,8 @@ def profiled(run: Step) -> list[tuple[str, float]]:
 def rounded(job: Mapping[str, Any], recorder: Recorder) -> None:
     """How the lane rounds the operands of products and of convolutions in PyTorch."""
     settings.configure_torch(LANES[job["lane"]], job["device"])
-    recorder.result |= rounding(job["device"])
+    with recorder.alone(job["lock"]):
+        recorder.result |= rounding(job["device"])
 
 
 def copy(job: Mapping[str, Any], recorder: Recorder) -> None:
@@ -140,7 +142,9 @@ def copy(job: Mapping[str, Any], recorder: Recorder) -> None:
         if target.is_cuda:
             torch.cuda.synchronize()
 
-    recorder.result["copy"] = 2 * job["bytes"] / statistics.median(timed(run, _COPY_SECONDS))
+    with recorder.alone(job["lock"]):
+        seconds = timed(run, _COPY_SECONDS)
+    recorder.result["copy"] = 2 * job["bytes"] / statistics.median(seconds)
 
 
 def _prepared(job: Mapping[str, Any]) -> tuple[Callable[[int], Step], dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from benchmarks.cuda import kernels, throughput, worker
 from benchmarks.cuda.kernels import Recording
@@ -87,6 +88,53 @@ def test_every_runtime_lane_and_batch_is_recorded(recording: Callable[..., Recor
     assert found["copy"] == 2
 
 
+def test_rounding_and_the_copy_are_recorded_before_any_kernel(
+    recording: Callable[..., Recording],
+) -> None:
+    one = recording("--lanes", "strict", "--runtimes", "torch")
+    quick = [found for found in one.run() if not found["kernels"]]
+    assert len(quick) == 2 + 1
+    assert {"names", "kernels", "rounding", "copy"} == set(quick[-1])
+
+
+def test_one_process_at_a_time_uses_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, recording: Callable[..., Recording]
+) -> None:
+    locks: list[str] = []
+
+    def work(job: dict[str, Any], *_: object) -> Outcome:
+        locks.append(job["lock"])
+        return Outcome()
+
+    monkeypatch.setattr(kernels, "work", work)
+    list(recording("--lanes", "strict", "--runtimes", "torch,keras-torch").run())
+    assert len(locks) == 2 + 1 + 2
+    assert len(set(locks)) == 1
+
+
+@pytest.mark.parametrize("task", ["kernels", "rounded", "copy"])
+def test_a_worker_waits_for_the_lock_before_it_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, task: str
+) -> None:
+    held: list[bool] = []
+    lock = str(tmp_path / "lock")
+
+    def used(*_: Any) -> Any:
+        other = FileLock(lock, blocking=False)
+        try:
+            other.acquire()
+        except Timeout:
+            held.append(True)
+        return {} if task == "rounded" else [1.0]
+
+    for name in ("profiled", "rounding", "timed"):
+        monkeypatch.setattr(worker, name, used)
+    monkeypatch.setattr(worker, "_prepared", lambda _: (lambda _batch: None, {}))
+    job = {"lane": "default", "device": "cpu", "batches": [1], "bytes": 8, "lock": lock}
+    getattr(worker, task)(job, Recorder(tmp_path / "record.json"))
+    assert held == [True]
+
+
 def test_a_run_without_a_failure_has_none(recording: Callable[..., Recording]) -> None:
     one = recording("--lanes", "strict", "--runtimes", "torch", "--at-once", "2")
     assert len(list(one.run())) == 1 + 2 + 1
@@ -104,14 +152,17 @@ def test_a_worker_runs_the_network_at_every_batch_size(
     monkeypatch.setattr(worker, "profiled", lambda run: [(str(run()), 0.0)])
     recorder = Recorder(tmp_path / "record.json")
     about = {"runtime": runtime, "lane": "default", "device": "cpu", "batches": [1, 3]}
+    about["lock"] = str(tmp_path / "lock")
     worker.kernels({**about, "checkpoint": str(tiny.file), "model": model}, recorder)
     assert recorder.result == {"1": [("None", 0.0)], "3": [("None", 0.0)]}
 
 
-def test_a_copy_counts_what_is_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_counts_what_is_read_and_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(worker, "timed", lambda run, _: [run() or 0.5])
-    recorder = Recorder(Path("unused"))
-    worker.copy({"bytes": 1024, "device": "cpu"}, recorder)
+    recorder = Recorder(tmp_path / "record.json")
+    worker.copy({"bytes": 1024, "device": "cpu", "lock": str(tmp_path / "lock")}, recorder)
     assert recorder.result == {"copy": 2 * 1024 / 0.5}
 
 

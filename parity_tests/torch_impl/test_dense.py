@@ -51,11 +51,17 @@ def test_it_has_no_parameters_of_its_own_and_follows_the_models(tiny: Checkpoint
 
 
 def test_running_drops_no_activation_and_leaves_the_mode_as_it_was(tiny: Checkpoint) -> None:
-    dense = torch_impl.DenseVGG(torch_impl.VGG("tiny", weights=tiny)).train()
+    model = torch_impl.VGG("tiny", weights=tiny)
     batch = noise_of_size(tiny, (5, 77))
+    for training in (True, False):
+        dense = torch_impl.DenseVGG(model.train(training))
+        for _ in range(2):
+            assert_dense_holds(torch_impl.run_densely(dense, batch), tiny, batch)
+            assert {module.training for module in dense.modules()} == {training}
+    # Whoever changes the model's mode later finds it as they left it.
+    model.train()
     assert_dense_holds(torch_impl.run_densely(dense, batch), tiny, batch)
-    assert dense.training
-    assert dense.model.training
+    assert {module.training for module in model.modules()} == {True}
 
 
 def test_what_cannot_be_applied_densely_is_refused(tiny: Checkpoint) -> None:

@@ -14,6 +14,7 @@ from onnx_arbiter.cli.program import print_version, run
 from vgg16_parity.cli.commands import weights
 from vgg16_parity.cli.commands.check import check
 from vgg16_parity.cli.commands.draw import draw
+from vgg16_parity.cli.commands.evaluate import evaluate
 from vgg16_parity.cli.commands.export import export
 from vgg16_parity.cli.commands.parity import parity
 from vgg16_parity.cli.commands.port import port
@@ -23,7 +24,7 @@ from vgg16_parity.cli.commands.summary import summary
 app = typer.Typer(
     name="vgg16", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for command in (parity, export, check, port, predict, summary, draw):
+for command in (parity, evaluate, export, check, port, predict, summary, draw):
     app.command()(command)
 app.add_typer(weights.app, name="weights")
 

@@ -13,6 +13,7 @@ from onnx_arbiter.cli.console import receiving, say, working
 from vgg16_spec.errors import BadInput, counted, require_file
 
 if TYPE_CHECKING:
+    from vgg16_parity.runtimes.registry import Runtime
     from vgg16_spec.checkpoint import Checkpoint
     from vgg16_spec.images.recipes import Recipe
     from vgg16_weights.contents import Choices
@@ -61,6 +62,20 @@ LabelsOption = Annotated[
     Option(
         metavar="FILE",
         help="Names of the classes, one per line or as JSON. Default: what the weights' file says.",
+    ),
+]
+PortOption = Annotated[
+    str | None,
+    Option(
+        metavar="FILE.py:FUNCTION",
+        help="Your own port: images and weights in, taps or logits out.",
+    ),
+]
+PortModeOption = Annotated[
+    str | None,
+    Option(
+        metavar="MODE",
+        help="What the port computes in: float32, tf32, bfloat16, float16. Default: float32.",
     ),
 ]
 DeviceOption = Annotated[str, Option(metavar="cpu|cuda", help="Where to run.")]
@@ -202,10 +217,41 @@ def named_pictures(images: Sequence[Path] | None, max_pixels: int | None = None)
         BadInput: one is not a file; commands call this before any slow work.
     """
     from vgg16_spec.images.photographs import PHOTOGRAPHS
-    from vgg16_spec.images.preprocessing import MAX_PIXELS, PICTURE
+    from vgg16_spec.images.preprocessing import PICTURE
 
-    if max_pixels is not None:
-        os.environ[MAX_PIXELS] = str(max_pixels)
+    limit_pixels(max_pixels)
     if not images:
         return [photograph.path for photograph in PHOTOGRAPHS]
     return [require_file(path, PICTURE) for path in images]
+
+
+def limit_pixels(most: int | None) -> None:
+    """Set how many pixels a picture may have, here and in the processes that are started."""
+    from vgg16_spec.images.preprocessing import MAX_PIXELS
+
+    if most is not None:
+        os.environ[MAX_PIXELS] = str(most)
+
+
+def named_runtimes(
+    names: str | None, port: str | None, port_mode: str | None, *, default_to_all: bool = True
+) -> list[Runtime]:
+    """The user's own port, if any, and the runtimes named; without either, the six.
+
+    Without ``default_to_all``, none where none is named.
+    """
+    from vgg16_parity.runtimes.registry import ALL, KNOWN, RUNTIMES, own_port, runtime
+
+    if port_mode is not None and port is None:
+        raise BadInput("--port-mode", "is the mode of a port", "--port FILE.py:FUNCTION with it")
+    chosen = [] if port is None else [own_port(port, port_mode or "float32")]
+    if names is None:
+        return chosen or ([*RUNTIMES.values()] if default_to_all else [])
+    for name in split(names):
+        chosen += KNOWN.values() if name == ALL else [runtime(name)]
+    return list(dict.fromkeys(chosen))
+
+
+def split(names: str) -> list[str]:
+    """Names between commas, each once."""
+    return list(dict.fromkeys(map(str.strip, names.split(","))))

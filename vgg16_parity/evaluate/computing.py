@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final
@@ -21,9 +21,10 @@ from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import Device, Lane
 from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import Runtime
-from vgg16_parity.runtimes.shards import Plan, done_file, stop_file
+from vgg16_parity.runtimes.shards import NOT_DENSE, Plan, done_file, result_type, stop_file
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
+from vgg16_spec.images.views import Views
 
 # What to call with how many things are done, and of how many.
 Update = Callable[[int, int | None], object]
@@ -49,7 +50,7 @@ class Run:
         folder: the evaluation's.
         graphs: what exports graphs.
         decoder: what writes pixels.
-        device, batch, timeout, counting: as ``vgg16_parity.evaluate.run.evaluate`` has them.
+        device, batch, views, timeout, counting: as ``vgg16_parity.evaluate.run.evaluate`` has them.
     """
 
     checkpoint: Checkpoint
@@ -59,6 +60,7 @@ class Run:
     decoder: Decoder
     device: Device
     batch: int
+    views: Views | None
     timeout: float | None
     counting: Counting
 
@@ -70,6 +72,8 @@ class Run:
             return replace(entry, status="not run", reason=reason)
         if reason := runtime.missing(self.device):
             return replace(entry, status="not run", reason=reason)
+        if self.views and not self.views.crops and not runtime.may_be_dense:
+            return replace(entry, status="not run", reason=NOT_DENSE)
         place = Path(tempfile.mkdtemp(prefix="job-", dir=self.graphs.scratch))
         job = Job(
             "shards",
@@ -90,7 +94,8 @@ class Run:
             return replace(entry, status="failed", reason=str(error))
         if exported.error:
             return _failed(entry, exported)
-        of = key(VERSION, facts, self.graphs.weights, graph, lane.name, self.device, self.batch)
+        how = self.batch if self.views is None else asdict(self.views)
+        of = key(VERSION, facts, self.graphs.weights, graph, lane.name, self.device, how)
         files = {s: self.folder.result(runtime.name, s, key(of, s.key)) for s in self.shards}
         lacking = [shard for shard, file in files.items() if not self._has(shard, file)]
         record = self.folder.timings(runtime.name, of) or Record()
@@ -114,9 +119,11 @@ class Run:
             files=tuple(files.values()),
             counts=tuple(self._readable(shard) for shard in self.shards),
             classes=self.checkpoint.configuration.classes,
+            result_type=result_type(self.views),
             computed=sum(map(self._readable, lacking)),
             versions=record.versions,
             flags=record.flags,
+            own_mode=record.own_mode,
             peak_bytes=record.peak_bytes,
             seconds=record.seconds if lacking else {},
         )
@@ -151,6 +158,7 @@ class Run:
             tuple(
                 (str(paths[shard].resolve()), str(results[shard].resolve())) for shard in results
             ),
+            self.views,
         ).write(plan)
         total = sum(len(shard.items) for shard in results)
         with (

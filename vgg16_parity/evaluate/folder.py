@@ -1,9 +1,11 @@
 """The folder of an evaluation, which a later one continues.
 
-    run.json                         what it is of: weights, recipe, images
-    results/<runtime>/<shard>.npy    logits (N, classes) float32 of a shard's readable images
+    run.json                         what it is of: weights, recipe, images, views
+    results/<runtime>/<shard>.npy    logits (N, classes) float32 of a shard's readable images, or
+                                     log-posteriors float64, averaged over views
     shards/<shard>.json              which of a shard's images cannot be read, and why
     pixels/<shard>.npy               pixels (N, H, W, 3) of the others, until all have computed
+                                     or, for views, as ``vgg16_parity.runtimes.shards`` says
     graphs/, timings/                the digest of each runtime's exported graph; what a run cost
 
 Every file is whole or absent. Only ``timings`` differ between two runs of the same.
@@ -31,7 +33,9 @@ from vgg16_spec.text import json_text
 
 _ABOUT: Final = "run.json"
 _FORMAT: Final = "vgg16-evaluation/1"
-_EXPECTED: Final = "a new folder, an empty one, or one of the same weights, recipe and images"
+_EXPECTED: Final = (
+    "a new folder, an empty one, or one of the same weights, recipe, images and views"
+)
 _FOLDERS: Final = ("results", "shards", "pixels", "graphs", "timings")
 # What differs, in the order in which it is looked at.
 _OTHER: Final = {
@@ -39,6 +43,7 @@ _OTHER: Final = {
     "network": "another network",
     "recipe": "another recipe",
     "images": "other images",
+    "views": "other views",
 }
 
 
@@ -117,7 +122,8 @@ def opened(path: Path, about: Mapping[str, Any]) -> Iterator[RunFolder]:
 
     Args:
         path: the folder.
-        about: ``weights``, ``network``, ``recipe`` and ``images``: what the results depend on.
+        about: ``weights``, ``network``, ``recipe`` and ``images``: what the results depend on; and
+            ``views`` of an evaluation that has them.
 
     Raises ``BadInput``, and leaves the folder as it is, where it is of something else, is no such
     folder, is in use, or cannot be written.
@@ -164,7 +170,7 @@ def _check(path: Path, about: Mapping[str, Any]) -> None:
     # As JSON has them: a tuple is a list.
     ours = json.loads(json.dumps(dict(about)))
     for name, problem in _OTHER.items():
-        if found.get(name) != ours[name]:
+        if found.get(name) != ours.get(name):
             raise BadInput(path, f"is a run of {problem}", _EXPECTED)
 
 

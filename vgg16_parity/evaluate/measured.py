@@ -29,9 +29,11 @@ class MeasuredRuntime:
         files: a ``.npy`` file per shard; empty unless measured.
         counts: how many images are in each.
         classes: of the network.
+        result_type: ``float32`` for logits, ``float64`` for log-posteriors averaged over views.
         computed: images that it computed in this run; the others were there.
         versions: package -> version.
         flags: the framework's switches.
+        own_mode: the numeric mode that it computed in if not its lane's; otherwise empty.
         peak_bytes: of its process; 0 if unknown.
         seconds: stage -> seconds, of this run: ``run`` is computing alone.
     """
@@ -44,9 +46,11 @@ class MeasuredRuntime:
     files: tuple[Path, ...] = ()
     counts: tuple[int, ...] = ()
     classes: int = 0
+    result_type: str = "float32"
     computed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
+    own_mode: str = ""
     peak_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -64,6 +68,8 @@ class MeasuredRuntime:
     def blocks(self) -> Iterator[Logits]:
         """Logits (N, classes), mapped from its files one by one, in the order of the images.
 
+        Log-posteriors are logits too: of the posteriors that they are the logarithms of.
+
         Raises ``BadInput`` for a file that is damaged or gone.
         """
         for file, count in zip(self.files, self.counts, strict=True):
@@ -71,14 +77,23 @@ class MeasuredRuntime:
                 found = np.load(file, mmap_mode="r" if count else None, allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise BadInput(file, "is damaged", "the file as it was written") from error
-            if found.shape != (count, self.classes) or found.dtype != np.float32:
+            if found.shape != (count, self.classes) or found.dtype != self.result_type:
                 problem = f"has {found.dtype} of shape {found.shape}"
-                raise BadInput(file, problem, f"float32 of shape {(count, self.classes)}")
+                expected = f"{self.result_type} of shape {(count, self.classes)}"
+                raise BadInput(file, problem, expected)
             yield found
+
+    def logits_of(self, place: int) -> Logits:
+        """Those of one image, (classes,). Raises ``BadInput`` as `blocks` does."""
+        for block in self.blocks():
+            if place < len(block):
+                return np.array(block[place])
+            place -= len(block)
+        raise IndexError(place)
 
     def logits(self) -> Logits:
         """All of them in memory, (images, classes)."""
-        empty = np.empty((0, self.classes), np.float32)
+        empty = np.empty((0, self.classes), self.result_type)
         return np.concatenate([empty, *self.blocks()])
 
 

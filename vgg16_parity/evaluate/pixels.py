@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from threading import Condition
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from vgg16_parity.evaluate.datasets.items import Item, Skipped
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import PICTURE, opened_image, pixels, read_image
 from vgg16_spec.images.recipes import Recipe
+from vgg16_spec.images.views import Views, resized_to_scales
 from vgg16_spec.text import one_line
 
 Pixels = NDArray[np.uint8]
+Made = TypeVar("Made")
 
 # So many pixels of large pictures are decoded at once, on however many threads: some formats take
 # 18 bytes for each.
@@ -35,17 +38,32 @@ def prepared(item: Item, recipe: Recipe, size: int, room: Room) -> Pixels | Skip
 
     Raises ``BadInput`` where the bytes cannot be read any more, or are not those of the item.
     """
+    return _made(
+        item, lambda image: np.asarray(pixels(image, recipe, size=size)[0], np.uint8), room
+    )
+
+
+def prepared_for_views(
+    item: Item, recipe: Recipe, views: Views, room: Room
+) -> tuple[Pixels, ...] | Skipped:
+    """The whole image at each scale, (H, W, 3), from which its views are made; or as `prepared`.
+
+    One that is so long that a view would not fit in memory is skipped too.
+    """
+    return _made(item, lambda image: tuple(resized_to_scales(image, recipe, views)), room)
+
+
+def _made(item: Item, make: Callable[[Image], Made], room: Room) -> Made | Skipped:
     content = item.place.read()
     if sha256(content).hexdigest() != item.sha256:
         problem = "has changed since the data set was opened"
         raise BadInput(item.name, problem, "a data set that stays as it is meanwhile")
     try:
         with room.taken(_claimed_pixels(content)):
-            (found,) = pixels(read_image(content), recipe, size=size)
+            return make(read_image(content))
     except BadInput as error:
         expected = "" if error.expected == PICTURE else f"; expected {error.expected}"
         return Skipped(item.name, one_line(error.problem + expected))
-    return np.asarray(found, np.uint8)
 
 
 def _claimed_pixels(content: bytes) -> int:

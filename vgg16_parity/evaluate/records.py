@@ -59,6 +59,23 @@ class ClassAccuracy:
 
 
 @dataclass(frozen=True)
+class LogitsCheck:
+    """What the arbiter says of a runtime's logits, whatever its answers.
+
+    Attributes:
+        passed: whether rounding explains them.
+        images: how many images were judged.
+        ratio: R, the rms error over the predicted rms; infinite if undefined.
+        deviations: Z, the largest error in predicted standard deviations; infinite if undefined.
+    """
+
+    passed: bool
+    images: int
+    ratio: float = field(metadata=_MAY_BE_INFINITE)
+    deviations: float = field(metadata=_MAY_BE_INFINITE)
+
+
+@dataclass(frozen=True)
 class RuntimeAccuracy:
     """One runtime on the data set.
 
@@ -71,6 +88,7 @@ class RuntimeAccuracy:
         loss: mean cross-entropy in nats of the images with a label and finite logits; None without.
         not_finite: names of images with a logit that is infinite or not a number; they count as
             wrong.
+        logits: what the arbiter says of its logits; None where it was not asked.
         classes: one per class that has images.
         images: how many it computed, in this run or an earlier one.
         images_per_second: of those of this run, its own computing alone; 0 where there were none.
@@ -86,6 +104,7 @@ class RuntimeAccuracy:
     top5: Share | None = None
     loss: float | None = None
     not_finite: tuple[str, ...] = ()
+    logits: LogitsCheck | None = None
     classes: tuple[ClassAccuracy, ...] = ()
     images: int = 0
     images_per_second: float = 0.0

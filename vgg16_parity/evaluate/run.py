@@ -6,7 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from vgg16_parity.evaluate import folder as run_folder
 from vgg16_parity.evaluate.computing import Counting, Run, quietly
@@ -22,6 +24,7 @@ from vgg16_parity.workspace import Progress, in_file
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.scratch import scratch_folder
+from vgg16_spec.images.views import Views
 
 
 def evaluate(
@@ -33,6 +36,7 @@ def evaluate(
     device: Device = "cpu",
     batch: int = 16,
     lane: Lane = LANES["strict"],
+    views: Views | None = None,
     keep_pixels: bool = False,
     timeout: float | None = None,
     progress: Progress = nullcontext,
@@ -50,16 +54,21 @@ def evaluate(
         runtimes: one after the other; one that cannot run or fails is a record, the others go on.
         out: the evaluation's folder, as ``vgg16_parity.evaluate.folder`` describes it.
         device: where the runtimes run.
-        batch: how many images are computed at once, at most the 64 of a shard.
+        batch: how many images are computed at once, at most the 64 of a shard. With views a picture
+            is computed by itself.
         lane: the numeric setting. A user's own port and ONNX file compute in their own.
+        views: which views of a picture to average the posteriors of; the results are then
+            log-posteriors in float64, whose softmax the posteriors are, and a runtime that cannot
+            compute such views is a record. None is the recipe's one crop.
         keep_pixels: whether the decoded pixels stay in the folder, 150 KB an image of VGG16.
         timeout: seconds that a runtime may take; None waits indefinitely.
         progress: called with the name of each stage.
         counting: called with the name of each runtime; shows how many images it has computed.
 
     Raises:
-        BadInput: the checkpoint has no classifier; the folder is of other weights or images, or
-            cannot be written; an image cannot be read any more.
+        BadInput: the checkpoint has no classifier; the folder is of other weights, images or views,
+            or cannot be written; an image cannot be read any more.
+        ValueError: the views are for a network of another size.
     """
     start = time.perf_counter()
     if not 1 <= batch <= SHARD:
@@ -68,25 +77,30 @@ def evaluate(
         raise BadInput("runtimes", f"{twice[0]} is there twice", "each once")
     checkpoint.check_top()
     recipe, network = checkpoint.recipe, checkpoint.configuration
+    if views is not None and views.size != network.input_size:
+        raise ValueError(f"views of {views.size} pixels for a network of {network.input_size}")
     with progress("digest of the weights"):
         weights = weights_digest(checkpoint)
-    about = {
+    about: dict[str, Any] = {
         "weights": weights,
         "network": f"{network.name}, {network.classes} classes",
         "recipe": recipe_facts(recipe),
         "images": key([item.sha256 for item in dataset.items]),
     }
+    if views is not None:
+        about["views"] = asdict(views)
     with run_folder.opened(out, about) as folder, scratch_folder("vgg16-evaluate") as scratch:
         stored = in_file(checkpoint, scratch, progress)
-        decoder = Decoder(folder, recipe, network.input_size)
+        decoder = Decoder(folder, recipe, network.input_size, views)
         run = Run(
             stored,
-            cut(dataset.items, recipe, network.input_size),
+            cut(dataset.items, recipe, network.input_size, views),
             folder,
             Graphs(folder, scratch, weights, timeout, progress),
             decoder,
             device,
             batch,
+            views,
             timeout,
             counting,
         )

@@ -17,9 +17,12 @@ import PIL
 from vgg16_parity.evaluate.datasets.items import Item
 from vgg16_spec.images.preprocessing import most_pixels
 from vgg16_spec.images.recipes import Recipe
+from vgg16_spec.images.views import MOST_PIXELS, Views
 
 # Images of a shard. Its pixels take 10 MB for VGG16.
 SHARD: Final = 64
+# With views a shard is smaller: its pixels take about 30 MB, those of a picture of 3:2.
+_VIEWED_PIXELS: Final = 10_000_000
 # Another number where this code makes other pixels or other logits of the same images.
 VERSION: Final = 1
 
@@ -44,12 +47,23 @@ class Shard:
         return file_name(self.index, self.key)
 
 
-def cut(items: Sequence[Item], recipe: Recipe, size: int) -> tuple[Shard, ...]:
-    """The shards of a data set's images, prepared by a recipe for a network's input size."""
-    how = [VERSION, recipe_facts(recipe), size, most_pixels(), PIL.__version__]
+def cut(
+    items: Sequence[Item], recipe: Recipe, size: int, views: Views | None = None
+) -> tuple[Shard, ...]:
+    """The shards of a data set's images, prepared by a recipe for a network's input size.
+
+    With views, their pixels are the whole pictures at each scale: other views of the same scales
+    are of the same pixels.
+    """
+    how: list[Any] = [VERSION, recipe_facts(recipe), size, most_pixels(), PIL.__version__]
+    count = SHARD
+    if views is not None:
+        how += [views.scales, MOST_PIXELS]
+        of_each = sum(scale * scale * 3 // 2 for scale in views.scales)
+        count = min(SHARD, max(1, _VIEWED_PIXELS // of_each))
     shards = []
-    for index, start in enumerate(range(0, len(items), SHARD)):
-        part = tuple(items[start : start + SHARD])
+    for index, start in enumerate(range(0, len(items), count)):
+        part = tuple(items[start : start + count])
         shards.append(Shard(index, part, key(how, [item.sha256 for item in part])))
     return tuple(shards)
 

@@ -69,11 +69,11 @@ def _averaged(scores: Prediction, mode: Mode) -> tuple[Float64, NDArray[np.float
     positions = values[0, 0].size
     logits: Float64 = values.mean((2, 3))
     together: Float64 = deviation.mean((2, 3), dtype=np.float64)
-    # A sum of P terms, S the sum of their squares, and a division:
-    # u²/3 · (S (1 + P/6) + y² (P/3 + 1))
+    # A sum of P terms, S the sum of their squares, and a division, or a product with a rounded 1/P:
+    # u²/3 · (S (1 + P/6) + y² (P/3 + 2))
     of_squares, of_ends = path_rounding(positions)
     squares = np.square(values / positions).sum((2, 3))
-    own = squares * (1 + of_squares) + np.square(logits) * (of_ends + 1)
+    own = squares * (1 + of_squares) + np.square(logits) * (of_ends + 2)
     own = mode.unit_variance * own + mode.stored**2 / 3 * np.square(logits)
     if positions == 1:  # neither added nor divided
         own = np.zeros_like(own)

@@ -101,11 +101,20 @@ def through_softmax(
     p_i (δ_ij - p_j). Softmax itself rounds the difference to the largest logit, which becomes a
     relative error of the exponential; the exponential; the sum; and the quotient.
     """
+    relative = through_log_softmax(logits, deviation, probabilities, mode)
+    result: Float64 = probabilities * relative
+    return result
+
+
+def through_log_softmax(
+    logits: Float64, deviation: Float32, probabilities: Float64, mode: Mode = MODES["float32"]
+) -> Float64:
+    """The predicted standard deviation of the probabilities' logarithms; as `through_softmax`."""
     variance = np.square(deviation, dtype=np.float64)
     weighted = np.square(probabilities) * variance
     others = weighted.sum(axis=1, keepdims=True) - weighted
     own = np.square(1 - probabilities) * variance
     below = logits.max(axis=1, keepdims=True) - logits
     rounding = mode.unit_variance * (np.square(below) + 3)
-    result: Float64 = probabilities * np.sqrt(own + others + rounding)
+    result: Float64 = np.sqrt(own + others + rounding)
     return result

@@ -129,6 +129,11 @@ class Runtime:
         return not (self.onnx or self.port or self.engine_used)
 
     @property
+    def may_be_dense(self) -> bool:
+        """Whether it can apply the network densely; of a user's own file, its graph says that."""
+        return not (self.port or self.engine)
+
+    @property
     def engine_used(self) -> str:
         """The engine that computes, also behind Keras; empty without one."""
         return self.engine or ("openvino" if self.backend == "openvino" else "")

@@ -2,6 +2,9 @@
 
 The network is loaded once. Pixels come as files, one per shard, while the worker computes; every
 shard's logits become a file of their own, whole or not at all.
+
+With views, a picture's pixels are whole pictures of different sizes, one for each scale: a shard's
+file holds one ``.npy`` array after the other and is read picture by picture.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,24 +22,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.compare import refusal
-from vgg16_parity.runtimes.adapters.framework import Evaluator
+from vgg16_parity.runtimes.adapters.framework import DenseEvaluator, Evaluator
 from vgg16_parity.runtimes.job import Job
+from vgg16_parity.runtimes.settings import Unavailable
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.images.preprocessing import normalise
 from vgg16_spec.images.recipes import Recipe
+from vgg16_spec.images.views import Views, averaged_log_posteriors, logits_of_views
 
 # The context in which a named stage's seconds are counted.
 Stage = Callable[[str], AbstractContextManager[None]]
 Pixels = NDArray[np.uint8]
-Logits = NDArray[np.float32]
+Logits = NDArray[np.floating[Any]]
 
+# Why a runtime cannot compute views of any size.
+NOT_DENSE: Final = (
+    "it takes images of the network's own size only, not whole pictures; --crops 50 needs no others"
+)
 _POLL_SECONDS: Final = 0.02
 
 
 @runtime_checkable
 class ReadsPixels(Protocol):
-    """A network that may do the recipe's arithmetic itself."""
+    """A network that may do the recipe's arithmetic itself.
+
+    ``any_size`` says whether it takes larger images than the network's own size: applied densely.
+    """
+
+    any_size: bool
 
     def pixel_logits(self, pixels: Pixels, recipe: Recipe) -> NDArray[Any]:
         """(N, classes) of RGB pixels (N, H, W, 3)."""
@@ -48,16 +62,26 @@ class Plan:
 
     Attributes:
         recipe: by which images are prepared, whatever the checkpoint's file states.
-        batch: how many images are computed at once; the last of a shard are fewer.
+        batch: how many images are computed at once; the last of a shard are fewer. Views are
+            computed in calls of their own size.
         classes: of the network.
-        shards: (pixels, result) each: a ``.npy`` file of the shard's RGB pixels (N, H, W, 3), which
-            may still be missing, and the ``.npy`` file to write, logits (N, classes) float32.
+        shards: (pixels, result) each: the file of the shard's RGB pixels, which may still be
+            missing, and the ``.npy`` file to write, logits (N, classes) float32. The pixels are one
+            array (N, H, W, 3); with views, an array (H, W, 3) for each picture and scale.
+        views: which to average the posteriors of, so that the results are log-posteriors (N,
+            classes) float64; None without.
     """
 
     recipe: Recipe
     batch: int
     classes: int
     shards: tuple[tuple[str, str], ...]
+    views: Views | None = None
+
+    @property
+    def dense(self) -> bool:
+        """Whether whole pictures are computed, of any size."""
+        return self.views is not None and not self.views.crops
 
     def write(self, path: Path) -> None:
         """Write it for a worker."""
@@ -67,9 +91,18 @@ class Plan:
     def read(cls, path: Path) -> Plan:
         """The inverse of `write`."""
         values = json.loads(path.read_text(encoding="utf-8"))
-        fields = values["recipe"]
-        recipe = Recipe(**fields | {key: tuple(fields[key]) for key in ("mean", "std")})
-        return cls(**values | {"recipe": recipe, "shards": tuple(map(tuple, values["shards"]))})
+        fields, views = values["recipe"], values["views"]
+        values |= {
+            "recipe": Recipe(**fields | {key: tuple(fields[key]) for key in ("mean", "std")}),
+            "shards": tuple(map(tuple, values["shards"])),
+            "views": views and Views(**views | {"scales": tuple(views["scales"])}),
+        }
+        return cls(**values)
+
+
+def result_type(views: Views | None) -> str:
+    """Of the numbers in a result: logits are float32, averages of posteriors float64."""
+    return "float64" if views else "float32"
 
 
 def stop_file(plan: Path) -> Path:
@@ -86,41 +119,116 @@ def compute(job: Job, network: Evaluator, stage: Stage) -> None:
     """Compute the job's shards in order, each when its pixels are there.
 
     Raises ``BadInput`` where no more pixels come, where the network gives no logits, and where a
-    result cannot be written.
+    result cannot be written; ``Unavailable`` where the network cannot compute such views.
     """
     path = Path(job.plan)
-    plan, done = Plan.read(path), 0
-    for pixels_file, result in plan.shards:
+    plan, computed = Plan.read(path), 0
+    require_views(network, plan)
+
+    def count(images: int) -> None:
+        nonlocal computed
+        computed += images
+        with suppress(OSError):  # it is for show
+            done_file(job).write_text(str(computed), encoding="utf-8")
+
+    for pixels, result in plan.shards:
         with stage("wait"):
-            pixels = _awaited(Path(pixels_file), stop_file(path))
-        logits = np.empty((len(pixels), plan.classes), np.float32)
-        for start in range(0, len(pixels), plan.batch):
-            images = pixels[start : start + plan.batch]
-            with stage("run"):
-                computed = _logits(network, images, plan.recipe)
-            if reason := refusal(computed, (len(images), plan.classes)):
-                raise BadInput(job.runtime.name, f"gave no logits ({reason})", "finite logits")
-            logits[start : start + len(images)] = computed
-            done += len(images)
-            with suppress(OSError):  # it is for show
-                done_file(job).write_text(str(done), encoding="utf-8")
+            _await(Path(pixels), stop_file(path))
+        with stage("run"):
+            logits = shard_logits(network, read_arrays(Path(pixels)), plan, job.runtime.name, count)
         write_array(Path(result), logits)
+
+
+def require_views(network: Evaluator, plan: Plan) -> None:
+    """Raise ``Unavailable`` where a network cannot compute the plan's views."""
+    if plan.dense and not _applies_densely(network):
+        raise Unavailable(NOT_DENSE)
+
+
+def shard_logits(
+    network: Evaluator,
+    arrays: Iterable[Pixels],
+    plan: Plan,
+    runtime: str,
+    count: Callable[[int], object] = id,
+) -> Logits:
+    """A shard's results (N, classes), in the plan's batches: the same images give the same bits.
+
+    Args:
+        network: a runtime's.
+        arrays: the shard's RGB pixels, as its file has them.
+        plan: its shards do not matter.
+        runtime: its name, for messages.
+        count: called with the number of images of each batch, when it is computed.
+
+    Raises ``BadInput`` where the network gives no logits.
+    """
+    blocks: list[Logits] = [np.empty((0, plan.classes), result_type(plan.views))]
+    for block in _blocks(network, arrays, plan, runtime):
+        blocks.append(block)
+        count(len(block))
+    return np.concatenate(blocks)
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
     """Write a ``.npy`` file, whole or not at all; the same values give the same bytes."""
+    write_arrays(path, [values])
+
+
+def write_arrays(path: Path, arrays: Iterable[NDArray[Any]]) -> None:
+    """Write one ``.npy`` array after the other into a file, as `write_array`."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+        for values in arrays:
+            np.save(file, values, allow_pickle=False)
 
 
-def _logits(network: Evaluator, pixels: Pixels, recipe: Recipe) -> NDArray[Any]:
+def read_arrays(path: Path) -> Iterator[NDArray[Any]]:
+    """The inverse of `write_arrays`, with one array in memory at a time."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while file.tell() < size:
+            yield np.load(file, allow_pickle=False)
+
+
+def _blocks(
+    network: Evaluator, arrays: Iterable[Pixels], plan: Plan, runtime: str
+) -> Iterator[Logits]:
+    """The results of a shard's images, in order, (N, classes) of some at once."""
+
+    def computed(pixels: Pixels) -> Logits:
+        found = _logits(network, pixels, plan)
+        if reason := refusal(found, (len(pixels), plan.classes)):
+            raise BadInput(runtime, f"gave no logits ({reason})", "finite logits")
+        return found
+
+    if plan.views is None:
+        (pixels,) = arrays
+        for start in range(0, len(pixels), plan.batch):
+            yield computed(pixels[start : start + plan.batch]).astype(np.float32, copy=False)
+        return
+    each = iter(arrays)
+    # A picture is as many arrays as there are scales.
+    for wholes in zip(*[each] * len(plan.views.scales), strict=True):
+        yield averaged_log_posteriors(logits_of_views(wholes, plan.views, computed))[np.newaxis]
+
+
+def _logits(network: Evaluator, pixels: Pixels, plan: Plan) -> Logits:
     if isinstance(network, ReadsPixels):
-        return network.pixel_logits(pixels, recipe)
-    return np.asarray(network.forward(normalise(pixels, recipe), logits_only=True)["predictions"])
+        return network.pixel_logits(pixels, plan.recipe)
+    images = normalise(pixels, plan.recipe)
+    if plan.dense and isinstance(network, DenseEvaluator):
+        return network.dense(images)
+    return np.asarray(network.forward(images, logits_only=True)["predictions"])
 
 
-def _awaited(file: Path, stop: Path) -> Pixels:
-    """The array in a file, when it is there."""
+def _applies_densely(network: Evaluator) -> bool:
+    if isinstance(network, ReadsPixels):
+        return network.any_size
+    return isinstance(network, DenseEvaluator)
+
+
+def _await(file: Path, stop: Path) -> None:
+    """Wait until a file is there."""
     parent = os.getppid()
     while not file.exists():
         if stop.exists():
@@ -128,5 +236,3 @@ def _awaited(file: Path, stop: Path) -> Pixels:
         if os.getppid() != parent:  # nobody is left to write them
             raise BadInput("pixels", "the process that decodes them has ended")
         time.sleep(_POLL_SECONDS)
-    pixels: Pixels = np.load(file, allow_pickle=False)
-    return pixels

@@ -118,14 +118,21 @@ def _run(job: Job, stage: Stage) -> Record:
             del again
     if job.depth == "layers" and not job.runtime.port:
         _run_layers(job, network, stage)
+    return replace(
+        _record_of(job, network),
+        repeats="" if differing is None else "differs" if differing else "equal",
+        differs_from=differing[0] if differing else "",
+    )
+
+
+def _record_of(job: Job, network: Evaluator) -> Record:
+    """What a network says of itself."""
     mode = LANES[job.lane].mode(job.device)
     return Record(
         device=network.device,
         threads=network.threads,
         flags=network.flags,
         own_mode="" if mode and mode.name == network.own_mode else network.own_mode,
-        repeats="" if differing is None else "differs" if differing else "equal",
-        differs_from=differing[0] if differing else "",
     )
 
 
@@ -202,7 +209,7 @@ def _export(job: Job, stage: Stage) -> Record:
 def _shards(job: Job, stage: Stage) -> Record:
     network = _load(job, stage)
     shards.compute(job, network, stage)
-    return Record(device=network.device, threads=network.threads, flags=network.flags)
+    return _record_of(job, network)
 
 
 _TASKS: Final[Mapping[str, Callable[[Job, Stage], Record]]] = {

@@ -1,4 +1,4 @@
-"""Kill an evaluation or its worker at random moments; run as a module with ``PORT FOLDER``.
+"""Kill an evaluation or its worker at random moments; run as a module with ``PORT FOLDER [views]``.
 
 A process of its own, so that each attempt can be a fork: it has its modules already and spends its
 time in the evaluation. Prints what it found as JSON.
@@ -25,17 +25,20 @@ from parity_tests.support.failing.killing import ATTEMPTS, attempt
 from vgg16_parity.evaluate.run import evaluate
 from vgg16_parity.runtimes.registry import own_port
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
+from vgg16_spec.images.views import CROPS, Views
 
 
-def main(port: str, out: str) -> None:
+def main(port: str, out: str, viewed: str = "") -> None:
     folder, scratch = Path(out) / "run", Path(out) / "scratch"
     scratch.mkdir()
     tempfile.tempdir = str(scratch)
     pictures, runtime = dataset([*jpegs(200), b""]), own_port(port)
     checkpoint = seeded_checkpoint("tiny")
+    size = checkpoint.configuration.input_size
+    views = Views((size, size + 32), size, crops=CROPS) if viewed else None
 
     def run() -> None:
-        evaluate(pictures, checkpoint, [runtime], folder)
+        evaluate(pictures, checkpoint, [runtime], folder, views=views)
 
     def whole(kill_after: float | None = None) -> float:
         return attempt(run, kill_after)

@@ -157,17 +157,15 @@ def test_what_a_file_says_of_itself_is_shown_and_a_program_reads_it_exactly(
     assert json.loads(done.out)["file"] == str(out)
 
 
-def test_pictures_and_labels_are_shown(
-    vgg16: Command, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow
+def test_pictures_and_labels_are_shown(vgg16: Command, tiny: Checkpoint, tmp_path: Path) -> None:
     classes = tiny.configuration.classes
     names = [f"\u200b\u200e[red]|{index}" for index in range(classes)]
-    monkeypatch.setattr("vgg16_parity.run.run_logits", lambda *_, **__: np.zeros((1, classes)))
     picture = Path(shutil.copy(CAT, tmp_path / f"{NAME}.png"))
     (tmp_path / "labels.txt").write_text("\n".join(names), encoding="utf-8")
     chosen = ("--configuration", "tiny", "--labels", tmp_path / "labels.txt")
     is_shown(done := vgg16("predict", picture, *chosen), 0)
-    assert r"\u200b\u200e[red]|0" in done.out
+    assert r"\u200b\u200e[red]|" in done.out
     is_shown(done := vgg16("predict", picture, *chosen, "--json"), 0)
     (image,) = json.loads(done.out)["images"]
     assert (image["file"], image["top5"][0]["name"] in names) == (str(picture), True)

@@ -16,10 +16,17 @@ pytestmark = [
 ]
 
 
-def test_killed_runs_and_workers_leave_what_the_next_one_completes(tmp_path: Path) -> None:
-    # As slow as a network, so that most moments lie within its computing.
-    slow = port(tmp_path, pause=0.15)
-    found = report("evaluation.killed_run", slow.port, tmp_path)
+@pytest.mark.parametrize(
+    # As slow as a network, so that most moments lie within its computing: a batch's, a picture's.
+    ("arguments", "pause"),
+    [([], 0.15), (["views"], 0.005)],
+    ids=["logits", "views"],
+)
+def test_killed_runs_and_workers_leave_what_the_next_one_completes(
+    arguments: list[str], pause: float, tmp_path: Path
+) -> None:
+    slow = port(tmp_path, pause=pause)
+    found = report("evaluation.killed_run", slow.port, tmp_path, *arguments)
     counts = found["found"]
     assert counts["none"] + counts["some"] + counts.get("all", 0) == ATTEMPTS
     # The moments were such that something was half done, and left behind.

@@ -158,6 +158,19 @@ def test_pixels_are_kept_where_asked_and_nothing_is_left(
     assert not list((tmp_path / "scratch").iterdir())
 
 
+def test_what_a_dead_writer_left_beside_a_whole_result_goes(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    first = evaluate(DATASET, tiny, [port(tmp_path)], run)
+    before, file = files(run), first.runtimes[0].files[0]
+    for suffix in ("lock", "tmp"):
+        (file.parent / f".{file.name}.0123abcd.{suffix}").write_text("half")
+        (run / f".run.json.0123abcd.{suffix}").write_text("half")
+    assert evaluate(DATASET, tiny, [port(tmp_path)], run).runtimes[0].computed == 0
+    assert files(run) == before
+
+
 def test_results_of_other_settings_lie_beside_each_other(tiny: Checkpoint, tmp_path: Path) -> None:
     run, ours = tmp_path / "run", port(tmp_path)
     evaluate(DATASET, tiny, [ours], run)

@@ -1,221 +1,327 @@
-"""The views of a picture are the paper's, and their posteriors are averaged."""
+"""An evaluation averages posteriors over the views of each picture, and keeps what it computed."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 import torch_impl
-from parity_tests.support.tolerances import FLOAT64
-from vgg16_parity.evaluate import views as module
-from vgg16_parity.evaluate.views import (
-    CROPS,
-    LARGEST_SCALE,
-    MOST_PIXELS,
-    Views,
-    averaged_posteriors,
-    dense_probabilities,
-    flipped,
-    views_of,
-)
+from parity_tests.support.evaluation.images import dataset, encoded, jpegs
+from parity_tests.support.evaluation.killed_run import results
+from parity_tests.support.evaluation.ports import expected, port, work_in_process
+from parity_tests.support.tolerances import FLOAT32_TAPS, FLOAT64
+from vgg16_parity.evaluate import decoding
+from vgg16_parity.evaluate.datasets.items import Skipped
+from vgg16_parity.evaluate.measured import Measured
+from vgg16_parity.evaluate.pixels import prepared_for_views
+from vgg16_parity.evaluate.run import evaluate
+from vgg16_parity.evaluate.shards import SHARD, cut
+from vgg16_parity.evaluate.statistics import measure
+from vgg16_parity.runtimes.registry import KNOWN
+from vgg16_parity.runtimes.shards import NOT_DENSE, read_arrays, write_arrays
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.photographs import PHOTOGRAPHS
-from vgg16_spec.images.preprocessing import RECIPES, normalise, pixels, preprocess, read_image
-from vgg16_spec.logits import softmax
+from vgg16_spec.images.preprocessing import RECIPES, normalise, read_image, resize
+from vgg16_spec.images.views import CROPS, MOST_PIXELS, Views
+from vgg16_spec.logits import softmax, top
 
+SIZE = 64
 RECIPE = RECIPES["torchvision"]
-PAPER = (256, 384, 512)
+# Sides that are no multiples of 32, upright and lying.
+CONTENTS = [*jpegs(4, (70, 150)), b"none", *jpegs(3, (66, 90), seed=2)]
+READABLE = [content for content in CONTENTS if content != b"none"]
+DATASET = dataset(CONTENTS)
+TORCH = KNOWN["torch"]
+# What a picture's logits are computed by: preprocessed images (N, 3, H, W) -> (N, classes).
+Compute = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
-def noise(width: int, height: int) -> Image.Image:
-    values = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
-    return Image.fromarray(values)
+@pytest.fixture(autouse=True)
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What workers are to do, which this process does."""
+    return work_in_process(monkeypatch)
 
 
-def collected(picture: Image.Image, views: Views) -> list[NDArray[np.uint8]]:
-    return list(views_of(picture, RECIPE, views))
-
-
-@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (97, 97)])
-@pytest.mark.parametrize("flip", [False, True])
-def test_the_smaller_side_is_the_scale_and_the_whole_picture_stays(
-    width: int, height: int, flip: bool
-) -> None:
-    views = Views(PAPER, 224, flip=flip)
-    found = collected(noise(width, height), views)
-    for scale, array in zip(PAPER, found, strict=True):
-        shorter = min(width, height)
-        assert array.dtype == np.uint8
-        sides = (scale * height // shorter, scale * width // shorter)
-        assert array.shape == (1 + flip, *sides, 3)
-    assert sum(map(len, found)) == views.count
-
-
-def test_at_the_recipes_own_side_it_is_what_the_recipe_resizes_to() -> None:
-    picture = read_image(PHOTOGRAPHS[0].path)
-    (found,) = collected(picture, Views((256,), 224))
-    assert np.array_equal(found, pixels(picture, RECIPE, crop=False))
-
-
-def test_pictures_of_other_modes_are_taken_as_rgb() -> None:
-    grey = noise(120, 90).convert("L")
-    (found,) = collected(grey, Views((64,), 64))
-    (expected,) = collected(grey.convert("RGB"), Views((64,), 64))
-    assert np.array_equal(found, expected)
-
-
-def test_the_second_view_is_the_mirror_image_and_its_mirror_image_the_first() -> None:
-    (found,) = collected(noise(300, 200), Views((64,), 64, flip=True))
-    first, second = found
-    assert np.array_equal(second, first[:, ::-1])
-    assert not np.array_equal(second, first)
-    assert np.array_equal(flipped(flipped(found)), found)
-    # Left and right, not top and bottom.
-    assert np.array_equal(flipped(found)[0, 0], first[0, ::-1])
-
-
-@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (64, 64)])
-def test_crops_are_a_regular_grid_and_their_mirror_images(width: int, height: int) -> None:
-    picture, size = noise(width, height), 64
-    (whole,) = collected(picture, Views((96,), size))[0]
-    (found,) = collected(picture, Views((96,), size, crops=CROPS))
-    assert found.shape == (50, size, size, 3)
-    assert np.array_equal(found[25:], flipped(found[:25]))
-    grid = found[:25].reshape(5, 5, size, size, 3)
-    assert np.array_equal(grid[0, 0], whole[:size, :size])
-    assert np.array_equal(grid[0, 4], whole[:size, -size:])
-    assert np.array_equal(grid[4, 0], whole[-size:, :size])
-    assert np.array_equal(grid[4, 4], whole[-size:, -size:])
-    assert np.array_equal(grid[2, 2], pixels(whole, RECIPE, size=size)[0]) or min(width, height)
-    top, left = (round((side - size) / 2) for side in whole.shape[:2])
-    assert np.array_equal(grid[2, 2], whole[top : top + size, left : left + size])
-    quarter = round((whole.shape[1] - size) / 4)
-    assert np.array_equal(grid[0, 1], whole[:size, quarter : quarter + size])
-
-
-def test_views_of_one_colour_are_of_that_colour() -> None:
-    picture = Image.new("RGB", (90, 70), (12, 200, 77))
-    for views in (Views((64, 96), 64, flip=True), Views((64, 96), 64, crops=CROPS)):
-        for array in collected(picture, views):
-            assert (array == (12, 200, 77)).all()
-
-
-def test_posteriors_are_averaged_and_not_logits() -> None:
-    logits = np.array([[5.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
-    powers = np.exp(logits)
-    expected = (powers / powers.sum(1, keepdims=True)).mean(0)
-    found = averaged_posteriors(logits)
+def log_posteriors(measured: Measured, index: int = 0) -> NDArray[np.float64]:
+    entry = measured.runtimes[index]
+    assert entry.status == "measured", entry.reason
+    found = entry.logits()
     assert found.dtype == np.float64
-    assert np.abs(found - expected).max() <= FLOAT64.limit
-    assert abs(found.sum() - 1) <= FLOAT64.limit
-    assert np.abs(found - softmax(logits.mean(0, keepdims=True))[0]).max() > 0.1
+    return found.astype(np.float64)
 
 
-def test_the_order_of_views_does_not_matter_and_equal_views_count_as_one() -> None:
-    logits = np.random.default_rng(0).standard_normal((6, 10))
-    found = averaged_posteriors(logits)
-    assert np.abs(averaged_posteriors(logits[::-1]) - found).max() <= FLOAT64.limit
-    twice = averaged_posteriors(np.concatenate([logits, logits]))
-    assert np.abs(twice - found).max() <= FLOAT64.limit
-    assert np.array_equal(averaged_posteriors(logits[:1]), softmax(logits[:1])[0])
+def one_by_one(
+    compute: Compute, scales: Sequence[int], *, flip: bool = False, crops: bool = False
+) -> NDArray[np.float64]:
+    """The posteriors by the paper's formula: each view of each picture by itself, and the mean."""
+    rows = []
+    for content in READABLE:
+        posteriors = []
+        for scale in scales:
+            whole = np.asarray(resize(read_image(content), scale, RECIPE.resample))
+            views = grid(whole) if crops else [whole]
+            mirrored = [view[:, ::-1] for view in views] if flip or crops else []
+            for view in [*views, *mirrored]:
+                logits = compute(normalise(view[np.newaxis], RECIPE)).astype(np.float64)
+                powers = np.exp(logits - logits.max())
+                posteriors.append(powers[0] / powers.sum())
+        rows.append(sum(posteriors) / len(posteriors))
+    return np.stack(rows)
 
 
-def test_one_view_of_the_networks_size_is_the_plain_networks_softmax(tiny: Checkpoint) -> None:
-    model = torch_impl.VGG("tiny", weights=tiny).eval()
-    dense = torch_impl.DenseVGG(model)
-    square = read_image(PHOTOGRAPHS[0].path).crop((0, 0, 64, 64))
-    found = dense_probabilities(
-        square, tiny.recipe, Views((64,), 64), lambda x: torch_impl.run_densely(dense, x)
-    )
-    # 64 pixels are not resized, so that the centre crop is the picture itself.
-    given = preprocess(square.resize((73, 73)).crop((4, 4, 68, 68)), tiny.recipe, size=64)
-    assert given.shape == (1, 3, 64, 64)
-    whole = np.asarray(square)[np.newaxis]
-    with torch.inference_mode():
-        plain = model(torch.from_numpy(normalise(whole, tiny.recipe))).numpy()
-    assert np.array_equal(found, softmax(plain)[0])
+def grid(whole: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    height, width = (side - SIZE for side in whole.shape[:2])
+    return [
+        whole[top : top + SIZE, left : left + SIZE]
+        for top in (round(height * step / 4) for step in range(5))
+        for left in (round(width * step / 4) for step in range(5))
+    ]
 
 
-def test_probabilities_are_those_of_every_view_one_by_one(tiny: Checkpoint) -> None:
-    dense = torch_impl.DenseVGG(torch_impl.VGG("tiny", weights=tiny))
-    picture = read_image(PHOTOGRAPHS[0].path)
-
-    def run(images: NDArray[np.float32]) -> NDArray[Any]:
-        return torch_impl.run_densely(dense, images)
-
-    for views in (Views((64, 96, 131), 64, flip=True), Views((64, 96), 64, crops=CROPS)):
-        logits = [
-            run(normalise(view[np.newaxis], tiny.recipe))
-            for array in views_of(picture, tiny.recipe, views)
-            for view in array
-        ]
-        assert len(logits) == views.count
-        expected = averaged_posteriors(np.concatenate(logits).astype(np.float64))
-        found = dense_probabilities(picture, tiny.recipe, views, run)
-        assert found.argmax() == expected.argmax()
-        # The same sums in batches of another size.
-        np.testing.assert_array_max_ulp(
-            found.astype(np.float32), expected.astype(np.float32), maxulp=64
-        )
+def densely(checkpoint: Checkpoint) -> Compute:
+    dense = torch_impl.DenseVGG(torch_impl.VGG("tiny", weights=checkpoint).eval())
+    return lambda images: torch_impl.run_densely(dense, images)
 
 
-def test_no_call_has_more_pixels_than_memory_has_room_for(
-    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+def apart(found: NDArray[np.float64], posteriors: NDArray[np.float64]) -> float:
+    """How far log-posteriors are from posteriors, relative to the largest."""
+    assert found.shape == posteriors.shape
+    return float(np.abs(np.exp(found) - posteriors).max() / posteriors.max())
+
+
+def test_one_view_of_the_networks_size_is_the_plain_evaluation(
+    tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "_PIXELS_A_CALL", 3 * 64 * 64)
-    calls = list[int]()
+    # A recipe that crops nothing of a square: what it computes is the whole picture.
+    uncropped = tiny.with_recipe(replace(RECIPE, name="uncropped", resize=224))
+    squares = dataset([encoded(read_image(each).crop((0, 0, 66, 66)), "PNG") for each in READABLE])
+    plain, viewed = (
+        evaluate(squares, uncropped, [TORCH], tmp_path / str(views), batch=1, views=views)
+        for views in (None, Views((SIZE,), SIZE))
+    )
+    logits, found = plain.runtimes[0].logits(), log_posteriors(viewed)
+    assert logits.dtype == np.float32
+    assert np.abs(np.exp(found) - softmax(logits)).max() <= FLOAT64.limit
+    assert np.array_equal(top(found, 5), top(logits, 5))
 
-    def noted(images: NDArray[np.float32]) -> NDArray[Any]:
-        calls.append(images[:, 0].size)
-        return np.zeros((len(images), 4))
 
-    dense_probabilities(noise(90, 70), RECIPE, Views((64,), 64, crops=CROPS), noted)
-    assert max(calls) == 3 * 64 * 64
-    assert sum(calls) == CROPS * 64 * 64
-    calls.clear()
-    # One view that is larger is computed alone.
-    dense_probabilities(noise(90, 70), RECIPE, Views((640,), 64, flip=True), noted)
-    assert len(calls) == 2
+def test_an_evaluations_answers_are_those_of_the_posteriors(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    measured = evaluate(
+        DATASET, tiny, [TORCH], tmp_path / "run", views=Views((SIZE, 90), SIZE, flip=True)
+    )
+    labels = [item.label for item in measured.items if item.label is not None]
+    assert len(labels) == len(READABLE)
+    names = [item.name for item in measured.items]
+    said = measure(
+        {"torch": measured.runtimes[0].blocks()}, labels, names, list(map(str, range(1000)))
+    ).answers["torch"]
+    posteriors = one_by_one(densely(tiny), (SIZE, 90), flip=True)
+    assert np.array_equal(said.top5, np.argsort(-posteriors, axis=1)[:, :5])
+    loss = -np.log(posteriors[np.arange(len(labels)), labels])
+    assert np.abs(said.loss / loss - 1).max() <= FLOAT32_TAPS.limit
+    assert np.abs(said.probability / posteriors.max(1) - 1).max() <= FLOAT32_TAPS.limit
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("scales", [(70,), (SIZE, 77, 131)])
+def test_whole_pictures_are_averaged_over_scales_and_flips(
+    scales: tuple[int, ...], flip: bool, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    views = Views(scales, SIZE, flip=flip)
+    found = log_posteriors(evaluate(DATASET, tiny, [TORCH], tmp_path / "run", views=views))
+    # A picture and its mirror image were computed together, and rounded otherwise.
+    assert apart(found, one_by_one(densely(tiny), scales, flip=flip)) <= FLOAT32_TAPS.limit
+    for other in (
+        one_by_one(densely(tiny), scales, flip=not flip),
+        one_by_one(densely(tiny), (*scales, 99), flip=flip),
+    ):
+        assert apart(found, other) > FLOAT32_TAPS.limit
+
+
+def test_fifty_crops_are_averaged_in_a_runtime_of_the_networks_size_alone(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    views = Views((SIZE, 90), SIZE, crops=CROPS)
+    found = evaluate(DATASET, tiny, [port(tmp_path)], tmp_path / "run", views=views)
+    posteriors = one_by_one(expected, (SIZE, 90), crops=True)
+    assert apart(log_posteriors(found), posteriors) <= FLOAT64.limit
+    assert found.unreadable == (Skipped("4.jpg", "not a picture"),)
+    assert found.runtimes[0].computed == len(READABLE)
+    assert found.runtimes[0].images_per_second > 0
+
+
+def test_fifty_crops_through_the_network(tiny: Checkpoint, tmp_path: Path) -> None:
+    views = Views((90,), SIZE, crops=CROPS)
+    found = log_posteriors(evaluate(DATASET, tiny, [TORCH], tmp_path / "run", views=views))
+    assert apart(found, one_by_one(densely(tiny), (90,), crops=True)) <= FLOAT32_TAPS.limit
+
+
+def test_a_runtime_of_one_size_is_not_run_on_whole_pictures(
+    tiny: Checkpoint, tmp_path: Path, jobs: list[str]
+) -> None:
+    runtimes = [port(tmp_path), KNOWN["ncnn"], TORCH]
+    found = evaluate(DATASET, tiny, runtimes, tmp_path / "run", views=Views((80,), SIZE))
+    *others, last = found.runtimes
+    assert [(entry.status, entry.reason) for entry in others] == [("not run", NOT_DENSE)] * 2
+    assert "\n" not in NOT_DENSE
+    assert last.status == "measured"
+    assert [json.loads(job)["runtime"]["name"] for job in jobs] == ["torch"]
+
+
+def test_views_are_computed_once_and_a_lost_shard_comes_back_with_its_bytes(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: list[str]
+) -> None:
+    monkeypatch.setattr("vgg16_parity.evaluate.shards._VIEWED_PIXELS", 3 * 80 * 80 * 3 // 2)
+    run, views = tmp_path / "run", Views((80,), SIZE, flip=True)
+    first = evaluate(DATASET, tiny, [TORCH], run, views=views)
+    before = results(run)
+    assert [entry.shape[0] for entry in first.runtimes[0].blocks()] == [3, 2, 2]
+    assert not (run / "pixels").exists()
+    assert evaluate(DATASET, tiny, [TORCH], run, views=views).runtimes[0].computed == 0
+    assert len(jobs) == 1
+    first.runtimes[0].files[1].unlink()
+    again = evaluate(DATASET, tiny, [TORCH], run, views=views)
+    assert again.runtimes[0].computed == 2
+    assert results(run) == before
+
+
+def test_a_runtime_added_later_reads_the_same_pictures(tiny: Checkpoint, tmp_path: Path) -> None:
+    run, views = tmp_path / "run", Views((80,), SIZE, crops=CROPS)
+    evaluate(DATASET, tiny, [port(tmp_path)], run, views=views)
+    found = evaluate(DATASET, tiny, [port(tmp_path), TORCH], run, views=views)
+    assert [entry.computed for entry in found.runtimes] == [0, len(READABLE)]
 
 
 @pytest.mark.parametrize(
-    ("scales", "options", "message"),
+    ("first", "second"),
     [
-        ((), {}, "--scales: names none; expected numbers of pixels from 224"),
-        ((256, 223), {}, "--scales: 223 is out of range"),
-        ((LARGEST_SCALE + 1,), {}, "is out of range"),
-        ((-256,), {}, "is out of range"),
-        ((256, 384, 256), {}, "--scales: names one twice"),
-        ((256,), {"crops": 10}, "--crops: is 10; expected 50, or none"),
-        ((256,), {"crops": -50}, "--crops: is -50"),
-        ((256,), {"crops": CROPS, "flip": True}, "--flip: cannot be combined with --crops 50"),
+        (Views((80,), SIZE), None),
+        (None, Views((80,), SIZE)),
+        (Views((80,), SIZE), Views((80,), SIZE, flip=True)),
+        (Views((80,), SIZE), Views((81,), SIZE)),
+        (Views((80,), SIZE), Views((80,), SIZE, crops=CROPS)),
     ],
 )
-def test_views_that_cannot_be_are_refused(
-    scales: tuple[int, ...], options: dict[str, Any], message: str
+def test_a_folder_of_other_views_is_refused_and_left_as_it_is(
+    first: Views | None, second: Views | None, tiny: Checkpoint, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadInput, match=message):
-        Views(scales, 224, **options)
+    run = tmp_path / "run"
+    evaluate(DATASET, tiny, [TORCH], run, views=first)
+    before = results(run)
+    with pytest.raises(BadInput, match=r"run: is a run of other views; expected a new folder"):
+        evaluate(DATASET, tiny, [TORCH], run, views=second)
+    assert results(run) == before
 
 
-def test_a_picture_too_long_for_a_scale_is_refused_before_it_is_resized() -> None:
-    picture = Image.new("RGB", (9000, 100))
-    with pytest.raises(BadInput, match=r"longer side is 90.0 times.*at most 7.6 times at scale"):
-        collected(picture, Views((512,), 224))
-    longest = Image.new("RGB", (MOST_PIXELS // 224**2 * 10, 10))
-    (found,) = collected(longest, Views((224,), 224))
-    assert found[0, ..., 0].size <= MOST_PIXELS
+def test_scales_in_another_order_are_the_same_run(tiny: Checkpoint, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    evaluate(DATASET, tiny, [TORCH], run, views=Views((90, SIZE), SIZE))
+    again = evaluate(DATASET, tiny, [TORCH], run, views=Views((SIZE, 90), SIZE))
+    assert again.runtimes[0].computed == 0
 
 
-def test_a_report_says_which_views_were_averaged() -> None:
-    assert str(Views(PAPER, 224, flip=True)) == "dense, scales 256, 384, 512, flipped too"
-    assert str(Views((256,), 224)) == "dense, scale 256"
-    assert str(Views(PAPER, 224, crops=CROPS)) == "50 crops, scales 256, 384, 512"
-    assert [Views(PAPER, 224, flip=f).count for f in (False, True)] == [3, 6]
-    assert Views(PAPER, 224, crops=CROPS).count == 150
+def test_views_are_of_the_networks_size(tiny: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="views of 224 pixels for a network of 64"):
+        evaluate(DATASET, tiny, [TORCH], tmp_path / "run", views=Views((256,), 224))
+    assert not (tmp_path / "run").exists()
+
+
+def test_each_picture_is_stored_once_a_scale_whole_and_unflipped(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    run, scales = tmp_path / "run", (SIZE, 90)
+    for name, views in {
+        "flipped": Views(scales, SIZE, flip=True),
+        "cropped": Views(scales, SIZE, crops=CROPS),
+    }.items():
+        run = tmp_path / name
+        evaluate(DATASET, tiny, [TORCH], run, views=views, keep_pixels=True)
+        (file,) = (run / "pixels").iterdir()
+        stored = list(read_arrays(file))
+        pictures = [
+            np.asarray(resize(read_image(content), scale, RECIPE.resample))
+            for content in READABLE
+            for scale in scales
+        ]
+        assert len(stored) == len(pictures)
+        assert all(map(np.array_equal, stored, pictures))
+    # Which is the same file in both.
+    first, second = (next((tmp_path / n / "pixels").iterdir()) for n in ("flipped", "cropped"))
+    assert first.name == second.name
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_picture_too_long_for_a_scale_is_named_and_the_others_are_computed(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    long = encoded(Image.new("RGB", (4500, 50)), "PNG")
+    views = Views((SIZE, 200), SIZE)
+    found = evaluate(dataset([long, *READABLE[:1]]), tiny, [TORCH], tmp_path / "run", views=views)
+    reason = (
+        "its longer side is 90.0 times the shorter one; "
+        f"expected at most {MOST_PIXELS / 200**2:.1f} times at scale 200"
+    )
+    assert found.unreadable == (Skipped("0.jpg", reason),)
+    assert len(log_posteriors(found)) == 1
+
+
+def test_a_data_set_without_a_readable_picture_has_no_rows(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    found = evaluate(dataset([b"none"]), tiny, [TORCH], tmp_path / "run", views=Views((80,), SIZE))
+    assert log_posteriors(found).shape == (0, 1000)
+
+
+def test_shards_are_smaller_where_pictures_are_larger() -> None:
+    items = dataset([b""] * 2 * SHARD).items
+
+    def largest(views: Views | None) -> int:
+        return max(len(shard.items) for shard in cut(items, RECIPE, 224, views))
+
+    assert largest(None) == largest(Views((224,), 224)) == SHARD
+    assert 1 < largest(Views((256, 384, 512), 224)) < SHARD
+    assert largest(Views(tuple(range(1300, 1400)), 224)) == 1
+    keys = [cut(items, RECIPE, 224, views)[0].key for views in (None, Views((224,), 224))]
+    assert keys[0] != keys[1]
+
+
+def test_few_large_pictures_are_in_memory_at_once(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, written, most = 0, 0, 0
+
+    def counted(*given: Any, **named: Any) -> Any:
+        nonlocal made, most
+        made += 1
+        most = max(most, made - written)
+        return prepared_for_views(*given, **named)
+
+    def slowly(path: Path, arrays: Iterable[NDArray[Any]]) -> None:
+        def each() -> Iterator[NDArray[Any]]:
+            nonlocal written
+            for array in arrays:
+                time.sleep(0.02)
+                yield array
+                written += 1
+
+        write_arrays(path, each())
+
+    monkeypatch.setattr(decoding, "prepared_for_views", counted)
+    monkeypatch.setattr(decoding, "write_arrays", slowly)
+    monkeypatch.setattr(decoding, "_MOST_PIXELS_AHEAD", 4 * MOST_PIXELS)
+    views = Views((80,), SIZE, crops=CROPS)
+    evaluate(dataset(jpegs(20)), tiny, [port(tmp_path)], tmp_path / "run", views=views)
+    assert (made, written) == (20, 20)
+    # Four that wait, the one that is written, and the one whose place was just freed.
+    assert most <= 6

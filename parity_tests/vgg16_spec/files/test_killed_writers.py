@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from parity_tests.support.helpers import Write
+from vgg16_spec.files import neighbours
 from vgg16_spec.files.atomic import check_writable, whole_file, whole_folder
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
@@ -169,3 +170,19 @@ def test_what_cannot_be_removed_is_left_to_the_next_one(
     assert len(list(tmp_path.iterdir())) == 2
     check_writable(tmp_path / "f")
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+@posix
+def test_a_folder_is_cleared_up_whatever_was_to_be_written(tmp_path: Path) -> None:
+    for when in ("while it writes", "after the rename"):
+        killed(KILLED[when], tmp_path / f"{when}.npy")
+    (tmp_path / ".mine").write_text("stays")
+    with whole_file(tmp_path / "living") as temporary:
+        neighbours.clear_up(tmp_path)
+        found = sorted(entry.name for entry in tmp_path.iterdir())
+        assert {".mine", "after the rename.npy"} < set(found)
+        assert len(found) == 4
+        temporary.write_text("whole")
+    assert (tmp_path / "living").read_text() == "whole"
+    left = sorted(entry.name for entry in tmp_path.iterdir())
+    assert left == [".mine", "after the rename.npy", "living"]

@@ -17,6 +17,7 @@ from vgg16_spec.images.preprocessing import (
     Layout,
     Recipe,
     normalise,
+    opened_image,
     preprocess,
     read_image,
 )
@@ -162,6 +163,12 @@ def test_reading_in_threads_leaves_pillows_limit(monkeypatch: pytest.MonkeyPatch
         pictures = list(threads.map(read_image, [PHOTOGRAPHS[0].path] * 32))
     assert len({picture.size for picture in pictures}) == 1
     assert Image.MAX_IMAGE_PIXELS == 1234
+
+
+def test_a_picture_is_read_while_another_one_is_open() -> None:
+    path = PHOTOGRAPHS[0].path
+    with ThreadPoolExecutor(1) as threads, opened_image(path) as first:
+        assert threads.submit(read_image, path).result(timeout=30).size == first.size
 
 
 def test_a_picture_is_turned_upright(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from vgg16_spec.errors import BadInput, require_one_of
 if TYPE_CHECKING:
     from vgg16_parity.records import Report
     from vgg16_parity.report.json import Change
-    from vgg16_parity.runtimes.registry import Runtime
 
 
 def parity(
@@ -43,20 +42,8 @@ def parity(
     device: Annotated[
         str, Option(metavar="cpu|cuda|both", help="Where to run; both also compares the two.")
     ] = "cpu",
-    port: Annotated[
-        str | None,
-        Option(
-            metavar="FILE.py:FUNCTION",
-            help="Your own port: images and weights in, taps or logits out.",
-        ),
-    ] = None,
-    port_mode: Annotated[
-        str | None,
-        Option(
-            metavar="MODE",
-            help="What the port computes in: float32, tf32, bfloat16, float16. Default: float32.",
-        ),
-    ] = None,
+    port: options.PortOption = None,
+    port_mode: options.PortModeOption = None,
     hard: Annotated[
         bool, Option("--hard", help="Also run stress inputs (constants, NaN, …).")
     ] = False,
@@ -92,9 +79,9 @@ def parity(
     from vgg16_parity.runtimes.lanes import lane
     from vgg16_parity.runtimes.registry import ALL
 
-    chosen = _runtimes(runtimes, port, port_mode)
+    chosen = options.named_runtimes(runtimes, port, port_mode)
     # ``all`` is what is installed. Whatever is named must run, and a port.
-    named = [] if runtimes is None else _split(runtimes)
+    named = [] if runtimes is None else options.split(runtimes)
     must_run = [name for name in named if name != ALL] + [each.name for each in chosen if each.port]
     if quick and gradients:
         raise BadInput("--quick", "cannot be combined with --gradients", "one of the two")
@@ -104,7 +91,9 @@ def parity(
     pictures = options.named_pictures(images, max_pixels)
     chosen_lanes = [
         lane(name)
-        for name in _split(("strict" if quick else "strict,default") if lanes is None else lanes)
+        for name in options.split(
+            ("strict" if quick else "strict,default") if lanes is None else lanes
+        )
     ]
     wanted = {"--report": report, "--html": html, "--junit": junit}
     files = {option: path for option, path in wanted.items() if path is not None}
@@ -136,25 +125,6 @@ def parity(
         else:
             _print(result, changes, against)
     return 0 if result.holds else 1
-
-
-def _runtimes(names: str | None, port: str | None, port_mode: str | None) -> list[Runtime]:
-    """The user's own port, if any, and the runtimes named; without either, the six."""
-    from vgg16_parity.runtimes.registry import ALL, KNOWN, RUNTIMES, own_port, runtime
-
-    if port_mode is not None and port is None:
-        raise BadInput("--port-mode", "is the mode of a port", "--port FILE.py:FUNCTION with it")
-    chosen = [] if port is None else [own_port(port, port_mode or "float32")]
-    if names is None:
-        return chosen or [*RUNTIMES.values()]
-    for name in _split(names):
-        chosen += KNOWN.values() if name == ALL else [runtime(name)]
-    return list(dict.fromkeys(chosen))
-
-
-def _split(names: str) -> list[str]:
-    """Names between commas, each once."""
-    return list(dict.fromkeys(map(str.strip, names.split(","))))
 
 
 def _print(report: Report, changes: list[Change] | None, older: Path | None) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby, islice
-from threading import Semaphore
+from threading import Event, Semaphore
 from typing import Final
 
 from vgg16_parity.evaluate.datasets.items import Item, Skipped
@@ -50,6 +50,7 @@ def digest_entries(
     advance: Callable[[int, int], None] | None = None,
     *,
     remote: bool = False,
+    keep_copies: bool = False,
 ) -> Digested:
     """Read every image once and tell equal ones apart from others.
 
@@ -58,6 +59,7 @@ def digest_entries(
         total: how many they are.
         advance: called with how many have been read, and with the total.
         remote: whether reading one means to wait for a server.
+        keep_copies: whether an image with the bytes of an earlier one is an item as well.
     """
     found = Digested([], [], [])
     first: dict[str, int] = {}
@@ -66,7 +68,9 @@ def digest_entries(
         for entry, digest in zip(task, digests, strict=True):
             if isinstance(digest, BadInput):
                 found.unreadable.append(Skipped(entry.name, digest.problem))
-            elif (index := first.setdefault(digest, len(found.items))) < len(found.items):
+            elif not keep_copies and (
+                (index := first.setdefault(digest, len(found.items))) < len(found.items)
+            ):
                 found.duplicates.append(_duplicate(entry, found.items[index]))
             else:
                 found.items.append(Item(entry.name, entry.label, digest, entry.place))
@@ -93,10 +97,11 @@ def _in_order(
 ) -> Iterator[tuple[Sequence[Entry], list[str | BadInput]]]:
     """Each task and its digests; few are under way or done ahead, whatever their number."""
     with ThreadPoolExecutor(workers) as threads:
+        stop = Event()
         waiting: deque[tuple[Sequence[Entry], Future[list[str | BadInput]]]] = deque()
         try:
             for task in tasks:
-                waiting.append((task, threads.submit(_digests, task)))
+                waiting.append((task, threads.submit(_digests, task, stop)))
                 if len(waiting) > 2 * workers:
                     entries, future = waiting.popleft()
                     yield entries, future.result()
@@ -104,14 +109,15 @@ def _in_order(
                 entries, future = waiting.popleft()
                 yield entries, future.result()
         finally:
-            # Whoever interrupts does not wait for what is not under way yet.
+            # Whoever interrupts waits for one image a thread.
+            stop.set()
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _digests(task: Sequence[Entry]) -> list[str | BadInput]:
+def _digests(task: Sequence[Entry], stop: Event) -> list[str | BadInput]:
     """The digest of each, or why it cannot be read."""
     with nullcontext() if task[0].place.container is None else _FORWARDS:
-        return [_digest(entry.place) for entry in task]
+        return [_digest(entry.place) for entry in task if not stop.is_set()]
 
 
 def _digest(place: StoredPlace) -> str | BadInput:

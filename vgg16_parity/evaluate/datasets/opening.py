@@ -39,6 +39,7 @@ def open_dataset(
     *,
     class_names: Sequence[str] | None,
     labels_csv: str | os.PathLike[str] | None = None,
+    keep_copies: bool = False,
     progress: Progress = nullcontext,
     advance: Callable[[int, int], None] | None = None,
 ) -> Dataset:
@@ -51,6 +52,7 @@ def open_dataset(
             storage (``s3://…``).
         class_names: the checkpoint's, by index; None to leave labels out.
         labels_csv: a table of files and labels, which goes before other labels; not for Parquet.
+        keep_copies: whether an image with the bytes of an earlier one is an item as well.
         progress: called with the name of each stage, and entered while it is under way.
         advance: called with how many images have been read, and how many there are.
 
@@ -71,7 +73,9 @@ def open_dataset(
     entries = (Entry(f.name, labels.get(f.label), f.place) for f in scan.found)
     total = len(scan.found)
     with progress("digests"):
-        digested = digest_entries(entries, total, advance, remote=is_url(location))
+        digested = digest_entries(
+            entries, total, advance, remote=is_url(location), keep_copies=keep_copies
+        )
     if not digested.items:
         first = digested.unreadable[0]
         problem = f"has {counted(total, 'image')}, none of which can be read"
@@ -128,7 +132,17 @@ def _scan(location: str) -> Scan:
 def _scan_contents(root: str) -> Scan:
     """A folder: of images if it has any, else of tar shards, else of Parquet files."""
     below = listing(root)
-    if any(map(tables.is_image, below.files)):
+    images = [name for name in below.files if tables.is_image(name)]
+    if images:
+        others = [
+            n for n in below.files if n.lower().endswith((*webdataset.SUFFIXES, *parquet.SUFFIXES))
+        ]
+        # Beside class folders there may be the archive that they come from.
+        if others and not any("/" in name for name in images):
+            problem = f"has images ({images[0]}) and data sets in files ({others[0]})"
+            raise BadInput(
+                shown(root), problem, f"one of both, as the pattern *{_suffix(others[0])}"
+            )
         return scan_folder(root, below)
     for suffixes, scan in (
         (webdataset.SUFFIXES, webdataset.scan_shards),
@@ -141,6 +155,10 @@ def _scan_contents(root: str) -> Scan:
             found.skipped = [*below.skipped, *found.skipped]
             return found
     raise _no_images(root, below)
+
+
+def _suffix(name: str) -> str:
+    return f".{name.rpartition('/')[2].partition('.')[2]}"
 
 
 def _require_one_split(root: str, files: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ file nor a row group is ever whole in memory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Final
 from vgg16_parity.evaluate.datasets.items import Skipped
 from vgg16_parity.evaluate.datasets.places import held, require_size
 from vgg16_parity.evaluate.datasets.scans import Found, Scan
-from vgg16_parity.evaluate.datasets.storage import joined, modules, open_file, shown
+from vgg16_parity.evaluate.datasets.storage import joined, modules, open_file, shown, version
 from vgg16_parity.evaluate.datasets.tables import NO_LABEL
 from vgg16_spec.errors import BadInput, few
 from vgg16_spec.files.text import read_json
@@ -58,7 +59,7 @@ class ParquetPlace:
         """The image. Raises ``BadInput`` where the file has changed, or has none in this row."""
         location = shown(joined(self.root, self.name))
         key = (self.root, self.name, self.group, self.column)
-        rows: _Rows = held(key, lambda: _Rows(*key))
+        rows: _Rows = held((key, version(self.root, self.name)), lambda: _Rows(*key))
         if rows.next > self.row:
             rows.close()
             rows.restart()
@@ -136,7 +137,14 @@ class _ParquetFile:
         )
         return batches
 
+    def require_rows(self) -> None:
+        """Raise ``BadInput`` for more rows than the file has bytes: each would be listed."""
+        rows, size = self.file.metadata.num_rows, self._raw.seek(0, os.SEEK_END)
+        if not 0 <= rows <= size:
+            raise BadInput(self.location, f"claims {rows:,} rows in {size:,} bytes", _EXPECTED)
+
     def close(self) -> None:
+        """Close both."""
         self.file.close()
         self._raw.close()
 
@@ -182,6 +190,7 @@ def _scan_file(scan: Scan, root: str, name: str) -> _Columns:
     try:
         with _refused(opened.location):
             columns = _columns(opened.file.schema_arrow, opened.location)
+            opened.require_rows()
             number = 0
             for group in range(opened.file.num_row_groups):
                 labels = _labels(opened, columns, group)

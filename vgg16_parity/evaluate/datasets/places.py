@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import threading
-import zlib
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
 
-from vgg16_parity.evaluate.datasets.storage import joined, open_file, opened, shown
+from vgg16_parity.evaluate.datasets.storage import joined, open_file, opened, shown, version
 from vgg16_spec.errors import BadInput
 
 # The most pixels that a picture may have take 192 MB in RGB without compression; a larger file is
@@ -93,7 +92,8 @@ class RangePlace:
         require_size(location, self.size)
         if self.compressed:
             with _refused(location):
-                file = held(self.container, lambda: Gunzipped(self.root, self.name)).file
+                key = (self.root, self.name, version(self.root, self.name))
+                file = held(key, lambda: Gunzipped(self.root, self.name)).file
                 file.seek(self.offset)
                 yield from _pieces(file, location, self.size)
             return
@@ -161,7 +161,9 @@ def _refused(location: str) -> Iterator[None]:
     """What a file or its compression raises while it is read, as ``BadInput``."""
     try:
         yield
-    except (OSError, EOFError, zlib.error) as error:
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:  # whatever a decompressor or a client of some storage raises
         _held.key = None  # a reader that failed is at no known position
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or f"{error!s:.160}"
         raise BadInput(location, f"cannot be read ({reason})", _EXPECTED) from error

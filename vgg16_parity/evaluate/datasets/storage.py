@@ -142,6 +142,15 @@ def open_file(root: str, name: str) -> BinaryIO:
         return stream
 
 
+def version(root: str, name: str) -> tuple[int, ...]:
+    """What changes when a file of this machine is written again; empty for any other."""
+    try:
+        status = os.stat(joined(root, name))  # noqa: PTH116
+    except (OSError, ValueError):
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def modules(given: str) -> Any:
     """Pyarrow. Raises ``BadInput`` with the remedy where it is not installed."""
     try:
@@ -243,8 +252,11 @@ def _host(scheme: str, host: str, query: str) -> tuple[Any, str]:
         if scheme in _OF_PYARROW:
             filesystem, path = files.FileSystem.from_uri(url)
         else:
-            import fsspec
-
+            try:
+                import fsspec
+            except ImportError as error:
+                problem = "needs fsspec, which is not installed"
+                raise BadInput(shown(url), problem, EXTRA) from error
             known, path = fsspec.core.url_to_fs(url)
             filesystem = files.PyFileSystem(files.FSSpecHandler(known))
     return filesystem, str(path)

@@ -136,11 +136,13 @@ def _add(
             sample.problems.append("is cut off at the end of the tar file")
         else:
             sample.images.append((suffix, place))
-    elif kind not in ("cls", "json"):
+    elif suffix.lower() not in ("cls", "json"):
         scan.ignored += 1
-    elif plain and member.size <= _MOST_LABEL and kind not in sample.labels:
-        content = reader.label(member)
+    else:
         try:
+            if not plain or member.size > _MOST_LABEL:
+                raise ValueError
+            content = reader.label(member)
             sample.labels[kind] = _text(content) if kind == "cls" else _label_of(content)
         except ValueError:
             sample.problems.append(f"has a label ({kind}) that cannot be read")

@@ -25,9 +25,15 @@ _SHOWN: Final = 10
 
 
 def holds(evaluation: Evaluation) -> bool:
-    """Whether a runtime was measured, none failed, and rounding explains every changed answer."""
+    """Whether a runtime was measured, none failed, and rounding explains what was judged."""
     statuses = {runtime.status for runtime in evaluation.runtimes}
-    return "measured" in statuses and "failed" not in statuses and not evaluation.mistakes
+    measured = "measured" in statuses and "failed" not in statuses
+    return measured and not evaluation.mistakes and not wrong_logits(evaluation)
+
+
+def wrong_logits(evaluation: Evaluation) -> list[RuntimeAccuracy]:
+    """The runtimes whose logits rounding does not explain."""
+    return [each for each in evaluation.runtimes if each.logits and not each.logits.passed]
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -39,6 +45,8 @@ def summary(evaluation: Evaluation) -> str:
     accuracies = _accuracies(done)
     failed = [each.name for each in evaluation.runtimes if each.status == "failed"]
     lost = f" {', '.join(failed)} failed." if failed else ""
+    if wrong_names := ", ".join(each.name for each in wrong_logits(evaluation)):
+        lost += f" Rounding does not explain the logits of {wrong_names}."
     if len(done) == 1:
         return f"{done[0].name} on {images}: {accuracies or 'they have no labels'}.{lost}"
     subject = f"{len(done)} runtimes"
@@ -113,6 +121,13 @@ def remarks(evaluation: Evaluation) -> list[str]:
     if evaluation.images and evaluation.labelled < evaluation.images:
         without = evaluation.images - evaluation.labelled
         lines.append(f"{counted_images(without)} without a label: compared, not counted as right")
+    for each in wrong_logits(evaluation):
+        assert each.logits is not None
+        of, r, z = counted_images(each.logits.images), each.logits.ratio, each.logits.deviations
+        lines.append(
+            f"{each.name}: rounding does not explain its logits of {of} that the arbiter computed "
+            f"(R {r:.3g}, Z {z:.3g}): vgg16 parity finds the layer"
+        )
     for skipped, why in (
         (evaluation.unreadable, "left out as unreadable"),
         (evaluation.duplicates, "left out as copies of others"),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class Evaluator(Protocol):
         """
 
 
+@runtime_checkable
 class DenseEvaluator(Evaluator, Protocol):
     """One that can also apply the network densely: both frameworks, and ONNX Runtime."""
 
@@ -48,7 +49,8 @@ class DenseEvaluator(Evaluator, Protocol):
         """Logits (N, classes) of preprocessed images (N, 3, H, W), averaged over space.
 
         Neither side may be smaller than the network's own input size; all images of a call have one
-        size. At the network's own size the logits have the bits of `forward`'s. Raises
+        size. At the network's own size the logits have the bits of `forward`'s; of Keras on
+        OpenVINO, which compiles either graph in its own way, that was not so. Raises
         ``ValueError``, or what the runtime itself raises, for images that are too small.
         """
 

@@ -1,7 +1,7 @@
 """A user's own ONNX file in ONNX Runtime, as it is: a bundle in fewer bits, or another exporter's.
 
 What the graph takes is told by its input: float images or raw pixels, channels first or last, any
-number of images or a fixed one.
+number of images or a fixed one, of the network's size or applied densely to any.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OnnxFile:
 
     Attributes:
         network: the open session.
-        size: the side of its images in pixels; None where the file leaves it open.
+        any_size: whether it takes images of any size as they are, and gives logits of each.
     """
 
     def __init__(self, job: Job) -> None:
@@ -46,12 +46,13 @@ class OnnxFile:
             load_cuda_libraries()
         lane = LANES[job.lane]
         providers, self.flags = settings.onnx_providers(lane, job.device)
-        self._ends_in_softmax = _ends_in_softmax(open_model(path).graph)
+        graph = open_model(path).graph
+        self._ends_in_softmax = _ends_in_softmax(graph)
         self.network: Any = open_session(providers, path, deterministic=lane.deterministic)
         self.device: str = self.network.get_providers()[0]
         self.threads = cores()
         self.own_mode = ""
-        self._read_input(path)
+        self._read_input(path, resizes=any(node.op_type == "Resize" for node in graph))
         precision = self.network.get_modelmeta().custom_metadata_map.get("precision", "")
         stated = {"precision": precision} if precision in ("fp32", "fp16", "int8") else {}
         self.flags |= stated | {
@@ -59,7 +60,7 @@ class OnnxFile:
             "output": "probabilities, as their logarithms" if self._ends_in_softmax else "logits",
         }
 
-    def _read_input(self, path: Path) -> None:
+    def _read_input(self, path: Path, *, resizes: bool) -> None:
         found = [(each.name, each.type, each.shape) for each in self.network.get_inputs()]
         if len(found) != 1 or found[0][1] not in _TYPES or len(found[0][2]) != 4:
             told = ", ".join(f"{name} {kind} {shape}" for name, kind, shape in found)
@@ -69,7 +70,9 @@ class OnnxFile:
         # As the canonical exports are; a side of 3 pixels is no VGG's.
         self._layout = "nhwc" if sides[-1] == 3 else "nchw"
         height, width = sides[:2] if self._layout == "nhwc" else sides[1:]
-        if self._type == np.uint8 and not (isinstance(height, int) and isinstance(width, int)):
+        fixed = isinstance(height, int) or isinstance(width, int)
+        self.any_size = not fixed and not resizes
+        if self._type == np.uint8 and resizes and not fixed:
             problem = "takes pictures of any size, which it resizes itself"
             raise BadInput(path, problem, "a graph for pixels of the network's size")
         self._batch = batch if isinstance(batch, int) and batch > 0 else None

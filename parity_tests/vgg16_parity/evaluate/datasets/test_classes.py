@@ -64,6 +64,12 @@ def test_ten_synsets_of_a_thousand_are_the_right_ten() -> None:
         assert list(mapped(folders, names, folders).values()) == expected
 
 
+def test_synsets_of_a_name_that_two_classes_have_are_told_apart_by_position() -> None:
+    assert list(mapped(["n02012849", "n03126707"], TWICE).values()) == [134, 517]
+    with pytest.raises(BadInput, match="none is called n02012849"):
+        mapped(["n02012849"], ("crane", "crane", "cat"))
+
+
 def test_synsets_with_words_are_synsets() -> None:
     assert mapped(["n02085620-Chihuahua"], IMAGENET) == {"n02085620-Chihuahua": 151}
 
@@ -71,6 +77,15 @@ def test_synsets_with_words_are_synsets() -> None:
 def test_synsets_are_found_by_name_in_a_checkpoint_of_other_classes() -> None:
     own = ["n01440764", "n01443537"]
     assert mapped(own, ("goldfish", "horse", "tench"), own) == {"n01440764": 2, "n01443537": 0}
+
+
+@pytest.mark.slow
+def test_torchvisions_names_are_the_same_classes() -> None:
+    from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+    names = [name.replace(" ", "_") for name in _IMAGENET_CATEGORIES]
+    assert list(mapped(names, IMAGENET).values()) == list(range(1000))
+    assert is_imagenet(_IMAGENET_CATEGORIES)
 
 
 def test_a_list_of_names_with_other_words_is_still_imagenets() -> None:
@@ -91,6 +106,13 @@ def test_a_name_of_two_classes_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=f"'{name}' may be class {indices}.*; expected synsets"):
         mapped(["tench", name], classes, ["tench", name])
+
+
+def test_two_names_that_differ_in_case_are_told_apart_by_case_only() -> None:
+    # A dog and a jacket.
+    assert mapped(["Cardigan", "cardigan"], IMAGENET) == {"Cardigan": 264, "cardigan": 474}
+    with pytest.raises(BadInput, match="'CARDIGAN' may be class 264 or 474"):
+        mapped(["CARDIGAN"], IMAGENET)
 
 
 def test_two_like_names_that_are_both_there_are_told_apart() -> None:

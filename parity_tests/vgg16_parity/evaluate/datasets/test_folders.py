@@ -29,6 +29,7 @@ def skipped(dataset: Dataset) -> dict[str, str]:
     return {one.name: one.reason for one in dataset.unreadable}
 
 
+@pytest.mark.slow
 def test_classes_and_order_are_torchvisions(tmp_path: Path) -> None:
     from torchvision.datasets import ImageFolder
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import pickle
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event
+from time import sleep
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from parity_tests.support.datasets import CLASSES, LAYOUTS, labelled, picture
 from vgg16_parity.evaluate.datasets.items import Item
 from vgg16_parity.evaluate.datasets.opening import open_dataset
+from vgg16_parity.evaluate.datasets.places import RangePlace
 
 KINDS = {
     "folder": "folder",
@@ -97,6 +101,33 @@ def test_two_openings_give_the_same_data_set(tmp_path: Path, layout: str) -> Non
     path = LAYOUTS[layout](tmp_path / "set", [(picture(s), s % 3) for s in range(70)])
     first, second = (open_dataset(path, class_names=None) for _ in range(2))
     assert first == second
+
+
+def test_an_interrupt_is_not_waited_for(tmp_path: Path) -> None:
+    path = LAYOUTS["compressed shard"](tmp_path / "set", [(picture(s), 0) for s in range(40)])
+    read = RangePlace.blocks
+    count = 0
+
+    def blocks(self: RangePlace) -> Iterator[bytes]:
+        nonlocal count
+        count += 1
+        started.set()
+        assert interrupted.wait(60)
+        sleep(0.05)  # all 40 take two seconds
+        return read(self)
+
+    def interrupt(*_: object) -> None:
+        started.wait(60)
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    started, interrupted = Event(), Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RangePlace, "blocks", blocks)
+        patch.setattr(Future, "result", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_dataset(path, class_names=None)
+    assert count < 40
 
 
 def test_what_has_been_read_is_told(tmp_path: Path) -> None:

@@ -179,6 +179,15 @@ def test_files_without_images_are_refused(tmp_path: Path) -> None:
         open_dataset(path, class_names=CLASSES)
 
 
+def test_more_rows_than_bytes_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    # The same empty image over and over: some bytes for a million rows.
+    columns = {"image": pa.array([b""] * 1_000_000)}
+    with pytest.raises(BadInput, match="claims 1,000,000 rows in"):
+        open_dataset(table(tmp_path / "a.parquet", columns), class_names=CLASSES)
+
+
 def test_a_table_of_labels_is_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path / "a.parquet", IMAGES, [0, 1, 2])
     write(tmp_path, {"l.csv": b"x.png,1"})

@@ -201,3 +201,14 @@ def test_the_development_kits_numbers_are_read_with_its_own_table(tmp_path: Path
     (kit / KIT).write_text("3\n1\n")
     with pytest.raises(BadInput, match="has the number 3"):
         open_dataset(root, class_names=imagenet_classes(), labels_csv=kit / KIT)
+
+
+def test_kaggles_solution_labels_imagenets_validation_images(tmp_path: Path) -> None:
+    names = [f"ILSVRC2012_val_0000000{n}.JPEG" for n in (1, 2)]
+    root = flat(tmp_path, *names)
+    text = "ImageId,PredictionString\nILSVRC2012_val_00000002,n01440764 1 2 3 4 \n"
+    text += "ILSVRC2012_val_00000001,n03888257 85 1 499 272 n03888257 1 2 3 4 \n"
+    table = write(tmp_path, {"LOC_val_solution.csv": text.encode()}) / "LOC_val_solution.csv"
+    dataset = open_dataset(root, class_names=imagenet_classes(), labels_csv=table)
+    assert labels(dataset) == {names[0]: 701, names[1]: 0}
+    assert "synsets" in dataset.mapping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def test_what_is_not_there_is_refused(memory: str, url: str, problem: str) -> No
         open_dataset(url, class_names=CLASSES)
     assert "\n" not in str(refusal.value)
     assert "secret" not in str(refusal.value)
+
+
+def test_without_fsspec_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(BadInput, match=r"needs fsspec.*vgg16-parity\[datasets\]"):
+        open_dataset("memory://elsewhere/set", class_names=CLASSES)
 
 
 def test_passwords_are_not_shown() -> None:

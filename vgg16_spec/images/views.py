@@ -11,7 +11,7 @@ Nothing here reads a file or runs a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
@@ -44,7 +44,7 @@ class Views:
 
     Attributes:
         scales: Q, the smaller side in pixels, one or several; none smaller than the network's
-            ``size``.
+            ``size``. Ascending, in whatever order they are given.
         size: height and width of the network's own input.
         flip: whether the mirror image of each picture counts too.
         crops: 50 for multi-crop evaluation, 0 for dense evaluation. The crops' own mirror images
@@ -69,6 +69,8 @@ class Views:
                 raise BadInput("--scales", f"{scale} is out of range", expected)
         if len(set(self.scales)) < len(self.scales):
             raise BadInput("--scales", "names one twice", expected)
+        # In one order, so that the same views have the same bits.
+        object.__setattr__(self, "scales", tuple(sorted(self.scales)))
         if self.crops not in (0, CROPS):
             raise BadInput("--crops", f"is {self.crops}", f"{CROPS}, or none")
         if self.crops and self.flip:
@@ -87,8 +89,8 @@ class Views:
         return ", ".join([kind, scales, *(["flipped too"] if self.flip else [])])
 
 
-def views_of(picture: Image, recipe: Recipe, views: Views) -> Iterator[NDArray[np.uint8]]:
-    """The views of a picture as RGB pixels, the scales in turn.
+def resized_to_scales(picture: Image, recipe: Recipe, views: Views) -> Iterator[NDArray[np.uint8]]:
+    """The whole picture at each scale in turn, as RGB pixels: what `views_at_scale` reads.
 
     Args:
         picture: of any mode; not changed.
@@ -96,21 +98,28 @@ def views_of(picture: Image, recipe: Recipe, views: Views) -> Iterator[NDArray[n
         views: which.
 
     Yields:
-        One array a scale, (V, H, W, 3): the whole picture, H or W being Q, and its mirror image if
-        asked for; or (50, size, size, 3), the crops row by row, then their mirror images.
+        (H, W, 3) a scale, H or W being Q.
 
     Raises:
         BadInput: the picture is so long that a view has more than ``MOST_PIXELS``.
     """
+    shorter, longer = sorted(picture.size)
     for scale in views.scales:
-        shorter, longer = sorted(picture.size)
         if longer * scale**2 > MOST_PIXELS * shorter:
             problem = f"its longer side is {longer / shorter:.1f} times the shorter one"
             most = MOST_PIXELS / scale**2
             raise BadInput("the picture", problem, f"at most {most:.1f} times at scale {scale}")
-        whole = np.asarray(resize(picture, scale, recipe.resample))
-        found = _crops(whole, views.size) if views.crops else whole[np.newaxis]
-        yield np.concatenate([found, flipped(found)]) if views.crops or views.flip else found
+        yield np.asarray(resize(picture, scale, recipe.resample))
+
+
+def views_at_scale(whole: NDArray[np.uint8], views: Views) -> NDArray[np.uint8]:
+    """The views of a picture (H, W, 3) that has been resized to one of the scales.
+
+    Returns (V, H, W, 3): the whole picture, and its mirror image if asked for; or
+    (50, size, size, 3), the crops row by row, then their mirror images.
+    """
+    found = _crops(whole, views.size) if views.crops else whole[np.newaxis]
+    return np.concatenate([found, flipped(found)]) if views.crops or views.flip else found
 
 
 def flipped(images: NDArray[Any]) -> NDArray[Any]:
@@ -127,6 +136,20 @@ def averaged_posteriors(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64
     return mean
 
 
+def averaged_log_posteriors(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The logarithm of `averaged_posteriors`, also of those that float64 rounds to zero.
+
+    Its softmax is the posteriors again, so that it can be read as one picture's logits.
+    """
+    values = logits.astype(np.float64)
+    values -= values.max(axis=1, keepdims=True)
+    values -= np.log(np.exp(values).sum(axis=1, keepdims=True))  # log softmax
+    # log Σ_v p_v / V = m + log Σ_v exp(log p_v - m) / V
+    most = values.max(axis=0)
+    mean: NDArray[np.float64] = most + np.log(np.exp(values - most).mean(axis=0))
+    return mean
+
+
 def dense_probabilities(
     picture: Image, recipe: Recipe, views: Views, dense: Dense
 ) -> NDArray[np.float64]:
@@ -140,14 +163,32 @@ def dense_probabilities(
         dense: computes logits; called with so few views that memory is bounded.
 
     Raises:
-        BadInput: as `views_of`.
+        BadInput: as `resized_to_scales`.
+    """
+    wholes = resized_to_scales(picture, recipe, views)
+    logits = logits_of_views(wholes, views, lambda pixels: dense(normalise(pixels, recipe)))
+    return averaged_posteriors(logits)
+
+
+def logits_of_views(
+    wholes: Iterable[NDArray[np.uint8]],
+    views: Views,
+    compute: Callable[[NDArray[np.uint8]], NDArray[Any]],
+) -> NDArray[np.float64]:
+    """The logits of every view of one picture, (V, classes).
+
+    Args:
+        wholes: the picture at each scale, as `resized_to_scales` yields it.
+        views: which to compute.
+        compute: logits (N, classes) of views (N, H, W, 3) of one size, so few that memory is
+            bounded.
     """
     logits = [
-        dense(normalise(part, recipe)).astype(np.float64)
-        for pixels in views_of(picture, recipe, views)
-        for part in _batches(pixels)
+        compute(part).astype(np.float64)
+        for whole in wholes
+        for part in _batches(views_at_scale(whole, views))
     ]
-    return averaged_posteriors(np.concatenate(logits))
+    return np.concatenate(logits)
 
 
 def _batches(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
