@@ -38,6 +38,11 @@ def _run(names: Sequence[str], write: bool) -> int:
         print(f"{name}: {experiment.TITLE}")
         for what, value in finding.figures.items():
             print(f"  {what}: {shown(value)}")
+        for table in finding.tables:
+            print(f"  {table.title}")
+            for row, values in table.rows.items():
+                pairs = zip(table.columns[1:], values, strict=True)
+                print(f"    {row}: {'; '.join(f'{name} {shown(each)}' for name, each in pairs)}")
         for claim, holds in finding.claims.items():
             print(f"  {'holds' if holds else 'DOES NOT HOLD'}: {claim}")
         supported = supported and not finding.disproved

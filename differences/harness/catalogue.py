@@ -27,6 +27,7 @@ CHAPTERS: Final = MappingProxyType(
         "Images": ("preprocessing-conventions", "resizing", "jpeg-decoders"),
         "Arithmetic": ("summation-order", "fewer-bits", "float64", "determinism"),
         "ONNX": ("dynamic-batch", "exporters"),
+        "Accuracy": ("accuracy",),
     }
 )
 NAMES: Final = tuple(name for chapter in CHAPTERS.values() for name in chapter)

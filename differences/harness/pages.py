@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -37,11 +38,20 @@ def measured(name: str, finding: Finding) -> str:
     """The written part of a page: figures, claims, plot, and what they were measured with."""
     lines = ["| what | measured |", "| --- | ---: |"]
     lines += [f"| {what} | {shown(value)} |" for what, value in finding.figures.items()]
-    lines += ["", *(f"- {claim}" for claim in finding.claims)]
+    for table in finding.tables:
+        lines += ["", f"### {table.title}", "", _row(table.columns)]
+        lines += [_row(["---", *["---:"] * (len(table.columns) - 1)])]
+        lines += [_row([what, *map(shown, values)]) for what, values in table.rows.items()]
+    lines += ["", "### What follows", ""] if finding.tables else [""]
+    lines += [f"- {claim}" for claim in finding.claims]
     if finding.draw is not None:
         lines += ["", f"![{module(name).TITLE}]({picture(name).name})"]
     lines += ["", f"Measured by `python -m differences {page(name).stem}` with {_versions(name)}."]
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _versions(name: str) -> str:

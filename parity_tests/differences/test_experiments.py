@@ -12,7 +12,7 @@ import pytest
 from differences.__main__ import main
 from differences.harness import pages
 from differences.harness.catalogue import NAMES, module, run
-from differences.harness.experiment import Finding, shown
+from differences.harness.experiment import Finding, Table, shown
 from vgg16_spec.errors import BadInput
 
 FOUND = Finding({"elements that differ": 3, "largest": (0.12345, "of it")}, {"So.": True})
@@ -34,6 +34,9 @@ def test_an_experiment_supports_its_page(name: str) -> None:
     part = written(name)
     for what in finding.figures:
         assert f"| {what} | " in part
+    for table in finding.tables:
+        assert f"\n### {table.title}\n" in part
+        assert all(f"\n| {row} | " in part for row in table.rows)
     for claim in finding.claims:
         assert f"- {claim}\n" in part
     assert pages.picture(name).exists() == (finding.draw is not None)
@@ -83,6 +86,20 @@ def test_writing_replaces_the_measured_part_alone(
     packages = ("keras", "tensorflow", "torch", "numpy", "torchvision", "pillow")
     assert all(f", {package} {version(package)}" in part for package in packages)
     assert f" on {datetime.date.today().isoformat()}." in part
+
+
+def test_tables_follow_the_figures_with_their_own_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table("Filters", ("filter", "moved", "of"), {"box": ((0.12345, "%"), "3 of 4")})
+    finding = FOUND | Finding({}, {"Boxes move.": True}, tables=(table,))
+    part = pages.measured("resizing", finding)
+    rows = "| filter | moved | of |\n| --- | ---: | ---: |\n| box | 0.123 % | 3 of 4 |\n"
+    assert f"| largest | 0.123 of it |\n\n### Filters\n\n{rows}" in part
+    assert "\n### What follows\n\n- So.\n- Boxes move.\n" in part
+    monkeypatch.setattr("differences.__main__.run", lambda _: finding)
+    assert main(["resizing"]) == 0
+    assert "  Filters\n    box: moved 0.123 %; of 3 of 4\n" in capsys.readouterr().out
 
 
 def test_a_page_without_a_measured_part_is_refused() -> None:
