@@ -15,9 +15,9 @@ same weights and the same batch, and take turns, repeat by repeat; each is a pro
   Ratio            The engine's images per second over the loop's. Neither counts imports, the
                    weights or the export; both count what a framework compiles for the first batch.
   Difference       The largest between the two sides' logits, over the largest logit.
-  Above the network  The engine's worker: the peak of its memory while it computes, above that when
-                   the network was loaded. Without pages of mapped files; sampled every 10 ms.
-  Above the weights  The same peak with all that the process holds, less the weights.
+  Above the weights  The engine's worker while it computes: the peak of its resident memory, with
+                   mapped files, less the weights once; sampled every 10 ms.
+  While it loads   The same of the whole process: frameworks hold weights twice as they load them.
   Main process     The peak of the process that decodes.
 
 Times are the shortest of the repeats, memory is the largest. The JSON has every repeat.

@@ -115,14 +115,14 @@ def document(results: Results) -> dict[str, Any]:
 def _table(results: Results) -> str:
     header = (
         *("runtime", "engine, images/s", "loop, images/s", "ratio", "difference"),
-        *("above the network, GB", "above the weights, GB", "main process, GB"),
+        *("above the weights, GB", "while it loads, GB", "main process, GB"),
     )
     lines = []
     for each in results.turns:
         speeds = [ratio(results.images, shortest(side)) for side in (each.engines, each.loops)]
         memory = [
             number(_figure(each.engines, name, max), 2, GB)
-            for name in ("above_network", "above_weights", "main")
+            for name in ("above_weights", "peak_above_weights", "main")
         ]
         difference = "–" if each.difference is None else f"{each.difference:.1e}"
         lines.append((each.runtime, *map(number, speeds), number(each.ratio), difference, *memory))

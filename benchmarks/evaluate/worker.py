@@ -38,21 +38,23 @@ def engine(job: Mapping[str, Any], recorder: Recorder) -> None:
         if entry.status != "measured":
             raise RuntimeError(entry.reason)
         np.save(job["logits"], entry.logits())
-    # The last process is the worker. It ends when it has computed; before that it loads.
+        last = entry.files[-1].stat().st_mtime
+    # The last process is the worker. Before it computes it loads; after that libraries shut down.
     worker = list(samples.values())[-1]
     spent = entry.seconds["wait"] + entry.seconds["run"]
-    computing = [held for at, held in worker if at >= worker[-1][0] - spent]
+    computing = [held for at, held in worker if last - spent <= at <= last]
+    weights = sum(4 * checkpoint[name].size for name in checkpoint)
     recorder.result |= {
         "seconds": spent,
-        "above_network": max(computing) - computing[0],
-        "above_weights": max(computing) - sum(4 * checkpoint[name].size for name in checkpoint),
+        "above_weights": max(computing) - weights,
+        "peak_above_weights": entry.peak_bytes - weights,
         "main": peak_memory(),
     }
 
 
 @contextmanager
 def _children() -> Iterator[dict[int, list[tuple[float, int]]]]:
-    """Sample the anonymous memory of this process's children: process -> (time, bytes) each."""
+    """Sample the resident memory of this process's children: process -> (time, bytes) each."""
     samples: dict[int, list[tuple[float, int]]] = {}
     ended = Event()
 
@@ -61,8 +63,8 @@ def _children() -> Iterator[dict[int, list[tuple[float, int]]]]:
             # They are children of the main thread, which starts them.
             main = next(iter(sorted(Path("/proc/self/task").iterdir(), key=lambda p: int(p.name))))
             for process in map(int, (main / "children").read_text().split()):
-                if held := measure.memory(process).anonymous:
-                    samples.setdefault(process, []).append((time.perf_counter(), held))
+                if held := measure.memory(process).resident:
+                    samples.setdefault(process, []).append((time.time(), held))
 
     with ThreadPoolExecutor(1) as beside:
         done = beside.submit(sample)

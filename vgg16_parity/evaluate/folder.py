@@ -131,8 +131,8 @@ def opened(path: Path, about: Mapping[str, Any]) -> Iterator[RunFolder]:
     _check(path, about)
     try:
         path.mkdir(exist_ok=True)
-    except OSError as error:
-        problem = f"cannot be made ({error.strerror})"
+    except (OSError, ValueError) as error:  # ValueError for a name that no system takes
+        problem = f"cannot be made ({getattr(error, 'strerror', None) or error})"
         raise BadInput(path, problem, "a folder in one that exists and can be written") from error
     file = path / _ABOUT
     if not file.exists():
@@ -156,8 +156,12 @@ def _check(path: Path, about: Mapping[str, Any]) -> None:
         raise BadInput(path, "is no folder", _EXPECTED)
     file = path / _ABOUT
     if not file.is_file():
-        # A process that was killed as it began has left hidden names alone.
-        if others := sorted(each.name for each in path.iterdir() if each.name[0] != "."):
+        try:
+            # A process that was killed as it began has left hidden names alone.
+            others = sorted(each.name for each in path.iterdir() if each.name[0] != ".")
+        except OSError as error:
+            raise BadInput(path, f"cannot be read ({error.strerror})", _EXPECTED) from error
+        if others:
             raise BadInput(path, f"holds {others[0]} and no {_ABOUT}", _EXPECTED)
         return
     try:
@@ -177,7 +181,10 @@ def _check(path: Path, about: Mapping[str, Any]) -> None:
 @contextmanager
 def _locked(path: Path, file: Path) -> Iterator[None]:
     """Have the folder alone, as far as the file system knows locks."""
-    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except OSError as error:
+        raise BadInput(file, f"cannot be read ({error.strerror})", _EXPECTED) from error
     try:
         if try_lock(descriptor) is False:
             raise BadInput(path, "is in use by another evaluation", "one at a time")

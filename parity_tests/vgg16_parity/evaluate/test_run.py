@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.preprocessing import preprocess, read_image
+from vgg16_spec.text import visible
 
 # Two shards, with pictures that are none in both.
 CONTENTS = [*jpegs(40), b"", *jpegs(40, seed=1), b"none", *jpegs(10, seed=2)]
@@ -216,11 +218,12 @@ def test_folders_that_are_no_runs_are_refused(tiny: Checkpoint, tmp_path: Path) 
         "file": "is no folder",
         "file/run": "cannot be made",
         "none/run": "cannot be made",
+        "nul\0": "cannot be made",
         "mine": r"holds thesis\.tex and no run\.json",
-        "damaged": "is not what an evaluation has written",
+        "damaged/run.json": "is not what an evaluation has written",
     }.items():
-        with pytest.raises(BadInput, match=rf"{name}\S*: {problem}"):
-            evaluate(DATASET, tiny, [port(tmp_path)], tmp_path / name)
+        with pytest.raises(BadInput, match=rf"{re.escape(visible(name))}: {problem}"):
+            evaluate(DATASET, tiny, [port(tmp_path)], tmp_path / name.removesuffix("/run.json"))
     assert files(tmp_path / "mine").keys() == {"thesis.tex"}
 
 
