@@ -157,11 +157,21 @@ def _expected(job: Job) -> dict[Result, list[str]]:
 
 def environment(job: Job) -> dict[str, str]:
     """The variables of the worker's process."""
-    # This package's own folder comes first, before a user's `export/` on the path.
-    path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ours = {"PYTHONPATH": os.pathsep.join(path), "PYTHONUTF8": "1"}
+    return os.environ | own_environment(job)
+
+
+def own_environment(job: Job) -> dict[str, str]:
+    """Those that differ from this process's."""
     frameworks = framework_environment(job.runtime.keras_backend, job.device)
-    return os.environ | ours | frameworks | LANES[job.lane].environment
+    lane = LANES[job.lane].environment
+    return package_path() | {"PYTHONUTF8": "1"} | frameworks | lane
+
+
+def package_path() -> dict[str, str]:
+    """The variable by which another process finds this package."""
+    # Its own folder comes first, before a user's `export/` on the path.
+    path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def limited_threads(threads: int) -> dict[str, str]:
