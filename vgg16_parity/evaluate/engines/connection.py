@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,23 +64,38 @@ def connected(address: str | None) -> Iterator[Any]:
 def _connect(ray: Any, address: str | None, scratch: Path | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        ray.init(
-            address="local",
-            num_cpus=cores() or None,
-            include_dashboard=False,
-            _temp_dir=None if scratch is None else str(scratch),
-            **quiet,
-        )
+        with _silent_stderr():
+            ray.init(
+                address="local",
+                num_cpus=cores() or None,
+                include_dashboard=False,
+                _temp_dir=None if scratch is None else str(scratch),
+                **quiet,
+            )
         return
     if "://" in address:
         raise BadInput("the address", f"is {address!r}", _EXPECTED)
     try:
-        ray.init(address=address, **quiet)
+        with _silent_stderr():
+            ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise BadInput(f"the address {address}", f"is of no cluster ({reason})", _EXPECTED) from (
-            error
-        )
+        problem = f"is of no cluster ({reason})"
+        raise BadInput(f"the address {address}", problem, _EXPECTED) from error
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Without what Ray's library prints by itself while it connects; it has no switch for that."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

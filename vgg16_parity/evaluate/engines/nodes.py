@@ -9,7 +9,7 @@ import json
 import pickle
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from io import BytesIO
@@ -20,12 +20,13 @@ import numpy as np
 
 from vgg16_parity.evaluate.datasets.items import Item, Skipped
 from vgg16_parity.evaluate.engines.feeding import FedWorker, Feed, WorkerEnded
-from vgg16_parity.evaluate.pixels import Room, prepared
+from vgg16_parity.evaluate.pixels import Pixels, Room, prepared, prepared_for_views
 from vgg16_parity.evaluate.shards import cut
 from vgg16_parity.runtimes.job import Record
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.scratch import scratch_folder
 from vgg16_spec.images.recipes import Recipe
+from vgg16_spec.images.views import Views
 
 Row = dict[str, Any]
 # What a job's paths are called below an actor's folder.
@@ -51,7 +52,7 @@ def decoded(row: Row, recipe: Recipe, size: int, views: Views | None) -> Row:
         if cut(items, recipe, size, views)[0].key != row["key"]:
             problem = "a node prepares pictures by another release of vgg16-parity or of Pillow"
             raise BadInput("Ray", problem, "the same environment on every node")
-        for array in shard_arrays(items, recipe, size, views, unreadable):
+        for array in _arrays(items, recipe, size, views, unreadable):
             np.save(file, array, allow_pickle=False)
     except BadInput as error:
         refusal = pickle.dumps(error)
@@ -62,6 +63,31 @@ def decoded(row: Row, recipe: Recipe, size: int, views: Views | None) -> Row:
         "seconds": time.thread_time() - start,
         "refusal": refusal,
     }
+
+
+def _arrays(
+    items: Iterable[Item],
+    recipe: Recipe,
+    size: int,
+    views: Views | None,
+    unreadable: dict[int, str],
+) -> Iterator[Pixels]:
+    """The arrays of a shard's file; what is no picture is put into ``unreadable``."""
+    room, rows = Room(), list[Pixels]()
+    for place, item in enumerate(items):
+        found: Pixels | tuple[Pixels, ...] | Skipped
+        if views is None:
+            found = prepared(item, recipe, size, room)
+        else:
+            found = prepared_for_views(item, recipe, views, room)
+        if isinstance(found, Skipped):
+            unreadable[place] = found.reason
+        elif isinstance(found, tuple):
+            yield from found
+        else:
+            rows.append(found)
+    if views is None:
+        yield np.array(rows, np.uint8).reshape(-1, size, size, 3)
 
 
 def without_pixels(table: Any) -> Row:
