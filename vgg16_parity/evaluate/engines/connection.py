@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -64,6 +65,7 @@ def connected(address: str | None) -> Iterator[Any]:
 def _connect(ray: Any, address: str | None, scratch: Path | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
+        _provide_token()
         with _silent_stderr():
             ray.init(
                 address="local",
@@ -82,6 +84,15 @@ def _connect(ray: Any, address: str | None, scratch: Path | None) -> None:
         reason = str(error).strip().partition("\n")[0]
         problem = f"is of no cluster ({reason})"
         raise BadInput(f"the address {address}", problem, _EXPECTED) from error
+
+
+def _provide_token() -> None:
+    """Have Ray's own processes know each other by a token that is not kept in the home folder.
+
+    It stays for the next time, since Ray's library reads it once.
+    """
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager
