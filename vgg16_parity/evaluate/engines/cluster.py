@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -41,6 +41,12 @@ from vgg16_parity.runtimes.process import own_environment, package_path
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.atomic import whole_file
 from vgg16_spec.images.preprocessing import MAX_PIXELS
+
+# What a task that decodes reserves of a processor. Actors leave as much: where a node dies, its
+# pixels are decoded again while actors have all processors of the others.
+_DECODING: Final = 0.01
+# So often in turn nothing may be computed.
+_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,7 @@ class Ray:
         if self.cpus is not None and self.cpus < 1:
             raise BadInput("the processors of an actor", f"are {self.cpus}", "1 or more")
         with connected(self.address) as ray:
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            largest = int(max((node.get("CPU", 0) for node in nodes), default=0))
+            largest = int(max((node.get("CPU", 0) for node in _nodes(ray)), default=0))
             cpus = self.cpus or min(cores() or 1, largest) or 1
             if largest < cpus:
                 problem = f"{cpus} are more than the {largest} of the largest node"
@@ -85,44 +90,51 @@ class _Cluster:
 
     def compute(self, job: Job, results: Mapping[Shard, Path]) -> Record:
         """As `Engine`."""
-        resources = {"num_cpus": self._cpus} | ({"num_gpus": 1} if job.device == "cuda" else {})
-        actors = self._room(resources)
-        if not actors:
-            return Record(error="no node of the cluster has an NVIDIA GPU", unavailable=True)
+        if not self._room(job):
+            return Record(error="no node of the cluster has room for an actor", unavailable=True)
         self._decode([shard for shard in results if shard not in self._tables])
-        by_index = {shard.index: shard for shard in results}
-        total, done, records = sum(len(shard.items) for shard in results), 0, dict[str, Record]()
-        rows = self._logits(job, [self._tables[s] for s in results], resources, actors)
+        lacking = {shard.index: shard for shard in results}
+        total, done, rounds, records = sum(len(s.items) for s in results), 0, 0, dict[str, Record]()
         with self._setting.counting(job.runtime.name, "images") as update:
             update(0, total)
-            try:
-                for row in rows:
-                    record = Record(**json.loads(row["record"]))
-                    if record.error:
-                        return record
-                    shard = by_index[row["shard"]]
-                    _write(results[shard], row["logits"])
-                    records[row["worker"]] = record
-                    done += len(shard.items)
-                    update(done, total)
-            except self._ray.exceptions.RayError as error:
-                return Record(error=f"Ray: {_first_line(error)}")
-            finally:
-                rows.close()
+            # What an actor had begun that died is left to another round.
+            while lacking:
+                rounds += 1
+                rows = self._logits(job, [self._tables[shard] for shard in lacking.values()])
+                try:
+                    for row in rows:
+                        record = Record(**json.loads(row["record"]))
+                        if record.error:
+                            return record
+                        shard = lacking.pop(row["shard"])
+                        _write(results[shard], row["logits"])
+                        records[row["worker"]] = record
+                        done, rounds = done + len(shard.items), 0
+                        update(done, total)
+                except self._ray.exceptions.RayError as error:
+                    if rounds == _ROUNDS:
+                        return Record(error=f"Ray: {_first_line(error)}")
+                finally:
+                    rows.close()
+                if rounds == _ROUNDS:
+                    return Record(error=f"{rounds} times every actor that Ray started has died")
         return reduce(_sum, records.values(), Record())
 
-    def _room(self, resources: Mapping[str, int]) -> int:
-        """How many actors the nodes have room for; others may be added."""
-        wanted = {"CPU": resources["num_cpus"], "GPU": resources.get("num_gpus", 0)}
-        alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        return sum(
-            int(min(node.get(name, 0) // count for name, count in wanted.items() if count))
-            for node in alive
+    def _resources(self, job: Job) -> dict[str, float]:
+        """What an actor reserves."""
+        return {"num_cpus": self._cpus - _DECODING} | (
+            {"num_gpus": 1} if job.device == "cuda" else {}
         )
 
-    def _logits(
-        self, job: Job, tables: list[Any], resources: Mapping[str, int], actors: int
-    ) -> Generator[Row, None, None]:
+    def _room(self, job: Job) -> int:
+        """How many actors the nodes have room for; others may be added."""
+        reserved = self._resources(job)
+        return sum(
+            int(min(node.get(name[4:-1].upper(), 0) // count for name, count in reserved.items()))
+            for node in _nodes(self._ray)
+        )
+
+    def _logits(self, job: Job, tables: list[Any]) -> Generator[Row, None, None]:
         """Rows with the logits of shards as they are computed."""
         ray, setting = self._ray, self._setting
         model = Path(job.model) if job.model else None
@@ -137,20 +149,28 @@ class _Cluster:
             setting.timeout,
         )
         most = len(tables)
-        computed = ray.data.from_arrow_refs(tables).map(
+        given = ray.data.from_arrow_refs(tables)
+        given.context.max_errored_blocks = -1
+        computed = given.map(
             Actor,
             fn_constructor_args=(feed, stored),
             compute=ray.data.ActorPoolStrategy(
                 min_size=1,
                 max_size=most,
-                initial_size=min(actors, most),
+                initial_size=max(1, min(self._room(job), most)),
                 # The next shard is on its way meanwhile.
                 max_tasks_in_flight_per_actor=2,
             ),
+            # Ray would have what a dead actor had begun wait until there is room for it again.
+            max_restarts=0,
+            max_task_retries=0,
             runtime_env={"env_vars": _variables(job)},
-            **resources,
+            **self._resources(job),
         )
         yield from computed.iter_rows()
+
+    def _processors(self) -> int:
+        return int(sum(node.get("CPU", 0) for node in _nodes(self._ray)))
 
     def _decode(self, shards: Sequence[Shard]) -> None:
         """Decode shards into the object store. Raises ``BadInput`` where an image is gone."""
@@ -166,13 +186,16 @@ class _Cluster:
                 .map(
                     decoded,
                     fn_args=(setting.checkpoint.recipe, setting.size, setting.views),
-                    num_cpus=1,
+                    compute=ray.data.TaskPoolStrategy(size=max(1, self._processors())),
+                    num_cpus=_DECODING,
                     runtime_env=environment,
                 )
                 .materialize()
                 .to_arrow_refs()
             )
-            few = ray.remote(without_pixels).options(max_retries=-1, runtime_env=environment)
+            few = ray.remote(without_pixels).options(
+                num_cpus=_DECODING, max_retries=-1, runtime_env=environment
+            )
             rows = ray.get([few.remote(table) for table in tables])
         except ray.exceptions.RayError as error:
             problem = f"cannot decode pictures there ({_first_line(error)})"
@@ -189,6 +212,11 @@ class _Cluster:
                 _write(setting.folder.pixels(shard), pixels)
             self._tables[shard] = table
             self.decode_seconds += row["seconds"]
+
+
+def _nodes(ray: Any) -> list[dict[str, float]]:
+    """What each node has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _variables(job: Job | None = None) -> dict[str, str]:
