@@ -166,7 +166,7 @@ def test_a_worker_is_fed_shards_one_by_one_and_ends_when_it_takes_too_long(
         assert {path.suffix for path in place.rglob("*")} == {"", ".json", ".txt"}
     finally:
         worker.close()
-    slow = FedWorker(feed(port(tmp_path, "slow", pause=60.0), tiny, timeout=2.0), place)
+    slow = FedWorker(feed(port(tmp_path, "slow", pause=60.0), tiny, timeout=2.0), tmp_path)
     try:
         with pytest.raises(WorkerEnded, match=r"^the worker was stopped after 2 s$"):
             slow.compute(pixels(tmp_path, 1, size))
