@@ -190,7 +190,9 @@ class _Cluster:
                 .map(
                     decoded,
                     fn_args=(setting.checkpoint.recipe, setting.size, setting.views),
-                    compute=ray.data.TaskPoolStrategy(size=max(1, self._processors())),
+                    compute=ray.data.TaskPoolStrategy(
+                        size=max(1, min(self._processors(), len(undecoded)))
+                    ),
                     num_cpus=_DECODING,
                     runtime_env=environment,
                 )
