@@ -141,7 +141,7 @@ class Actor:
         place = self._stack.enter_context(scratch_folder("vgg16-ray"))
         for name, reference in self._files.items():
             path = place / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 file.write(ray.get(reference).data)
         model = str(place / MODEL) if self._feed.job.model else ""
