@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ _VARIABLES: Final = {
 _EXPECTED: Final = (
     "auto on a node of a running cluster, or HOST:PORT of its head; `ray start --head` starts one"
 )
+# How long the head of a cluster may take to answer.
+_SECONDS: Final = 10
 # A socket's path has room for 107 bytes, of which Ray's own names take some 70.
 _LONGEST: Final = 35
 
@@ -78,6 +81,10 @@ def _connect(ray: Any, address: str | None, scratch: Path | None) -> None:
     if "://" in address:
         raise BadInput("the address", f"is {address!r}", _EXPECTED)
     try:
+        host, _, port = address.rpartition(":")
+        if host:
+            # Ray ends the process where nothing listens there.
+            socket.create_connection((host, int(port)), timeout=_SECONDS).close()
         with _silent_stderr():
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
