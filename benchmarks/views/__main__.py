@@ -84,8 +84,8 @@ def _page(
     header = ("of a picture", "views", "seconds of one core", "× the centre crop")
     intro = (
         f"One picture of {_SIZE[0]} × {_SIZE[1]} pixels through network {name} in PyTorch, on one "
-        "thread. The seconds are the processor's own, the least of several runs; whole pictures are "
-        "computed [densely](../how-to/dense.md)."
+        "thread. The seconds are the processor's own, the least of several runs. Whole pictures "
+        "are computed [densely](../how-to/dense.md)."
     )
     parts = ["# What views of a picture cost", intro, table(header, cells), provenance(line, facts)]
     return page(parts)
