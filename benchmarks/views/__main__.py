@@ -15,6 +15,7 @@ from benchmarks.harness import command, machine
 from benchmarks.harness.tables import number, page, provenance, table
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
+from vgg16_spec.errors import counted
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import pixels, read_image
 from vgg16_spec.images.views import CROPS, Views, dense_probabilities
@@ -74,7 +75,11 @@ def _rows(name: str, repeats: int) -> list[tuple[str, int, float]]:
 
 
 def _page(
-    rows: Sequence[tuple[str, int, float]], name: str, line: str, facts: Mapping[str, str]
+    rows: Sequence[tuple[str, int, float]],
+    name: str,
+    repeats: int,
+    line: str,
+    facts: Mapping[str, str],
 ) -> str:
     *_, plain = rows[0]
     cells = [
@@ -84,8 +89,8 @@ def _page(
     header = ("of a picture", "views", "seconds of one core", "× the centre crop")
     intro = (
         f"One picture of {_SIZE[0]} × {_SIZE[1]} pixels through network {name} in PyTorch, on one "
-        "thread. The seconds are the processor's own, the least of several runs; whole pictures "
-        "are computed [densely](../how-to/dense.md)."
+        f"thread. The seconds are the processor's own, the least of {counted(repeats, 'run')}. "
+        "Whole pictures are computed [densely](../how-to/dense.md)."
     )
     parts = ["# What views of a picture cost", intro, table(header, cells), provenance(line, facts)]
     return page(parts)
