@@ -19,11 +19,13 @@ from vgg16_parity.runtimes.registry import pip_install
 from vgg16_spec.errors import BadInput
 
 # Read as Ray is imported or started. The first counts users at Ray's makers.
-_VARIABLES: Final = {
+VARIABLES: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
+    # It prints what becomes of nodes to stdout, and has no switch but this for lines to leave out.
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "(?s).*",
 }
 _EXPECTED: Final = (
     "auto on a node of a running cluster, or HOST:PORT of its head; `ray start --head` starts one"
@@ -44,7 +46,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
     Raises ``BadInput`` where Ray is not installed or there is no such cluster.
     """
-    for name, value in _VARIABLES.items():
+    for name, value in VARIABLES.items():
         os.environ.setdefault(name, value)
     try:
         import ray
