@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts = machine.measurement_facts(_PACKAGES, chosen.date)
     rows = _rows(chosen.configuration, chosen.repeats)
     command.publish(
-        _page(rows, chosen.configuration, command.line(_PACKAGE, arguments), facts), chosen
+        _page(rows, chosen.configuration, chosen.repeats, command.line(_PACKAGE, arguments), facts),
+        chosen,
     )
     return 0
 
