@@ -37,7 +37,7 @@ def test_help_imports_nothing_that_takes_time() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Usage") == 9
+    assert done.stdout.count("Usage") == 10
 
 
 def test_the_version_is_that_of_what_is_installed(
