@@ -1,17 +1,15 @@
-"""Has each runtime compute the shards that it lacks, in a process of its own."""
+"""Has an engine compute the shards that each runtime lacks."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Event, Thread
-from typing import Final
+from typing import Protocol
 
 from vgg16_parity.evaluate.datasets.items import Item, Skipped
-from vgg16_parity.evaluate.decoding import Decoder
 from vgg16_parity.evaluate.folder import RunFolder
 from vgg16_parity.evaluate.graphs import Graphs
 from vgg16_parity.evaluate.identity import runtime_facts
@@ -19,9 +17,8 @@ from vgg16_parity.evaluate.measured import MeasuredRuntime
 from vgg16_parity.evaluate.shards import VERSION, Shard, key
 from vgg16_parity.runtimes.job import Job, Record
 from vgg16_parity.runtimes.lanes import Device, Lane
-from vgg16_parity.runtimes.process import work
 from vgg16_parity.runtimes.registry import Runtime
-from vgg16_parity.runtimes.shards import NOT_DENSE, Plan, done_file, result_type, stop_file
+from vgg16_parity.runtimes.shards import NOT_DENSE, Plan, result_type
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.images.views import Views
@@ -31,13 +28,67 @@ Update = Callable[[int, int | None], object]
 # Shown while things are done one by one: the stage, and what the things are.
 Counting = Callable[[str, str], AbstractContextManager[Update]]
 
-_POLL_SECONDS: Final = 0.2
-
 
 def quietly(stage: str, things: str) -> AbstractContextManager[Update]:
     """Shows nothing."""
     del stage, things
     return nullcontext(lambda *_: None)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an engine computes for.
+
+    Attributes:
+        folder: the evaluation's.
+        checkpoint: in a canonical file; its recipe prepares the images.
+        batch, views, keep_pixels, timeout, counting: as ``vgg16_parity.evaluate.run.evaluate`` has
+            them.
+    """
+
+    folder: RunFolder
+    checkpoint: Checkpoint
+    batch: int
+    views: Views | None
+    keep_pixels: bool
+    timeout: float | None
+    counting: Counting
+
+    @property
+    def size(self) -> int:
+        """The side of the network's input in pixels."""
+        return self.checkpoint.configuration.input_size
+
+    def plan(self, shards: tuple[tuple[str, str], ...]) -> Plan:
+        """The plan of a worker that computes shards, each with its files of pixels and results."""
+        classes = self.checkpoint.configuration.classes
+        return Plan(self.checkpoint.recipe, self.batch, classes, shards, self.views)
+
+
+class Engine(Protocol):
+    """Decodes pictures, each once, and has runtimes compute shards of them."""
+
+    @property
+    def decode_seconds(self) -> float:
+        """How many seconds processors have spent on pictures."""
+
+    def compute(self, job: Job, results: Mapping[Shard, Path]) -> Record:
+        """Leave a runtime's logits of each shard, and which of its images are unreadable.
+
+        Args:
+            job: of the runtime. Its plan and its folder's parent are places of its own.
+            results: shard -> the file to write.
+
+        What keeps the runtime from it is the record's error. Raises ``BadInput`` where an image
+        cannot be read any more.
+        """
+
+
+class Engines(Protocol):
+    """A kind of engine, and how it is set."""
+
+    def opened(self, setting: Setting) -> AbstractContextManager[Engine]:
+        """An engine for an evaluation. Raises ``BadInput`` where it cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +100,18 @@ class Run:
         shards: of the data set.
         folder: the evaluation's.
         graphs: what exports graphs.
-        decoder: what writes pixels.
-        device, batch, views, timeout, counting: as ``vgg16_parity.evaluate.run.evaluate`` has them.
+        engine: what decodes and computes.
+        device, batch, views: as ``vgg16_parity.evaluate.run.evaluate`` has them.
     """
 
     checkpoint: Checkpoint
     shards: tuple[Shard, ...]
     folder: RunFolder
     graphs: Graphs
-    decoder: Decoder
+    engine: Engine
     device: Device
     batch: int
     views: Views | None
-    timeout: float | None
-    counting: Counting
 
     def runtime(self, runtime: Runtime, lane: Lane) -> MeasuredRuntime:
         """Compute what a runtime lacks; what keeps it from that is a record."""
@@ -146,52 +195,11 @@ class Run:
         return file.exists() and self.folder.unreadable(shard).exists()
 
     def _computed(self, job: Job, results: dict[Shard, Path]) -> Record:
-        """Have a worker compute shards, while what they lack of pixels is decoded."""
-        plan = Path(job.plan)
-        paths = {shard: self.folder.pixels(shard) for shard in results}
-        undecoded = [shard for shard, file in paths.items() if not self._has(shard, file)]
         self.folder.results(job.runtime.name).mkdir(exist_ok=True)
-        Plan(
-            self.checkpoint.recipe,
-            self.batch,
-            self.checkpoint.configuration.classes,
-            tuple(
-                (str(paths[shard].resolve()), str(results[shard].resolve())) for shard in results
-            ),
-            self.views,
-        ).write(plan)
-        total = sum(len(shard.items) for shard in results)
-        with (
-            self._shown(job, total),
-            self.decoder.running(undecoded, stop_file(plan)),
-        ):
-            record = work(job, timeout=self.timeout)
-        if self.decoder.error is not None:
-            raise self.decoder.error
-        if not record.error and not all(map(Path.exists, results.values())):
+        record = self.engine.compute(job, results)
+        if not record.error and not all(self._has(*each) for each in results.items()):
             return replace(record, error="the worker left not every result")
         return record
-
-    @contextmanager
-    def _shown(self, job: Job, total: int) -> Iterator[None]:
-        """Show how many images a worker has computed."""
-        ended, file = Event(), done_file(job)
-
-        def follow(update: Update) -> None:
-            while not ended.wait(_POLL_SECONDS):
-                with suppress(OSError, ValueError):  # not there yet, or being written
-                    update(int(file.read_text(encoding="utf-8")), total)
-
-        with self.counting(job.runtime.name, "images") as update:
-            update(0, total)
-            thread = Thread(target=follow, args=(update,), name="progress")
-            thread.start()
-            try:
-                yield
-                update(total, total)  # those that are no pictures too
-            finally:
-                ended.set()
-                thread.join()
 
 
 def _failed(entry: MeasuredRuntime, record: Record) -> MeasuredRuntime:

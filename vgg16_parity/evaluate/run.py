@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vgg16_parity.evaluate import folder as run_folder
-from vgg16_parity.evaluate.computing import Counting, Run, quietly
+from vgg16_parity.evaluate.computing import Counting, Engines, Run, Setting, quietly
 from vgg16_parity.evaluate.datasets.items import Dataset
-from vgg16_parity.evaluate.decoding import Decoder
+from vgg16_parity.evaluate.engines.plain import Plain
 from vgg16_parity.evaluate.graphs import Graphs
 from vgg16_parity.evaluate.identity import weights_digest
 from vgg16_parity.evaluate.measured import Measured
@@ -25,6 +25,8 @@ from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.scratch import scratch_folder
 from vgg16_spec.images.views import Views
+
+PLAIN: Final = Plain()
 
 
 def evaluate(
@@ -41,11 +43,12 @@ def evaluate(
     timeout: float | None = None,
     progress: Progress = nullcontext,
     counting: Counting = quietly,
+    engine: Engines = PLAIN,
 ) -> Measured:
     """Compute the logits of a data set's images in every runtime.
 
-    Pictures are decoded once, in threads of this process, while the first runtime computes; each
-    runtime is a process of its own. What a folder holds already is not computed again, and what
+    Pictures are decoded once for all runtimes, and each runtime has a process of its own, or one on
+    every node of a cluster. What a folder holds already is not computed again, and what
     is killed at any moment goes on from there: the results are the same bytes.
 
     Args:
@@ -64,10 +67,12 @@ def evaluate(
         timeout: seconds that a runtime may take; None waits indefinitely.
         progress: called with the name of each stage.
         counting: called with the name of each runtime; shows how many images it has computed.
+        engine: what decodes and computes: ``Plain()`` on this machine, or ``Ray(...)`` on a
+            cluster. Either goes on where the other stopped.
 
     Raises:
-        BadInput: the checkpoint has no classifier; the folder is of other weights, images or views,
-            or cannot be written; an image cannot be read any more.
+        BadInput: the engine cannot be had; the checkpoint has no classifier; the folder is of other
+            weights, images or views, or cannot be written; an image cannot be read any more.
         ValueError: the views are for a network of another size.
     """
     start = time.perf_counter()
@@ -91,26 +96,25 @@ def evaluate(
         about["views"] = asdict(views)
     with run_folder.opened(out, about) as folder, scratch_folder("vgg16-evaluate") as scratch:
         stored = in_file(checkpoint, scratch, progress)
-        decoder = Decoder(folder, recipe, network.input_size, views)
-        run = Run(
-            stored,
-            cut(dataset.items, recipe, network.input_size, views),
-            folder,
-            Graphs(folder, scratch, weights, timeout, progress),
-            decoder,
-            device,
-            batch,
-            views,
-            timeout,
-            counting,
-        )
-        found = tuple(run.runtime(each, _lane_of(each, lane)) for each in runtimes)
+        setting = Setting(folder, stored, batch, views, keep_pixels, timeout, counting)
+        with engine.opened(setting) as computing:
+            run = Run(
+                stored,
+                cut(dataset.items, recipe, network.input_size, views),
+                folder,
+                Graphs(folder, scratch, weights, timeout, progress),
+                computing,
+                device,
+                batch,
+                views,
+            )
+            found = tuple(run.runtime(each, _lane_of(each, lane)) for each in runtimes)
         if not keep_pixels:
             folder.remove_pixels()
         items, unreadable = run.readable()
         sha256 = digest(stored.file)
     seconds = time.perf_counter() - start
-    return Measured(items, unreadable, found, sha256, decoder.seconds, seconds)
+    return Measured(items, unreadable, found, sha256, computing.decode_seconds, seconds)
 
 
 def _lane_of(runtime: Runtime, lane: Lane) -> Lane:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from vgg16_parity.runtimes.adapters.framework import THREADS
 from vgg16_parity.runtimes.job import Job, Record, Result
 from vgg16_parity.runtimes.lanes import LANES, Device
 from vgg16_parity.runtimes.registry import Backend
@@ -61,14 +62,11 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
         job: its folder is created here.
         timeout: seconds before the worker is killed; None waits indefinitely.
     """
-    folder = Path(job.folder)
-    folder.mkdir()
-    log_file = folder / "log.txt"
-    with log_file.open("wb") as output:
+    Path(job.folder).mkdir()
+    with log_file(job).open("wb") as output:
         try:
             status = subprocess.run(
-                # -P: a file torch.py in the user's folder is not PyTorch.
-                [sys.executable, "-P", "-m", "vgg16_parity.runtimes.worker", job.to_text()],
+                command(job),
                 env=environment(job),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -77,9 +75,30 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
                 timeout=timeout,
             ).returncode
         except subprocess.TimeoutExpired:
-            return Record(error=f"{STOPPED} {timeout:g} s")
-    log = log_file.read_text("utf-8", "replace")
-    record = _record(folder / "record.json")
+            return stopped(timeout or 0.0)
+    return ended(job, status)
+
+
+def command(job: Job) -> list[str]:
+    """What starts a job's worker."""
+    # -P: a file torch.py in the user's folder is not PyTorch.
+    return [sys.executable, "-P", "-m", "vgg16_parity.runtimes.worker", job.to_text()]
+
+
+def log_file(job: Job) -> Path:
+    """Where what a worker prints is kept."""
+    return Path(job.folder) / "log.txt"
+
+
+def stopped(timeout: float) -> Record:
+    """The record of a worker that took longer than so many seconds."""
+    return Record(error=f"{STOPPED} {timeout:g} s")
+
+
+def ended(job: Job, status: int) -> Record:
+    """What a worker that ended with a status has to report; if that is nothing, why not."""
+    log = log_file(job).read_text("utf-8", "replace")
+    record = left_record(job)
     if record is None or (status and not record.error):
         # Some libraries exit if they find no driver or a wrong one. A process killed from outside
         # ended for another reason, whatever it had printed.
@@ -90,10 +109,11 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
     return record
 
 
-def _record(file: Path) -> Record | None:
+def left_record(job: Job) -> Record | None:
     """What a worker reports; None where it did not come to that, or not to the end."""
     try:
-        return Record(**json.loads(file.read_text(encoding="utf-8")))
+        text = (Path(job.folder) / "record.json").read_text(encoding="utf-8")
+        return Record(**json.loads(text))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -137,11 +157,30 @@ def _expected(job: Job) -> dict[Result, list[str]]:
 
 def environment(job: Job) -> dict[str, str]:
     """The variables of the worker's process."""
-    # This package's own folder comes first, before a user's `export/` on the path.
-    path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ours = {"PYTHONPATH": os.pathsep.join(path), "PYTHONUTF8": "1"}
+    return os.environ | own_environment(job)
+
+
+def own_environment(job: Job) -> dict[str, str]:
+    """Those that differ from this process's."""
     frameworks = framework_environment(job.runtime.keras_backend, job.device)
-    return os.environ | ours | frameworks | LANES[job.lane].environment
+    lane = LANES[job.lane].environment
+    return package_path() | {"PYTHONUTF8": "1"} | frameworks | lane
+
+
+def package_path() -> dict[str, str]:
+    """The variable by which another process finds this package."""
+    # Its own folder comes first, before a user's `export/` on the path.
+    path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path)}
+
+
+def limited_threads(threads: int) -> dict[str, str]:
+    """The variables that have a worker compute in so many threads, not in one per processor.
+
+    OpenVINO has no such variable.
+    """
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC", "PJRT_NPROC", THREADS)
+    return dict.fromkeys(names, str(threads))
 
 
 def framework_environment(backend: Backend | None, device: Device = "cpu") -> dict[str, str]:

@@ -115,8 +115,12 @@ def done_file(job: Job) -> Path:
     return Path(job.folder) / "done"
 
 
-def compute(job: Job, network: Evaluator, stage: Stage) -> None:
+def compute(
+    job: Job, network: Evaluator, stage: Stage, computed_one: Callable[[], None] = lambda: None
+) -> None:
     """Compute the job's shards in order, each when its pixels are there.
+
+    Before each shard's file is written, ``computed_one`` is called.
 
     Raises ``BadInput`` where no more pixels come, where the network gives no logits, and where a
     result cannot be written; ``Unavailable`` where the network cannot compute such views.
@@ -136,6 +140,7 @@ def compute(job: Job, network: Evaluator, stage: Stage) -> None:
             _await(Path(pixels), stop_file(path))
         with stage("run"):
             logits = shard_logits(network, read_arrays(Path(pixels)), plan, job.runtime.name, count)
+        computed_one()
         write_array(Path(result), logits)
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -33,34 +32,44 @@ from vgg16_parity.runtimes.shards import Stage
 from vgg16_spec.checkpoint import open_checkpoint
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.apart import end_with_parent
+from vgg16_spec.files.atomic import whole_file
 
 
 def main(text: str) -> int:
     """Do the job, given as text; the exit status is 1 if it failed."""
     job = Job.of_text(text)
-    seconds: dict[str, float] = {}
+    seconds = Seconds()
     try:
-        record = replace(
-            _TASKS[job.task](job, partial(_timed, seconds)), versions=job.runtime.versions()
-        )
+        record = _TASKS[job.task](job, seconds)
     except Exception as error:  # whatever a framework raises becomes a row of the report
         first_line = str(error).strip().partition("\n")[0]
         plain = isinstance(error, BadInput | Unavailable)
         message = first_line if plain else f"{type(error).__name__}: {first_line}"
         without = isinstance(error, Unavailable) or unusable(job.device, str(error))
         record = Record(error=message, unavailable=without)
-    record = replace(record, seconds=seconds, peak_bytes=peak_memory())
-    (Path(job.folder) / "record.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+    _leave(job, record, seconds)
     return 1 if record.error else 0
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+class Seconds(dict[str, float]):
+    """Stage -> seconds. Called with a stage's name, it is the context in which they are counted."""
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the seconds of a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self[stage] = self.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _leave(job: Job, record: Record, seconds: Seconds) -> None:
+    """Write the record, which whoever started this process may read at any moment."""
+    versions = {} if record.error else job.runtime.versions()
+    record = replace(record, versions=versions, seconds=seconds, peak_bytes=peak_memory())
+    with whole_file(Path(job.folder) / "record.json") as temporary:
+        temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
 
 
 def loader(runtime: Runtime) -> Callable[[Job], Evaluator]:
@@ -206,13 +215,14 @@ def _export(job: Job, stage: Stage) -> Record:
     return Record()
 
 
-def _shards(job: Job, stage: Stage) -> Record:
-    network = _load(job, stage)
-    shards.compute(job, network, stage)
-    return _record_of(job, network)
+def _shards(job: Job, seconds: Seconds) -> Record:
+    network = _load(job, seconds)
+    record = _record_of(job, network)
+    shards.compute(job, network, seconds, lambda: _leave(job, record, seconds))
+    return record
 
 
-_TASKS: Final[Mapping[str, Callable[[Job, Stage], Record]]] = {
+_TASKS: Final[Mapping[str, Callable[[Job, Seconds], Record]]] = {
     "run": _run,
     "export": _export,
     "gradients": _gradients,

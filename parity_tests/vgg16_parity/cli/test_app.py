@@ -32,7 +32,7 @@ def test_help_imports_nothing_that_takes_time() -> None:
         "    except SystemExit as end:\n        assert not end.code, words\n"
         "slow = {'numpy', 'h5py', 'PIL', 'safetensors', 'onnx', 'torch', 'keras', 'jax'}\n"
         "slow |= {'tensorflow', 'onnxruntime'}\n"
-        "assert len(names) == 7\n"
+        "assert len(names) == 8\n"
         "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

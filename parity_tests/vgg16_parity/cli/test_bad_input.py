@@ -123,7 +123,7 @@ BAD_ARGUMENTS = {
     ),
     "huge seed": (["parity", "--weights", f"seeded:{2**64}"], f"seed: is {2**64}; expected 0 to"),
     "folder for an image": (
-        ["predict", ".", "--configuration", "tiny"],
+        ["parity", "--images", ".", "--configuration", "tiny"],
         ".: is a folder; expected",
     ),
     "missing image": (["predict", "none.png", "--configuration", "tiny"], "none.png: no such file"),

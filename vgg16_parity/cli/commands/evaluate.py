@@ -12,6 +12,7 @@ from vgg16_parity.cli import options
 from vgg16_spec.errors import BadInput, require_one_of
 
 if TYPE_CHECKING:
+    from vgg16_parity.evaluate.computing import Engines
     from vgg16_parity.evaluate.records import Evaluation
     from vgg16_parity.runtimes.registry import Runtime
     from vgg16_spec.checkpoint import Checkpoint
@@ -94,6 +95,25 @@ def evaluate(
     timeout: Annotated[
         float | None, Option(metavar="SECONDS", help="Stop a runtime that takes longer.")
     ] = None,
+    engine: Annotated[
+        str, Option(metavar="plain|ray", help="Compute on this machine, or on a Ray cluster.")
+    ] = "plain",
+    address: Annotated[
+        str | None,
+        Option(
+            metavar="auto|HOST:PORT",
+            help="With --engine ray: the cluster. Default: Ray starts on this machine.",
+        ),
+    ] = None,
+    ray_cpus: Annotated[
+        int | None,
+        Option(
+            "--ray-cpus",
+            metavar="N",
+            min=1,
+            help="With --engine ray: processors of an actor. Default: as many as this machine has.",
+        ),
+    ] = None,
     max_pixels: options.MaxPixelsOption = None,
     as_json: options.JsonOption = False,
 ) -> int:
@@ -116,6 +136,7 @@ def evaluate(
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout", f"is {timeout:g}", "seconds, more than 0")
     options.limit_pixels(max_pixels)
+    computing = _engine(engine, address, ray_cpus)
     chosen, named = _runtimes(runtimes, port, port_mode, onnx or [])
     checkpoint = options.resolve_to_run(weights, configuration, recipe, labels)
     checkpoint.check_top()
@@ -133,6 +154,7 @@ def evaluate(
         batch=batch,
         lane=setting,
         views=views,
+        engine=computing,
         keep_pixels=keep_pixels,
         timeout=timeout,
         progress=working,
@@ -158,6 +180,20 @@ def evaluate(
             _print(found.evaluation)
     missing = [e.name for e in measured.runtimes if e.status != "measured" and e.name in named]
     return 0 if holds(found.evaluation) and not missing else 1
+
+
+def _engine(name: str, address: str | None, cpus: int | None) -> Engines:
+    require_one_of("--engine", name, ("plain", "ray"))
+    if name == "plain":
+        for option, value in (("--address", address), ("--ray-cpus", cpus)):
+            if value is not None:
+                raise BadInput(option, "is for a Ray cluster", "--engine ray with it")
+        from vgg16_parity.evaluate.engines.plain import Plain
+
+        return Plain()
+    from vgg16_parity.evaluate.engines.cluster import Ray
+
+    return Ray(address, cpus)
 
 
 def _views(

@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+# The variable that limits the threads of what knows no variable of its own.
+THREADS: Final = "VGG16_THREADS"
 
 Values = NDArray[Any]
 Taps = Mapping[str, Values]
@@ -97,6 +100,13 @@ class FrameworkModel:
         return self.implementation.DenseVGG(self.network)
 
 
+def thread_limit() -> int:
+    """In how many threads this process is to compute; 0 leaves it to the framework."""
+    return int(os.environ.get(THREADS, "0"))
+
+
 def cores() -> int:
     """How many processors this process may use; 0 if unknown."""
+    if limit := thread_limit():
+        return limit
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0

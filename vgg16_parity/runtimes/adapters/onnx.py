@@ -14,7 +14,7 @@ from export import MODEL_FILE
 from onnx_arbiter.runtimes.cuda_libraries import CUDA_PROVIDER, load_cuda_libraries
 from vgg16_parity.runtimes import settings
 from vgg16_parity.runtimes.adapters.exported import Kind, write_graph
-from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores
+from vgg16_parity.runtimes.adapters.framework import Taps, Values, cores, thread_limit
 from vgg16_parity.runtimes.job import Job
 from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import pip_install
@@ -95,6 +95,7 @@ def open_session(providers: Sequence[Any], path: Path, *, deterministic: bool) -
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
     options.use_deterministic_compute = deterministic
+    options.intra_op_num_threads = thread_limit()
     if isinstance(providers[0], str):  # the CPU's
         return onnxruntime.InferenceSession(path, options, providers=providers)
     offered = onnxruntime.get_available_providers()

@@ -1,0 +1,1 @@
+"""What computes an evaluation: this machine's processes, or a Ray cluster."""
