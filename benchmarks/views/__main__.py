@@ -36,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     facts = machine.measurement_facts(_PACKAGES, chosen.date)
     rows = _rows(chosen.configuration, chosen.repeats)
-    command.publish(_page(rows, chosen.configuration, chosen.repeats, line, facts), chosen)
+    command.publish(
+        _page(rows, chosen.configuration, chosen.repeats, command.line(_PACKAGE, arguments), facts),
+        chosen,
+    )
     return 0
 
 

@@ -24,6 +24,7 @@ from parity_tests.support.evaluation.killed_run import hidden, results
 from parity_tests.support.evaluation.ports import port
 from vgg16_parity.evaluate.computing import Engines
 from vgg16_parity.evaluate.engines.cluster import Ray
+from vgg16_parity.evaluate.engines.connection import VARIABLES
 from vgg16_parity.evaluate.engines.plain import Plain
 from vgg16_parity.evaluate.measured import Measured
 from vgg16_parity.evaluate.run import evaluate
@@ -87,6 +88,7 @@ def _cluster(place: Path) -> Iterator[Any]:
     # Its nodes and this process know each other by a token, of this run alone.
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     (place / "ray").mkdir()
+    os.environ |= VARIABLES
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()

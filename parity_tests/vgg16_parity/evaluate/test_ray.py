@@ -83,7 +83,7 @@ def test_an_address_without_a_cluster_is_refused(tiny: Checkpoint, tmp_path: Pat
         from vgg16_parity.evaluate.run import evaluate
         from vgg16_spec.checkpoint.seeded import seeded_checkpoint
         from vgg16_spec.errors import BadInput
-        for address in ("auto", "127.0.0.1:1", "ray://127.0.0.1:1"):
+        for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
             try:
                 evaluate(dataset(jpegs(1)), seeded_checkpoint("tiny"), [], sys.argv[1],
                          engine=Ray(address))
@@ -103,10 +103,11 @@ def test_an_address_without_a_cluster_is_refused(tiny: Checkpoint, tmp_path: Pat
         check=True,
     )
     lines = done.stdout.splitlines()
-    assert len(lines) == 3
-    assert all(line.startswith("the address ") for line in lines)
-    assert lines[0].startswith("the address auto: is of no cluster (")
-    assert "`ray start --head` starts one" in lines[0]
+    expected = "expected auto on a node of a running cluster, or HOST:PORT of its head"
+    assert len(lines) == 2
+    assert lines[0].startswith("the address 127.0.0.1:1: is of no cluster (")
+    assert lines[1].startswith("the address ray://127.0.0.1:1: is 'ray://127.0.0.1:1'; ")
+    assert all(expected in line for line in lines)
 
 
 def test_without_ray_the_remedy_is_named(
@@ -166,7 +167,7 @@ def test_a_worker_is_fed_shards_one_by_one_and_ends_when_it_takes_too_long(
         assert {path.suffix for path in place.rglob("*")} == {"", ".json", ".txt"}
     finally:
         worker.close()
-    slow = FedWorker(feed(port(tmp_path, "slow", pause=60.0), tiny, timeout=2.0), place)
+    slow = FedWorker(feed(port(tmp_path, "slow", pause=60.0), tiny, timeout=2.0), tmp_path)
     try:
         with pytest.raises(WorkerEnded, match=r"^the worker was stopped after 2 s$"):
             slow.compute(pixels(tmp_path, 1, size))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -151,22 +152,25 @@ class _Cluster:
         most = len(tables)
         given = ray.data.from_arrow_refs(tables)
         given.context.max_errored_blocks = -1
-        computed = given.map(
-            Actor,
-            fn_constructor_args=(feed, stored),
-            compute=ray.data.ActorPoolStrategy(
-                min_size=1,
-                max_size=most,
-                initial_size=max(1, min(self._room(job), most)),
-                # The next shard is on its way meanwhile.
-                max_tasks_in_flight_per_actor=2,
-            ),
-            # Ray would have what a dead actor had begun wait until there is room for it again.
-            max_restarts=0,
-            max_task_retries=0,
-            runtime_env={"env_vars": _variables(job)},
-            **self._resources(job),
-        )
+        with warnings.catch_warnings():
+            # Ray 2.64 will name another way to set the restarts.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            computed = given.map(
+                Actor,
+                fn_constructor_args=(feed, stored),
+                compute=ray.data.ActorPoolStrategy(
+                    min_size=1,
+                    max_size=most,
+                    initial_size=max(1, min(self._room(job), most)),
+                    # The next shard is on its way meanwhile.
+                    max_tasks_in_flight_per_actor=2,
+                ),
+                # Ray would have what a dead actor had begun wait until there is room for it again.
+                max_restarts=0,
+                max_task_retries=0,
+                runtime_env={"env_vars": _variables(job)},
+                **self._resources(job),
+            )
         yield from computed.iter_rows()
 
     def _processors(self) -> int:
@@ -186,7 +190,9 @@ class _Cluster:
                 .map(
                     decoded,
                     fn_args=(setting.checkpoint.recipe, setting.size, setting.views),
-                    compute=ray.data.TaskPoolStrategy(size=max(1, self._processors())),
+                    compute=ray.data.TaskPoolStrategy(
+                        size=max(1, min(self._processors(), len(undecoded)))
+                    ),
                     num_cpus=_DECODING,
                     runtime_env=environment,
                 )

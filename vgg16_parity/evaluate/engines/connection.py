@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,15 +19,19 @@ from vgg16_parity.runtimes.registry import pip_install
 from vgg16_spec.errors import BadInput
 
 # Read as Ray is imported or started. The first counts users at Ray's makers.
-_VARIABLES: Final = {
+VARIABLES: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
+    # It prints what becomes of nodes to stdout, and has no switch but this for lines to leave out.
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "(?s).*",
 }
 _EXPECTED: Final = (
     "auto on a node of a running cluster, or HOST:PORT of its head; `ray start --head` starts one"
 )
+# How long the head of a cluster may take to answer.
+_SECONDS: Final = 10
 # A socket's path has room for 107 bytes, of which Ray's own names take some 70.
 _LONGEST: Final = 35
 
@@ -41,7 +46,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
     Raises ``BadInput`` where Ray is not installed or there is no such cluster.
     """
-    for name, value in _VARIABLES.items():
+    for name, value in VARIABLES.items():
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -78,6 +83,10 @@ def _connect(ray: Any, address: str | None, scratch: Path | None) -> None:
     if "://" in address:
         raise BadInput("the address", f"is {address!r}", _EXPECTED)
     try:
+        host, _, port = address.rpartition(":")
+        if host:
+            # Ray ends the process where nothing listens there.
+            socket.create_connection((host, int(port)), timeout=_SECONDS).close()
         with _silent_stderr():
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
