@@ -106,7 +106,7 @@ def test_an_address_without_a_cluster_is_refused(tiny: Checkpoint, tmp_path: Pat
     expected = "expected auto on a node of a running cluster, or HOST:PORT of its head"
     assert len(lines) == 2
     assert lines[0].startswith("the address 127.0.0.1:1: is of no cluster (")
-    assert lines[1].startswith("the address ray://127.0.0.1:1: is 'ray://127.0.0.1:1'; ")
+    assert lines[1].startswith("the address: is 'ray://127.0.0.1:1'; ")
     assert all(expected in line for line in lines)
 
 

@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ def connected(address: str | None) -> Iterator[Any]:
         if ray.is_initialized():
             yield ray
             return
-        with _scratch() as scratch:
+        with nullcontext() if address else _scratch() as scratch:
             try:
                 _connect(ray, address, scratch)
                 yield ray
