@@ -9,7 +9,8 @@ same weights and the same batch, and take turns, repeat by repeat; each is a pro
                    is what its worker waits for pixels, computes and normalises; decoding goes on
                    in another process meanwhile.
   Loop             What people write. PyTorch: torchvision's ImageFolder, transforms and a
-                   DataLoader with a worker per core. Keras: `model.predict` of a PyDataset with a
+                   DataLoader with a worker per core; torch-timm: timm's data set and loader, as its
+                   validate.py has them. Keras: `model.predict` of a PyDataset with a
                    thread per core. ONNX Runtime: `session.run`, the next batch prepared by a
                    thread. Its time is that of the loop, decoding included.
   Ratio            The engine's images per second over the loop's. Neither counts imports, the

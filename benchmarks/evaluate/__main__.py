@@ -11,22 +11,24 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.evaluate import report
+from benchmarks.evaluate.loops import BESIDE_TIMM, sides
 from benchmarks.evaluate.pictures import write_pictures
 from benchmarks.evaluate.report import Results, Turns
 from benchmarks.harness import command, machine, measure
 from benchmarks.harness.command import say
 from export import export_onnx
 from vgg16_parity.runtimes.process import framework_environment
-from vgg16_parity.runtimes.registry import KNOWN, RUNTIMES
+from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.architecture import CONFIGURATIONS
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 
 _PACKAGE: Final = "benchmarks.evaluate"
 _WORKER: Final = "benchmarks.evaluate.worker"
 _PACKAGES: Final = (
-    *("numpy", "pillow", "torch", "torchvision", "keras", "tensorflow", "jax", "onnxruntime"),
+    *("numpy", "pillow", "torch", "torchvision", "timm"),
+    *("keras", "tensorflow", "jax", "onnxruntime"),
 )
-_USUAL: Final = ("torch", "keras-tensorflow", "keras-jax", "onnx-from-torch")
+_USUAL: Final = ("torch", BESIDE_TIMM, "keras-tensorflow", "keras-jax", "onnx-from-torch")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "batch": chosen.batch,
             "model": str(folder / "model.onnx"),
         }
-        if any(KNOWN[each.runtime].onnx for each in turns):
+        if any(sides(each.runtime)[0].onnx for each in turns):
             export_onnx("torch", checkpoint, folder / "model.onnx")
         for each in turns:
             for repeat in range(chosen.repeats):
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=command.positive, default=128, help="pictures to compute")
     add("--batch", type=command.positive, default=16, help="pictures computed at once")
     add("--repeats", type=command.positive, default=3, help="processes per side")
-    known = list(RUNTIMES)
+    known = [*RUNTIMES, BESIDE_TIMM]
     runtimes = f"comma-separated, some of {', '.join(known)}"
     add("--runtimes", type=command.names(known), default=list(_USUAL), help=runtimes)
     command.add_limits(parser)
@@ -75,12 +77,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _turn(turns: Turns, job: dict[str, Any], limits: measure.Limits, folder: Path) -> None:
     """Run both sides once; the first time, compare their logits."""
-    runtime = KNOWN[turns.runtime]
+    runtime, loop = sides(turns.runtime)
     settings = framework_environment(runtime.keras_backend)
     paths = {}
     for task, outcomes in (("engine", turns.engines), ("loop", turns.loops)):
         paths[task] = folder / f"{task}.npy"
-        more = {"task": task, "runtime": runtime.name, "logits": str(paths[task])}
+        more = {"task": task, "runtime": runtime.name, "loop": loop, "logits": str(paths[task])}
         outcomes.append(measure.run(_WORKER, job | more, limits, settings))
         if outcomes[-1].error:
             return

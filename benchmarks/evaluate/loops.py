@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks.evaluate import pictures
 from vgg16_parity.runtimes.adapters.framework import cores
+from vgg16_parity.runtimes.registry import KNOWN, Runtime
 from vgg16_spec.checkpoint import Checkpoint, open_checkpoint
 from vgg16_spec.images.preprocessing import resized_side
 from vgg16_spec.images.recipes import Recipe
@@ -46,6 +47,40 @@ def torch_loop(job: Mapping[str, Any]) -> Loop:
     ]
     images = ImageFolder(job["pictures"], Compose(steps))
     loader = DataLoader(images, batch_size=job["batch"], num_workers=cores())
+
+    def run() -> NDArray[Any]:
+        with torch.inference_mode():
+            return np.concatenate([model(batch).numpy() for batch, _ in loader])
+
+    return run
+
+
+def timm_loop(job: Mapping[str, Any]) -> Loop:
+    """As timm's validate.py evaluates: its data set, its transforms and its loader."""
+    import torch
+    from timm.data.dataset_factory import create_dataset
+    from timm.data.loader import create_loader
+
+    import torch_impl
+
+    checkpoint = _checkpoint(job)
+    network, recipe = checkpoint.configuration, checkpoint.recipe
+    model = torch_impl.VGG(network.name)
+    torch_impl.load_checkpoint(model, checkpoint)
+    model.eval()
+    size = network.input_size
+    loader = create_loader(
+        create_dataset("", job["pictures"]),
+        input_size=(3, size, size),
+        batch_size=job["batch"],
+        use_prefetcher=False,  # it is for GPUs
+        interpolation="bilinear",
+        mean=recipe.mean,
+        std=recipe.std,
+        num_workers=cores(),
+        crop_pct=size / resized_side(recipe, size),
+        device=torch.device("cpu"),
+    )
 
     def run() -> NDArray[Any]:
         with torch.inference_mode():
@@ -106,7 +141,19 @@ def onnx_loop(job: Mapping[str, Any]) -> Loop:
     return run
 
 
-LOOPS: Final = MappingProxyType({"torch": torch_loop, "keras": keras_loop, "onnx": onnx_loop})
+LOOPS: Final = MappingProxyType(
+    {"torch": torch_loop, "timm": timm_loop, "keras": keras_loop, "onnx": onnx_loop}
+)
+# PyTorch beside timm's loop, not torchvision's.
+BESIDE_TIMM: Final = "torch-timm"
+
+
+def sides(name: str) -> tuple[Runtime, str]:
+    """The runtime of the engine's side, and the loop beside it."""
+    if name == BESIDE_TIMM:
+        return KNOWN["torch"], "timm"
+    runtime = KNOWN[name]
+    return runtime, "onnx" if runtime.onnx else runtime.framework
 
 
 def _checkpoint(job: Mapping[str, Any]) -> Checkpoint:

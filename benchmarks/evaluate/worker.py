@@ -77,9 +77,7 @@ def _children() -> Iterator[dict[int, list[tuple[float, int]]]]:
 
 def loop(job: Mapping[str, Any], recorder: Recorder) -> None:
     """The same pictures in a hand-written loop."""
-    runtime = KNOWN[job["runtime"]]
-    kind = "onnx" if runtime.onnx else runtime.framework
-    run = loops.LOOPS[kind](job)
+    run = loops.LOOPS[job["loop"]](job)
     start = time.perf_counter()
     logits: NDArray[Any] = run()
     recorder.result["seconds"] = time.perf_counter() - start

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.evaluate import __main__ as command
 from parity_tests.support.tolerances import FLOAT32_TAPS
 
-RUNTIMES = ("torch", "onnx-from-torch")
+RUNTIMES = ("torch", "onnx-from-torch", "torch-timm")
 
 
 @pytest.mark.slow
