@@ -61,7 +61,9 @@ def assemble(
         )
     checks: Mapping[str, LogitsCheck] = {}
     if most_explained:
-        checks = explain.check_logits(checkpoint, measured, views=views, progress=progress)
+        checks = explain.check_logits(
+            checkpoint, measured, views=views, timeout=timeout, progress=progress
+        )
     disputes = explain.explain(
         checkpoint,
         measured,

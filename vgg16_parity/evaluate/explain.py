@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnx_arbiter.compare import compare_with_arbiter
-from onnx_arbiter.expectations import Case
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
+from vgg16_parity.evaluate.alone import can_run_alone, explains, first_wrong, judge_alone
 from vgg16_parity.evaluate.arbiter import (
     ArbiterLogits,
     DecodedImage,
@@ -31,14 +31,11 @@ from vgg16_parity.evaluate.arbiter import (
     mode_of,
 )
 from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
-from vgg16_parity.evaluate.records import Answer, Dispute, LogitsCheck
+from vgg16_parity.evaluate.records import Answer, Cause, Dispute, LogitsCheck
 from vgg16_parity.evaluate.statistics import NO_ANSWER, Statistics
-from vgg16_parity.runtimes.lanes import LANES
-from vgg16_parity.verdicts import CaseVerdict
-from vgg16_parity.workspace import Progress, Workspace, in_file
+from vgg16_parity.workspace import Progress
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.errors import counted
-from vgg16_spec.files.scratch import scratch_folder
 from vgg16_spec.images.views import Views
 from vgg16_spec.logits import top
 
@@ -78,20 +75,21 @@ def explain(
     """
     runtimes = [each for each in measured.runtimes if each.status == "measured"]
     modes = {each.name: mode_of(each) for each in runtimes}
+    unknown = {each.name for each in runtimes if _rounds_unknown(each, views)}
     chosen = set(_spread(statistics.disputed, most))
-    disputes = dict[int, Dispute]()
+    disputes, truths = dict[int, Dispute](), dict[int, ArbiterLogits]()
     for group in _in_groups(statistics.disputed):
         images = images_at(checkpoint, measured, group)
         asked = [image for image in images if image.index in chosen]
         stage = f"arbiter (NumPy, float64): {counted(len(asked), 'disputed image')}"
         with progress(stage) if asked else nullcontext():
-            truths = arbiter_logits(checkpoint, asked, modes.values(), views)
+            truths |= arbiter_logits(checkpoint, asked, modes.values(), views)
         for image in images:
-            disputes[image.index] = _dispute(image, statistics, modes, truths.get(image.index))
+            found = _dispute(image, statistics, modes, truths.get(image.index))
+            disputes[image.index] = _without_mistakes(found, unknown)
     for entry in runtimes:
-        # The taps of a file have names that nobody knows, and those of views are not kept.
-        if not entry.runtime.file and views is None:
-            _follow(checkpoint, measured, entry, disputes, timeout, progress)
+        if views is None and can_run_alone(entry):
+            _follow(checkpoint, measured, entry, disputes, truths, timeout, progress)
     return by_margin(disputes.values())
 
 
@@ -100,12 +98,13 @@ def check_logits(
     measured: Measured,
     *,
     views: Views | None = None,
+    timeout: float | None = None,
     progress: Progress = nullcontext,
 ) -> dict[str, LogitsCheck]:
     """Judge every runtime's logits of the first image and of one in the middle.
 
     A mistake may leave every answer as it was. Quantised weights, which the error model does not
-    cover, are not judged, and no mode that overflows.
+    cover, are not judged, and no mode that overflows. What fails is computed again alone.
     """
     places = sorted({0, len(measured.items) // 2}) if measured.items else []
     modes = {e.name: mode_of(e) for e in measured.runtimes if e.status == "measured"}
@@ -116,7 +115,7 @@ def check_logits(
     for entry in measured.runtimes:
         mode = modes.get(entry.name)
         judged = [place for place in places if mode and mode.name in truths[place].deviations]
-        if mode is None or not judged:
+        if mode is None or not judged or _rounds_unknown(entry, views):
             continue
         verdict = compare_with_arbiter(
             np.stack([entry.logits_of(place) for place in judged]),
@@ -124,9 +123,23 @@ def check_logits(
             np.stack([truths[place].deviations[mode.name] for place in judged]),
             independent=[truths[place].independent[mode.name] for place in judged].__getitem__,
         )
+        passed = verdict.passed
+        if not passed and views is None and can_run_alone(entry):
+            alone = [image for image in images if image.index in judged]
+            passed = all(
+                explains(each, entry.logits_of(place), truths[place].logits)
+                for each, place in zip(
+                    judge_alone(checkpoint, entry, alone, timeout, progress), judged, strict=True
+                )
+            )
         figures = (verdict.ratio, verdict.deviations)
-        found[entry.name] = LogitsCheck(verdict.passed, len(judged), *figures)
+        found[entry.name] = LogitsCheck(passed, len(judged), *figures)
     return found
+
+
+def _rounds_unknown(entry: MeasuredRuntime, views: Views | None) -> bool:
+    """Whether convolutions may be no direct sums, and no layer of views shows what they are."""
+    return views is not None and (bool(entry.runtime.engine_used) or entry.device == "cuda")
 
 
 def by_margin(disputes: Iterable[Dispute]) -> tuple[Dispute, ...]:
@@ -185,59 +198,51 @@ def _answer(
     return Answer(runtime, top5, "inside" if inside else "mistake", margin, sigma)
 
 
+def _without_mistakes(dispute: Dispute, runtimes: Set[str]) -> Dispute:
+    """Leave open what may be no mistake of some runtimes."""
+    answers = tuple(
+        replace(answer, cause="not judged")
+        if answer.cause == "mistake" and answer.runtime in runtimes
+        else answer
+        for answer in dispute.answers
+    )
+    return replace(dispute, answers=answers)
+
+
 def _follow(
     checkpoint: Checkpoint,
     measured: Measured,
     entry: MeasuredRuntime,
     disputes: dict[int, Dispute],
+    truths: Mapping[int, ArbiterLogits],
     timeout: float | None,
     progress: Progress,
 ) -> None:
-    """Find the layer where a runtime goes wrong, in the first images that it has wrong."""
+    """Find the layer where a runtime goes wrong, or that nothing is wrong with it.
+
+    Its answers are computed again alone, until so many are known to be mistakes.
+    """
 
     def is_wrong(answer: Answer) -> bool:
         return answer.runtime == entry.name and answer.cause == "mistake"
 
     wrong = [place for place, found in disputes.items() if any(map(is_wrong, found.answers))]
-    for group in _in_groups(wrong[:_FOLLOWED]):
+    known = 0
+    for group in _in_groups(wrong):
+        if known >= _FOLLOWED:
+            return
         images = images_at(checkpoint, measured, group)
-        layers = _first_wrong_layers(checkpoint, entry, images, timeout, progress)
-        for image, layer in zip(images, layers, strict=True):
-            found = disputes[image.index]
+        verdicts = judge_alone(checkpoint, entry, images, timeout, progress)
+        for place, verdict in zip(group, verdicts, strict=True):
+            explained = explains(verdict, entry.logits_of(place), truths[place].logits)
+            known += not explained
+            cause: Cause = "inside" if explained else "mistake"
+            layer = "" if explained else first_wrong(verdict)
             answers = tuple(
-                replace(answer, wrong_layer=layer) if is_wrong(answer) else answer
-                for answer in found.answers
+                replace(answer, cause=cause, wrong_layer=layer) if is_wrong(answer) else answer
+                for answer in disputes[place].answers
             )
-            disputes[image.index] = replace(found, answers=answers)
-
-
-def _first_wrong_layers(
-    checkpoint: Checkpoint,
-    entry: MeasuredRuntime,
-    images: Sequence[DecodedImage],
-    timeout: float | None,
-    progress: Progress,
-) -> list[str]:
-    """The first layer of each image that rounding does not explain; empty where there is none."""
-    lane = LANES[entry.lane]
-    mode = lane.mode(entry.device)
-    assert mode is not None  # it was measured
-    cases = [
-        Case(f"image {place}", each.values, (each.item.name,)) for place, each in enumerate(images)
-    ]
-    with scratch_folder("vgg16-evaluate") as folder:
-        workspace = Workspace(in_file(checkpoint, folder, progress), folder, timeout, progress)
-        expected = workspace.expect(cases, [mode], logits_only=False)
-        [row] = workspace.rows(entry.runtime, lane, [entry.device], expected, "layers")
-    verdicts = row.cases or (None,) * len(images)
-    return ["" if verdict is None else _first_wrong(verdict) for verdict in verdicts]
-
-
-def _first_wrong(verdict: CaseVerdict) -> str:
-    for layer in verdict.layers:
-        if not (layer.local or layer.accumulated).passed:
-            return layer.tap
-    return ""
+            disputes[place] = replace(disputes[place], answers=answers)
 
 
 def _top5(statistics: Statistics, runtime: str, index: int) -> tuple[int, ...]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import torch_impl
+from onnx_arbiter.compare import Verdict
+from onnx_arbiter.limits import LIMITS
 from parity_tests.support.evaluation.images import dataset, jpegs
 from vgg16_parity.evaluate import explain, statistics
 from vgg16_parity.evaluate.arbiter import mode_of
@@ -21,7 +23,9 @@ from vgg16_parity.evaluate.assembly import assemble
 from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
 from vgg16_parity.evaluate.records import Answer, Dispute
 from vgg16_parity.evaluate.report.table import holds
+from vgg16_parity.evaluate.run import evaluate
 from vgg16_parity.runtimes.registry import KNOWN, RUNTIMES, Runtime
+from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.preprocessing import normalise, preprocess, read_image
 from vgg16_spec.images.views import (
@@ -112,15 +116,25 @@ def found(tmp_path: Path) -> Callable[..., tuple[Dispute, ...]]:
 
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The images of each group that is followed layer by layer, all of whose layers are fc1."""
+    """The images of each group that is computed again alone, in all of which fc1 is wrong."""
     groups: list[list[str]] = []
 
-    def first(_: object, __: object, images: Any, *___: object) -> list[str]:
+    def judged(_: object, __: object, images: Any, *___: object) -> list[CaseVerdict]:
         groups.append([image.item.name for image in images])
-        return ["fc1"] * len(images)
+        return [verdict("fc1")] * len(images)
 
-    monkeypatch.setattr(explain, "_first_wrong_layers", first)
+    monkeypatch.setattr(explain, "judge_alone", judged)
     return groups
+
+
+def verdict(wrong: str = "", error: float = 1e-6) -> CaseVerdict:
+    """What the judge says of one image: the layer that is wrong, and the logits' error."""
+
+    def layer(tap: str) -> LayerVerdict:
+        found = Verdict(tap != wrong, 1.0, 1.0, error, error, error)
+        return LayerVerdict(tap, found)
+
+    return CaseVerdict("image", (layer("fc1"), layer("predictions")), ())
 
 
 def of(dispute: Dispute, runtime: str = "other") -> Answer:
@@ -210,8 +224,48 @@ def test_at_most_so_many_are_judged_and_the_others_say_so(
     assert {dispute.name for dispute in disputes[:2]} == set(judged)
 
 
+def test_what_the_layers_explain_is_no_mistake(
+    tiny: Checkpoint, close: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As errors of Winograd's algorithm, which are larger than those of direct sums."""
+    checkpoint = close(tiny, 0.01)
+    other = swapped(right(checkpoint), 1)
+    for error, cause in ((0.02, "inside"), (0.001, "mistake")):
+        monkeypatch.setattr(explain, "judge_alone", lambda *_, e=error: [verdict(error=e)])
+        (dispute,) = found(checkpoint, other)
+        assert (of(dispute).cause, of(dispute).wrong_layer) == (cause, "")
+
+
+def test_logits_that_the_layers_explain_hold(
+    tiny: Checkpoint, close: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = close(tiny, 1.0)
+    logits = right(checkpoint)
+    both = {"right": logits, "other": logits + np.float32(0.01)}
+    of_both = measured(tmp_path, both, {})
+    for error, passed in ((0.02, True), (0.001, False)):
+        monkeypatch.setattr(explain, "judge_alone", lambda *_, e=error: [verdict(error=e)] * 2)
+        checks = explain.check_logits(checkpoint, of_both)
+        assert (checks["right"].passed, checks["other"].passed) == (True, passed)
+
+
+@pytest.mark.slow
+def test_winograds_algorithm_is_no_mistake(tiny: Checkpoint, tmp_path: Path) -> None:
+    """Engines that many use compute 3×3 convolutions by it; as direct sums they would fail."""
+    runtimes = [KNOWN[name] for name in ("opencv-winograd", "ncnn")]
+    if any(reason := each.missing() for each in runtimes):
+        pytest.skip(reason)
+    computed = evaluate(DATASET, tiny, runtimes, tmp_path / "run")
+    assert [entry.status for entry in computed.runtimes] == ["measured"] * 2
+    checks = explain.check_logits(tiny, computed)
+    assert {name: check.passed for name, check in checks.items()} == {
+        "opencv-winograd": True, "ncnn": True
+    }  # fmt: skip
+    assert any(check.ratio > LIMITS.ratio.limit for check in checks.values())
+
+
 def test_a_wrong_runtime_with_every_answer_right_does_not_hold(
-    tiny: Checkpoint, close: Any, tmp_path: Path
+    tiny: Checkpoint, close: Any, tmp_path: Path, followed: list[list[str]]
 ) -> None:
     checkpoint = close(tiny, 1.0)
     logits = right(checkpoint)

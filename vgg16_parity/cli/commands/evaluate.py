@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from onnx_arbiter.cli.console import counting, print_json, print_table, say, show, working
 from vgg16_parity.cli import options
-from vgg16_spec.errors import BadInput, require_one_of
+from vgg16_spec.errors import BadInput, counted, require_one_of
 
 if TYPE_CHECKING:
     from vgg16_parity.evaluate.computing import Engines
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _DIGITS: Final = 9
 # Views of three scales take the arbiter a minute or more an image.
 _MOST, _MOST_VIEWED = 100, 5
+# Of more pairs of runtimes than these, the terminal shows those that differ.
+_PAIRS: Final = 15
 
 
 def evaluate(
@@ -236,7 +238,12 @@ def _print(evaluation: Evaluation) -> None:
     print_table(table.COLUMNS, table.table(evaluation), text_columns=table.TEXT_COLUMNS)
     if pairs := table.pair_table(evaluation):
         show()
-        print_table(table.PAIR_COLUMNS, pairs, text_columns=2)
+        shown = pairs if len(pairs) <= _PAIRS else table.differing_pairs(evaluation)
+        if shown:
+            print_table(table.PAIR_COLUMNS, shown, text_columns=2)
+        if len(shown) < len(pairs):
+            same = counted(len(pairs) - len(shown), "pair")
+            show(f"{same} of runtimes without a differing answer: see evaluation.html")
     if published := table.published_table(evaluation):
         show()
         print_table(table.PUBLISHED_COLUMNS, published, text_columns=2)

@@ -77,6 +77,12 @@ def table(evaluation: Evaluation) -> list[tuple[str, ...]]:
     return [_cells(runtime) for runtime in evaluation.runtimes]
 
 
+def differing_pairs(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """The rows of `pair_table` in which an answer differs."""
+    rows = zip(evaluation.pairs, pair_table(evaluation), strict=True)
+    return [row for pair, row in rows if pair.differing]
+
+
 def pair_table(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """A row for each two runtimes, in the order of ``PAIR_COLUMNS``."""
     return [

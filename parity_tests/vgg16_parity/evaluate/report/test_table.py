@@ -209,3 +209,13 @@ def test_published_figures_stand_above_what_was_measured() -> None:
         "recipe torchvision; centre crop of 224 pixels", "57.2 %", "81.5 %",
     )  # fmt: skip
     assert table.published_table(evaluation()) == []
+
+
+def test_pairs_that_differ_are_those_with_a_differing_answer() -> None:
+    found = evaluation()
+    rows = table.differing_pairs(found)
+    differing = [(pair.first, pair.second) for pair in found.pairs if pair.differing]
+    assert len(differing) > 0
+    assert [row[:2] for row in rows] == differing
+    same = replace(found, pairs=tuple(replace(pair, differing=0) for pair in found.pairs))
+    assert table.differing_pairs(same) == []
