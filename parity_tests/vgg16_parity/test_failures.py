@@ -161,16 +161,14 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_run(
     ("spoil", "reason"),
     [
         (workers.ends(-9), "did not run (the worker was killed by signal 9"),
-        (workers.leaves("accumulated", dict.clear), "did not run (the worker left no results"),
+        (workers.loses_results, "did not run (the worker left not every result"),
         (
-            workers.leaves("accumulated", lambda arrays: arrays.update(fc2=arrays.popitem()[1])),
-            "gave no logits (its shape is (0,), the arbiter's is (1, 1000))",
+            workers.computes(lambda logits: logits[:, :7]),
+            "did not run (torch: gave no logits (its shape is (1, 7), the arbiter's is (1, 1000))",
         ),
         (
-            workers.leaves(
-                "accumulated", lambda arrays: arrays["predictions"].__setitem__((0, 7), np.nan)
-            ),
-            "gave no logits (1 of its 1000 values are not finite)",
+            workers.computes(lambda logits: np.where(np.arange(1000) == 7, np.nan, logits)),
+            "did not run (torch: gave no logits (1 of its 1000 values are not finite)",
         ),
     ],
     ids=["killed", "nothing", "no logits", "NaN"],
@@ -182,7 +180,7 @@ def test_predict_names_no_class_without_logits(
     spoil: workers.Spoil,
     reason: str,
 ) -> None:
-    workers.in_process(monkeypatch, "run", spoil)
+    workers.in_process(monkeypatch, "shards", spoil)
     done = vgg16("predict", CAT, "--weights", tiny.file, "--runtime", "torch")
     assert (done.status, done.out) == (2, "")
     assert done.err.splitlines()[-1].startswith(f"vgg16: torch: {reason}")

@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 import torch_impl
-from vgg16_parity.runtimes import process, worker
+from vgg16_parity.runtimes import process, shards, worker
 from vgg16_parity.runtimes.adapters.framework import FrameworkModel, Values
 from vgg16_parity.runtimes.job import Job, Record, Result
 from vgg16_spec.checkpoint import open_checkpoint
 
-Task = Literal["run", "export", "gradients"]
+Task = Literal["run", "export", "gradients", "shards"]
 # Stands where the work is done: gets the job and what does it, gives the exit status.
 Spoil = Callable[[Job, Callable[[], int]], int]
 Change = Callable[[dict[str, NDArray[Any]]], object]
@@ -77,6 +77,27 @@ def raises(error: BaseException) -> Spoil:
             return work()
 
     return spoil
+
+
+def computes(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Spoil:
+    """Computes other logits of a data set's images than the network's."""
+
+    def spoil(job: Job, work: Callable[[], int]) -> int:
+        del job
+        real = shards._logits
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shards, "_logits", lambda *given: change(real(*given)))
+            return work()
+
+    return spoil
+
+
+def loses_results(job: Job, work: Callable[[], int]) -> int:
+    """Reports that it has done everything, and leaves no logits of a data set's images."""
+    status = work()
+    for _, result in shards.Plan.read(Path(job.plan)).shards:
+        Path(result).unlink()
+    return status
 
 
 def hangs(job: Job, work: Callable[[], int]) -> int:

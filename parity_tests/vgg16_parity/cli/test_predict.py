@@ -74,7 +74,9 @@ def test_folders_files_and_copies_are_answered_in_the_order_given(
     files = [image["file"] for image in document["images"]]
     inside = [str(folder / name) for name in ("a.png", "b.jpg", "inner/c.jpg")]
     assert files == [*inside, CAT, str(folder / "b.jpg")]
-    answers = {image["file"]: image["top5"] for image in document["images"]}
+    answers = {
+        image["file"]: [each["class"] for each in image["top5"]] for image in document["images"]
+    }
     assert answers[inside[1]] == answers[inside[2]]  # a copy
     assert answers[inside[0]] != answers[inside[1]]
     (unreadable,) = document["unreadable"]
