@@ -6,7 +6,7 @@ weights are this project's, so that both sides compute the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -28,19 +28,12 @@ Loop = Callable[[], NDArray[Any]]
 
 def torch_loop(job: Mapping[str, Any]) -> Loop:
     """As torchvision's reference script evaluates: ImageFolder, transforms, DataLoader."""
-    import torch
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
-    import torch_impl
-
     checkpoint = _checkpoint(job)
-    network, recipe = checkpoint.configuration, checkpoint.recipe
-    model = torch_impl.VGG(network.name)
-    torch_impl.load_checkpoint(model, checkpoint)
-    model.eval()
-    size = network.input_size
+    size, recipe = checkpoint.configuration.input_size, checkpoint.recipe
     steps = [
         *(Resize(resized_side(recipe, size)), CenterCrop(size)),
         *(ToTensor(), Normalize(recipe.mean, recipe.std)),
@@ -48,11 +41,7 @@ def torch_loop(job: Mapping[str, Any]) -> Loop:
     images = ImageFolder(job["pictures"], Compose(steps))
     loader = DataLoader(images, batch_size=job["batch"], num_workers=cores())
 
-    def run() -> NDArray[Any]:
-        with torch.inference_mode():
-            return np.concatenate([model(batch).numpy() for batch, _ in loader])
-
-    return run
+    return _over(loader, checkpoint)
 
 
 def timm_loop(job: Mapping[str, Any]) -> Loop:
@@ -61,14 +50,8 @@ def timm_loop(job: Mapping[str, Any]) -> Loop:
     from timm.data.dataset_factory import create_dataset
     from timm.data.loader import create_loader
 
-    import torch_impl
-
     checkpoint = _checkpoint(job)
-    network, recipe = checkpoint.configuration, checkpoint.recipe
-    model = torch_impl.VGG(network.name)
-    torch_impl.load_checkpoint(model, checkpoint)
-    model.eval()
-    size = network.input_size
+    size, recipe = checkpoint.configuration.input_size, checkpoint.recipe
     loader = create_loader(
         create_dataset("", job["pictures"]),
         input_size=(3, size, size),
@@ -81,6 +64,19 @@ def timm_loop(job: Mapping[str, Any]) -> Loop:
         crop_pct=size / resized_side(recipe, size),
         device=torch.device("cpu"),
     )
+
+    return _over(loader, checkpoint)
+
+
+def _over(loader: Iterable[Any], checkpoint: Checkpoint) -> Loop:
+    """PyTorch's network on every batch of a loader."""
+    import torch
+
+    import torch_impl
+
+    model = torch_impl.VGG(checkpoint.configuration.name)
+    torch_impl.load_checkpoint(model, checkpoint)
+    model.eval()
 
     def run() -> NDArray[Any]:
         with torch.inference_mode():
