@@ -192,7 +192,7 @@ def test_a_keras_model_on_jax_on_the_gpu_is_judged_as_tf32_or_float32() -> None:
     # Imported here, Keras would take this process's backend, which may be missing.
     for package in ("keras", "jax"):
         if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
+            pytest.skip(reason=f"{package} is not installed")
     done = subprocess.run(
         [sys.executable, "-c", KERAS],
         env=os.environ

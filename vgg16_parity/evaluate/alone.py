@@ -20,6 +20,7 @@ from vgg16_parity.verdicts import CaseVerdict
 from vgg16_parity.workspace import Progress, Workspace, in_file
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.files.scratch import scratch_folder
+from vgg16_spec.images.views import Views
 
 # How much larger the error of an image in a batch may be than of the same image alone: whatever is
 # wrong only in batches is not excused.
@@ -29,6 +30,11 @@ _ALIKE: Final = 2.0
 def can_run_alone(entry: MeasuredRuntime) -> bool:
     """Whether the layers of what was measured can be computed: a file's have unknown names."""
     return not entry.runtime.file
+
+
+def rounds_unknown(entry: MeasuredRuntime, views: Views | None) -> bool:
+    """Whether convolutions may be no direct sums, and no layer of views shows what they are."""
+    return views is not None and (bool(entry.runtime.engine_used) or entry.device == "cuda")
 
 
 def judge_alone(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from vgg16_parity.evaluate import explain, statistics
 from vgg16_parity.evaluate.datasets.items import Dataset
+from vgg16_parity.evaluate.logits_check import check_logits
 from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
 from vgg16_parity.evaluate.published import published_figures
 from vgg16_parity.evaluate.records import Evaluation, LogitsCheck, RuntimeAccuracy
@@ -61,9 +62,7 @@ def assemble(
         )
     checks: Mapping[str, LogitsCheck] = {}
     if most_explained:
-        checks = explain.check_logits(
-            checkpoint, measured, views=views, timeout=timeout, progress=progress
-        )
+        checks = check_logits(checkpoint, measured, views=views, timeout=timeout, progress=progress)
     disputes = explain.explain(
         checkpoint,
         measured,

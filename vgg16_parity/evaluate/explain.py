@@ -3,7 +3,8 @@
 The arbiter computes each disputed image in float64. The margin between its best class and a
 runtime's answer is what the runtime's error must have bridged. Rounding explains the answer if the
 margin is within the judge's limit, in predicted standard deviations of the two logits together;
-that sum is an upper bound, since their errors may go the same way.
+that sum is an upper bound, since their errors may go the same way. The prediction is that of direct
+sums: an answer beyond it is a mistake only if `alone`, which knows other algorithms, agrees.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnx_arbiter.compare import compare_with_arbiter
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.evaluate.alone import can_run_alone, explains, first_wrong, judge_alone
+from vgg16_parity.evaluate.alone import (
+    can_run_alone,
+    explains,
+    first_wrong,
+    judge_alone,
+    rounds_unknown,
+)
 from vgg16_parity.evaluate.arbiter import (
     ArbiterLogits,
     DecodedImage,
@@ -31,7 +37,7 @@ from vgg16_parity.evaluate.arbiter import (
     mode_of,
 )
 from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
-from vgg16_parity.evaluate.records import Answer, Cause, Dispute, LogitsCheck
+from vgg16_parity.evaluate.records import Answer, Cause, Dispute
 from vgg16_parity.evaluate.statistics import NO_ANSWER, Statistics
 from vgg16_parity.workspace import Progress
 from vgg16_spec.checkpoint import Checkpoint
@@ -75,7 +81,7 @@ def explain(
     """
     runtimes = [each for each in measured.runtimes if each.status == "measured"]
     modes = {each.name: mode_of(each) for each in runtimes}
-    unknown = {each.name for each in runtimes if _rounds_unknown(each, views)}
+    unknown = {each.name for each in runtimes if rounds_unknown(each, views)}
     chosen = set(_spread(statistics.disputed, most))
     disputes, truths = dict[int, Dispute](), dict[int, ArbiterLogits]()
     for group in _in_groups(statistics.disputed):
@@ -91,55 +97,6 @@ def explain(
         if views is None and can_run_alone(entry):
             _follow(checkpoint, measured, entry, disputes, truths, timeout, progress)
     return by_margin(disputes.values())
-
-
-def check_logits(
-    checkpoint: Checkpoint,
-    measured: Measured,
-    *,
-    views: Views | None = None,
-    timeout: float | None = None,
-    progress: Progress = nullcontext,
-) -> dict[str, LogitsCheck]:
-    """Judge every runtime's logits of the first image and of one in the middle.
-
-    A mistake may leave every answer as it was. Quantised weights, which the error model does not
-    cover, are not judged, and no mode that overflows. What fails is computed again alone.
-    """
-    places = sorted({0, len(measured.items) // 2}) if measured.items else []
-    modes = {e.name: mode_of(e) for e in measured.runtimes if e.status == "measured"}
-    with progress("arbiter (NumPy, float64): logits"):
-        images = images_at(checkpoint, measured, places)
-        truths = arbiter_logits(checkpoint, images, modes.values(), views)
-    found = dict[str, LogitsCheck]()
-    for entry in measured.runtimes:
-        mode = modes.get(entry.name)
-        judged = [place for place in places if mode and mode.name in truths[place].deviations]
-        if mode is None or not judged or _rounds_unknown(entry, views):
-            continue
-        verdict = compare_with_arbiter(
-            np.stack([entry.logits_of(place) for place in judged]),
-            np.stack([truths[place].logits for place in judged]),
-            np.stack([truths[place].deviations[mode.name] for place in judged]),
-            independent=[truths[place].independent[mode.name] for place in judged].__getitem__,
-        )
-        passed = verdict.passed
-        if not passed and views is None and can_run_alone(entry):
-            alone = [image for image in images if image.index in judged]
-            passed = all(
-                explains(each, entry.logits_of(place), truths[place].logits)
-                for each, place in zip(
-                    judge_alone(checkpoint, entry, alone, timeout, progress), judged, strict=True
-                )
-            )
-        figures = (verdict.ratio, verdict.deviations)
-        found[entry.name] = LogitsCheck(passed, len(judged), *figures)
-    return found
-
-
-def _rounds_unknown(entry: MeasuredRuntime, views: Views | None) -> bool:
-    """Whether convolutions may be no direct sums, and no layer of views shows what they are."""
-    return views is not None and (bool(entry.runtime.engine_used) or entry.device == "cuda")
 
 
 def by_margin(disputes: Iterable[Dispute]) -> tuple[Dispute, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import torch_impl
-from onnx_arbiter.compare import Verdict
-from onnx_arbiter.limits import LIMITS
-from parity_tests.support.evaluation.images import dataset, jpegs
-from vgg16_parity.evaluate import explain, statistics
+from parity_tests.support.evaluation.close_classes import (
+    CONTENTS,
+    DATASET,
+    FIRST,
+    SECOND,
+    Logits,
+    close,
+    counted,
+    measured,
+    right,
+    swapped,
+    verdict,
+)
+from vgg16_parity.evaluate import explain
 from vgg16_parity.evaluate.arbiter import mode_of
 from vgg16_parity.evaluate.assembly import assemble
-from vgg16_parity.evaluate.measured import Measured, MeasuredRuntime
+from vgg16_parity.evaluate.logits_check import check_logits
+from vgg16_parity.evaluate.measured import MeasuredRuntime
 from vgg16_parity.evaluate.records import Answer, Dispute
-from vgg16_parity.evaluate.report.table import holds
-from vgg16_parity.evaluate.run import evaluate
 from vgg16_parity.runtimes.registry import KNOWN, RUNTIMES, Runtime
-from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.images.preprocessing import normalise, preprocess, read_image
+from vgg16_spec.images.preprocessing import normalise, read_image
 from vgg16_spec.images.views import (
     Views,
     averaged_log_posteriors,
@@ -35,67 +44,7 @@ from vgg16_spec.images.views import (
     resized_to_scales,
 )
 
-CONTENTS = jpegs(6)
-DATASET = dataset(CONTENTS)
-# Two classes that win everywhere, and by how much the first does.
-FIRST, SECOND = 3, 8
 ONNX_FILE = Runtime("model", "torch", onnx=True, file="model.onnx")
-Logits = NDArray[np.floating[Any]]
-
-
-@pytest.fixture(scope="module")
-def close() -> Callable[[Checkpoint, float], Checkpoint]:
-    """A checkpoint with two winning classes, of equal weights, so far apart."""
-
-    def made(checkpoint: Checkpoint, apart: float) -> Checkpoint:
-        weight, bias = (np.array(checkpoint[f"predictions.{kind}"]) for kind in ("weight", "bias"))
-        weight[SECOND] = weight[FIRST]
-        bias[SECOND] = 20
-        bias[FIRST] = np.float32(20) + np.float32(apart)
-        return checkpoint.with_tensors({"predictions.weight": weight, "predictions.bias": bias})
-
-    return made
-
-
-def right(checkpoint: Checkpoint) -> Logits:
-    model = torch_impl.VGG(checkpoint.configuration.name, weights=checkpoint)
-    size = checkpoint.configuration.input_size
-    images = [preprocess(read_image(each), checkpoint.recipe, size=size) for each in CONTENTS]
-    return torch_impl.run_with_taps(model, np.concatenate(images))["predictions"]
-
-
-def swapped(logits: Logits, *images: int) -> Logits:
-    """The logits of the two classes exchanged, in some images."""
-    changed = logits.copy()
-    rows = np.array(images)
-    changed[rows, FIRST], changed[rows, SECOND] = logits[rows, SECOND], logits[rows, FIRST]
-    return changed
-
-
-def measured(
-    folder: Path, computed: Mapping[str, Logits], runtimes: Mapping[str, Runtime], **about: Any
-) -> Measured:
-    """What runtimes would have left in files of four images and two."""
-    entries = []
-    for name, logits in computed.items():
-        paths = [folder / f"{name}-{number}.npy" for number in range(2)]
-        for path, part in zip(paths, (logits[:4], logits[4:]), strict=True):
-            np.save(path, part)
-        runtime = replace(runtimes.get(name, RUNTIMES["torch"]), name=name)
-        entry = MeasuredRuntime(
-            runtime, "strict", "cpu", "measured", "", tuple(paths), (4, 2), logits.shape[1]
-        )
-        entries.append(replace(entry, **about) if name in runtimes else entry)
-    return Measured(DATASET.items, (), tuple(entries), "0" * 64, 0.0, 0.0)
-
-
-def counted(of: Measured, checkpoint: Checkpoint) -> statistics.Statistics:
-    return statistics.measure(
-        {entry.name: entry.blocks() for entry in of.runtimes},
-        [item.label for item in of.items],
-        [item.name for item in of.items],
-        checkpoint.class_names,
-    )
 
 
 @pytest.fixture
@@ -127,23 +76,13 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return groups
 
 
-def verdict(wrong: str = "", error: float = 1e-6) -> CaseVerdict:
-    """What the judge says of one image: the layer that is wrong, and the logits' error."""
-
-    def layer(tap: str) -> LayerVerdict:
-        found = Verdict(tap != wrong, 1.0, 1.0, error, error, error)
-        return LayerVerdict(tap, found)
-
-    return CaseVerdict("image", (layer("fc1"), layer("predictions")), ())
-
-
 def of(dispute: Dispute, runtime: str = "other") -> Answer:
     (answer,) = (each for each in dispute.answers if each.runtime == runtime)
     return answer
 
 
 def test_an_answer_within_rounding_is_inside(
-    tiny: Checkpoint, close: Any, found: Any, followed: list[list[str]]
+    tiny: Checkpoint, found: Any, followed: list[list[str]]
 ) -> None:
     checkpoint = close(tiny, 4e-6)
     (dispute,) = found(checkpoint, swapped(right(checkpoint), 2))
@@ -158,7 +97,7 @@ def test_an_answer_within_rounding_is_inside(
 
 
 def test_an_answer_beyond_rounding_is_a_mistake_with_its_layer(
-    tiny: Checkpoint, close: Any, found: Any, followed: list[list[str]]
+    tiny: Checkpoint, found: Any, followed: list[list[str]]
 ) -> None:
     checkpoint = close(tiny, 0.01)
     disputes = found(checkpoint, swapped(right(checkpoint), 1, 4))
@@ -174,7 +113,7 @@ def test_an_answer_beyond_rounding_is_a_mistake_with_its_layer(
 
 
 def test_a_runtime_of_fewer_bits_is_judged_by_its_own_rounding(
-    tiny: Checkpoint, close: Any, found: Any, followed: list[list[str]]
+    tiny: Checkpoint, found: Any, followed: list[list[str]]
 ) -> None:
     checkpoint = close(tiny, 0.01)
     other = swapped(right(checkpoint), 1)
@@ -191,7 +130,7 @@ def test_a_runtime_of_fewer_bits_is_judged_by_its_own_rounding(
 
 
 def test_the_layers_of_an_onnx_file_are_not_followed(
-    tiny: Checkpoint, close: Any, found: Any, followed: list[list[str]]
+    tiny: Checkpoint, found: Any, followed: list[list[str]]
 ) -> None:
     checkpoint = close(tiny, 0.01)
     (dispute,) = found(checkpoint, swapped(right(checkpoint), 1), ONNX_FILE)
@@ -200,7 +139,7 @@ def test_the_layers_of_an_onnx_file_are_not_followed(
 
 
 def test_logits_that_are_not_finite_are_a_mistake(
-    tiny: Checkpoint, close: Any, found: Any, followed: list[list[str]]
+    tiny: Checkpoint, found: Any, followed: list[list[str]]
 ) -> None:
     other = right(close(tiny, 1.0)).copy()
     other[5, 0] = np.nan
@@ -211,7 +150,7 @@ def test_logits_that_are_not_finite_are_a_mistake(
 
 
 def test_at_most_so_many_are_judged_and_the_others_say_so(
-    tiny: Checkpoint, close: Any, found: Any, followed: list[list[str]]
+    tiny: Checkpoint, found: Any, followed: list[list[str]]
 ) -> None:
     checkpoint = close(tiny, 0.01)
     disputes = found(checkpoint, swapped(right(checkpoint), *range(6)), most=2)
@@ -225,7 +164,7 @@ def test_at_most_so_many_are_judged_and_the_others_say_so(
 
 
 def test_what_the_layers_explain_is_no_mistake(
-    tiny: Checkpoint, close: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As errors of Winograd's algorithm, which are larger than those of direct sums."""
     checkpoint = close(tiny, 0.01)
@@ -236,56 +175,8 @@ def test_what_the_layers_explain_is_no_mistake(
         assert (of(dispute).cause, of(dispute).wrong_layer) == (cause, "")
 
 
-def test_logits_that_the_layers_explain_hold(
-    tiny: Checkpoint, close: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpoint = close(tiny, 1.0)
-    logits = right(checkpoint)
-    both = {"right": logits, "other": logits + np.float32(0.01)}
-    of_both = measured(tmp_path, both, {})
-    for error, passed in ((0.02, True), (0.001, False)):
-        monkeypatch.setattr(explain, "judge_alone", lambda *_, e=error: [verdict(error=e)] * 2)
-        checks = explain.check_logits(checkpoint, of_both)
-        assert (checks["right"].passed, checks["other"].passed) == (True, passed)
-
-
-@pytest.mark.slow
-def test_winograds_algorithm_is_no_mistake(tiny: Checkpoint, tmp_path: Path) -> None:
-    """Engines that many use compute 3×3 convolutions by it; as direct sums they would fail."""
-    runtimes = [KNOWN[name] for name in ("opencv-winograd", "ncnn")]
-    if any(reason := each.missing() for each in runtimes):
-        pytest.skip(reason)
-    computed = evaluate(DATASET, tiny, runtimes, tmp_path / "run")
-    assert [entry.status for entry in computed.runtimes] == ["measured"] * 2
-    checks = explain.check_logits(tiny, computed)
-    assert {name: check.passed for name, check in checks.items()} == {
-        "opencv-winograd": True, "ncnn": True
-    }  # fmt: skip
-    assert any(check.ratio > LIMITS.ratio.limit for check in checks.values())
-
-
-def test_a_wrong_runtime_with_every_answer_right_does_not_hold(
-    tiny: Checkpoint, close: Any, tmp_path: Path, followed: list[list[str]]
-) -> None:
-    checkpoint = close(tiny, 1.0)
-    logits = right(checkpoint)
-    for shift, passed in ((0.0, True), (0.01, False)):
-        both = {"right": logits, "other": logits + np.float32(shift)}
-        folder = tmp_path / str(passed)
-        folder.mkdir()
-        of_both = measured(folder, both, {"other": RUNTIMES["torch"]})
-        evaluation, _ = assemble(DATASET, checkpoint, of_both)
-        assert evaluation.disputes == ()
-        first, second = evaluation.runtimes
-        assert first.logits is not None
-        assert second.logits is not None
-        assert (first.logits.passed, second.logits.passed) == (True, passed)
-        assert second.logits.images == 2
-        assert holds(evaluation) is passed
-
-
 def test_without_explanations_the_arbiter_is_not_asked(
-    tiny: Checkpoint, close: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError
@@ -318,7 +209,7 @@ def test_the_mode_is_that_in_which_a_runtime_computed(
 
 
 @pytest.mark.slow
-def test_the_layer_that_is_wrong_is_found(tiny: Checkpoint, close: Any, tmp_path: Path) -> None:
+def test_the_layer_that_is_wrong_is_found(tiny: Checkpoint, tmp_path: Path) -> None:
     port = tmp_path / "port.py"
     port.write_text(
         "import torch\nimport torch_impl\nfrom vgg16_spec import open_checkpoint\n\n"
@@ -344,7 +235,7 @@ def test_the_layer_that_is_wrong_is_found(tiny: Checkpoint, close: Any, tmp_path
     ids=["dense, two scales, flipped", "50 crops"],
 )
 def test_averaged_views_are_judged_by_their_own_rounding(
-    views: Views, tiny: Checkpoint, close: Any, tmp_path: Path
+    views: Views, tiny: Checkpoint, tmp_path: Path
 ) -> None:
     checkpoint = close(tiny, 0.01)
     dense = torch_impl.DenseVGG(torch_impl.VGG("tiny", weights=checkpoint))
@@ -363,7 +254,7 @@ def test_averaged_views_are_judged_by_their_own_rounding(
     of_all = measured(tmp_path, both, {})
     as_posteriors = tuple(replace(entry, result_type="float64") for entry in of_all.runtimes)
     of_all = replace(of_all, runtimes=as_posteriors)
-    checks = explain.check_logits(checkpoint, of_all, views=views)
+    checks = check_logits(checkpoint, of_all, views=views)
     assert [checks[name].passed for name in both] == [True, False, True]
     (dispute,) = explain.explain(checkpoint, of_all, counted(of_all, checkpoint), views=views)
     assert dispute.name == DATASET.items[2].name

@@ -175,7 +175,7 @@ def test_names_that_are_no_utf8_are_read(tmp_path: Path) -> None:
     try:
         (root / name).write_bytes(picture(1))
     except OSError:
-        pytest.skip("this file system takes UTF-8 only")
+        pytest.skip(reason="this file system takes UTF-8 only")
     dataset = open_dataset(root, class_names=CLASSES)
     assert sorted(names(dataset)) == sorted(["ant/1.png", name])
 
