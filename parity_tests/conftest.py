@@ -26,7 +26,9 @@ if find_spec("triton"):
     import_module("triton")
 
 from parity_tests.support.cuda import reason_to_skip, required, skip
+from parity_tests.support.warm_workers import WarmWorkers
 from vgg16_parity.cli import app
+from vgg16_parity.runtimes import process
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
@@ -87,6 +89,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     else:
         os.environ["VGG16_CACHE"] = before
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers(cache: Path) -> Iterator[None]:
+    """Fork the workers of runs in this process from warm ones: it saves their imports."""
+    workers = WarmWorkers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "run_worker", workers)
+        yield
+    workers.close()
 
 
 @pytest.fixture(scope="session")

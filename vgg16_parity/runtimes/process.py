@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from vgg16_parity.runtimes.adapters.framework import THREADS
 from vgg16_parity.runtimes.job import Job, Record, Result
@@ -65,18 +65,26 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
     Path(job.folder).mkdir()
     with log_file(job).open("wb") as output:
         try:
-            status = subprocess.run(
-                command(job),
-                env=environment(job),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                check=False,
-                timeout=timeout,
-            ).returncode
+            status = run_worker(job, output, timeout)
         except subprocess.TimeoutExpired:
             return stopped(timeout or 0.0)
     return ended(job, status)
+
+
+def run_worker(job: Job, output: IO[bytes], timeout: float | None) -> int:
+    """The exit status of a job's worker, which prints into an open file.
+
+    Raises ``subprocess.TimeoutExpired`` where it takes longer than so many seconds.
+    """
+    return subprocess.run(
+        command(job),
+        env=environment(job),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=timeout,
+    ).returncode
 
 
 def command(job: Job) -> list[str]:

@@ -21,7 +21,9 @@ def configure_torch(lane: Lane, device: Device) -> dict[str, str]:
     """Set up PyTorch and return its flags; on a GPU its own convolutions use TF32."""
     import torch
 
-    torch.use_deterministic_algorithms(lane.deterministic)
+    # Not use_deterministic_algorithms: it sets the same switch, but imports PyTorch's compiler too,
+    # which takes as long as importing PyTorch.
+    torch.set_deterministic_debug_mode("error" if lane.deterministic else "default")
     flags: dict[str, Any] = {
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled()
     }
