@@ -9,11 +9,12 @@ parity: .venv/users
 	mkdir -p build
 	$(BIN)/vgg16 parity --report build/parity.json --html build/parity.html
 
+# pytest runs a process per core: threads would only wait for each other.
 test: .venv/developers
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 fast: .venv/developers
-	$(BIN)/pytest -m "not full and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not full and not slow"
 
 # One room's code is changed, one place at a time: make mutants ROOM=judge SAMPLE=300
 ROOM ?= onnx_arbiter

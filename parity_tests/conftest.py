@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="cpu",
         help="cuda runs the tests marked cuda too (VGG16_REQUIRE_CUDA=1: they must not be skipped)",
     )
+    parser.addoption("--weekly", action="store_true", help="run the tests marked weekly too")
     parser.addoption(
         "--fuzz",
         type=int,
@@ -51,11 +52,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with the longest tests come first, so that no process is left with one at the end.
 
     A file's tests stay together: they share fixtures, and one process runs them.
     """
+    if not config.getoption("--weekly"):
+        left = [item for item in items if item.get_closest_marker("weekly")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("weekly")]
     for marker in ("slow", "full"):
         long = {item.path for item in items if item.get_closest_marker(marker)}
         items.sort(key=lambda item: item.path not in long)

@@ -25,7 +25,13 @@ def measured(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SqueezeNet", "MobileNetV2", "DeiT-Tiny"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SqueezeNet",
+        *(pytest.param(n, marks=pytest.mark.weekly) for n in ("MobileNetV2", "DeiT-Tiny")),
+    ],
+)
 def test_a_sibling_holds_and_its_mistakes_are_named(name: str) -> None:
     found = measured(name)
     assert not found["not_judged"]

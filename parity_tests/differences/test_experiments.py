@@ -15,6 +15,8 @@ from differences.harness.catalogue import NAMES, module, run
 from differences.harness.experiment import Finding, Table, shown
 from vgg16_spec.errors import BadInput
 
+# Takes a minute: hundreds of decodings by other projects.
+MARKS = {"accuracy": pytest.mark.weekly}
 FOUND = Finding({"elements that differ": 3, "largest": (0.12345, "of it")}, {"So.": True})
 
 
@@ -25,7 +27,7 @@ def written(name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=MARKS.get(n, ())) for n in NAMES])
 def test_an_experiment_supports_its_page(name: str) -> None:
     finding = run(name)
     assert finding.figures

@@ -18,12 +18,12 @@ from vgg16_spec.checkpoint import Checkpoint
 # one framework; on the tiny network both frameworks have them all.
 FULL: Final = (
     ("torch", None),
-    ("keras", None),
+    pytest.param("keras", None, marks=pytest.mark.weekly),
     ("keras", "fc1 not permuted"),
-    ("torch", "mean off by a level"),
-    ("torch", "bias off by 1e-3"),
-    ("keras", "weights in float16"),
-    ("torch", "dropout left on"),
+    pytest.param("torch", "mean off by a level", marks=pytest.mark.weekly),
+    pytest.param("torch", "bias off by 1e-3", marks=pytest.mark.weekly),
+    pytest.param("keras", "weights in float16", marks=pytest.mark.weekly),
+    pytest.param("torch", "dropout left on", marks=pytest.mark.weekly),
 )
 BUILDERS: Final[Mapping[str, Callable[[str], Port]]] = {
     "torch": in_torch.Port,

@@ -62,6 +62,7 @@ def test_probes_show_a_mistake_that_photographs_do_not(
 
 
 @pytest.mark.full
+@pytest.mark.weekly
 def test_what_no_photograph_lights_of_vgg16_is_judged(full: Checkpoint) -> None:
     with Arbiter(full, PICTURES) as arbiter:
         given = arbiter.given

@@ -113,6 +113,7 @@ def test_the_web_runtime_under_node_agrees_with_the_arbiter(
 
 
 @pytest.mark.full
+@pytest.mark.weekly
 def test_clients_agree_with_the_arbiter_at_full_size(full: Checkpoint, tmp_path: Path) -> None:
     model = export_onnx("keras", full, tmp_path / "out", test_data=False)
     batch = noise(full, 1)

@@ -126,7 +126,9 @@ def test_the_same_export_gives_the_same_bytes_whoever_traces_it(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("framework", "name"), [("keras", "C"), ("torch", "E")])
+@pytest.mark.parametrize(
+    ("framework", "name"), [("keras", "C"), pytest.param("torch", "E", marks=pytest.mark.weekly)]
+)
 def test_other_configurations_are_exported_too(
     framework: Framework, name: str, tmp_path: Path
 ) -> None:

@@ -72,7 +72,7 @@ def test_a_change_to_the_keras_model_shows(name: str, keras_unchanged: list[str]
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.weekly)])
 def test_a_change_shows_on_the_other_backends_too(backend: str, keras_unchanged: list[str]) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "parity_tests.support.graphs.keras_changes", *ON_EVERY_BACKEND],

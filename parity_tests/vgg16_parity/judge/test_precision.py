@@ -232,6 +232,7 @@ def test_the_image_that_is_furthest_off_tells_which_layers_have_fewer_bits(
 
 
 @pytest.mark.full
+@pytest.mark.weekly
 def test_vgg16_in_float16_from_fc1_on_is_told_in_one_pass(
     full: Checkpoint, passes: list[object]
 ) -> None:

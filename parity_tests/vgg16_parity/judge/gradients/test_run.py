@@ -48,6 +48,7 @@ def test_gradients_and_a_step_agree_on_tiny(tiny: Checkpoint, name: str) -> None
 
 
 @pytest.mark.full
+@pytest.mark.weekly
 def test_gradients_and_a_step_agree_at_full_size(full: Checkpoint, tmp_path: Path) -> None:
     # By the command, so that the judging process imports no framework. One photograph: the float64
     # backward pass runs for each image and runtime, because each has its own activation pattern.

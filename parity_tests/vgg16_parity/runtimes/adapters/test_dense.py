@@ -82,7 +82,10 @@ def test_plain_and_dense_logits_can_be_computed_in_turns(
 
 
 @pytest.mark.full
-@runtimes
+@pytest.mark.parametrize(
+    "runtime",
+    [pytest.param(name, marks=() if name == "torch" else pytest.mark.weekly) for name in LOADERS],
+)
 def test_vgg16_itself_holds_at_an_odd_size_and_has_the_plain_bits_at_224(
     full: Checkpoint, tmp_path: Path, runtime: str
 ) -> None:
