@@ -198,6 +198,7 @@ def test_both_languages_show_the_same_outputs() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.weekly
 @pytest.mark.usefixtures("full")
 def test_the_tutorial_runs_from_top_to_bottom_and_shows_what_is_committed() -> None:
     committed, again = notebooks.read(ENGLISH), notebooks.run(ENGLISH)

@@ -30,7 +30,7 @@ MOST_AT_A_TIME: Final = 4
 # Read when they are used, not when a framework is imported.
 _READ_LATE: Final = ("VGG16_", "PYTEST_", "TMPDIR", "COLUMNS", "HOME", "PWD")
 
-_real = process.run_worker
+run_anew = process.run_worker
 _replaceable = (subprocess.run, process.command, process.environment)
 
 
@@ -44,7 +44,7 @@ class WarmWorkers:
     def __call__(self, job: Job, output: IO[bytes], timeout: float | None) -> int:
         """The exit status of a job's worker. Raises ``TimeoutExpired``."""
         if not self._are_the_same(job):
-            return _real(job, output, timeout)
+            return run_anew(job, output, timeout)
         environment = process.own_environment(job)
         key = json.dumps([job.task == "export", job.runtime.name, environment], sort_keys=True)
         if key not in self._servers:
