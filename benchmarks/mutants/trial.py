@@ -67,13 +67,15 @@ class Trial:
 
     Args:
         project: the project's folder.
-        folder: keeps the copy and what was found in it, until the sources differ.
+        folder: keeps the copy and what was found in it, until the sources differ. What a test file
+            reaches is kept while only other test files differ, since none imports another.
         modules: the room's modules, relative to the project's folder.
         tests: its test files, likewise.
         grace: seconds that a change may add, beside five times what its tests take without it.
+        near: whether only the tests of a module's own folder are tried.
 
     Raises:
-        BadInput: the project is no clone, a test fails without a change, or none reaches the room.
+        BadInput: the project is no clone.
     """
 
     def __init__(
@@ -82,23 +84,40 @@ class Trial:
         folder: Path,
         modules: Sequence[Path],
         tests: Sequence[str],
+        *,
         grace: float = 20.0,
+        near: bool = False,
     ) -> None:
-        self._grace = grace
+        self._grace, self._near = grace, near
         self._project, self._folder = project, folder
         self._tree = folder / "copy"
         self._modules, self._tests = modules, tests
+        self._reach: dict[str, Reach] = {}
         self._renew()
         self._enter()
-        self._reach = self._measure()
-        if not any(lines for reach in self._reach.values() for lines in reach.lines.values()):
-            raise BadInput(", ".join(tests), "executes no line of the room")
 
     def outcome(self, change: Change) -> Outcome:
-        """Run the test files that execute the changed lines, the shortest first."""
+        """Run the test files that execute the changed lines, those near the module first.
+
+        Raises:
+            BadInput: a test fails without the change, or none reaches the room.
+        """
+        found = Outcome.UNREACHED
+        for tests in nearest(self._tests, change.key.file)[: 1 if self._near else 2]:
+            outcome = self._tried(change, tests)
+            if outcome in (Outcome.NOTICED, Outcome.TIMED_OUT):
+                return outcome
+            if outcome is Outcome.SURVIVED:
+                found = outcome
+        if not any(lines for reach in self._reach.values() for lines in reach.lines.values()):
+            raise BadInput(", ".join(self._tests), "executes no line of the room")
+        return found
+
+    def _tried(self, change: Change, tests: Sequence[str]) -> Outcome:
+        """What becomes of a change with some of the test files, the shortest first."""
         reaching = sorted(
             (reach.seconds, name)
-            for name, reach in self._reach.items()
+            for name, reach in ((name, self._reach_of(name)) for name in tests)
             if not set(change.lines).isdisjoint(reach.lines.get(change.key.file, ()))
         )
         if not reaching:
@@ -121,18 +140,27 @@ class Trial:
     def _renew(self) -> None:
         """Copy the project's files; forget what was found with others."""
         names = _files(self._project)
-        digest = hashlib.sha256(repr((*ARGUMENTS, *self._tests)).encode())
+        shared = hashlib.sha256(repr(ARGUMENTS).encode())
+        tests: dict[str, bytes] = {}
         for name in sorted(names):
             if name.endswith((".py", ".toml", ".json")) and "benchmarks" not in Path(name).parts:
-                digest.update(name.encode() + (self._project / name).read_bytes())
+                source = name.encode() + (self._project / name).read_bytes()
+                if Path(name).name.startswith("test_"):
+                    tests[name] = source
+                else:
+                    shared.update(source)
+        self._sources = {name: _digest(shared.digest(), tests[name]) for name in self._tests}
+        digest = _digest(shared.digest(), repr(self._tests).encode(), *tests.values())
         known = self._folder / "digest"
-        if not known.is_file() or known.read_text() != digest.hexdigest():
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if not known.is_file() or known.read_text() != digest:
+            shutil.rmtree(self._tree, ignore_errors=True)
+            for results in self._folder.glob("*.jsonl"):
+                results.unlink()
         for name in names:
             target = self._tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self._project / name, target)
-        known.write_text(digest.hexdigest())
+        known.write_text(digest)
 
     def _enter(self) -> None:
         """Import what the tests import once; a fork then takes a second to begin."""
@@ -146,13 +174,15 @@ class Trial:
         gc.collect()
         gc.freeze()
 
-    def _measure(self) -> dict[str, Reach]:
-        kept = self._folder / "reach.json"
-        if kept.is_file():
-            return {name: Reach(**reach) for name, reach in json.loads(kept.read_text()).items()}
-        found = {name: self._reached(name) for name in self._tests}
-        kept.write_text(json.dumps({name: vars(reach) for name, reach in found.items()}))
-        return found
+    def _reach_of(self, name: str) -> Reach:
+        """What a test file reaches, kept from run to run."""
+        if name not in self._reach:
+            kept = self._folder / "reach" / f"{self._sources[name]}.json"
+            if not kept.is_file():
+                kept.parent.mkdir(exist_ok=True)
+                kept.write_text(json.dumps(vars(self._reached(name))))
+            self._reach[name] = Reach(**json.loads(kept.read_text()))
+        return self._reach[name]
 
     def _reached(self, name: str) -> Reach:
         """Run one test file, and say which lines of the room it executes."""
@@ -206,6 +236,23 @@ class Trial:
             file = getattr(module, "__file__", None) or ""
             if file.startswith(roots) and ".venv" not in file and name != "__main__":
                 del sys.modules[name]
+
+
+def nearest(tests: Sequence[str], module: str) -> tuple[list[str], list[str]]:
+    """The test files of the folder that mirrors a module's and of its name, and all others.
+
+    Where there is no such folder, the one above it counts.
+    """
+    folder = Path("parity_tests", module).parent
+    while folder.name and not any(Path(name).parent == folder for name in tests):
+        folder = folder.parent
+    own = f"test_{Path(module).name}"
+    near = [name for name in tests if Path(name).parent == folder or Path(name).name == own]
+    return near, [name for name in tests if name not in near]
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _files(project: Path) -> list[str]:
