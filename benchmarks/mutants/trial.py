@@ -6,6 +6,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -13,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +25,7 @@ import coverage
 import pytest
 
 from benchmarks.mutants.changes import Change
+from benchmarks.mutants.rooms import nearest
 from vgg16_spec.errors import BadInput
 
 ARGUMENTS: Final = (
@@ -33,8 +34,10 @@ ARGUMENTS: Final = (
     # This process has imported what pytest would like to import first.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
-# A change can make a loop endless or an array huge.
+# A change can make a loop endless, a process wait for ever or an array huge. Endless loops are told
+# by the processor's time: other work may slow all tests down.
 _SLOWER: Final = 5
+_WAITING: Final = 10
 _UNCHANGED_S: Final = 1800.0
 _MEMORY: Final = 8 * 2**30
 _FORK: Final = multiprocessing.get_context("fork")
@@ -54,7 +57,7 @@ class Reach:
     """What a test file executes of the room, and how long it takes.
 
     Attributes:
-        seconds: for the whole file.
+        seconds: of the processor, for the whole file.
         lines: module -> numbers of the lines.
     """
 
@@ -71,7 +74,8 @@ class Trial:
             reaches is kept while only other test files differ, since none imports another.
         modules: the room's modules, relative to the project's folder.
         tests: its test files, likewise.
-        grace: seconds that a change may add, beside five times what its tests take without it.
+        grace: seconds of the processor that a change may add, beside five times what its tests take
+            without it.
         near: whether only the tests of a module's own folder are tried.
 
     Raises:
@@ -132,7 +136,7 @@ class Trial:
             module.write_text(before, encoding="utf-8")
             # Its bytecode is that of a text of the same time.
             os.utime(module, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        if status is None:
+        if status is None or status == -signal.SIGXCPU:
             return Outcome.TIMED_OUT
         survived = status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         return Outcome.SURVIVED if survived else Outcome.NOTICED
@@ -203,9 +207,9 @@ class Trial:
             result.write_text(json.dumps(lines))
             return status
 
-        started = time.monotonic()
+        before = _spent()
         status = self._forked(traced, _UNCHANGED_S, log)
-        seconds = time.monotonic() - started
+        seconds = _spent() - before
         if status == pytest.ExitCode.NO_TESTS_COLLECTED:
             return Reach(0.0, {})
         if status != pytest.ExitCode.OK:
@@ -213,18 +217,22 @@ class Trial:
         return Reach(seconds, json.loads(result.read_text()))
 
     def _forked(self, work: Callable[[], int], limit: float, log: Path | None = None) -> int | None:
-        """The exit status of a fork that does the work; none if it took longer than the limit."""
-        child = _FORK.Process(target=self._child, args=(work, log))
+        """The exit status of a fork that does the work; none if it waited too long.
+
+        One that needs more of the processor's time than the limit is ended by SIGXCPU.
+        """
+        child = _FORK.Process(target=self._child, args=(work, limit, log))
         child.start()
         try:
-            child.join(limit)
+            child.join(_WAITING * limit)
             return child.exitcode
         finally:
             _end(child)
 
-    def _child(self, work: Callable[[], int], log: Path | None) -> None:
+    def _child(self, work: Callable[[], int], limit: float, log: Path | None) -> None:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 1))
         _silence(log)
         self._forget()
         sys.exit(work())
@@ -236,19 +244,6 @@ class Trial:
             file = getattr(module, "__file__", None) or ""
             if file.startswith(roots) and ".venv" not in file and name != "__main__":
                 del sys.modules[name]
-
-
-def nearest(tests: Sequence[str], module: str) -> tuple[list[str], list[str]]:
-    """The test files of the folder that mirrors a module's and of its name, and all others.
-
-    Where there is no such folder, the one above it counts.
-    """
-    folder = Path("parity_tests", module).parent
-    while folder.name and not any(Path(name).parent == folder for name in tests):
-        folder = folder.parent
-    own = f"test_{Path(module).name}"
-    near = [name for name in tests if Path(name).parent == folder or Path(name).name == own]
-    return near, [name for name in tests if name not in near]
 
 
 def _digest(*parts: bytes) -> str:
@@ -270,6 +265,12 @@ def _git(project: Path, *arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise BadInput(project, "git cannot list its files", "a clone of the project") from error
     return done.stdout
+
+
+def _spent() -> float:
+    """Seconds of the processor that all forks so far have taken, and what these started."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _pytest(*arguments: str) -> int:

@@ -12,8 +12,6 @@ import pytest
 
 pytest.importorskip("cosmic_ray")
 
-from benchmarks.mutants.trial import nearest
-
 # A process of its own: a trial changes its folder, its path and what it has imported.
 _TRY = """
 import json, sys
@@ -142,28 +140,6 @@ def test_what_a_file_reaches_is_found_again_only_if_it_can_differ(project: Path)
     moved = reached()
     assert [13 in moved[path] for path in sorted(set(moved) - set(after))].count(True) == 1
     assert len(moved) == len(after) + 2
-
-
-@pytest.mark.parametrize(
-    ("module", "near"),
-    [
-        (
-            "room/inner/a.py",
-            ["parity_tests/room/inner/test_a.py", "parity_tests/room/inner/test_b.py"],
-        ),
-        ("room/c.py", ["parity_tests/room/test_c.py", "parity_tests/other/test_c.py"]),
-        # The folder above, where there is none of its own.
-        ("room/deep/er/d.py", ["parity_tests/room/test_c.py"]),
-    ],
-)
-def test_the_nearest_tests_mirror_the_module(module: str, near: list[str]) -> None:
-    tests = [
-        *("parity_tests/room/inner/test_a.py", "parity_tests/room/inner/test_b.py"),
-        *("parity_tests/room/test_c.py", "parity_tests/other/test_c.py"),
-    ]
-    found, others = nearest(tests, module)
-    assert found == near
-    assert others == [name for name in tests if name not in near]
 
 
 def test_a_folder_outside_a_clone_is_refused(
