@@ -12,7 +12,7 @@ import pytest
 
 from export.constants import BATCH
 from export.graph import canonical, edges, naming, precision, taps
-from export.graph.dense import apply_densely, reshaped
+from export.graph.dense import apply_densely
 from export.options import Options
 from export.weights.link import take_weights
 from parity_tests.support.graphs.graphs import attributes, parsed
@@ -276,18 +276,3 @@ def test_a_tap_is_what_the_next_layer_reads(last: str, read: list[str]) -> None:
     model = parsed(signature, f"x = Neg(a) {QUANTISED} {last}")
     tapped = taps.with_taps(model, ["x", "q", "d", "r", "e", "y"])
     assert [each.name for each in tapped.graph.outputs] == read
-
-
-def test_values_in_a_file_stay_where_they_are_in_another_shape() -> None:
-    stored = ir.ExternalTensor(
-        "weights", 64, 24, ir.DataType.FLOAT, name="w", shape=ir.Shape((2, 3)), base_dir="folder"
-    )
-    other = reshaped(stored, (3, 2, 1))
-    assert isinstance(other, ir.ExternalTensor)
-    assert (other.location, other.offset, other.length) == ("weights", 64, 24)
-    assert (other.name, other.base_dir, other.dtype) == ("w", "folder", ir.DataType.FLOAT)
-    assert other.shape == ir.Shape((3, 2, 1))
-    values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    again = reshaped(ir.Tensor(values, name="w"), (3, 2, 1))
-    assert (again.name, again.shape, again.dtype) == ("w", ir.Shape((3, 2, 1)), ir.DataType.FLOAT)
-    assert again.numpy().tolist() == values.reshape(3, 2, 1).tolist()
