@@ -60,7 +60,8 @@ def test_other_nodes_and_blocks_clip_nothing() -> None:
 
 
 def dequantised(scale: Any, **attributes: Any) -> Step:
-    inputs = [np.array([[1, 2, 3], [4, 5, 6]], np.uint8), np.asarray(scale, np.float32)]
+    values = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    inputs: list[Array] = [values, np.asarray(scale, np.float32)]
     return evaluated(node_of("DequantizeLinear", inputs, **attributes), inputs)
 
 

@@ -220,7 +220,7 @@ def test_a_mistake_computes_what_its_words_say(
 def test_a_mistake_in_an_attribute_is_the_node_with_another(
     words: str, changed: dict[str, float]
 ) -> None:
-    attributes = {"size": 3, "alpha": 1e-2}
+    attributes: dict[str, Any] = {"size": 3, "alpha": 1e-2}
     node = node_of("LRN", [MAPS], **attributes)
     [found] = computed("LRN", [MAPS], words, **attributes)
     [expected] = outputs_of(replace(node, attributes=attributes | changed), [MAPS])

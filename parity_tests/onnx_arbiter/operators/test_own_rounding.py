@@ -32,7 +32,7 @@ def squared(values: Array) -> Array:
     return np.square(np.asarray(values, np.float64))
 
 
-def of_sum(squares: Array, result: Array, length: float, roundings: float = 0.0) -> Array:
+def of_sum(squares: Array, result: Array, length: Any, roundings: float = 0.0) -> Array:
     """S (1 + K/6) + y² (K/3 + roundings)"""
     return squares * (1 + length / 6) + squared(result) * (length / 3 + roundings)
 

@@ -78,8 +78,8 @@ def test_maps_may_be_flattened_in_every_other_order() -> None:
         with_swap = swapped if order == "CHW" else f"{swapped}, {said}"
         expected[with_swap] = weight.transpose(*axes, 0)
     assert list(made) == list(expected)
-    for words, values in expected.items():
-        np.testing.assert_array_equal(made[words], values, err_msg=words)
+    for mistake, values in expected.items():
+        np.testing.assert_array_equal(made[mistake], values, err_msg=mistake)
 
 
 @pytest.mark.parametrize(

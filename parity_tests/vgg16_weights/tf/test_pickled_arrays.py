@@ -48,7 +48,7 @@ def test_a_buffer_is_read_in_either_order(core: str, order: Any) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">", "="])
 @pytest.mark.parametrize("code", ["f2", "f4", "f8", "i4", "i8", "u2"])
-def test_numbers_are_read_in_either_order_of_bytes(code: str, order: str) -> None:
+def test_numbers_are_read_in_either_order_of_bytes(code: str, order: Any) -> None:
     kind = np.dtype(code).newbyteorder("<" if order == "=" else order)
     found = array(reconstructed(VALUES.astype(kind).tobytes(), dtype=dtype_of(code, order)))
     assert found.dtype == kind

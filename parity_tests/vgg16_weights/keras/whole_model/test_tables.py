@@ -17,6 +17,7 @@ from vgg16_weights.keras.whole_model import (
     settings,
 )
 from vgg16_weights.keras.whole_model.configuration import HoldsCode, SavedLayer
+from vgg16_weights.keras.whole_model.graph import REVERSAL
 
 # Of Keras 1 and 2, of other packages, or of PyTorch's names for them.
 OLDER: Final = {
@@ -24,7 +25,7 @@ OLDER: Final = {
     "SlicingOpLambda",
 }  # fmt: skip
 # What this project's own reader puts into the chain of layers.
-OWN: Final = {front.REVERSAL, "TrueDivide"}
+OWN: Final = {REVERSAL, "TrueDivide"}
 TABLES: Final[dict[str, Any]] = {
     "features": (
         *features._FOREIGN, *features._CONVOLUTIONS, *features._POOLINGS,
