@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -29,10 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--sample", type=command.positive, help="try N changes drawn at random instead of all")
     add("--seed", type=int, default=0, help="another seed, another sample (default: 0)")
     add("--minutes", type=float, help="stop after so long; the same command goes on from there")
+    add("--near", action="store_true", help="try only the tests of each module's own folder")
     chosen = parser.parse_args(arguments)
     try:
         known = survivors.listed(_PROJECT / survivors.LISTED)
-        results = list(_tried(chosen.room, chosen.seed, chosen.sample, chosen.minutes))
+        results = list(_tried(chosen))
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
@@ -44,21 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if broken else 0
 
 
-def _tried(name: str, seed: int, sample: int | None, minutes: float | None) -> Iterator[Result]:
+def _tried(chosen: Namespace) -> Iterator[Result]:
     """Try the changes that have no result yet, and write each result as it comes."""
-    room = ROOMS[name]
-    folder = _PROJECT / "build" / "mutants" / name
+    room, minutes = ROOMS[chosen.room], chosen.minutes
+    folder = _PROJECT / "build" / "mutants" / chosen.room
     modules = list(room.modules(_PROJECT))
-    command.say(f"{name}: running the tests without a change")
-    trial = Trial(_PROJECT, folder, modules, room.test_files(_PROJECT))
-    kept = folder / "results.jsonl"
+    command.say(f"{chosen.room}: collecting the tests")
+    trial = Trial(_PROJECT, folder, modules, room.test_files(_PROJECT), near=chosen.near)
+    kept = folder / ("near.jsonl" if chosen.near else "results.jsonl")
     known: dict[Key, Result] = {}
     if kept.is_file():
         read = (Result.read(line) for line in kept.read_text(encoding="utf-8").splitlines())
         known = {result.key: result for result in read}
     end = None if minutes is None else time.monotonic() + 60 * minutes
     with kept.open("a", encoding="utf-8") as file:
-        for nth, change in enumerate(itertools.islice(changes(_PROJECT, modules, seed), sample), 1):
+        drawn = itertools.islice(changes(_PROJECT, modules, chosen.seed), chosen.sample)
+        for nth, change in enumerate(drawn, 1):
             if change.key not in known:
                 if known and end is not None and time.monotonic() > end:
                     return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +35,19 @@ class Room:
             )
         }
         return sorted(found)
+
+
+def nearest(tests: Sequence[str], module: str) -> tuple[list[str], list[str]]:
+    """The test files of the folder that mirrors a module's and of its name, and all others.
+
+    Where there is no such folder, the one above it counts.
+    """
+    folder = Path("parity_tests", module).parent
+    while folder.name and not any(Path(name).parent == folder for name in tests):
+        folder = folder.parent
+    own = f"test_{Path(module).name}"
+    near = [name for name in tests if Path(name).parent == folder or Path(name).name == own]
+    return near, [name for name in tests if name not in near]
 
 
 _JUDGE: Final = "parity_tests/vgg16_parity/judge"

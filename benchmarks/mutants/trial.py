@@ -6,6 +6,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -13,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +25,7 @@ import coverage
 import pytest
 
 from benchmarks.mutants.changes import Change
+from benchmarks.mutants.rooms import nearest
 from vgg16_spec.errors import BadInput
 
 ARGUMENTS: Final = (
@@ -33,8 +34,10 @@ ARGUMENTS: Final = (
     # This process has imported what pytest would like to import first.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
-# A change can make a loop endless or an array huge.
+# A change can make a loop endless, a process wait for ever or an array huge. Endless loops are told
+# by the processor's time: other work may slow all tests down.
 _SLOWER: Final = 5
+_WAITING: Final = 10
 _UNCHANGED_S: Final = 1800.0
 _MEMORY: Final = 8 * 2**30
 _FORK: Final = multiprocessing.get_context("fork")
@@ -54,7 +57,7 @@ class Reach:
     """What a test file executes of the room, and how long it takes.
 
     Attributes:
-        seconds: for the whole file.
+        seconds: of the processor, for the whole file.
         lines: module -> numbers of the lines.
     """
 
@@ -67,13 +70,16 @@ class Trial:
 
     Args:
         project: the project's folder.
-        folder: keeps the copy and what was found in it, until the sources differ.
+        folder: keeps the copy and what was found in it, until the sources differ. What a test file
+            reaches is kept while only other test files differ, since none imports another.
         modules: the room's modules, relative to the project's folder.
         tests: its test files, likewise.
-        grace: seconds that a change may add, beside five times what its tests take without it.
+        grace: seconds of the processor that a change may add, beside five times what its tests take
+            without it.
+        near: whether only the tests of a module's own folder are tried.
 
     Raises:
-        BadInput: the project is no clone, a test fails without a change, or none reaches the room.
+        BadInput: the project is no clone.
     """
 
     def __init__(
@@ -82,23 +88,40 @@ class Trial:
         folder: Path,
         modules: Sequence[Path],
         tests: Sequence[str],
+        *,
         grace: float = 20.0,
+        near: bool = False,
     ) -> None:
-        self._grace = grace
+        self._grace, self._near = grace, near
         self._project, self._folder = project, folder
         self._tree = folder / "copy"
         self._modules, self._tests = modules, tests
+        self._reach: dict[str, Reach] = {}
         self._renew()
         self._enter()
-        self._reach = self._measure()
-        if not any(lines for reach in self._reach.values() for lines in reach.lines.values()):
-            raise BadInput(", ".join(tests), "executes no line of the room")
 
     def outcome(self, change: Change) -> Outcome:
-        """Run the test files that execute the changed lines, the shortest first."""
+        """Run the test files that execute the changed lines, those near the module first.
+
+        Raises:
+            BadInput: a test fails without the change, or none reaches the room.
+        """
+        found = Outcome.UNREACHED
+        for tests in nearest(self._tests, change.key.file)[: 1 if self._near else 2]:
+            outcome = self._tried(change, tests)
+            if outcome in (Outcome.NOTICED, Outcome.TIMED_OUT):
+                return outcome
+            if outcome is Outcome.SURVIVED:
+                found = outcome
+        if not any(lines for reach in self._reach.values() for lines in reach.lines.values()):
+            raise BadInput(", ".join(self._tests), "executes no line of the room")
+        return found
+
+    def _tried(self, change: Change, tests: Sequence[str]) -> Outcome:
+        """What becomes of a change with some of the test files, the shortest first."""
         reaching = sorted(
             (reach.seconds, name)
-            for name, reach in self._reach.items()
+            for name, reach in ((name, self._reach_of(name)) for name in tests)
             if not set(change.lines).isdisjoint(reach.lines.get(change.key.file, ()))
         )
         if not reaching:
@@ -113,7 +136,7 @@ class Trial:
             module.write_text(before, encoding="utf-8")
             # Its bytecode is that of a text of the same time.
             os.utime(module, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        if status is None:
+        if status is None or status == -signal.SIGXCPU:
             return Outcome.TIMED_OUT
         survived = status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
         return Outcome.SURVIVED if survived else Outcome.NOTICED
@@ -121,18 +144,27 @@ class Trial:
     def _renew(self) -> None:
         """Copy the project's files; forget what was found with others."""
         names = _files(self._project)
-        digest = hashlib.sha256(repr((*ARGUMENTS, *self._tests)).encode())
+        shared = hashlib.sha256(repr(ARGUMENTS).encode())
+        tests: dict[str, bytes] = {}
         for name in sorted(names):
             if name.endswith((".py", ".toml", ".json")) and "benchmarks" not in Path(name).parts:
-                digest.update(name.encode() + (self._project / name).read_bytes())
+                source = name.encode() + (self._project / name).read_bytes()
+                if Path(name).name.startswith("test_"):
+                    tests[name] = source
+                else:
+                    shared.update(source)
+        self._sources = {name: _digest(shared.digest(), tests[name]) for name in self._tests}
+        digest = _digest(shared.digest(), repr(self._tests).encode(), *tests.values())
         known = self._folder / "digest"
-        if not known.is_file() or known.read_text() != digest.hexdigest():
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if not known.is_file() or known.read_text() != digest:
+            shutil.rmtree(self._tree, ignore_errors=True)
+            for results in self._folder.glob("*.jsonl"):
+                results.unlink()
         for name in names:
             target = self._tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self._project / name, target)
-        known.write_text(digest.hexdigest())
+        known.write_text(digest)
 
     def _enter(self) -> None:
         """Import what the tests import once; a fork then takes a second to begin."""
@@ -146,13 +178,15 @@ class Trial:
         gc.collect()
         gc.freeze()
 
-    def _measure(self) -> dict[str, Reach]:
-        kept = self._folder / "reach.json"
-        if kept.is_file():
-            return {name: Reach(**reach) for name, reach in json.loads(kept.read_text()).items()}
-        found = {name: self._reached(name) for name in self._tests}
-        kept.write_text(json.dumps({name: vars(reach) for name, reach in found.items()}))
-        return found
+    def _reach_of(self, name: str) -> Reach:
+        """What a test file reaches, kept from run to run."""
+        if name not in self._reach:
+            kept = self._folder / "reach" / f"{self._sources[name]}.json"
+            if not kept.is_file():
+                kept.parent.mkdir(exist_ok=True)
+                kept.write_text(json.dumps(vars(self._reached(name))))
+            self._reach[name] = Reach(**json.loads(kept.read_text()))
+        return self._reach[name]
 
     def _reached(self, name: str) -> Reach:
         """Run one test file, and say which lines of the room it executes."""
@@ -173,9 +207,9 @@ class Trial:
             result.write_text(json.dumps(lines))
             return status
 
-        started = time.monotonic()
+        before = _spent()
         status = self._forked(traced, _UNCHANGED_S, log)
-        seconds = time.monotonic() - started
+        seconds = _spent() - before
         if status == pytest.ExitCode.NO_TESTS_COLLECTED:
             return Reach(0.0, {})
         if status != pytest.ExitCode.OK:
@@ -183,18 +217,22 @@ class Trial:
         return Reach(seconds, json.loads(result.read_text()))
 
     def _forked(self, work: Callable[[], int], limit: float, log: Path | None = None) -> int | None:
-        """The exit status of a fork that does the work; none if it took longer than the limit."""
-        child = _FORK.Process(target=self._child, args=(work, log))
+        """The exit status of a fork that does the work; none if it waited too long.
+
+        One that needs more of the processor's time than the limit is ended by SIGXCPU.
+        """
+        child = _FORK.Process(target=self._child, args=(work, limit, log))
         child.start()
         try:
-            child.join(limit)
+            child.join(_WAITING * limit)
             return child.exitcode
         finally:
             _end(child)
 
-    def _child(self, work: Callable[[], int], log: Path | None) -> None:
+    def _child(self, work: Callable[[], int], limit: float, log: Path | None) -> None:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 1))
         _silence(log)
         self._forget()
         sys.exit(work())
@@ -206,6 +244,10 @@ class Trial:
             file = getattr(module, "__file__", None) or ""
             if file.startswith(roots) and ".venv" not in file and name != "__main__":
                 del sys.modules[name]
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _files(project: Path) -> list[str]:
@@ -223,6 +265,12 @@ def _git(project: Path, *arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise BadInput(project, "git cannot list its files", "a clone of the project") from error
     return done.stdout
+
+
+def _spent() -> float:
+    """Seconds of the processor that all forks so far have taken, and what these started."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _pytest(*arguments: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from vgg16_weights.pickles import Record, entries, load, raw
+from vgg16_weights.pickles import Record, entries, load, raw, sizes
 
 PLAIN = {
     "text": "é",
@@ -130,3 +130,79 @@ def test_a_pickle_that_means_harm_takes_no_time_and_no_room() -> None:
     # Deeper than the stack of the processor.
     assert loaded(b")" + b"\x85" * 300_000 + b".") != ()
     assert time.monotonic() - start < 10
+
+
+# What Python's own pickler seldom or never writes.
+BY_HAND = {
+    "a set": (b"\x8f(K\x01K\x02\x90.", [1, 2]),
+    "a frozen set": (b"(K\x01K\x02\x91.", [1, 2]),
+    "a value twice": (b"K\x01K\x072\x87.", (1, 7, 7)),
+    "a value too many": (b"K\x01K\x020.", 1),
+    "values too many": (b"K\x01(K\x02K\x031.", 1),
+    "a mark too many": (b"K\x01(0.", 1),
+    "a list at once": (b"(K\x01K\x02l.", [1, 2]),
+    "a dictionary at once": (b"(K\x01K\x02K\x03K\x04d.", {1: 2, 3: 4}),
+    "one entry": (b"}K\x01K\x02s.", {1: 2}),
+    "a state of what has none": (b"]K\x01b.", []),
+    "what lies outside": (b"K\x05Q.", ("outside", 5)),
+    "bytes in Python 2's form": (
+        b"c_codecs\nencode\nX\x02\x00\x00\x00\xc3\xa9X\x06\x00\x00\x00latin1\x86R.",
+        b"\xe9",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "value"), BY_HAND.values(), ids=BY_HAND)
+def test_every_instruction_does_what_python_does(content: bytes, value: object) -> None:
+    found = load(io.BytesIO(content), lambda reference: ("outside", reference))
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"(K\x01K\x02iargparse\nNamespace\n.",
+        b"(cargparse\nNamespace\nK\x01K\x02o.",
+        b"cargparse\nNamespace\nK\x01K\x02\x86R.",
+        b"cargparse\nNamespace\nK\x01K\x02\x86\x81.",
+        b"cargparse\nNamespace\nK\x01K\x02\x86}\x92.",
+        b"X\x08\x00\x00\x00argparseX\x09\x00\x00\x00Namespace\x93K\x01K\x02\x86R.",
+    ],
+)
+def test_every_way_to_call_is_a_record_of_the_call(content: bytes) -> None:
+    record = loaded(content)
+    assert (record.name, record.args) == ("argparse.Namespace", (1, 2))
+
+
+def test_entries_of_an_object_are_kept_and_items_of_one_are_not() -> None:
+    record = loaded(b"cargparse\nNamespace\n)R(K\x01K\x02K\x03K\x04u.")
+    assert record.entries == {1: 2, 3: 4}
+    record = loaded(b"cargparse\nNamespace\n)RK\x01a.")
+    assert (record.args, record.entries, record.state) == ((), {}, None)
+
+
+def encoded(times: int) -> bytes:
+    """A text of three characters that is encoded so many times."""
+    call = b"c_codecs\nencode\n"
+    first = call + b"X\x03\x00\x00\x00abcq\x00X\x06\x00\x00\x00latin1q\x01\x86R"
+    return b"(" + first + (times - 1) * (call + b"h\x00h\x01\x86R") + b"l."
+
+
+def test_a_text_is_encoded_as_often_as_texts_stand_in_the_file() -> None:
+    # Nine characters stand there: those of the text and of the encoding's name.
+    assert loaded(encoded(3)) == [b"abc"] * 3
+    with pytest.raises(ValueError, match="encoded again and again"):
+        loaded(encoded(4))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ((2, 3), (2, 3)), ([0], (0,)), ((), ()), ("ab", None), ({}, None), ((1.0,), None),
+        ((True,), None), ((-1,), None), ((1 << 48,), None), (((1 << 48) - 1,), ((1 << 48) - 1,)),
+        ([1] * 64, (1,) * 64), ([1] * 65, None),
+    ],
+)  # fmt: skip
+def test_a_shape_is_a_few_whole_numbers(value: object, expected: tuple[int, ...] | None) -> None:
+    assert sizes(value) == expected

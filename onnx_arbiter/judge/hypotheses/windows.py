@@ -124,7 +124,8 @@ def resizing(node: Node, inputs: Arrays) -> Iterator[Mistake]:
                 every=f"every Resize had the coordinates {coordinates}",
             )  # fmt: skip
     if mode == "nearest":
-        for coordinates in (transformation, "asymmetric", "half_pixel", "align_corners"):
+        others = ("asymmetric", "half_pixel", "align_corners")
+        for coordinates in dict.fromkeys((transformation, *others)):
             for nearest in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
                 if nearest != rounding:
                     words = f"rounding were {nearest}"

@@ -12,7 +12,7 @@ pytest.importorskip("cosmic_ray")
 
 from benchmarks.mutants import __main__ as command
 from benchmarks.mutants.changes import Change, Key
-from benchmarks.mutants.rooms import ROOMS, Room
+from benchmarks.mutants.rooms import ROOMS, Room, nearest
 from benchmarks.mutants.survivors import LISTED
 from benchmarks.mutants.trial import Outcome
 from vgg16_spec.errors import BadInput
@@ -39,7 +39,7 @@ def tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tries:
         tried: list[Key] = []
 
         class Trial:
-            def __init__(self, *arguments: Any) -> None:
+            def __init__(self, *arguments: Any, near: bool) -> None:
                 pass
 
             def outcome(self, change: Change) -> Outcome:
@@ -86,6 +86,16 @@ def test_a_run_whose_time_is_up_counts_what_it_tried(
         assert command.main(["toy", "--minutes", "0"]) == 0
         assert f"of {count} changes" in capsys.readouterr().out
     assert len(tried) == 1
+
+
+def test_what_near_tests_notice_is_kept_apart(
+    tries: Tries, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = tries(noticed)
+    for options in (["--near"], [], ["--near"]):
+        assert command.main(["toy", "--sample", "4", *options]) == 0
+    assert len(tried) == 8
+    assert len(set(tried)) == 4
 
 
 def test_a_survivor_fails_a_whole_run_until_it_is_listed(
@@ -139,3 +149,25 @@ def test_every_room_has_modules_and_tests() -> None:
         tests = room.test_files(_PROJECT)
         assert tests
         assert all((_PROJECT / name).is_file() for name in tests)
+
+
+@pytest.mark.parametrize(
+    ("module", "near"),
+    [
+        (
+            "room/inner/a.py",
+            ["parity_tests/room/inner/test_a.py", "parity_tests/room/inner/test_b.py"],
+        ),
+        ("room/c.py", ["parity_tests/room/test_c.py", "parity_tests/other/test_c.py"]),
+        # The folder above, where there is none of its own.
+        ("room/deep/er/d.py", ["parity_tests/room/test_c.py"]),
+    ],
+)
+def test_the_nearest_tests_mirror_the_module(module: str, near: list[str]) -> None:
+    tests = [
+        *("parity_tests/room/inner/test_a.py", "parity_tests/room/inner/test_b.py"),
+        *("parity_tests/room/test_c.py", "parity_tests/other/test_c.py"),
+    ]
+    found, others = nearest(tests, module)
+    assert found == near
+    assert others == [name for name in tests if name not in near]

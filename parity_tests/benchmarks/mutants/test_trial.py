@@ -22,7 +22,8 @@ from benchmarks.mutants.trial import Trial
 project = Path(sys.argv[1])
 modules = [Path("toy.py")]
 trial = Trial(project, project / "build", modules, ["test_toy.py", "test_slow.py"], grace=1.0)
-found = {change.key.now: trial.outcome(change) for change in changes(project, modules, 0)}
+tried = list(changes(project, modules, 0))[: int(sys.argv[2])]
+found = {change.key.now: trial.outcome(change) for change in tried}
 print("\\n" + json.dumps(found))
 """
 _FILES = {
@@ -78,10 +79,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tried(project: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", _TRY, str(project)], capture_output=True, text=True, check=False
-    )
+def tried(project: Path, count: int = 100) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-c", _TRY, str(project), str(count)]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False)
 
 
 def refused(project: Path) -> str:
@@ -119,6 +119,27 @@ def test_tests_that_fail_without_a_change_stop_the_run(project: Path) -> None:
     (project / "test_toy.py").write_text("def test_false():\n    assert not 'this'\n")
     assert "test_toy.py: fails without a change" in refused(project)
     assert "assert not 'this'" in (project / "build" / "unchanged.log").read_text()
+
+
+@pytest.mark.slow
+def test_what_a_file_reaches_is_found_again_only_if_it_can_differ(project: Path) -> None:
+    def reached() -> dict[Path, list[int]]:
+        done = tried(project, 1)
+        assert done.returncode == 0, done.stderr
+        kept = (project / "build" / "reach").iterdir()
+        return {path: json.loads(path.read_text())["lines"].get("toy.py", []) for path in kept}
+
+    before = reached()
+    with (project / "test_slow.py").open("a") as file:
+        file.write("def test_unused():\n    assert not toy.unused(0)\n")
+    after = reached()
+    assert set(before) < set(after)
+    [added] = set(after) - set(before)
+    assert 12 in after[added]
+    (project / "toy.py").write_text(f"\n{_FILES['toy.py']}")
+    moved = reached()
+    assert [13 in moved[path] for path in sorted(set(moved) - set(after))].count(True) == 1
+    assert len(moved) == len(after) + 2
 
 
 def test_a_folder_outside_a_clone_is_refused(

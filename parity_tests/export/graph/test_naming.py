@@ -8,9 +8,11 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from export.constants import OPSET
 from export.graph import canonical, naming, opset
 from export.options import OLDEST_OPSET
 from parity_tests.support.graphs.graphs import parsed
+from vgg16_spec.errors import BadInput
 
 _CONV: Final = (
     "(float[N,3,8,6] images, float[3,3,1,1] block2_conv3__weight, float[3] block2_conv3__bias, "
@@ -214,3 +216,75 @@ def test_a_changed_default_is_another_operator(monkeypatch: pytest.MonkeyPatch) 
     naming.name(model)
     with pytest.raises(ValueError, match=r"Flatten flatten is another operator in opset 16"):
         opset.set_opset(model, 16)
+
+
+def test_the_newest_opset_is_the_newest_that_the_runtime_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[int] = []
+
+    def opens(version: int) -> bool:
+        tried.append(version)
+        return version <= NEWEST - 2
+
+    monkeypatch.setattr(opset, "_opens", opens)
+    assert opset.newest_opset() == NEWEST - 2
+    assert tried == [NEWEST, NEWEST - 1, NEWEST - 2]
+    monkeypatch.setattr(opset, "_opens", lambda version: version == OLDEST_OPSET)
+    assert opset.newest_opset() == OLDEST_OPSET
+    # Without ONNX Runtime, nothing is asked of it.
+    monkeypatch.setattr(opset, "find_spec", {"onnxruntime": None}.__getitem__)
+    assert opset.newest_opset() == NEWEST
+
+
+def test_an_opset_that_is_too_old_or_too_new_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opset, "_opens", lambda version: version <= OLDEST_OPSET + 2)
+    for version in range(OLDEST_OPSET, OLDEST_OPSET + 3):
+        opset.check_opset(version)
+    # The project's own needs no runtime that opens it.
+    opset.check_opset(OPSET)
+    for version in (OLDEST_OPSET - 1, OLDEST_OPSET + 3):
+        with pytest.raises(BadInput, match=f"--opset: is {version}; expected 13 to 15"):
+            opset.check_opset(version)
+
+
+def test_the_runtime_is_asked_with_a_whole_graph_of_the_opset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def opened(stored: bytes) -> None:
+        model = onnx.load_from_string(stored)
+        onnx.checker.check_model(model, full_check=True)
+        found.append((model.opset_import[0].version, model.ir_version))
+        assert [node.op_type for node in model.graph.node] == ["Relu"]
+
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(opset, "open_session", opened)
+    assert opset._opens(18)
+    assert opset._opens(21)
+    assert found == [(18, 8), (21, 10)]
+
+    def refused(stored: bytes) -> None:
+        raise RuntimeError("too new")
+
+    monkeypatch.setattr(opset, "open_session", refused)
+    assert not opset._opens(18)
+
+
+def test_a_second_set_of_operators_is_dropped() -> None:
+    model = every_operator()
+    model.opset_imports["elsewhere"] = 1
+    opset.set_opset(model, 18)
+    assert model.opset_imports == {"": 18}
+
+
+def test_taps_are_the_layers_and_the_mean_of_their_map() -> None:
+    model = parsed(
+        _CONV,
+        f"{_C1} r = Relu(c) p = MaxPool<kernel_shape=[2,2]>(r) q = Flatten(p) g = Flatten(q) "
+        "m = GlobalAveragePool(r) y = Flatten(m)",
+    )
+    found = [each.name for each in naming.taps(model)]
+    assert found == ["c", "r", "p", "y"]
+    first = model.graph[0].outputs[0]
+    first.name = f"c{naming.PREACTIVATION}"
+    assert [each.name for each in naming.taps(model)] == found[1:]

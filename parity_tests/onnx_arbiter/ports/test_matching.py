@@ -136,3 +136,26 @@ def test_axes_of_size_one_come_and_go() -> None:
     np.testing.assert_array_equal(
         fitted(averages.reshape(2, 1, 1, 3), (2, 3), True, False), averages
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("average pool", "AdaptiveAvgPool1d AvgPool3d AveragePooling1D GlobalAveragePooling3D"),
+        ("max pool", "AdaptiveMaxPool2d MaxPool1d MaxPooling3D GlobalMaxPooling2D"),
+        ("batch norm", "BatchNorm2d BatchNormalization"),
+        ("layer norm", "LayerNorm LayerNormalization"),
+        ("conv", "Conv1d Conv2D DepthwiseConv2D DepthwiseConv1D"),
+        ("transposed conv", "ConvTranspose1d Conv1DTranspose Conv2DTranspose Conv3DTranspose"),
+        ("dense", "Linear Dense"),
+        ("hardsigmoid", "Hardsigmoid hard_sigmoid"),
+        ("hardswish", "Hardswish hard_silu hard_swish"),
+        ("leakyrelu", "LeakyReLU leaky_relu"),
+        ("relu", "ReLU ReLU6 relu6"),
+        ("silu", "SiLU swish silu"),
+        ("flatten", "Flatten"),
+        ("zeropadding", "ZeroPadding2D ZeroPadding1D"),
+    ],
+)
+def test_every_name_of_a_kind_of_layer_is_known(kind: str, names: str) -> None:
+    assert {name: kind_of(name) for name in names.split()} == dict.fromkeys(names.split(), kind)

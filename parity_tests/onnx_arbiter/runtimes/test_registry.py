@@ -187,3 +187,19 @@ def test_winograd_of_opencv_is_judged_by_its_own_errors(pads: tuple[int, ...]) -
 )
 def test_of_a_refusal_the_line_that_says_why_is_shown(message: str, said: str) -> None:
     assert first_line(RuntimeError(message)) == said
+
+
+def test_every_runtime_of_the_table_is_where_it_says_and_of_its_name() -> None:
+    for name, entry in RUNTIMES.items():
+        found = getattr(importlib.import_module(entry.module), entry.constant)
+        assert isinstance(found, Runtime)
+        assert found.name == name
+    needs = {name: entry.needs for name, entry in RUNTIMES.items()}
+    assert needs == {
+        **dict.fromkeys(("onnxruntime", "onnxruntime-cuda"), "onnxruntime"),
+        **dict.fromkeys(("opencv", "opencv-winograd"), "cv2"),
+        "openvino": "openvino",
+        "reference": "onnx",
+    }
+    extras = {entry.remedy.partition("[")[2].rstrip(']"') for entry in RUNTIMES.values()}
+    assert extras == {"", "onnx", "cuda", "engines"}
