@@ -235,3 +235,33 @@ def test_two_runs_differ_in_units_of_both_predictions(tmp_path: Path, tiny: Chec
     assert logits.accumulated.deviations == 0
     assert logits.local is not None
     assert logits.local.deviations == pytest.approx(0.5 / both)
+
+
+def test_errors_before_a_tap_are_counted_where_its_own_are_large(
+    tmp_path: Path, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[tuple[str, ...]]()
+
+    def count(*of: Any) -> float:
+        asked.append(tuple(map(str, of)))
+        return np.inf
+
+    monkeypatch.setattr(
+        ArbiterCase,
+        "independent_before",
+        lambda _, tap, mode, image: count("before", tap, mode.name, image),
+    )
+    monkeypatch.setattr(
+        ArbiterCase, "independent_inputs", lambda _, tap, image: count("inputs", tap, image)
+    )
+    expectation, off = small_case(tmp_path), RIGHT | {"logits": LOGITS + np.array([[0], [0.03]])}
+    before, inputs = ("before", "logits", "float16", "1"), ("inputs", "logits", "1")
+    for taps, local, counted in ((off, RIGHT, before), (RIGHT, off, inputs)):
+        judge_case(expectation, MODES["float16"], taps, local)
+        gpu, cpu = (
+            Run(cast("Any", Finished(*results)), MODES[mode])
+            for mode, results in (("float16", (taps, local)), ("float32", (RIGHT, RIGHT)))
+        )
+        compare_with_cpu(gpu, cpu, [expectation], tiny)
+        assert asked == [counted, counted]
+        asked.clear()
