@@ -312,4 +312,11 @@ def test_moves_move_and_picks_may_not_pick() -> None:
     for at in (node("Slice", X, [1], [99], [2]), node("Gather", X, [2, 1, 0], axis=1)):
         with pytest.raises(Untraceable, match="picks or reorders values"):
             made(at)
-    assert made(node("DequantizeLinear", X, 0.1)) is X
+
+
+@pytest.mark.parametrize("domain", ["", "com.microsoft."])
+def test_what_rounds_to_integers_is_noted_and_what_undoes_it_is_nothing(domain: str) -> None:
+    assert made(node(f"{domain}DequantizeLinear", X, 0.1)) is X
+    ((label, what),) = made(node(f"{domain}QuantizeLinear", X, 0.1)).notes
+    assert label == f"{domain}QuantizeLinear mine"
+    assert what == "rounds to uint8, where the network computes in float32"
