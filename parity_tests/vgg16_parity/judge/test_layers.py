@@ -166,6 +166,24 @@ def test_what_is_not_finite_is_noted_where_it_disappears(tmp_path: Path) -> None
         assert wrong.reason == f"no outputs of the network's shape: {', '.join(names)}"
 
 
+def test_where_what_is_not_finite_disappears_and_whether_from_the_logits(tmp_path: Path) -> None:
+    nan = np.full((2, 3), np.nan)
+    sizes = {"float32": np.ones((2, 3), np.float32)}
+    predictions = [Prediction(tap, nan, False, sizes, sizes) for tap in ("a", "b", "logits")]
+    images = np.full((2, 3, 4, 4), np.nan, np.float32)
+    expectation = write_case(Case("NaN", images, ("one", "two")), predictions, tmp_path / "case")
+    half = np.array([[1.0, 2.0, 3.0], [np.nan, 2.0, 3.0]])
+    for lost, noted in (
+        ((), ()),
+        (("b",), ("one: disappears at b",)),
+        (("a", "b"), ("one: disappears at a",)),
+        (("logits",), ("one: disappears at logits, the logits are finite",)),
+        (("a", "logits"), ("one: disappears at a, the logits are finite",)),
+    ):
+        taps = {tap: half if tap in lost else nan for tap in expectation.relus}
+        assert judge_not_finite(expectation, taps).notes == noted
+
+
 @pytest.mark.parametrize("local", [RIGHT, {}], ids=["layers", "taps"])
 def test_layers_are_compared_with_each_other_by_their_fewest_independent_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Mapping[str, Any]
