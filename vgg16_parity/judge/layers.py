@@ -139,7 +139,7 @@ def decide(
     decisions = []
     # Sorting negates logits, which would wrap unsigned numbers around.
     for ours, theirs, predicted in zip(logits.astype(np.float64), arbiter, deviation, strict=True):
-        first, wanted = (top(each[np.newaxis], 5)[0].tolist() for each in (ours, theirs))
+        (first,), (wanted,) = (top(each[np.newaxis], 5).tolist() for each in (ours, theirs))
         allowed = LIMITS.deviations.limit * predicted.astype(np.float64)
         swaps = [
             (lost, gained)

@@ -85,7 +85,7 @@ def pad(at: NodeContext) -> SymbolicTensor:
 
 def softmax(at: NodeContext) -> SymbolicTensor:
     """The network's last step, along the classes."""
-    axis = at.node.attributes.get_int("axis", -1 if at.opset >= 13 else 1)
+    axis = at.node.attributes.get_int("axis", -1)  # 1 in older opsets: the same of two axes
     return at.step("softmax" if at.x.array.ndim == 2 and axis in (1, -1) else "")
 
 

@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import onnx_ir as ir
 
 from export.load import open_model
 from onnx_arbiter.models.onnx_file import printable
 from vgg16_parity.onnx_check import graph
-from vgg16_parity.onnx_check.symbolic import Constant, Step
+from vgg16_parity.onnx_check.symbolic import Constant
 from vgg16_parity.onnx_check.walk import TracedGraph, follow
 from vgg16_parity.onnx_check.weights import as_maps
 from vgg16_spec import labels
@@ -114,13 +113,12 @@ def _followed(
         raise _refusal(path, found.problem or f"its {which} no VGG")
     if (actual.name, actual.classes) != (network.name, network.classes):
         found = follow(model, actual, recipe)
-    steps = [_with_bias(step) for step in found.steps if step.kind != "Cast"]
-    problem = found.problem
+    steps, problem = found.steps, found.problem
     if not include_top:
         actual = actual.with_head(include_top=False)
         count = sum(2 if isinstance(layer, Convolution) else 1 for layer in actual.layers)
         steps, problem = steps[:count], problem if len(steps) < count else ""
-    return replace(found, steps=tuple(steps), problem=problem), actual
+    return replace(found, steps=steps, problem=problem), actual
 
 
 def _configuration(found: TracedGraph, *, include_top: bool) -> Configuration | None:
@@ -168,13 +166,6 @@ def _recipe(
     if own.problem and not reverses:
         images = "the graph's preprocessing matches no recipe"
     return RECIPES[_ASSUMED[own.layout]], False, f"assumed: {images}{reverses}"
-
-
-def _with_bias(step: Step) -> Step:
-    """A step without a bias, with a bias of zeros."""
-    if step.weight is None or step.bias is not None:
-        return step
-    return replace(step, bias=Constant(np.zeros(len(step.weight.array), np.float32), ""))
 
 
 def _weights(

@@ -102,6 +102,14 @@ def test_whichever_recipe_prepared_pictures_the_others_are_tried(name: str) -> N
             assert tried != same(values, by(own)), other.name
 
 
+def test_pictures_of_a_bgr_recipe_are_followed_back_to_their_pixels() -> None:
+    caffe = RECIPES["caffe"]
+    made = dict(misread(given(caffe), caffe))
+    assert same(made["pictures, in RGB order"], by(caffe, other_order=True))
+    assert same(made["pictures prepared by the recipe torchvision"], by(OWN))
+    assert same(made["pictures not normalised, 0 to 1"], prepared(255, bgr=True))
+
+
 def test_pictures_in_bgr_order_are_normalised_again_in_either_order() -> None:
     caffe = RECIPES["caffe"]
     images = given(caffe)

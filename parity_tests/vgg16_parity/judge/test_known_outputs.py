@@ -136,6 +136,14 @@ def test_classes_that_no_image_tells_apart_are_in_no_order() -> None:
     assert of_logits(moved(0, 4, 2, 3, 1, 5)(arbiter), arbiter) is None
 
 
+def test_a_class_without_weights_has_no_error_and_keeps_its_place() -> None:
+    arbiter = ARBITER.copy()
+    arbiter[:, 2] = 0
+    deviation = np.where(np.arange(CLASSES) == 2, 0, DEVIATION)
+    swapped = moved(0, 4, 2, 3, 1, 5)(arbiter)
+    assert of_logits(swapped, arbiter, deviation) == "with classes 1 and 4 exchanged"
+
+
 def test_logits_far_apart_are_told_from_their_logarithms_of_probabilities() -> None:
     arbiter = ARBITER + np.array([[0.0], [2000.0], [-2000.0], [0.0]])
     arbiter[:, 2] += 900

@@ -166,6 +166,24 @@ def test_what_is_not_finite_is_noted_where_it_disappears(tmp_path: Path) -> None
         assert wrong.reason == f"no outputs of the network's shape: {', '.join(names)}"
 
 
+def test_where_what_is_not_finite_disappears_and_whether_from_the_logits(tmp_path: Path) -> None:
+    nan = np.full((2, 3), np.nan)
+    sizes = {"float32": np.ones((2, 3), np.float32)}
+    predictions = [Prediction(tap, nan, False, sizes, sizes) for tap in ("a", "b", "logits")]
+    images = np.full((2, 3, 4, 4), np.nan, np.float32)
+    expectation = write_case(Case("NaN", images, ("one", "two")), predictions, tmp_path / "case")
+    half = np.array([[1.0, 2.0, 3.0], [np.nan, 2.0, 3.0]])
+    for lost, noted in (
+        ((), ()),
+        (("b",), ("one: disappears at b",)),
+        (("a", "b"), ("one: disappears at a",)),
+        (("logits",), ("one: disappears at logits, the logits are finite",)),
+        (("a", "logits"), ("one: disappears at a, the logits are finite",)),
+    ):
+        taps = {tap: half if tap in lost else nan for tap in expectation.relus}
+        assert judge_not_finite(expectation, taps).notes == noted
+
+
 @pytest.mark.parametrize("local", [RIGHT, {}], ids=["layers", "taps"])
 def test_layers_are_compared_with_each_other_by_their_fewest_independent_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Mapping[str, Any]
@@ -235,3 +253,33 @@ def test_two_runs_differ_in_units_of_both_predictions(tmp_path: Path, tiny: Chec
     assert logits.accumulated.deviations == 0
     assert logits.local is not None
     assert logits.local.deviations == pytest.approx(0.5 / both)
+
+
+def test_errors_before_a_tap_are_counted_where_its_own_are_large(
+    tmp_path: Path, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[tuple[str, ...]]()
+
+    def count(*of: Any) -> float:
+        asked.append(tuple(map(str, of)))
+        return np.inf
+
+    monkeypatch.setattr(
+        ArbiterCase,
+        "independent_before",
+        lambda _, tap, mode, image: count("before", tap, mode.name, image),
+    )
+    monkeypatch.setattr(
+        ArbiterCase, "independent_inputs", lambda _, tap, image: count("inputs", tap, image)
+    )
+    expectation, off = small_case(tmp_path), RIGHT | {"logits": LOGITS + np.array([[0], [0.03]])}
+    before, inputs = ("before", "logits", "float16", "1"), ("inputs", "logits", "1")
+    for taps, local, counted in ((off, RIGHT, before), (RIGHT, off, inputs)):
+        judge_case(expectation, MODES["float16"], taps, local)
+        gpu, cpu = (
+            Run(cast("Any", Finished(*results)), MODES[mode])
+            for mode, results in (("float16", (taps, local)), ("float32", (RIGHT, RIGHT)))
+        )
+        compare_with_cpu(gpu, cpu, [expectation], tiny)
+        assert asked == [counted, counted]
+        asked.clear()

@@ -11,17 +11,20 @@ import pytest
 from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
-from onnx_arbiter.expectations import ArbiterCase
+from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
+from parity_tests.support.arithmetic.right_gradients import NETWORK
 from parity_tests.support.tolerances import FLOAT64
 from vgg16_parity.judge.evidence import Evidence
-from vgg16_parity.judge.own_errors import OwnErrors, errors_of, own_errors, read_by
+from vgg16_parity.judge.own_errors import OwnErrors, errors_of, given_to, own_errors, read_by
 from vgg16_parity.judge.patterns import fit
 from vgg16_parity.network.arithmetic import Arithmetic
+from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.reference import layer_alone, multiply
 from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.checkpoint import Checkpoint
+from vgg16_spec.checkpoint.seeded import generate
 
 FLOAT32 = MODES["float32"]
 # Its sums and float32's do not round alike.
@@ -183,3 +186,17 @@ def test_only_the_first_layer_of_a_forward_pass_has_the_errors_of_an_input_of_it
         assert errors.mode is COARSE
     assert own_errors(alone, second) is None
     assert own_errors(evidence(tiny, tmp_path, first.name), second) is None
+
+
+def test_a_layer_alone_read_the_arbiters_values_in_float32(tmp_path: Path) -> None:
+    checkpoint = generate(NETWORK, 1)
+    images = np.random.default_rng(0).standard_normal((2, *NETWORK.input_shape)).astype(np.float32)
+    answers = expect(checkpoint, Case("noise", images, ("a", "b")), [FLOAT32], tmp_path / "case")
+    run = Evidence(checkpoint, answers, FLOAT32, {}, {}, CaseVerdict("noise", (), ()))
+    expected = images
+    for name in NETWORK.taps:
+        found = given_to(run, name)
+        assert found.dtype == np.float32
+        assert np.array_equal(found, expected), name
+        lowest = 0 if answers.relus[name] else -np.inf
+        expected = np.maximum(answers.preactivation(name), lowest).astype(np.float32)

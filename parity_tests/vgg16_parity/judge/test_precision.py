@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -13,16 +12,12 @@ import pytest
 from differences.arithmetic import tf32
 from mistakes import in_torch
 from mistakes.catalogue import MISTAKES, changed, prepared
-from onnx_arbiter.expectations import ArbiterCase
-from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.arithmetic.ports import DTYPES, run_in_modes
 from parity_tests.support.helpers import PICTURES
-from parity_tests.support.pages.reports import verdict
 from vgg16_parity.judge import diagnosis
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence
-from vgg16_parity.judge.precision import _of_that_size
 from vgg16_parity.own_port import Arbiter, explain
-from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
@@ -185,34 +180,6 @@ def test_without_every_tap_all_layers_behind_the_last_that_holds_are_meant(
     # The layers between two taps may have fewer bits as well as that of the second.
     del some["block5_pool"]
     assert notes_on(arbiter, some).startswith(f"{WOULD_HOLD}as float16 from block4_conv1 on")
-
-
-@pytest.mark.parametrize(
-    ("every", "error", "tried"),
-    [
-        # In unit roundoffs of bfloat16, for values of rms 1.
-        (True, 0.124, False),
-        (True, 0.126, True),
-        (True, 7.9, True),
-        (True, 8.1, False),
-        # Where taps are missing, an error may have come a long way.
-        (False, 0.24, False),
-        (False, 0.26, True),
-        (False, 31.9, True),
-        (False, 32.1, False),
-    ],
-)
-def test_a_mode_is_tried_on_errors_of_about_its_roundoff(
-    tiny: Checkpoint, every: bool, error: float, tried: bool
-) -> None:
-    values = np.array([3.0, -4.0])
-    expected = SimpleNamespace(preactivation=values / np.sqrt(12.5))
-    expectation = cast("ArbiterCase", SimpleNamespace(tap=lambda *_: expected))
-    taps = dict.fromkeys(tiny.configuration.taps if every else ("fc1",), values)
-    first = LayerVerdict("fc1", replace(verdict(), rms_error=error * 2.0**-8))
-    case = CaseVerdict("case", (first,), ())
-    shown = Evidence(tiny, expectation, MODES["float32"], taps, {}, case)
-    assert (MODES["bfloat16"] in _of_that_size(shown, first)) is tried
 
 
 @pytest.mark.parametrize("image", range(len(PICTURES)))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import helper
 
 from export.load import open_model
 from parity_tests.support.graphs.hostile import GRAPHS
 from vgg16_parity.onnx_check import running
-from vgg16_parity.onnx_check.walk import follow
+from vgg16_parity.onnx_check.walk import TracedGraph, follow
 from vgg16_spec.architecture import configuration
 from vgg16_spec.images.recipes import RECIPES
 
@@ -69,3 +72,34 @@ def test_weights_may_take_memory_in_initializers_and_in_nodes(
             model.graph.node.insert(0, helper.make_node("Constant", [], [given.name], value=given))
         del model.graph.initializer[:]
     assert limits[0] == limits[1] > 10**9 << 18
+
+
+@pytest.mark.parametrize(("batch", "each"), [(None, 1), (1, 1), (4, 4), (256, 256)])
+def test_time_and_memory_are_those_of_a_vgg_of_that_size(
+    batch: int | None, each: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Any]()
+    stored = ir.tensor(np.zeros((4, 5), np.float32))
+    constant = ir.node("Constant", [], {"value": ir.tensor(np.zeros(7, np.float32)), "axis": 3})
+    model = SimpleNamespace(
+        graph=ir.Graph(
+            [], [], nodes=[constant], initializers=[ir.Value(name="w", const_value=stored)]
+        )
+    )
+    images = SimpleNamespace(name="images")
+    found = SimpleNamespace(front=SimpleNamespace(shape=(batch, 3), images=images), output="out")
+
+    def run_apart(work: object, path: str, folder: str, *rest: Any, **limits: Any) -> None:
+        asked.append((path, *rest, limits))
+        given = [np.load(Path(folder) / f"{number}.npy") for number in range(3)]
+        for number, image in enumerate(given):
+            np.save(Path(folder) / f"{number}.out.npy", image[:, :1, 0, 0] + number)
+
+    monkeypatch.setattr(running, "run_apart", run_apart)
+    path = tmp_path / "model.onnx"
+    values = running.run(path, cast("Any", model), cast(TracedGraph, found), [IMAGE] * 3)
+    assert values.tolist() == [[1.0], [2.0], [3.0]]
+    maps = 3 * 4 * 64 * 224 * 224
+    memory = 500_000_000 + 12 * (20 + 7) + each * maps + (os.cpu_count() or 1) * 2**24
+    limits = {"doing": "running it", "seconds": 45 + 3 * 3 * each, "memory": memory}
+    assert asked == [(str(path), "images", "out", each, 3, limits)]

@@ -107,7 +107,18 @@ def sigmoid_at_the_end(model: onnx.ModelProto) -> None:
     append(model, helper.make_node("Sigmoid", ["logits"], ["odds"], "odds"))
 
 
+def cut_to_whole_numbers(model: onnx.ModelProto) -> None:
+    node = node_of(model, "fc2")
+    place = list(model.graph.node).index(node)
+    whole = helper.make_node("Cast", [node.input[0]], ["whole"], "cut", to=TensorProto.INT32)
+    back = helper.make_node("Cast", ["whole"], ["back"], "back", to=TensorProto.FLOAT)
+    model.graph.node.insert(place, back)
+    model.graph.node.insert(place, whole)
+    node.input[0] = "back"
+
+
 FOREIGN: dict[str, tuple[Edit, str]] = {
+    "whole numbers": (cut_to_whole_numbers, "Cast cut: an operation that the network has none"),
     "a missing ReLU": (relu_left_out, "ReLU was expected"),
     "strides": (strides_of_two, "strides 2×2, expected 1×1"),
     "another end": (sigmoid_at_the_end, "Sigmoid odds: an operation that the network has none"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,6 @@ from vgg16_parity.judge.row import Finding
 from vgg16_parity.network import reference
 from vgg16_spec.architecture import POOLING_SIZE, Configuration, MaxPooling
 from vgg16_spec.errors import counted
-
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _pool_distances(
     return distances
 
 
-def _taken(maps: NDArray[_Scalar], winners: NDArray[np.intp]) -> NDArray[_Scalar]:
+def _taken(maps: Float64, winners: NDArray[np.intp]) -> Float64:
     """One value of each window: (N, C, H, W) -> (N, C, H // 2, W // 2)"""
-    taken: NDArray[_Scalar] = np.take_along_axis(reference.windows(maps), winners, axis=-1)[..., 0]
+    taken: Float64 = np.take_along_axis(reference.windows(maps), winners, axis=-1)[..., 0]
     return taken

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
+from onnx_arbiter.algorithms.fft import FFTS
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
@@ -24,10 +25,11 @@ from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint
 
 A, B, C = WINOGRAD[:3]
-NAMES: Final = {id(A): "A", id(B): "B", id(C): "C"}
+FFT, LARGER_FFT = FFTS[:2]
+NAMES: Final = {A: "A", B: "B", C: "C", FFT: "FFT", LARGER_FFT: "larger FFT"}
 # Layer -> the algorithms that its errors show, and how much likelier they are. A failing layer has
 # a value for what it does not show, too: how much likelier its errors are, and R under it.
-Shown = Mapping[str, Mapping[Algorithm, float]]
+Shown = Mapping[str, Mapping[Any, float]]
 Fits = Mapping[str, Mapping[Algorithm, tuple[float, list[float]]]]
 
 
@@ -80,7 +82,7 @@ def tried(
     assert all(each.arithmetic.input_deviation is deviation for each in found)
     ways = [dict(each.arithmetic.algorithms) for each in found]
     assert [each.note for each in found] == [algorithms.described(evidence, way) for way in ways]
-    return [{layer: NAMES[id(each)] for layer, each in way.items()} for way in ways]
+    return [{layer: NAMES[cast("Any", each)] for layer, each in way.items()} for way in ways]
 
 
 def every(tiny: Checkpoint, name: str, **others: str) -> dict[str, str]:
@@ -144,6 +146,25 @@ def test_what_still_fails_is_tried_by_its_next_algorithm(
     )
     assert found[2:] == [every(tiny, "A", **both)]
     assert len(tried(tiny, monkeypatch, shown, None, fails[2:], fails, alone=alone)) == 1
+
+
+def test_an_fft_is_tried_on_the_layers_that_show_it_alone(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: Shown = {
+        "block1_conv1": {FFT: 2.0, LARGER_FFT: 3.0, A: 1.0},
+        "block1_conv2": {A: 2.0, FFT: 1.0},
+        "block2_conv1": {FFT: 2.0},
+        "block2_conv2": {},
+    }
+    # What failed as a direct sum may be by an algorithm that others show, but by no FFT of theirs.
+    fits: Fits = {"block2_conv2": {A: (1.0, [0.0, 0.0, 0.0])}}
+    fails = ("block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2")
+    found = tried(tiny, monkeypatch, shown, fits, fails)
+    first = every(tiny, "A", block1_conv1="larger FFT", block2_conv1="FFT")
+    assert found == [first, first | {"block1_conv1": "FFT"}]
+    (only,) = tried(tiny, monkeypatch, {"block2_conv1": {FFT: 2.0}})
+    assert only == {"block2_conv1": "FFT"}
 
 
 def test_where_no_layer_shows_one_none_is_tried(

@@ -31,7 +31,10 @@ OFF: Final = verdict(reason="off")
 RIGHT: Final = verdict()
 ASSUMED: Final = Arithmetic(input_deviation=np.full((1, 3, 4, 4), 0.5))
 # Layer -> how each of both FFTs fits its errors, R and the channels' costs; without, a direct sum.
-Fits = Mapping[str, tuple[tuple[float, list[float]], tuple[float, list[float]]] | None]
+# What is of another shape has no errors.
+NO_ERRORS: Final = ()
+Fit2 = tuple[tuple[float, list[float]], tuple[float, list[float]]]
+Fits = Mapping[str, Fit2 | tuple[()] | None]
 # The medians are 2 and 3, 5 and 1.
 TWO: Final[Fits] = {
     "block1_conv1": ((1.0, [nan, 2.0, 9.0, 1.0]), (3.9, [3.0, 3.0, nan, 7.0])),
@@ -57,6 +60,8 @@ def found(
         each = fits[cast("SimpleNamespace", layer).name]
         if each is None:
             return SimpleNamespace(fail=False)
+        if not each:
+            return None
 
         def by(algorithm: Algorithm) -> Fit:
             ratio, costs = each[FFTS.index(algorithm)]
@@ -118,6 +123,8 @@ def test_a_layer_whose_own_errors_are_a_direct_sums_stays_one(
     (only,) = found(tiny, monkeypatch, {"block1_conv2": None, **TWO})
     assert set(only.arithmetic.algorithms) == set(TWO)
     assert found(tiny, monkeypatch, {"block1_conv2": None}) == []
+    (only,) = found(tiny, monkeypatch, {"block1_conv2": NO_ERRORS, **TWO})
+    assert set(only.arithmetic.algorithms) == set(TWO)
 
 
 def test_only_what_fails_alone_counts_where_layers_were_run_alone(

@@ -154,6 +154,22 @@ def test_a_tensor_that_cannot_be_compared_is_told(run: Run, kind: str, what: str
     assert (finding.first_wrong, finding.reason) == (name, reason)
 
 
+@pytest.mark.parametrize("tap", ["block1_conv1", "block2_conv1", "fc2"])
+@pytest.mark.parametrize("what", ["missing", "of another shape"])
+def test_along_a_tap_that_cannot_be_read_no_gradient_is_judged(
+    run: Run, tap: str, what: str
+) -> None:
+    taps = dict(run.results.taps)
+    shorter = taps.pop(tap)[:, :-1]
+    if what != "missing":
+        taps[tap] = shorter
+    results = replace(run.results, taps=taps)
+    verdicts, finding = judge_gradients(run.checkpoint, run.expectation, FLOAT32, results)
+    assert verdicts == ()
+    assert finding is not None
+    assert finding.first_wrong == tap
+
+
 @pytest.mark.parametrize("tap", ["block1_conv1", "block2_conv1", "fc1", "fc2"])
 def test_a_relu_on_the_other_side_is_named(run: Run, tap: str) -> None:
     taps = dict(run.results.taps)
