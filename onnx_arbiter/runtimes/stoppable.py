@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from threading import Thread
 from typing import Any, Final
@@ -12,6 +13,7 @@ from onnx_arbiter.graph import Array
 _MOST_SECONDS: Final = 600
 # A node that runs is waited for, since it uses the arrays.
 _SECONDS_TO_STOP: Final = 30
+_NO_MEMORY: Final = re.compile("bad_alloc|[Ff]ailed to allocate memory")
 
 
 def run_session(
@@ -22,7 +24,8 @@ def run_session(
     Inside a run, the library answers no signal: it runs in another thread, and is told to stop when
     this one is interrupted.
 
-    Raises ``TimeoutError`` where it does not end, and what the library does.
+    Raises ``TimeoutError`` where it does not end, ``MemoryError`` where it takes too much, and what
+    the library does.
     """
     import onnxruntime
 
@@ -46,5 +49,7 @@ def run_session(
         options.terminate = True
         thread.join(_SECONDS_TO_STOP)
     if errors:
+        if _NO_MEMORY.search(str(errors[0])):  # after lines of the library's own
+            raise MemoryError("it takes more memory than there is") from errors[0]
         raise errors[0]
     return dict(zip(names, computed, strict=True))
