@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from onnx_arbiter.error_model import Float64
@@ -69,16 +69,22 @@ class Arbiter:
             if inputs is None
             else checked_inputs(self.network.graph, inputs, "inputs")
         )
-        temporary = ExitStack()
-        self.folder = temporary.enter_context(scratch_folder("onnx-arbiter"))
-        self._remove_folder = weakref.finalize(self, temporary.close)
+        self._temporary = ExitStack()
+        self.folder = self._temporary.enter_context(scratch_folder("onnx-arbiter"))
+        self._remove_folder = weakref.finalize(self, self._temporary.close)
         self._known = dict[str, Value]()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Where the folder is full, what was raised in it becomes a line that says so.
+        self._temporary.__exit__(kind, error, trace)
 
     def close(self) -> None:
         """Remove the temporary files."""

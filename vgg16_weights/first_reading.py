@@ -13,11 +13,13 @@ from typing import Final
 
 from vgg16_spec.files.apart import run_apart
 
-# A damaged file is small or broken early; one of 0.55 GB gets three minutes.
+# A damaged file is small or broken early; one of 0.55 GB gets as long as any file may take.
 _SECONDS: Final = 15
-_BYTES_PER_SECOND: Final = 3e6
-# Beside the file's size: the weights of a VGG, and as much again as a library needs for itself.
-_MEMORY: Final = 1_100_000_000
+_BYTES_PER_SECOND: Final = 12e6
+_MOST_SECONDS: Final = 60
+# What the file holds, or a VGG's weights if that is more, and what a library needs for itself.
+_WEIGHTS: Final = 600_000_000
+_LIBRARY: Final = 500_000_000
 
 
 def check_readable(read: Callable[..., object], path: Path, *arguments: int) -> None:
@@ -40,7 +42,8 @@ def _problem(
 ) -> str:
     """What is wrong with a file; kept, since a file is recognised before it is read."""
     size = identity[2]
-    seconds, memory = _SECONDS + size / _BYTES_PER_SECOND, _MEMORY + size
+    seconds = min(_MOST_SECONDS, _SECONDS + size / _BYTES_PER_SECOND)
+    memory = max(size, _WEIGHTS) + _LIBRARY
     try:
         run_apart(read, str(path), *arguments, doing="reading it", seconds=seconds, memory=memory)
     except ValueError as error:

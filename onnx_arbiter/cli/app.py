@@ -104,9 +104,10 @@ def judge(
     """
     del version
     import time
+    from contextlib import nullcontext
 
     from onnx_arbiter.cli.judging import Asked, judged, opened, write_arrays
-    from onnx_arbiter.memory import peak_memory
+    from onnx_arbiter.memory import limited_memory, peak_memory
     from onnx_arbiter.report.files import write_files
 
     start = time.perf_counter()
@@ -118,7 +119,9 @@ def judge(
         save_inputs, repro, reported,
     )  # fmt: skip
     asked.check(files)
-    with opened(asked) as arbiter:
+    # A port is code that is trusted, and a GPU's libraries reserve more than they take.
+    is_bounded = port is None and not (runtime or "").endswith("-cuda")
+    with limited_memory() if is_bounded else nullcontext(), opened(asked) as arbiter:
         if save_inputs is not None:
             write_arrays(save_inputs, arbiter.inputs)
             say(f"inputs: {save_inputs}")

@@ -40,12 +40,13 @@ session = onnxruntime.InferenceSession("node.onnx", providers=["CPUExecutionProv
 names = [output.name for output in session.get_outputs()]
 here = dict(zip(names, session.run(names, dict(inputs))))
 for name in names:
+    shown = name.encode("unicode_escape").decode()
     for whose, values in (("observed", observed), ("ONNX Runtime", here)):
         if name in values and values[name].shape == arbiter[name].shape:
             error = np.abs(values[name].astype(np.float64) - arbiter[name])
             sigma = np.maximum(arbiter[f"{{name}}.sigma"], np.finfo(np.float64).tiny)
             ratio = np.sqrt(np.mean(error**2) / np.mean(sigma**2))
-            print(f"{{name}}, {{whose}}: R {{ratio:.3g}}, Z {{np.max(error / sigma):.3g}}")
+            print(f"{{shown}}, {{whose}}: R {{ratio:.3g}}, Z {{np.max(error / sigma):.3g}}")
 '''
 
 

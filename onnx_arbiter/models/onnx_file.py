@@ -21,6 +21,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
 from vgg16_spec.errors import BadInput, require_file
+from vgg16_spec.files.text import is_utf8
 from vgg16_spec.text import one_line
 
 Kind = TypeVar("Kind")
@@ -124,11 +125,9 @@ def printable(text: str) -> str:
 
 def require_text(path: Path) -> None:
     """Raise ``BadInput`` for a path that is no text: ONNX's checker and its runtime open none."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
+    if not is_utf8(path):
         problem = "its path is not UTF-8, as ONNX's checker and ONNX Runtime need it"
-        raise BadInput(path, problem, "another name") from error
+        raise BadInput(path, problem, "another name")
 
 
 def _parse(path: Path, not_onnx: Callable[[Path, str], BadInput]) -> onnx.ModelProto:

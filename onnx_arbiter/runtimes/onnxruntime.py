@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
+from onnx_arbiter.runtimes.stoppable import run_session
 
 if TYPE_CHECKING:
     import onnx
@@ -20,7 +21,7 @@ def run_optimised(
 ) -> dict[str, Array]:
     """Run a file with every optimisation, ONNX Runtime's default."""
     with refusals(_NAME, model):
-        return _run(_open(str(model), optimise=True), inputs, wanted)
+        return run_session(_open(str(model), optimise=True), inputs, wanted)
 
 
 def run_unoptimised(
@@ -28,7 +29,7 @@ def run_unoptimised(
 ) -> dict[str, Array]:
     """Run a file node by node, as it is written."""
     with refusals(_NAME, model):
-        return _run(_open(str(model), optimise=False), inputs, wanted)
+        return run_session(_open(str(model), optimise=False), inputs, wanted)
 
 
 @each_alone(_NAME)
@@ -36,12 +37,7 @@ def run_node(
     model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
     """Compute a node alone; a `NodeRunner`."""
-    return _run(_open(model.SerializeToString(), optimise=False), inputs, wanted)
-
-
-def _run(session: Any, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-    names = list(wanted)
-    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    return run_session(_open(model.SerializeToString(), optimise=False), inputs, wanted)
 
 
 def _open(model: str | bytes, optimise: bool) -> Any:

@@ -17,6 +17,7 @@ from onnx_arbiter.graph import Array
 from onnx_arbiter.numeric_modes import MODES, Mode
 from onnx_arbiter.runtimes.cuda_libraries import CUDA_PROVIDER, load_cuda_libraries
 from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
+from onnx_arbiter.runtimes.stoppable import run_session
 from vgg16_spec.errors import BadInput, few
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run_default(
 ) -> dict[str, Array]:
     """Run a file as ONNX Runtime does by default on a GPU."""
     with refusals(_NAME, model):
-        return _run(_open(str(model), _DEFAULT), inputs, wanted)
+        return run_session(_open(str(model), _DEFAULT), inputs, wanted)
 
 
 def run_float32(
@@ -43,7 +44,7 @@ def run_float32(
 ) -> dict[str, Array]:
     """Run a file in float32."""
     with refusals(_NAME, model):
-        return _run(_open(str(model), FLOAT32), inputs, wanted)
+        return run_session(_open(str(model), FLOAT32), inputs, wanted)
 
 
 @each_alone(_NAME)
@@ -52,7 +53,7 @@ def run_node(
 ) -> dict[str, Array]:
     """Compute a node alone in float32; a `NodeRunner`."""
     session = _open(model.SerializeToString(), FLOAT32, optimise=False)
-    return _run(session, inputs, wanted)
+    return run_session(session, inputs, wanted)
 
 
 def on_the_cpu(model: Path) -> tuple[str, ...]:
@@ -65,11 +66,6 @@ def on_the_cpu(model: Path) -> tuple[str, ...]:
         return ()
     operators = few(sorted(set(elsewhere)), 8)
     return (f"{len(elsewhere)} of {len(nodes)} nodes run on the CPU: {operators}",)
-
-
-def _run(session: Any, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-    names = list(wanted)
-    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
 def _open(model: str | bytes, chosen: Mapping[str, str], optimise: bool = True) -> Any:

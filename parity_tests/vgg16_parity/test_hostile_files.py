@@ -62,6 +62,13 @@ def largest_webp() -> bytes:
     return whole.getvalue()
 
 
+def jpeg_2000(width: int) -> bytes:
+    """One colour with transparency: four channels, for each of which the decoder has 32 bits."""
+    whole = io.BytesIO()
+    Image.new("RGBA", (width, 5000), (1, 2, 3, 4)).save(whole, "jpeg2000")
+    return whole.getvalue()
+
+
 def postscript() -> bytes:
     return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n"
 
@@ -71,6 +78,8 @@ PICTURES: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "a PNG of 268 million pixels": (png, "is 16383×16383 pixels; expected at most 64,000,000"),
     "PostScript": (postscript, "not a picture"),
     "a WebP of 64 million pixels": (largest_webp, ""),
+    "a JPEG 2000 of 40 million pixels": (lambda: jpeg_2000(8000), ""),
+    "a JPEG 2000 of more": (lambda: jpeg_2000(8001), "8001×5000 pixels; expected at most 40,000"),
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vgg16_weights import first_reading
 from vgg16_weights.first_reading import check_readable
 
 
@@ -35,3 +36,24 @@ def test_a_file_that_changed_is_read_again(file: Path) -> None:
     with pytest.raises(ValueError, match="it is too large"):
         check_readable(counting, file, 3)
     assert Path(f"{file}.read").read_text() == "xx"
+
+
+@pytest.mark.parametrize(
+    ("size", "memory", "seconds"),
+    [
+        (1, 1_100_000_000, 15),
+        (120_000_000, 1_100_000_000, 25),
+        (600_000_000, 1_100_000_000, 60),
+        (2_000_000_000, 2_500_000_000, 60),
+    ],
+)
+def test_it_may_take_its_size_or_a_networks_and_half_a_gigabyte_and_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, memory: int, seconds: int
+) -> None:
+    with (tmp_path / "f").open("wb") as file:
+        file.truncate(size)  # it takes no room
+    limits: list[dict[str, float]] = []
+    monkeypatch.setattr(first_reading, "run_apart", lambda *_, **given: limits.append(given))
+    check_readable(counting, tmp_path / "f", 3)
+    (given,) = limits
+    assert (given["memory"], round(given["seconds"])) == (memory, seconds)

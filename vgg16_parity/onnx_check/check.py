@@ -1,8 +1,8 @@
 """Whether an ONNX file, whoever exported it, is the network that a checkpoint describes.
 
-Three independent stages: the graph is compared with the architecture, its weights with the
-checkpoint's by value, and ONNX Runtime's outputs with the arbiter's. The first two locate a
-mistake; the third measures its effect.
+Three stages: the graph is compared with the architecture, its weights with the checkpoint's by
+value, and ONNX Runtime's outputs with the arbiter's. The first two locate a mistake; the third
+measures what other weights or fewer bits do. A graph that is not the network's is not run.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from vgg16_spec.logits import softmax
 SCHEMA: Final = "vgg16-check/2"
 DOES_NOT_RUN: Final = "ONNX Runtime does not run it"
 NOT_RUN: Final = "not run, since it has loops or branches, which the network lacks"
+NOT_THE_NETWORK: Final = "not run, since the graph is not the network's"
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Numbers:
     """The third stage: ONNX Runtime's outputs beside the arbiter's.
 
     Attributes:
-        verdict: the comparison; ``None`` where the file does not run, and for a graph with loops or
-            branches, which is not run.
+        verdict: the comparison; ``None`` where the file does not run, and for a graph that is not
+            run: one with loops or branches, or that differs from the network in more than bits.
         reason: why it did not pass; empty where it did.
         passed: whether the outputs are within the limits.
         mistake: the known mistake under which they would be; empty where none is known.
@@ -154,7 +155,10 @@ def check_model(
     taken = [_as_taken(found.front, picture, recipe, size) for picture in pictures]
     arbiter = ArbiterTap(expected, relu=False, accumulated=deviation, local=deviation)
     with progress("ONNX Runtime"):
-        outputs, numbers = _numbers(Path(path), model, found, taken, arbiter, fewest)
+        if graph.differs_in_bits_alone(found, configuration):
+            outputs, numbers = _numbers(Path(path), model, found, taken, arbiter, fewest)
+        else:
+            outputs, numbers = None, Numbers(None, NOT_THE_NETWORK, passed=False)
     equal = not any(weight.problem for weight in compared)
     cost, precision = None, accuracy.precision_of(model)
     if outputs is not None and precision and outputs.shape == expected.shape:
@@ -186,7 +190,10 @@ def _numbers(
     arbiter: ArbiterTap,
     fewest: Sequence[float],
 ) -> tuple[NDArray[Any] | None, Numbers]:
-    """The outputs, if the file runs, and the third stage."""
+    """The outputs, if the file runs, and the third stage.
+
+    What computes with fewer bits is followed no further: behind it a graph may have anything.
+    """
     if any(map(running.has_subgraph, model.graph.all_nodes())):
         return None, Numbers(None, NOT_RUN, passed=False)
     try:

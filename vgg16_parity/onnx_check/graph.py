@@ -10,7 +10,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from vgg16_parity.onnx_check.symbolic import WEIGHTED, Sizes, Step
+from vgg16_parity.onnx_check.symbolic import ROUNDS, WEIGHTED, Sizes, Step
 from vgg16_parity.onnx_check.walk import TracedGraph
 from vgg16_spec.architecture import (
     POOLING_SIZE,
@@ -30,9 +30,19 @@ def problems(found: TracedGraph, configuration: Configuration) -> Iterator[str]:
     Only the first step that differs is reported, since later ones may merely have moved, and every
     operation that the network lacks.
     """
+    return (problem for problem, _ in _problems(found, configuration))
+
+
+def differs_in_bits_alone(found: TracedGraph, configuration: Configuration) -> bool:
+    """Whether each difference is that values have fewer bits, so that the graph may be run."""
+    return all(of_bits for _, of_bits in _problems(found, configuration))
+
+
+def _problems(found: TracedGraph, configuration: Configuration) -> Iterator[tuple[str, bool]]:
+    """Each difference, and whether it is one of the values' bits alone."""
     front = found.front
     for name in found.extra_inputs:
-        yield f"input {name}: a second input, where the network has its images alone"
+        yield f"input {name}: a second input, where the network has its images alone", False
     sizes = dict(zip("nchw", (None, *configuration.input_shape), strict=True))
     expected = [sizes[axis] for axis in front.layout]
     pairs = zip(front.shape[1:], expected[1:], strict=False)
@@ -41,19 +51,22 @@ def problems(found: TracedGraph, configuration: Configuration) -> Iterator[str]:
             ", ".join("any" if size is None else str(size) for size in row)
             for row in (front.shape, expected)
         )
-        yield f"the images are ({shown}), expected ({right})"
-    if front.images.dtype not in (None, ir.DataType.FLOAT, ir.DataType.UINT8):
-        yield f"the images are {front.images.dtype}, expected FLOAT or UINT8"
+        yield f"the images are ({shown}), expected ({right})", False
+    kind = front.images.dtype
+    if kind not in (None, ir.DataType.FLOAT, ir.DataType.UINT8):
+        yield f"the images are {kind}, expected FLOAT or UINT8", kind.is_floating_point()
     if front.problem:
-        yield f"preprocessing: {front.problem}"
-    yield from _about_steps(found, list(_expected(configuration)))
+        yield f"preprocessing: {front.problem}", False
+    for about in _about_steps(found, list(_expected(configuration))):
+        yield about, False
     noted = dict[str, list[str]]()
     for node, what in found.notes:
         noted.setdefault(what, []).append(node)
     for what, (first, *others) in noted.items():
-        yield f"{first}{f' and {len(others)} more' if others else ''}: {what}"
+        more = f" and {len(others)} more" if others else ""
+        yield f"{first}{more}: {what}", what.startswith(ROUNDS)
     if found.problem:
-        yield found.problem
+        yield found.problem, found.is_quantised
 
 
 def _about_steps(found: TracedGraph, expected: list[Step]) -> Iterator[str]:

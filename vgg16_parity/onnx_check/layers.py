@@ -19,6 +19,7 @@ from vgg16_parity.onnx_check.symbolic import (
     PADDING,
     QUANTIZE,
     WEIGHTED,
+    FewerBits,
     NodeContext,
     Sizes,
     Step,
@@ -170,7 +171,8 @@ def _fused(layer: Callable[[NodeContext], SymbolicTensor]) -> Callable[..., Symb
 
 
 def _not_followed(at: NodeContext) -> SymbolicTensor:
-    raise Untraceable(_NOT_FOLLOWED[at.operator])
+    reason = _NOT_FOLLOWED[at.operator]
+    raise FewerBits(reason) if reason == _QUANTISED else Untraceable(reason)
 
 
 def _move(at: NodeContext) -> SymbolicTensor:

@@ -56,7 +56,7 @@ def run(
             np.save(folder / f"{number}.npy", image)
         run_apart(
             run_here,
-            *(str(path.absolute()), str(folder), str(found.front.images.name), found.output),
+            *(str(path), str(folder), str(found.front.images.name), found.output),
             *(batch, len(inputs)),
             doing="running it",
             seconds=_SECONDS + _SECONDS_PER_IMAGE * images,

@@ -29,6 +29,8 @@ PADDING: Final = "padding"
 # ONNX's operators, and ONNX Runtime's for types that ONNX's did not always have.
 QUANTIZE: Final = ("QuantizeLinear", "com.microsoft.QuantizeLinear")
 DEQUANTIZE: Final = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
+# How the note of a node begins that makes the values have fewer bits.
+ROUNDS: Final = "rounds to"
 # Ten times as many as two images have in VGG16's largest maps: 256 MB.
 _MOST_POSITIONS: Final = 1 << 26
 
@@ -39,6 +41,10 @@ class Untraceable(Exception):
     def __init__(self, problem: str, steps: tuple[Step, ...] = ()) -> None:
         super().__init__(problem)
         self.steps = steps
+
+
+class FewerBits(Untraceable):
+    """Why a value cannot be followed that is computed with fewer bits than the network's."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,7 @@ class NodeContext:
 
     def rounded(self, kind: str) -> SymbolicTensor:
         """The images with a note that their values have fewer bits."""
-        return self.note(f"rounds to {kind}, where the network computes in float32")
+        return self.note(f"{ROUNDS} {kind}, where the network computes in float32")
 
     def step(self, kind: str = "") -> SymbolicTensor:
         """The images after a step that keeps their axes; by default one that VGG lacks."""

@@ -27,6 +27,7 @@ from vgg16_parity.onnx_check.symbolic import (
     DEQUANTIZE,
     QUANTIZE,
     Constant,
+    FewerBits,
     NodeContext,
     Step,
     SymbolicTensor,
@@ -56,6 +57,7 @@ class TracedGraph:
         extra_inputs: names of the inputs besides the images.
         notes: what nodes do besides the network's steps: the node, and what it does.
         ends_in_softmax: whether a softmax gives the output, even where it was not followed so far.
+        is_quantised: whether it could not be followed since it computes with fewer bits.
     """
 
     front: Front
@@ -65,6 +67,7 @@ class TracedGraph:
     extra_inputs: tuple[str, ...]
     notes: tuple[tuple[str, str], ...] = ()
     ends_in_softmax: bool = False
+    is_quantised: bool = False
 
     @property
     def kind(self) -> str:
@@ -107,7 +110,8 @@ def follow(model: ir.Model, configuration: Configuration, recipe: Recipe) -> Tra
             steps = tuple(map(with_bias, end.steps))
             notes = () if isinstance(end, Untraceable) else end.notes
             softmax = _ends_in_softmax(graph, name)
-            traces.append(TracedGraph(front, name, steps, problem, extra, notes, softmax))
+            fewer = isinstance(end, FewerBits)
+            traces.append(TracedGraph(front, name, steps, problem, extra, notes, softmax, fewer))
     failed = [trace for trace in traces if trace.problem]
     wrong = {trace.front.layout for trace in failed}
     good = [trace for trace in traces if trace.front.layout not in wrong]
@@ -177,7 +181,8 @@ class _Walk:
             problem = str(error)
             if not isinstance(error, Untraceable):
                 problem = f"has attributes or inputs that do not fit ({error})"
-            result = Untraceable(f"{at.label}: {problem}", steps)
+            kind = FewerBits if isinstance(error, FewerBits) else Untraceable
+            result = kind(f"{at.label}: {problem}", steps)
         self.values[node.outputs[0]] = result
         if isinstance(result, Untraceable):
             self.values |= dict.fromkeys(node.outputs, result)

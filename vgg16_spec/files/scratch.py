@@ -12,7 +12,9 @@ from typing import Final
 from vgg16_spec.errors import BadInput
 from vgg16_spec.files.neighbours import neighbours
 from vgg16_spec.files.refusals import refusals_told
+from vgg16_spec.files.text import is_utf8
 
+_OTHER: Final = "another folder in TMPDIR"
 _FULL: Final = frozenset({errno.EDQUOT, errno.ENOSPC})
 
 
@@ -25,14 +27,18 @@ def scratch_folder(name: str) -> Iterator[Path]:
     Args:
         name: of what it is for: ``vgg16-parity``.
 
-    Raises ``BadInput`` where there is no such place, and where it is full.
+    Raises ``BadInput`` where there is no such place, where it is full, and where its name is not
+    UTF-8: ONNX Runtime and other libraries open no file there.
     """
     try:
         place = Path(tempfile.gettempdir())
     except FileNotFoundError as error:
         problem = "no folder for temporary files can be written"
         raise BadInput("TMPDIR", problem, "a writable folder") from error
-    problem, expected = "the folder of temporary files is full", "room, or another folder in TMPDIR"
+    if not is_utf8(place):
+        problem = "the folder of temporary files has a name that is not UTF-8"
+        raise BadInput(place, problem, _OTHER)
+    problem, expected = "the folder of temporary files is full", f"room, or {_OTHER}"
     with refusals_told(place, problem, _FULL, expected), neighbours(place / name) as (folder, _):
         folder.mkdir(mode=0o700)
         yield folder

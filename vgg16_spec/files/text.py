@@ -1,4 +1,4 @@
-"""Small text files that people write: recipes, lists of classes."""
+"""Small text files that people write: recipes, lists of classes; and whether a name is text."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def read_text(path: str | os.PathLike[str], expected: str, most_bytes: int) -> s
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(path, "is not UTF-8 text", expected) from error
+
+
+def is_utf8(path: str | os.PathLike[str]) -> bool:
+    """Whether a path can be written in UTF-8; on Linux, a name may be any bytes."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_json(text: str) -> Any:

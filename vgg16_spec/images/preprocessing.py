@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -36,10 +37,12 @@ FORMATS: Final = (
     *("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF"),
     "WEBP",
 )
-# More than most cameras' sensors have; decoding WebP takes 15 bytes for each, and JPEG 2000 18. A
-# file of 34 bytes may claim 268 million.
+# More than most cameras' sensors have; decoding takes up to 16 bytes for each. A file of 34 bytes
+# may claim 268 million.
 MAX_PIXELS: Final = "VGG16_MAX_PIXELS"
 _MOST_PIXELS: Final = 64_000_000
+# Fewer of a format that takes more: up to 25 bytes for each. That is a gigabyte either way.
+_MOST_PIXELS_OF: Final = MappingProxyType({"JPEG2000": 40_000_000})
 # As many digits as no picture needs.
 _NUMBER: Final = re.compile("0*[1-9][0-9]{0,18}")
 # TIFF's tags TileWidth and TileLength.
@@ -119,7 +122,7 @@ def read_image(source: str | os.PathLike[str] | bytes, *, label: str = "") -> Im
     """A picture in RGB, turned upright where its EXIF data say so.
 
     Grey values of 16 bits become 8 bits by their upper half. ``VGG16_MAX_PIXELS`` is the number of
-    pixels that a picture may have, 64 million where it is not set.
+    pixels that a picture may have; 64 million where it is not set, and 40 of JPEG 2000.
 
     Args:
         source: a file's path, or the bytes of one.
@@ -151,12 +154,15 @@ def read_image(source: str | os.PathLike[str] | bytes, *, label: str = "") -> Im
     return _rgb(image)
 
 
-def most_pixels() -> int:
-    """How many pixels a picture may have. Raises ``BadInput`` for a setting that is no number."""
+def most_pixels(kind: str = "") -> int:
+    """How many pixels a picture of one of `FORMATS` may have, as far as that matters.
+
+    Raises ``BadInput`` for a setting that is no number.
+    """
     setting = os.environ.get(MAX_PIXELS, "")
     if setting and not _NUMBER.fullmatch(setting):
         raise BadInput(MAX_PIXELS, f"is {setting!r}", "a number of pixels")
-    return int(setting or _MOST_PIXELS)
+    return int(setting or _MOST_PIXELS_OF.get(kind, _MOST_PIXELS))
 
 
 @contextmanager
@@ -168,12 +174,13 @@ def opened_image(source: Path | bytes, label: str = "") -> Iterator[Image.Image]
     Raises ``BadInput`` for too many pixels, whatever limit of its own Pillow has, and what Pillow
     does for other files.
     """
-    most = most_pixels()
+    most_pixels()  # a setting that is no number is refused before the file is looked at
     label = _called(source, label)
     file = BytesIO(source) if isinstance(source, bytes) else source
     Image.init()  # fills OPEN, which lacks what this Pillow was built without
     formats: list[str] = [name for name in FORMATS if name in Image.OPEN]
     with _without_pillows_limit(), Image.open(file, formats=formats) as image:
+        most = most_pixels(image.format or "")
         sizes = {"is": image.size, "has tiles of": _tile_size(image)}
         for what, (width, height) in sizes.items():
             if width * height > most:

@@ -74,7 +74,7 @@ def write(path: Path, checkpoint: Checkpoint, blocks_of: BlocksOf) -> None:
     with (
         path.open("wb") as file,
         ArchiveWriter(file) as archive,
-        tempfile.TemporaryFile() as frame,
+        tempfile.TemporaryFile(dir=path.parent) as frame,  # a full disk is the file's own
     ):
         archive.add("metadata.json", json.dumps(_ABOUT).encode())
         archive.add(_CONFIG, json.dumps(model_config(configuration)).encode())

@@ -17,7 +17,7 @@ from vgg16_spec.blocks import Array
 from vgg16_spec.checkpoint import FLOAT32, Metadata, Tensor
 from vgg16_weights.contents import Contents, DataFormat, by_name
 from vgg16_weights.first_reading import check_readable
-from vgg16_weights.keras.hdf5_chunks import check_chunks, check_whole_chunks
+from vgg16_weights.keras.hdf5_chunks import check_chunks, read_chunks
 from vgg16_weights.matching.layers import natural
 
 # Our own attribute of the file's root, which no library looks at, and more than it ever takes.
@@ -163,8 +163,7 @@ def read_through(path: str, base: int) -> None:
                 check_chunks(item)
             except ValueError:  # it is refused if it is one of the weights
                 return
-            check_whole_chunks(item)
-            item[()]
+            read_chunks(item)
 
     with _opened(Path(path), base) as file:
         read("", file)

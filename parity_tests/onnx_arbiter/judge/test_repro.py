@@ -19,6 +19,7 @@ from onnx_arbiter.judge.repro import write_repro
 from onnx_arbiter.judge.run import Observed
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.runtimes.onnxruntime import run_node
+from parity_tests.support.foreign_text import unseen
 from parity_tests.support.networks import residual
 from parity_tests.support.operator_tolerances import PRINTED
 from vgg16_spec.errors import BadInput
@@ -43,6 +44,7 @@ def printed(folder: Path) -> dict[str, tuple[float, float]]:
     run = subprocess.run(
         [sys.executable, "run.py"], cwd=folder, capture_output=True, text=True, check=True
     )
+    assert not unseen(run.stdout)
     lines = re.findall(r"^\S+, (.+): R (\S+), Z (\S+)$", run.stdout, re.MULTILINE)
     return {whose: (float(ratio), float(deviations)) for whose, ratio, deviations in lines}
 
@@ -71,9 +73,10 @@ def test_values_of_the_network_are_kept_where_no_node_ran_alone(tmp_path: Path) 
         np.testing.assert_array_equal(observed["bn2"], wrong)
 
 
-def test_any_name_of_a_value_can_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["file", "\x1b[31m\u202eé\n"])
+def test_any_name_of_a_value_can_be_written(name: str, tmp_path: Path) -> None:
     guilty = guilty_of(Observed("a port", {}, wrong_alone))
-    step, name = guilty.step, "file"
+    step = guilty.step
     node = replace(step.node, outputs=(name,), name='"""\\N')
     outputs = {name: step.outputs["bn2"]}
     renamed = replace(

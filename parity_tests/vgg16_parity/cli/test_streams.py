@@ -12,6 +12,8 @@ from typing import IO, Final
 
 import pytest
 
+from export import export_onnx
+from parity_tests.support.graphs.exports import remembered_traces
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Li
 
 # 128 + SIGPIPE
 READER_GONE: Final = 141
-# A command, with {weights}, {picture} and {port} in it, and the files that it writes.
+# A command, with {weights}, {picture} and so on in it, and the files that it writes.
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "": (),
     "--help": (),
@@ -35,27 +37,62 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
         "r.json",
     ),
 }
-PORT: Final = "import numpy as np\ndef run(images, weights):\n    return np.ones((1, 1000))\n"
+# The same of those that take seconds; of the other program too.
+LONGER: Final[dict[str, tuple[str, ...]]] = {
+    "check {model} --weights {weights}": (),
+    "predict {picture} --weights {weights} --runtime torch": (),
+    "evaluate {data} --weights {weights} --runtimes torch --explain 0 --out run": ("run",),
+    "export --framework keras --weights {weights} --dense --out bundle": ("bundle",),
+    "onnx-arbiter {model} --html a.html --repro r": ("a.html",),
+    "onnx-arbiter {model} --against {model} --json": (),
+    # Its own exit status is 1.
+    "onnx-arbiter {model} --port {port}:judged --junit a.xml": ("a.xml",),
+}
+EVERY: Final = COMMANDS | LONGER
+PORT: Final = """
+import numpy as np
+def run(images, weights):
+    return np.ones((1, 1000))
+def judged(inputs):
+    return np.ones((1, 1000))
+"""
 
 # Unbuffered, the first line that is printed meets the stream, in the middle of a command.
 buffered_or_not = pytest.mark.parametrize(
     ("command", "unbuffered"),
     [(command, False) for command in COMMANDS]
-    + [(command, True) for command in COMMANDS if "{weights}" not in command],
+    + [(command, True) for command in COMMANDS if "{weights}" not in command]
+    + [pytest.param(command, False, marks=pytest.mark.slow) for command in LONGER],
 )
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="module")
+def model(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with remembered_traces():
+        return export_onnx("keras", tiny, tmp_path_factory.mktemp("own") / "m.onnx", batch=1)
+
+
+def program(command: str) -> str:
+    """Which of the two a command is of."""
+    return "onnx-arbiter" if command.startswith("onnx-arbiter") else "vgg16"
+
+
 @pytest.fixture
-def run(tiny: Checkpoint, tmp_path: Path) -> Run:
-    """Run ``vgg16`` in a process of its own, in the folder ``out``."""
+def run(tiny: Checkpoint, tmp_path: Path, request: pytest.FixtureRequest) -> Run:
+    """Run a command in a process of its own, in the folder ``out``."""
     (tmp_path / "out").mkdir()
+    for number, photograph in enumerate(PHOTOGRAPHS):
+        place = tmp_path / "data" / str(number)
+        place.mkdir(parents=True)
+        (place / "p.png").symlink_to(photograph.path)
     (tmp_path / "mine.py").write_text(PORT)
     facts = {
         "weights": tiny.file,
         "picture": PHOTOGRAPHS[0].path,
         "port": tmp_path / "mine.py",
+        "data": tmp_path / "data",
     }
 
     def run(
@@ -66,8 +103,13 @@ def run(tiny: Checkpoint, tmp_path: Path) -> Run:
         unbuffered: bool = False,
         closed: tuple[int, ...] = (),
     ) -> subprocess.CompletedProcess[str]:
+        module = "vgg16_parity"
+        if "{model}" in command:  # made where it is needed
+            facts["model"] = request.getfixturevalue("model")
+        if program(command) == "onnx-arbiter":
+            module, command = "onnx_arbiter", command.removeprefix("onnx-arbiter")
         return subprocess.run(
-            [sys.executable, "-m", "vgg16_parity", *command.format(**facts).split()],
+            [sys.executable, "-m", module, *command.format(**facts).split()],
             stdout=stdout,
             stderr=stderr,
             text=True,
@@ -101,9 +143,9 @@ def test_a_reader_that_has_left_is_the_shells_status_for_it(
         os.close(writer)
     assert done.returncode == READER_GONE, done.stderr
     assert "Traceback" not in done.stderr
-    assert not any(line.startswith("vgg16:") for line in done.stderr.splitlines())
+    assert not any(line.startswith(f"{program(command)}:") for line in done.stderr.splitlines())
     # The results that are files are whole.
-    assert written(tmp_path) == COMMANDS[command]
+    assert written(tmp_path) == EVERY[command]
 
 
 @buffered_or_not
@@ -115,21 +157,21 @@ def test_a_full_disk_behind_stdout_is_one_line_and_exit_status_2(
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
     assert last in (
-        "vgg16: stdout: No space left on device",
-        "vgg16: system: No space left on device",
+        f"{program(command)}: stdout: No space left on device",
+        f"{program(command)}: system: No space left on device",
     )
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
-    assert written(tmp_path) == COMMANDS[command]
+    assert written(tmp_path) == EVERY[command]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", EVERY)
 def test_a_closed_stdout_is_refused_before_anything_runs(
     run: Run, tmp_path: Path, command: str
 ) -> None:
     done = run(command, closed=(1,))
     assert done.returncode == 2
-    expected = "vgg16: stdout: is closed; expected a file, a pipe or a terminal\n"
+    expected = f"{program(command)}: stdout: is closed; expected a file, a pipe or a terminal\n"
     assert done.stderr == expected
     assert written(tmp_path) == ()
 

@@ -15,11 +15,12 @@ from onnx import numpy_helper
 
 from export import export_onnx
 from export.session import open_session
-from mistakes.in_onnx import change_weight, node_of
+from mistakes.in_onnx import change_weight, node_of, remove
 from parity_tests.support.graphs.checked import PICTURES, check
 from parity_tests.support.tolerances import REPORTED_DECIBELS
 from vgg16_parity.network.prediction import predict_logits
 from vgg16_parity.onnx_check.accuracy import measure
+from vgg16_parity.onnx_check.check import NOT_THE_NETWORK, Numbers
 from vgg16_parity.onnx_check.text import lines
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.images.preprocessing import RECIPES, preprocess, read_image
@@ -170,6 +171,19 @@ def test_a_float32_file_has_no_such_line(exported: Path, tiny: Checkpoint) -> No
     report = check(exported, tiny)
     assert report.accuracy is None
     assert not any("SQNR" in line for line in lines(report))
+
+
+@pytest.mark.parametrize("make", [half, four_bits], ids=["float16", "4 bits"])
+def test_fewer_bits_of_another_network_are_not_run(
+    make: Made, exported: Path, tiny: Checkpoint, tmp_path: Path
+) -> None:
+    path = make(exported, tmp_path / "fewer.onnx", tiny)
+    model = onnx.load(path)
+    remove(model, "block2_conv1_relu")
+    onnx.save(model, path)
+    report = check(path, tiny)
+    assert report.numbers == Numbers(None, NOT_THE_NETWORK, passed=False)
+    assert report.accuracy is None
 
 
 def test_outputs_that_are_not_finite_have_no_ratio() -> None:

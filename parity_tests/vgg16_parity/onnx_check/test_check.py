@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
 from PIL.Image import Image
 
 from mistakes.in_onnx import change_weight
@@ -25,7 +24,7 @@ from parity_tests.support.graphs.checked import (
     wrong_weights,
 )
 from parity_tests.support.helpers import Command
-from vgg16_parity.onnx_check.check import to_json
+from vgg16_parity.onnx_check.check import NOT_THE_NETWORK, to_json
 from vgg16_parity.onnx_check.text import lines
 from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint
@@ -131,6 +130,7 @@ def test_another_checkpoint_differs_in_every_tensor(exported: Path) -> None:
     assert report.graph.passed
     assert len(wrong_weights(report)) == 32
     assert all("values differ, by up to" in problem for problem in wrong_weights(report).values())
+    assert report.numbers.verdict is not None
     assert not report.numbers.passed
 
 
@@ -150,26 +150,11 @@ def test_outputs_that_are_right_but_for_a_known_mistake_are_told_so(planted: Pla
     assert f"numbers: {words}" in lines(report)
 
 
-def test_an_input_that_the_graph_reverses_is_told(planted: Planted) -> None:
-    def edit(model: onnx.ModelProto) -> None:
-        name = model.graph.input[0].name
-        reader = next(node for node in model.graph.node if name in node.input)
-        ends = {"starts": [-1], "ends": [-9], "axes": [1], "steps": [-1]}
-        for end, values in ends.items():
-            model.graph.initializer.append(numpy_helper.from_array(np.array(values), end))
-        reader.input[0] = "reversed"
-        model.graph.node.insert(0, helper.make_node("Slice", [name, *ends], ["reversed"]))
-
-    report = planted(edit)
-    assert not report.matches
-    assert report.numbers.mistake.startswith("the values are the arbiter's on another input: chan")
-
-
 def test_another_number_of_classes_is_told(exported: Path) -> None:
     report = check(exported, generate(configuration("tiny", classes=10)))
     problem = "Gemm predictions: outputs 1000, expected 10 (predictions)"
     assert report.graph.problems == (problem,)
-    assert report.numbers.reason == "its shape is (2, 1000), the arbiter's is (2, 10)"
+    assert report.numbers.reason == NOT_THE_NETWORK
 
 
 @pytest.mark.parametrize(("name", "counts"), [("A", "22 of 22"), ("D", "31 of 32")])

@@ -78,6 +78,19 @@ def test_a_full_place_is_named(place: Path, number: int) -> None:
     assert str(refusal.value).endswith("; expected room, or another folder in TMPDIR")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of bytes that are no text")
+def test_a_place_whose_name_is_no_text_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = place / os.fsdecode(b"\xff")
+    odd.mkdir()
+    monkeypatch.setenv("TMPDIR", str(odd))
+    said = "has a name that is not UTF-8; expected another folder"
+    with pytest.raises(BadInput, match=said), scratch_folder("vgg16-test"):
+        pytest.fail("it was used")
+    assert list(odd.iterdir()) == []
+
+
 def test_other_errors_pass() -> None:
     with pytest.raises(FileNotFoundError, match="elsewhere"), scratch_folder("vgg16-test"):
         Path("elsewhere").stat()

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vgg16_spec.errors import BadInput
+from vgg16_spec.images import preprocessing
 from vgg16_spec.images.photographs import PHOTOGRAPHS
 from vgg16_spec.images.preprocessing import (
     RECIPES,
@@ -225,3 +226,16 @@ def test_the_limit_of_pixels_holds_for_bytes(
     monkeypatch.setenv("VGG16_MAX_PIXELS", "599")
     with pytest.raises(BadInput, match=r"^p: is 30×20 pixels; expected at most 599"):
         read_image((tmp_path / "p.png").read_bytes(), label="p")
+
+
+def test_jpeg_2000_may_have_fewer_pixels_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preprocessing, "_MOST_PIXELS_OF", {"JPEG2000": 599})
+    for name in ("p.jp2", "p.png"):
+        Image.fromarray(noise(20, 30)).save(tmp_path / name)
+    read_image(tmp_path / "p.png")
+    with pytest.raises(BadInput, match=r"is 30×20 pixels; expected at most 599, or a larger"):
+        read_image(tmp_path / "p.jp2")
+    monkeypatch.setenv("VGG16_MAX_PIXELS", "600")
+    read_image(tmp_path / "p.jp2")

@@ -18,6 +18,10 @@ class HoldsCode(ValueError):
     """A configuration contains code."""
 
 
+class NamesOthers(ValueError):
+    """A configuration names a class or a function that is not Keras's."""
+
+
 class NoChain(NotThisNetwork):
     """A model whose layers are not a chain: its data takes more than one path."""
 

@@ -8,29 +8,21 @@ read as data; nothing of Keras is imported, and nothing that the file names is m
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from vgg16_weights.keras.whole_model.configuration import (
     Config,
-    HoldsCode,
-    NotThisNetwork,
     SavedLayer,
     name_of,
     settings_of,
-    shortened,
 )
 from vgg16_weights.keras.whole_model.graph import IS_FIRST, OPERAND, chain
+from vgg16_weights.keras.whole_model.keras_only import check_keras_only
 
 # Larger and deeper than any model is.
 MOST_BYTES: Final = 1 << 22
 _MOST_LEVELS: Final = 16
-# The packages that Keras's own layers are in.
-_KERAS: Final = ("keras", "tf_keras", "tensorflow")
-# A function saved as code, and the layers whose settings hold code or name a program to load.
-_FUNCTION: Final = "__lambda__"
-_CODE: Final = (_FUNCTION, "Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer")
 # Functions that Keras 2 saves as layers.
 _FUNCTIONS: Final = {
     "__operators__.add": "Add",
@@ -44,7 +36,8 @@ _FUNCTIONS: Final = {
 def parsed(text: str | bytes) -> Config | None:
     """A model's configuration; ``None`` for one that lists no layers.
 
-    Raises ``ValueError`` for text that is too long or is not JSON, and `HoldsCode`.
+    Raises ``ValueError`` for text that is too long or is not JSON, and `HoldsCode`
+    and `NamesOthers`.
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"its configuration has more than {MOST_BYTES} bytes")
@@ -54,7 +47,7 @@ def parsed(text: str | bytes) -> Config | None:
         raise ValueError("its configuration is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"its configuration is not JSON ({error})") from error
-    _check_no_code(config)
+    check_keras_only(config)
     return config if isinstance(config, dict) and _layers(config) is not None else None
 
 
@@ -65,28 +58,6 @@ def layers(config: Config) -> Iterator[SavedLayer]:
     ``ValueError`` for an invalid configuration.
     """
     return _walk(config, "", level=0, in_training=False)
-
-
-def _check_no_code(config: object) -> None:
-    """Raise `HoldsCode` for code, which runs when the file is opened with Keras.
-
-    None of it runs here, but others may be given the file.
-    """
-    found = [config]
-    while found:
-        item = found.pop()
-        if isinstance(item, list):
-            found += item
-        elif isinstance(item, dict):
-            found += item.values()
-            kind = re.split("[.>]", str(item.get("class_name")))[-1]
-            if kind in _CODE:
-                settings = item.get("config")
-                name = settings.get("name", "") if isinstance(settings, dict) else ""
-                what = f"{kind} layer {shortened(str(name))}".rstrip()
-                raise HoldsCode(
-                    f"it contains code: {'a function saved as code' if kind == _FUNCTION else what}"
-                )
 
 
 def _walk(model: Config, path: str, *, level: int, in_training: bool) -> Iterator[SavedLayer]:
@@ -119,19 +90,11 @@ def _layers(config: object) -> list[Config] | None:
 
 
 def _kind(layer: Config) -> str:
-    """A layer's class, without its module.
-
-    Raises `NotThisNetwork` for a class of the user's, which may compute anything.
-    """
-    kind, registered = layer.get("class_name"), layer.get("registered_name")
+    """A layer's class, without its module."""
+    kind = layer.get("class_name")
     if not isinstance(kind, str):
         raise ValueError("one of its layers has no class")
-    module, _, plain = kind.rpartition(".")
-    module = layer.get("module", module or "keras")
-    is_own = not isinstance(module, str) or module.partition(".")[0] not in _KERAS
-    if is_own or ">" in kind or ">" in str(registered):
-        name = shortened(name_of(layer))
-        raise NotThisNetwork(f"layer {name} has a class that is not Keras's: {shortened(kind)}")
+    plain = kind.rpartition(".")[2]
     function = settings_of(layer).get("function")
     if plain == "TFOpLambda" and isinstance(function, str):
         return _FUNCTIONS.get(function, plain)

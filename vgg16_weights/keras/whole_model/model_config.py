@@ -21,6 +21,7 @@ from vgg16_weights.keras.whole_model.classifier import Classifier
 from vgg16_weights.keras.whole_model.configuration import (
     Config,
     HoldsCode,
+    NamesOthers,
     NoChain,
     NotThisNetwork,
     SavedLayer,
@@ -33,6 +34,7 @@ from vgg16_weights.keras.whole_model.settings import ACTIVATION_LAYERS
 
 _EXPECTED: Final = "a model with the layers of a VGG"
 _ALONE: Final = "the VGG in it alone: model.get_layer('vgg16').save('vgg16.keras')"
+_WEIGHTS_ALONE: Final = "the weights alone: model.save_weights('x.weights.h5')"
 _LISTING: Final = "a Sequential or functional model, which says what it computes"
 _NO_LAYERS: Final = "read by its weights alone: its configuration lists no layers"
 # Layers that do nothing, and layers that do nothing outside training.
@@ -182,11 +184,16 @@ def _by_layer(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _without_code(text: str | bytes, path: Path) -> Config | None:
-    """A configuration, as `parsed` gives it. Raises ``BadInput`` for one that contains code."""
+    """A configuration, as `parsed` gives it.
+
+    Raises ``BadInput`` for one that contains code or names more than Keras's own classes.
+    """
     try:
         return parsed(text)
     except HoldsCode as code:
         raise BadInput(path, str(code), WITHOUT_CODE) from code
+    except NamesOthers as others:
+        raise BadInput(path, str(others), _WEIGHTS_ALONE) from others
 
 
 def _found(path: str, by_layer: Mapping[str, object]) -> str | None:

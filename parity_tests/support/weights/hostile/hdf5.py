@@ -76,6 +76,12 @@ def endless(file: h5py.File, key: str, path: Path) -> None:
     file.create_dataset(key, (1 << 30, 1 << 30), np.float32, chunks=(1024, 1024))
 
 
+def one_huge_packed_chunk(file: h5py.File, key: str, path: Path) -> None:
+    file.create_dataset(
+        key, (1, 64), np.float32, chunks=(1 << 21, 64), maxshape=(None, 64), compression="gzip"
+    )
+
+
 def one_huge_chunk(file: h5py.File, key: str, path: Path) -> None:
     file.create_dataset(key, (1, 64), np.float32, chunks=(1 << 23, 64), maxshape=(None, 64))
 
@@ -176,6 +182,7 @@ HDF5: Final[dict[str, tuple[Hostile, str]]] = {
     **both(("a gigabyte in a megabyte", bomb, "has more than 536870912 bytes")),
     **both(("an array of exabytes", endless, "has more than 536870912 bytes")),
     **both(("one huge chunk", one_huge_chunk, "has more than 536870912 bytes")),
+    **both(("one huge packed chunk", one_huge_packed_chunk, "has packed chunks of more than 268")),
     "a layer inside itself": (inside_itself, "nested more than 32 deep"),
     "a model in which every layer is every other": (everything_inside, "cannot be used"),
     "ten million names for one layer": (same_layer, "lists more than 4096 arrays"),

@@ -190,7 +190,7 @@ REFUSED: Final[dict[str, tuple[Callable[[Config], None], str]]] = {
             "block1_conv1",
             activation={"module": "mine", "class_name": "function", "config": "relu"},
         ),
-        "'block1_conv1' has the activation mine.relu",
+        "it names 'mine.relu', which is not Keras's",
     ),
     "one input channel": (
         set_to("input_layer", batch_shape=[None, 64, 64, 1]),
