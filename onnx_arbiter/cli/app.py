@@ -105,7 +105,7 @@ def judge(
     del version
     import time
 
-    from onnx_arbiter.cli.judging import Asked, judged, opened, write_arrays
+    from onnx_arbiter.cli.judging import Asked, judged, opened, port_asked_for, write_arrays
     from onnx_arbiter.memory import peak_memory
     from onnx_arbiter.report.files import write_files
 
@@ -118,13 +118,14 @@ def judge(
         save_inputs, repro, reported,
     )  # fmt: skip
     asked.check(files)
+    tested = port_asked_for(asked)
     with opened(asked) as arbiter:
         if save_inputs is not None:
             write_arrays(save_inputs, arbiter.inputs)
             say(f"inputs: {save_inputs}")
             if not asked.anything_to_judge:
                 return 0
-        found = judged(asked, arbiter)
+        found = judged(asked, arbiter, tested)
         report = found.report
     try:
         if repro is not None:
