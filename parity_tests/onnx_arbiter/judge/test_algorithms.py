@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from mistakes import catalogue
 from mistakes.catalogue import MISTAKES, Mistake
+from onnx_arbiter.algorithms.fft import Fft
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.arbiter import Arbiter
 from onnx_arbiter.graph import Array, Node
@@ -31,7 +33,7 @@ from parity_tests.support.arithmetic.simulated_engines import (
     Simulated,
 )
 from parity_tests.support.helpers import PICTURES
-from parity_tests.support.networks import residual
+from parity_tests.support.networks import model, residual
 from vgg16_parity.inputs import pictures
 from vgg16_parity.network.graph import IMAGES, graph_of
 from vgg16_spec.checkpoint import Checkpoint
@@ -90,6 +92,24 @@ def test_each_convolution_is_judged_by_its_own_algorithm(network: Arbiter) -> No
     run = judged(network, NodeByNode(network.network.graph, engines))
     said = f"conv1: as by {OF_WHOLES.name}; conv2: as by {ROUGH.name}"
     assert (run.status, run.notes) == ("holds", (said,))
+
+
+def test_an_fft_that_a_convolution_shows_is_named_and_holds() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((16, 32, 3, 3), np.float32)
+    images = rng.standard_normal((1, 32, 30, 30), np.float32)
+    images[:, :, 8:] *= np.float32(
+        1e-3
+    )  # dark places, to which an FFT brings errors of bright ones
+    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", pads=[1] * 4)
+    made = model([node], {"x": images.shape}, ["y"], {"w": weight})
+    with Arbiter(made, {"x": images}) as arbiter:
+        run = judged(arbiter, NodeByNode(arbiter.network.graph, Fft(32)), None)
+        assert (run.status, run.notes) == ("holds", (f"conv: as by {Fft(32).name}",))
+        wrong = NodeByNode(
+            arbiter.network.graph, Fft(32), with_input("conv", 1, lambda w: w + np.float32(1e-4))
+        )
+        assert judged(arbiter, wrong, None).status == "broken"
 
 
 def test_direct_sums_are_judged_by_none(network: Arbiter) -> None:
@@ -156,6 +176,18 @@ def test_a_mistake_in_an_engine_of_an_algorithm_is_named_at_its_node(
     assert run.status == "broken"
     assert run.guilty is not None
     assert run.guilty.node == node
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.slow
+def test_a_vgg_of_any_engine_holds_as_any_graph(tiny: Checkpoint, engine: str) -> None:
+    port = Simulated(ENGINES[engine]())
+    port.load(tiny)
+    images = pictures(tiny, PICTURES[:1]).images
+    with Arbiter(graph_of(tiny), {IMAGES: images}) as arbiter:
+        [run] = arbiter.judge(port.taps(images)).runs
+    assert run.status == "holds"
+    assert bool(run.notes) == engine.startswith("F(")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
