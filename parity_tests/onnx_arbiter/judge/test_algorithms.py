@@ -22,7 +22,7 @@ from onnx_arbiter.judge.records import Run
 from onnx_arbiter.judge.run import Observed
 from onnx_arbiter.judge.search import Search
 from onnx_arbiter.limits import Tolerance
-from parity_tests.support.arithmetic.convolutions import matrices
+from parity_tests.support.arithmetic.convolutions import Matrices, matrices
 from parity_tests.support.arithmetic.graph_engines import NodeByNode
 from parity_tests.support.arithmetic.simulated_engines import (
     ENGINES,
@@ -123,14 +123,38 @@ def test_outputs_without_tiles_stay_broken_and_say_what_would_tell(network: Arbi
     assert run.guilty is not None
 
 
-@pytest.mark.parametrize("which", [0, 1, 2], ids=["output", "kernel", "input"])
-@pytest.mark.parametrize("factor", [1 + RELATIVE.limit, -1], ids=["off", "negative"])
+def with_wrong_coefficient(
+    algorithm: Winograd, which: int, place: tuple[int, ...], factor: float
+) -> Matrices:
+    factors = matrices(algorithm)
+    factors[which][place] *= np.float32(factor)
+    return factors
+
+
+by_matrix = pytest.mark.parametrize("which", [0, 1, 2], ids=["output", "kernel", "input"])
+by_factor = pytest.mark.parametrize("factor", [1 + RELATIVE.limit, -1], ids=["off", "negative"])
+
+
+@by_matrix
+@by_factor
 def test_a_wrong_coefficient_stays_broken(network: Arbiter, which: int, factor: float) -> None:
-    for place in list(zip(*np.nonzero(matrices(LAVIN)[which]), strict=True))[::5]:
-        factors = matrices(LAVIN)
-        factors[which][place] *= np.float32(factor)
-        port = NodeByNode(network.network.graph, factors)
-        assert judged(network, port).status == "broken", place
+    place = list(zip(*np.nonzero(matrices(LAVIN)[which]), strict=True))[4]
+    engine = with_wrong_coefficient(LAVIN, which, place, factor)
+    assert judged(network, NodeByNode(network.network.graph, engine)).status == "broken"
+
+
+@by_name
+@by_matrix
+@by_factor
+@pytest.mark.slow
+def test_every_wrong_coefficient_stays_broken(
+    network: Arbiter, algorithm: Winograd, which: int, factor: float
+) -> None:
+    for place in list(zip(*np.nonzero(matrices(algorithm)[which]), strict=True))[::3]:
+        engine = with_wrong_coefficient(algorithm, which, place, factor)
+        port = NodeByNode(network.network.graph, engine)
+        for alone in (False, True):
+            assert judged(network, port, alone=alone).status == "broken", (place, alone)
 
 
 Change = Callable[[Node, dict[str, Array]], tuple[Node, dict[str, Array]]]
