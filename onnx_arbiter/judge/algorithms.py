@@ -106,9 +106,7 @@ def judge_by_algorithms(
             for node in convolutions
             if (value := shows[node.outputs[0]].value) in algorithms
         }
-        named = {_name(node): used.get(node.outputs[0], "") for node in convolutions}
-        notes = (*judged.run.notes, by_algorithm(named, list(named)))
-        return again(replace(judged.run, mode=replace(mode, algorithms=used), notes=notes))
+        return again(_by(judged.run, mode, used, convolutions))
 
     errors = {shown.value: shown.errors for shown in shows.values()}
     tried, alone = [judged], any(row.local is not None for row in judged.run.rows)
@@ -125,6 +123,44 @@ def judge_by_algorithms(
         if not rough.broken:
             judged.run.notes += (NO_TILES,)
     return judged
+
+
+def judge_as_others(
+    graph: Graph,
+    found: Sequence[Attempt],
+    mode: Mode,
+    again: Callable[[Observed], Attempt],
+) -> list[Attempt]:
+    """Runs of one program, those that are still broken by the algorithms that explain another.
+
+    Logits show no tiles, but the same program may have been run with all its values. The arguments
+    are those of `judge_by_algorithms`.
+    """
+    convolutions = [node for node in graph.nodes if is_by_algorithm(node, graph)]
+    known = [
+        each.run.mode.algorithms
+        for each in found
+        if each.run.mode is not None and each.run.mode.algorithms and not each.broken
+    ]
+
+    def judged(attempt: Attempt) -> Attempt:
+        mine = attempt.run.mode or mode
+        if not attempt.broken or mine.algorithm or mine.algorithms or not attempt.is_small:
+            return attempt
+        tried = (again(_by(attempt.run, mine, used, convolutions)) for used in known)
+        return next((other for other in tried if not other.broken), attempt)
+
+    return [judged(attempt) for attempt in found]
+
+
+def _by(
+    run: Observed, mode: Mode, used: Mapping[str, str], convolutions: Sequence[Node]
+) -> Observed:
+    """A run by algorithms, by the values that these compute, with a note that says so."""
+    named = {_name(node): used.get(node.outputs[0], "") for node in convolutions}
+    notes = tuple(note for note in run.notes if note != NO_TILES)
+    said = by_algorithm(named, list(named))
+    return replace(run, mode=replace(mode, algorithms=used), notes=(*notes, said))
 
 
 def _name(node: Node) -> str:

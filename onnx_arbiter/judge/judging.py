@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from onnx_arbiter.evaluate import Keep, Progress
 from onnx_arbiter.graph import Array, Graph
-from onnx_arbiter.judge.algorithms import Attempt, judge_by_algorithms
+from onnx_arbiter.judge.algorithms import Attempt, judge_as_others, judge_by_algorithms
 from onnx_arbiter.judge.guilty import Guilty
 from onnx_arbiter.judge.records import Run
 from onnx_arbiter.judge.run import Observed, walk_beside
@@ -66,7 +66,8 @@ def judge(
     Args:
         graph: the network.
         inputs: its inputs by name.
-        observed: what runtimes computed from them.
+        observed: what runs of a program computed from them. The algorithms that one of them shows
+            in its convolutions are tried on the others.
         mode: the numeric mode that the runtimes computed in.
         limits: R and Z.
         progress: as for `walk`.
@@ -84,6 +85,7 @@ def judge(
         judge_by_algorithms(graph, inputs, Attempt(run, suspicion), run.mode or mode, again)
         for run, suspicion in zip(observed, walked.suspicions, strict=True)
     ]
+    found = judge_as_others(graph, found, mode, again)
     if any(attempt.suspicion.guilty is not None for attempt in found):
         with searching() as seconds:
             _explain(graph, inputs, found, Search(progress=seconds))

@@ -2,20 +2,26 @@
 
 It computes 3×3 convolutions by Winograd's algorithm where it finds that faster, and does not say
 where: the errors show it (``onnx_arbiter.judge.algorithms``).
+
+It runs in a process of its own: it writes what it does to the standard output, where reports go,
+and crashes on some graphs that it cannot convert.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from onnx_arbiter.graph import Array
+from onnx_arbiter.runtimes.folding import folded
 from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
 from vgg16_spec.files.scratch import scratch_folder
 
@@ -31,43 +37,57 @@ def run_file(model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) ->
     import onnx
 
     with refusals(_NAME, model):
-        graph = onnx.load(model, load_external_data=False).graph
-        return _run(model, [value.name for value in graph.input], inputs, wanted)
-
-
-@each_alone(_NAME)
-def run_node(
-    model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
-) -> dict[str, Array]:
-    """Compute a node alone; a `NodeRunner`."""
-    with scratch_folder("onnx-arbiter") as folder:
-        path = folder / "node.onnx"
-        path.write_bytes(model.SerializeToString())
-        return _run(path, [value.name for value in model.graph.input], inputs, wanted)
+        return _run(onnx.load(model), inputs, wanted)
 
 
 def _run(
-    model: Path, order: Sequence[str], inputs: Mapping[str, Array], wanted: Sequence[str]
+    model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
-    given = [name for name in order if name in inputs]
-    with scratch_folder("onnx-arbiter") as folder, _silent():
-        from MNN import expr
+    model = folded(model)
+    given = {value.name: inputs[value.name] for value in model.graph.input if value.name in inputs}
+    outputs = [value.name for value in model.graph.output if value.name in wanted]
+    with scratch_folder("onnx-arbiter") as folder:
+        path = folder / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        try:
+            return _process().submit(_computed, path, given, outputs).result()
+        except BrokenProcessPool as error:
+            _process.cache_clear()
+            raise RuntimeError("it crashed") from error
 
-        converted = _converted(model, folder / "model.mnn")
-        known = _known(converted, given, wanted)
-        network = _opened(converted, given, known)
-        results = network.forward(
-            [expr.const(inputs[name], list(inputs[name].shape), expr.NCHW) for name in given]
-        )
-        # MNN packs channels by four; `read` returns a view.
-        arrays = [np.array(expr.convert(each, expr.NCHW).read()) for each in results]
+
+run_node = each_alone(_NAME)(_run)
+
+
+@cache
+def _process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, get_context("spawn"), _be_silent)
+
+
+def _be_silent() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+
+
+def _computed(model: Path, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    from MNN import expr
+
+    converted = _converted(model)
+    known = _known(converted, list(inputs), outputs)
+    network = _opened(converted, list(inputs), known)
+    given = [expr.const(values, list(values.shape), expr.NCHW) for values in inputs.values()]
+    results = network.forward(given)
+    # MNN packs channels by four; `read` returns a view.
+    arrays = [np.array(expr.convert(each, expr.NCHW).read()) for each in results]
     return dict(zip(known, arrays, strict=True))
 
 
-def _converted(model: Path, target: Path) -> Path:
+def _converted(model: Path) -> Path:
     # MNN's converter. The script `mnnconvert` calls it too, but then reports each use to a server.
     import _tools
 
+    target = model.with_suffix(".mnn")
     source = ("-f", "ONNX", "--modelFile", str(model))
     words = ["mnnconvert", *source, "--MNNModel", str(target), "--bizCode", "onnx"]
     if not _tools.mnnconvert(words) or not target.exists():
@@ -99,21 +119,6 @@ def _opened(model: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
     return nn.load_module_from_file(
         str(model), list(inputs), list(outputs), runtime_manager=runtime
     )
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """MNN writes what it does to the standard output, where reports go."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with ExitStack() as stack:
-        nowhere = stack.enter_context(open(os.devnull, "wb"))  # noqa: PTH123 - no file of ours
-        for number in (1, 2):
-            kept = os.dup(number)
-            stack.callback(os.close, kept)
-            stack.callback(os.dup2, kept, number)
-            os.dup2(nowhere.fileno(), number)
-        yield
 
 
 RUNTIME: Final = Runtime("mnn", {"default": run_file}, run_node)

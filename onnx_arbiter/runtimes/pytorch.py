@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from onnx_arbiter.graph import Array
+from onnx_arbiter.runtimes.folding import folded
 from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def _run(
     import torch
     from onnx2pytorch import ConvertModel
 
-    model = _folded(model)
+    # onnx2pytorch takes no weights or biases that nodes compute.
+    model = folded(model)
     given = [value.name for value in model.graph.input if value.name in inputs]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -44,27 +46,6 @@ def _run(
     names = [value.name for value in model.graph.output]
     found = zip(names, outputs, strict=True)
     return {name: values.numpy() for name, values in found if name in wanted}
-
-
-def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A model without what onnx2pytorch does not take: weights and biases that nodes compute.
-
-    They are computed from constants. Outputs that are then constants themselves are left out.
-    """
-    import onnx_ir as ir
-    from onnxscript import optimizer
-
-    folded = ir.from_proto(model)
-    optimizer.fold_constants(folded)
-    outputs = folded.graph.outputs
-    kept = [value for value in outputs if value.producer() is not None]
-    outputs[:] = kept
-    optimizer.remove_unused_nodes(folded)
-    for node in folded.graph:
-        # A bias that is left out by an empty name would be taken for one that is computed.
-        while node.inputs and node.inputs[-1] is None:
-            node.resize_inputs(len(node.inputs) - 1)
-    return ir.to_proto(folded)
 
 
 run_node = each_alone(_NAME)(_run)

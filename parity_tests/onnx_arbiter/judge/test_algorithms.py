@@ -135,6 +135,17 @@ by_matrix = pytest.mark.parametrize("which", [0, 1, 2], ids=["output", "kernel",
 by_factor = pytest.mark.parametrize("factor", [1 + RELATIVE.limit, -1], ids=["off", "negative"])
 
 
+def test_outputs_are_judged_by_what_another_run_of_the_program_shows(network: Arbiter) -> None:
+    values = NodeByNode(network.network.graph, matrices(ROUGH)).values(network.inputs)
+    plain, tapped = Observed("plain", {"y": values["y"]}), Observed("tapped", values)
+    report = network.judge_runs([plain, tapped])
+    said = f"conv1 to conv2: as by {ROUGH.name}"
+    assert [(run.status, run.notes) for run in report.runs] == [("holds", (said,))] * 2
+    wrong = Observed("wrong", {"y": values["y"] * np.float32(1.001)})
+    report = network.judge_runs([wrong, tapped])
+    assert [run.status for run in report.runs] == ["broken", "holds"]
+
+
 @by_matrix
 @by_factor
 def test_a_wrong_coefficient_stays_broken(network: Arbiter, which: int, factor: float) -> None:

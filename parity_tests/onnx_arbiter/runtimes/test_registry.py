@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,34 @@ def test_mnn_writes_nothing_where_reports_go(capfd: pytest.CaptureFixture[str]) 
         found = mnn.ways["default"](taps, arbiter.inputs, VALUES)
     assert set(found) == {*VALUES} - {value for _, value in FUSED}
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_crash_of_mnn_is_bad_input_and_it_runs_again(tmp_path: Path) -> None:
+    run = installed("mnn").ways["default"]
+    from onnx_arbiter.runtimes import mnn
+
+    onnx.save(residual(), tmp_path / "right.onnx")
+    images = {"x": np.ones((2, 3, 16, 16), np.float32)}
+    mnn._process().submit(os.abort)
+    with pytest.raises(BadInput, match=r"right\.onnx: MNN does not run it \(it crashed\)$"):
+        run(tmp_path / "right.onnx", images, ["y"])
+    assert set(run(tmp_path / "right.onnx", images, ["y"])) == {"y"}
+
+
+@pytest.mark.parametrize("name", ["mnn", "torch"])
+def test_a_bias_that_is_computed_from_constants_is_one(name: str) -> None:
+    nodes = [
+        helper.make_node("Neg", ["c"], ["b"], name="bias"),
+        helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv"),
+    ]
+    rng = np.random.default_rng(0)
+    constants = {"c": rng.standard_normal(3), "w": rng.standard_normal((3, 2, 1, 1))}
+    made = model(
+        nodes, {"x": (1, 2, 4, 4)}, ["y"], {k: v.astype(np.float32) for k, v in constants.items()}
+    )
+    for run in report_of(name, made).runs:
+        assert run.status == "holds"
+        assert "y" in {row.value for row in run.rows if row.accumulated is not None}
 
 
 @pytest.mark.parametrize("pads", [(1, 1, 1, 1), (0, 0, 0, 0), (1, 0, 0, 1)])
