@@ -17,8 +17,9 @@ from onnx_arbiter.error_model import Float64
 from onnx_arbiter.evaluate import walk
 from onnx_arbiter.graph import Array
 from onnx_arbiter.judge.explain import explain
+from onnx_arbiter.judge.judging import judge
 from onnx_arbiter.judge.records import Report
-from onnx_arbiter.judge.run import NodeRunner, Observed, judge
+from onnx_arbiter.judge.run import NodeRunner, Observed
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.memory import peak_memory
 from onnx_arbiter.models.foreign_arrays import array_of
@@ -134,7 +135,7 @@ class Arbiter:
         return self.judge_runs([Observed(name, self.named(computed), alone)])
 
     def judge_runs(self, observed: Sequence[Observed], **options: Any) -> Report:
-        """Judge several runs in one walk; ``options`` are those of `judge.judge`."""
+        """Judge several runs in one walk; ``options`` are those of `judging.judge`."""
         start = time.perf_counter()
         graph = self.network.graph
         options = {"limits": self.limits, "keep": Spill(self.folder), **options}

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def judge(port: Any, reference: Any, inputs: Any, *, name: str = "port", **options: Any) -> Report:
     """Judge what a port computes against a Keras model, layer by layer.
 
-    The model is exported by Keras, on its backend TensorFlow, with the output of every layer, and
-    evaluated in float64. The port's layers are matched to its layers by name, or where the names
-    differ by order, kind and shape. A layer that is one node of the graph is also run alone on the
-    arbiter's values.
+    The model is exported on Keras's backend, TensorFlow, JAX or PyTorch, with the output of every
+    layer, and evaluated in float64. The port's layers are matched to its layers by name, or where
+    the names differ by order, kind and shape. A layer that is one node of the graph is also run
+    alone on the arbiter's values.
 
     Args:
         port: a Keras model; a PyTorch module, which is given images as (N, C, H, W) and run in

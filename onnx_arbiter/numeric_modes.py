@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -29,8 +30,10 @@ class Mode:
         smallest: the error to allow of any value: the smallest normal number, below which values
             may be flushed to zero, or float16's smallest subnormal one, which it keeps.
         largest: largest finite number.
-        algorithm: the name of the algorithm, of ``algorithms.winograd.WINOGRAD``, that computes
-            convolutions of 3×3 kernels with a stride of 1; empty for a direct sum.
+        algorithm: the name of the algorithm, of ``algorithms.winograd.WINOGRAD`` or
+            ``algorithms.fft.FFTS``, that computes convolutions of 3×3 kernels with a stride of 1;
+            empty for a direct sum.
+        algorithms: the same of single convolutions, by the names of the values that they compute.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Mode:
     smallest: float = SMALLEST_NORMAL
     largest: float = _LARGEST
     algorithm: str = ""
+    algorithms: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def unit_variance(self) -> float:

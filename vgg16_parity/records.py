@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
+from onnx_arbiter.algorithms.recognition import by_algorithm
 from onnx_arbiter.compare import Verdict
 from onnx_arbiter.expectations import ArbiterCase
 from vgg16_parity.inputs import PICTURES
@@ -19,7 +20,6 @@ from vgg16_parity.verdicts import (
     CaseVerdict,
     GradientVerdict,
     ProbeVerdict,
-    by_algorithm,
 )
 from vgg16_spec.architecture import IMAGENET_CLASSES
 from vgg16_spec.checkpoint import Checkpoint, digest

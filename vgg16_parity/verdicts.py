@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Literal
 
 from onnx_arbiter.compare import Verdict
@@ -117,13 +115,3 @@ class BesideCpu:
 
     case: str
     layers: tuple[LayerVerdict, ...]
-
-
-def by_algorithm(algorithms: Mapping[str, str], order: Sequence[str]) -> str:
-    """Which layers of an order are as by which algorithm, by name; neighbours together."""
-    words = []
-    for name, group in groupby(order, key=lambda layer: algorithms.get(layer, "")):
-        names = list(group)
-        which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        words += [f"{which}: as by {name}"] if name else []
-    return "; ".join(words)

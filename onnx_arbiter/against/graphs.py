@@ -15,6 +15,7 @@ from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Graph, Node, read_by
 from onnx_arbiter.judge.diagnosis import diagnose_between
 from onnx_arbiter.judge.records import Row, Run
+from onnx_arbiter.judge.search import Search
 from onnx_arbiter.judge.symptom import Symptom
 from onnx_arbiter.limits import Limits
 from onnx_arbiter.models.onnx_file import printable
@@ -215,7 +216,7 @@ class GraphComparison:
         twins = {found.twin for found in self._compared if found.agrees}
         arrays = self._shelf.arrays()
         given = {**inputs, **{name: arrays[name] for name in twins}}
-        return diagnose_between(self._graph, given, target.name, symptom)
+        return diagnose_between(self._graph, given, target.name, symptom, Search())
 
 
 _AGREES: Final = Verdict(True, 0.0, 0.0, 0.0, 0.0, 0.0)

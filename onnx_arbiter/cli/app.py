@@ -106,7 +106,7 @@ def judge(
     import time
     from contextlib import nullcontext
 
-    from onnx_arbiter.cli.judging import Asked, judged, opened, write_arrays
+    from onnx_arbiter.cli.judging import Asked, judged, opened, port_asked_for, write_arrays
     from onnx_arbiter.memory import limited_memory, peak_memory
     from onnx_arbiter.report.files import write_files
 
@@ -119,6 +119,7 @@ def judge(
         save_inputs, repro, reported,
     )  # fmt: skip
     asked.check(files)
+    tested = port_asked_for(asked)
     # A port is code that is trusted, and a GPU's libraries reserve more than they take.
     is_bounded = port is None and not (runtime or "").endswith("-cuda")
     with limited_memory() if is_bounded else nullcontext(), opened(asked) as arbiter:
@@ -127,7 +128,7 @@ def judge(
             say(f"inputs: {save_inputs}")
             if not asked.anything_to_judge:
                 return 0
-        found = judged(asked, arbiter)
+        found = judged(asked, arbiter, tested)
         report = found.report
     try:
         if repro is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -22,7 +23,7 @@ from onnx_arbiter.models.inputs import parse_shapes, read_arrays
 from onnx_arbiter.models.network import Network
 from onnx_arbiter.models.onnx_file import printable
 from onnx_arbiter.numeric_modes import MODES
-from onnx_arbiter.ports.from_file import comparable, port_of, run_port
+from onnx_arbiter.ports.from_file import FilePort, comparable, port_of
 from onnx_arbiter.report.files import check_files
 from onnx_arbiter.runtimes import registry
 from onnx_arbiter.runtimes.runtime import observe
@@ -145,22 +146,46 @@ class Found:
         say(f"repro: {folder}: {node.operator} {printable(node.name)}, as {self.guilty.run} ran it")
 
 
-def judged(asked: Asked, arbiter: Arbiter) -> Found:
+def port_asked_for(asked: Asked) -> FilePort | None:
+    """The port, if one is judged; its file has run, before a model is read that may be large.
+
+    Raises ``BadInput`` if the file fails, or has no such function.
+    """
+    if asked.port is None:
+        return None
+    path, function = port_of(asked.port)
+    with working(f"import {path.name}:{function}"):
+        return FilePort.load(asked.port)
+
+
+def judged(asked: Asked, arbiter: Arbiter, port: FilePort | None) -> Found:
     """Judge what was asked for.
+
+    Args:
+        asked: the options.
+        arbiter: of the model.
+        port: of `port_asked_for`.
 
     Raises:
         BadInput: a file, a port or a runtime has or computes nothing that can be judged.
     """
     if asked.against is not None:
         return Found(_compared(asked.against, arbiter), None)
-    observed, guilty = _observed(asked, arbiter), list[Guilty]()
-    with counting("judge", "nodes") as progress:
+    observed, guilty = _observed(asked, arbiter, port), list[Guilty]()
+    with ExitStack() as stage:
+        progress = stage.enter_context(counting("judge", "nodes"))
+
+        def searching() -> AbstractContextManager[Callable[[int, int | None], None]]:
+            stage.close()  # a terminal shows one bar at a time
+            return counting("look for the cause", "seconds at most")
+
         report = arbiter.judge_runs(
             observed,
             progress=lambda done, total, _: progress(done, total),
             on_guilty=guilty.append,
+            searching=searching,
         )
-    if asked.outputs is not None or asked.port is not None:
+    if asked.outputs is not None or port is not None:
         report = replace(report, runs=tuple(_with_advice(run, arbiter) for run in report.runs))
     # A node that is wrong alone says more than a value that is.
     first = min(guilty, key=lambda found: not found.is_local, default=None)
@@ -194,17 +219,17 @@ def _compared(other: Path, arbiter: Arbiter) -> Report:
         )
 
 
-def _observed(asked: Asked, arbiter: Arbiter) -> list[Observed]:
+def _observed(asked: Asked, arbiter: Arbiter, port: FilePort | None) -> list[Observed]:
     if asked.outputs is not None:
         arrays = read_arrays(asked.outputs, "--outputs")
         found = {name: comparable("--outputs", name, values) for name, values in arrays.items()}
         computed = list(found.values()) if set(found) == {""} else found
         return [Observed(asked.outputs.name, arbiter.named(computed))]
-    if asked.port is not None:
-        path, function = port_of(asked.port)
-        with working(f"run {path.name}:{function}"):
-            values = run_port(asked.port, arbiter.inputs)
-        return [Observed(f"{path.name}:{function}", arbiter.named(values))]
+    if port is not None:
+        name = f"{port.path.name}:{port.name}"
+        with working(f"run {name}"):
+            values = port.run(arbiter.inputs)
+        return [Observed(name, arbiter.named(values))]
     return _run_runtime(asked.runtime or _DEFAULT_RUNTIME, arbiter)
 
 

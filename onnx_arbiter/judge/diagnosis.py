@@ -23,12 +23,12 @@ from onnx_arbiter.judge.hypotheses.catalogue import mistakes_at
 from onnx_arbiter.judge.hypotheses.forward import Region
 from onnx_arbiter.judge.hypotheses.images import misread
 from onnx_arbiter.judge.hypotheses.mistake import Arrays, Mistake
+from onnx_arbiter.judge.search import Search
 from onnx_arbiter.judge.symptom import Candidate, Symptom, explained
 from onnx_arbiter.numeric_modes import MODES
 
-# Seconds for one value; what a walk of a whole network may take.
-SECONDS: Final = 45.0
-_ONE_WALK: Final = 10.0
+# The share of the time for the nodes one by one, where mistakes made throughout follow.
+_SHARE_OF_NODES: Final = 0.5
 # What ports get wrong throughout, the likelier first.
 _LIKELY: Final = (
     "GELU", "epsilon of every BatchNormalization were 0.001",
@@ -45,14 +45,14 @@ _LEAST_RATIO: Final = 0.3
 _SHARE: Final = 0.6
 
 
-def diagnose(step: Step, output: str, symptom: Symptom, seconds: float = SECONDS) -> str:
+def diagnose(step: Step, output: str, symptom: Symptom, search: Search) -> str:
     """What explains a value that a node computed from the arbiter's inputs.
 
     Args:
         step: the node.
         output: which of its outputs is wrong.
         symptom: how.
-        seconds: how long to try.
+        search: how long to try.
 
     Returns:
         The cause in words, "as if its padding were on the other side"; empty if none is known.
@@ -65,7 +65,7 @@ def diagnose(step: Step, output: str, symptom: Symptom, seconds: float = SECONDS
         for mistake in mistakes_at(node, inputs):
             yield mistake.words(), _computing(mistake, step, index)
 
-    return explained(candidates(), symptom, seconds) or of_fewer_bits(step, output, symptom)
+    return explained(candidates(), symptom, search) or of_fewer_bits(step, output, symptom)
 
 
 def _computing(mistake: Mistake, step: Step, index: int) -> Callable[[], Array]:
@@ -126,47 +126,52 @@ def diagnose_between(
     given: Mapping[str, Array],
     target: str,
     symptom: Symptom,
+    search: Search,
     *,
-    seconds: float = SECONDS,
     throughout: bool = True,
 ) -> str:
     """What explains a value that several nodes computed from values that are given.
 
-    First each node's own mistakes, if there are few nodes; then those in the inputs, and those made
-    throughout; then each node's own, if there are many that are evaluated fast.
+    First each node's own mistakes, if there are few nodes, the last ones first: what follows a
+    change is computed again. Then those in the inputs, and those made throughout, the likelier
+    first; then each node's own, if there are many that are evaluated fast.
 
     Args:
         graph: the network.
         given: the graph's inputs, and what a runtime computed, by name.
         target: the value.
         symptom: what is wrong with it.
-        seconds: how long to try.
+        search: how long to try.
         throughout: whether to try more than the mistakes of few nodes.
     """
-    region = Region(graph, given, target)
-    count, end = len(region.nodes), time.monotonic() + seconds
-    tries: list[Iterator[Candidate]] = []
+    region = Region(graph, given, target, search.tick)
+    count = len(region.nodes)
+    tries: list[tuple[Iterator[Candidate], float]] = []
     if count <= _FEW:
-        tries.append(_at_each(region))
+        tries.append((_at_each(region, search), _SHARE_OF_NODES if throughout else 1.0))
     if throughout:
-        tries.append(_throughout(graph, region))
+        tries.append((_throughout(graph, region), 1.0))
         if _FEW < count <= _MANY:
-            tries.append(_at_each(region, _FAST, likely=True))
-    for candidates in tries:
-        left = end - time.monotonic()
-        if left > 0 and (cause := explained(candidates, symptom, left)):
-            return cause
+            tries.append((_at_each(region, search, _FAST, likely=True), 1.0))
+    search.was_cut |= throughout and count > _MANY
+    for candidates, share in tries:
+        with search.at_most(share * search.left):
+            if cause := explained(candidates, symptom, search):
+                return cause
     return ""
 
 
-def _at_each(region: Region, most: float = np.inf, *, likely: bool = False) -> Iterator[Candidate]:
-    """Each node's own mistakes, the last nodes first; none if all take longer than ``most``.
+def _at_each(
+    region: Region, search: Search, most: float = np.inf, *, likely: bool = False
+) -> Iterator[Candidate]:
+    """Each node's own mistakes, the last nodes first; none if all nodes take longer than ``most``.
 
     ``likely`` leaves out operands of fewer bits: a port has them at all nodes, or at none.
     """
     start = time.monotonic()
     known = region.all_values()
     if time.monotonic() - start > most:
+        search.was_cut = True
         return
     for node in reversed(region.nodes):
         inputs = region.read(node, known)
@@ -188,25 +193,19 @@ def _misread(graph: Graph, region: Region) -> Iterator[Candidate]:
     """Mistakes in the network's inputs, where the region reads them."""
     for name in graph.inputs:
         for words, values in misread(name, region.given[name]) if region.reads(name) else ():
-            other = Region(graph, {**region.given, name: values}, region.target)
+            other = region.with_given(name, values)
             yield f"as if {words}", partial(other.evaluate, lambda _node, _inputs: None)
 
 
 def _throughout(graph: Graph, region: Region) -> Iterator[Candidate]:
-    """Mistakes in the inputs, and those that a port makes at every node of a kind.
-
-    None if a walk takes too long.
-    """
+    """Mistakes in the inputs, and those that a port makes at every node of a kind."""
     found = dict[str, None]()
 
     def note(node: Node, inputs: Arrays) -> None:
         for mistake in mistakes_at(node, inputs):
             found.update(dict.fromkeys(mistake.throughout))
 
-    start = time.monotonic()
     region.evaluate(note)
-    if time.monotonic() - start > _ONE_WALK:
-        return
     yield from _misread(graph, region)
     for words in sorted(found, key=_likelihood):
         yield f"as if {words}", partial(region.evaluate, partial(_made_everywhere, words))

@@ -9,6 +9,7 @@ from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array, Graph
 from onnx_arbiter.judge.diagnosis import diagnose, diagnose_between
 from onnx_arbiter.judge.records import Row
+from onnx_arbiter.judge.search import Search
 from onnx_arbiter.judge.symptom import Symptom
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import Mode
@@ -73,7 +74,7 @@ class Suspicion:
         alone: Mapping[str, Array],
         observed: Mapping[str, Array],
     ) -> None:
-        """Consider the rows of a step; a node that is wrong alone is diagnosed at once."""
+        """Consider the rows of a step."""
         for row in rows:
             if row.status != "broken":
                 continue
@@ -83,20 +84,27 @@ class Suspicion:
             )
             if self.guilty is None or (guilty.is_local and not self.guilty.is_local):
                 self.guilty = guilty
-                if guilty.is_local:
-                    self.cause = diagnose(step, row.value, guilty.symptom)
 
-    def explain(self, graph: Graph, given: Mapping[str, Array], *, throughout: bool) -> None:
-        """Find the cause of a value that is wrong only after all nodes so far.
+    def explain(
+        self, graph: Graph, given: Mapping[str, Array], search: Search, *, throughout: bool
+    ) -> None:
+        """Find the cause.
 
         Args:
             graph: the network.
             given: its inputs, and what the run has, by name.
-            throughout: whether to look for mistakes that are made at every node of a kind.
+            search: how long to look.
+            throughout: whether to look for mistakes that are made at every node of a kind, too,
+                where a value is wrong only after all nodes so far.
         """
-        if self.guilty is not None and not self.guilty.is_local:
+        if self.guilty is None:
+            return
+        value, symptom = self.guilty.row.value, self.guilty.symptom
+        if self.guilty.is_local:
+            self.cause = diagnose(self.guilty.step, value, symptom, search)
+        else:
             self.cause = diagnose_between(
-                graph, given, self.guilty.row.value, self.guilty.symptom, throughout=throughout
+                graph, given, value, symptom, search, throughout=throughout
             )
 
 

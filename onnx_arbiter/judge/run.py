@@ -1,4 +1,4 @@
-"""Judge what runtimes computed, in one walk through the graph.
+"""Compare what runtimes computed with the arbiter's values, in one walk through the graph.
 
 Each value that a run has is compared with the arbiter's as it comes; where a run can compute single
 nodes, each node is also given the arbiter's inputs, rounded, and judged alone, so that a mistake is
@@ -8,9 +8,9 @@ found in a node and not in what came before it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from onnx_arbiter.evaluate import Keep, Progress, Step, walk
 from onnx_arbiter.graph import Array, Graph, Node
 from onnx_arbiter.independence import independent_errors
 from onnx_arbiter.judge.compare_values import compare
-from onnx_arbiter.judge.guilty import Guilty, Suspicion
-from onnx_arbiter.judge.records import Row, Run
-from onnx_arbiter.limits import LIMITS, Limits
+from onnx_arbiter.judge.guilty import Suspicion
+from onnx_arbiter.judge.records import Row
+from onnx_arbiter.limits import Limits
 from onnx_arbiter.numeric_modes import Mode, is_float
 from onnx_arbiter.operators.operation import squares_of
+from onnx_arbiter.operators.sums.convolution import is_by_algorithm
 from onnx_arbiter.values import Value
 
 
@@ -53,6 +54,13 @@ class NotRunAlone(Exception):
     """A runtime cannot run a node alone; the message says why."""
 
 
+class Alone(NamedTuple):
+    """What a runtime computed for a node alone: the inputs that were no constants, the outputs."""
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+
+
 @dataclass
 class Observed:
     """What a runtime computed.
@@ -63,6 +71,9 @@ class Observed:
         alone: computes single nodes; None if the runtime cannot.
         notes: what there is to say of it beforehand.
         mode: the numeric mode that it computed in; None for that of the comparison.
+        rows: the verdicts of `walk_beside`.
+        alone_by_algorithm: value -> what `walk_beside` had it compute alone, of convolutions that
+            an algorithm may compute.
     """
 
     name: str
@@ -71,55 +82,44 @@ class Observed:
     notes: tuple[str, ...] = ()
     mode: Mode | None = None
     rows: list[Row] = field(default_factory=list, init=False, repr=False)
+    alone_by_algorithm: dict[str, Alone] = field(default_factory=dict, init=False, repr=False)
 
 
 @dataclass(frozen=True)
-class Judged:
+class Walked:
     """What a walk found.
 
     Attributes:
-        runs: in the order of what was observed.
+        suspicions: where each run goes wrong, in the order of what was observed.
         nodes: how many nodes were evaluated.
         not_judged: reason -> how many values could not be judged for it.
     """
 
-    runs: tuple[Run, ...]
+    suspicions: tuple[Suspicion, ...]
     nodes: int
     not_judged: Mapping[str, int]
 
 
-def judge(
+def walk_beside(
     graph: Graph,
     inputs: Mapping[str, Array],
     observed: Sequence[Observed],
     mode: Mode,
-    *,
-    limits: Limits = LIMITS,
+    limits: Limits,
     progress: Progress | None = None,
     keep: Keep | None = None,
-    on_step: Callable[[Step], None] | None = None,
-    on_guilty: Callable[[Guilty], None] | None = None,
-) -> Judged:
-    """Judge every value that was observed.
+) -> Walked:
+    """Walk through a graph and compare every value that was observed: ``rows`` gets the verdicts.
 
-    Args:
-        graph: the network.
-        inputs: its inputs by name.
-        observed: what runtimes computed from them.
-        mode: the numeric mode that the runtimes computed in.
-        limits: R and Z.
-        progress: as for `walk`.
-        keep: as for `walk`.
-        on_step: is given each step of the walk.
-        on_guilty: is given the node where a run goes wrong, once for each run that does.
+    The arguments are those of `judging.judge`.
     """
     alone = any(run.alone is not None for run in observed)
     wanted = None if alone else _given(graph, observed)
     not_judged = Counter[str]()
     modes = [run.mode or mode for run in observed]
-    suspicions = [
+    suspicions = tuple(
         Suspicion(run.name, mine, limits) for run, mine in zip(observed, modes, strict=True)
-    ]
+    )
     count = 0
     distinct = list({each.name: each for each in modes}.values())
     for step in walk(graph, inputs, distinct, wanted=wanted, progress=progress, keep=keep):
@@ -130,27 +130,9 @@ def judge(
             rows, computed = _rows(step, run, mine, limits)
             run.rows += rows
             suspicion.consider(step, rows, computed, run.values)
-        if on_step is not None:
-            on_step(step)
-    _explain(graph, inputs, observed, suspicions)
-    for suspicion in suspicions:
-        if on_guilty is not None and suspicion.guilty is not None:
-            on_guilty(suspicion.guilty)
-    runs = tuple(_run(run, found) for run, found in zip(observed, suspicions, strict=True))
-    return Judged(runs, count, dict(not_judged))
-
-
-def _explain(
-    graph: Graph,
-    inputs: Mapping[str, Array],
-    observed: Sequence[Observed],
-    suspicions: Sequence[Suspicion],
-) -> None:
-    """Find causes, beginning with the run that has most values: it says most precisely where."""
-    pairs = zip(observed, suspicions, strict=True)
-    for run, suspicion in sorted(pairs, key=lambda pair: -len(pair[0].values)):
-        known = any(other.cause for other in suspicions)
-        suspicion.explain(graph, {**inputs, **run.values}, throughout=not known)
+            if computed and is_by_algorithm(step.node, graph):
+                run.alone_by_algorithm[step.node.outputs[0]] = Alone(_given_to(step), computed)
+    return Walked(suspicions, count, dict(not_judged))
 
 
 def _given(graph: Graph, observed: Sequence[Observed]) -> list[str]:
@@ -204,14 +186,12 @@ def _run_alone(step: Step, alone: NodeRunner, why: str) -> tuple[Mapping[str, Ar
         return {}, reason
     if all(v is None for errors in step.local.values() for v in errors.values()):
         return {}, ""  # shapes and constants, which are compared where they are accumulated
-    read = zip(step.node.inputs, step.inputs, strict=True)
-    known = {name: value for name, value in read if value is not None}
     constants = {
         name: value.values.astype(value.dtype, copy=False)
-        for name, value in known.items()
-        if value.is_constant or not is_float(value.dtype)
+        for name, value in zip(step.node.inputs, step.inputs, strict=True)
+        if value is not None and (value.is_constant or not is_float(value.dtype))
     }
-    given = {name: as_stored(v) for name, v in known.items() if name not in constants}
+    given = _given_to(step)
     types = {name: value.dtype for name, value in step.outputs.items()}
     try:
         return alone(step.node, given, constants, types), ""
@@ -219,12 +199,16 @@ def _run_alone(step: Step, alone: NodeRunner, why: str) -> tuple[Mapping[str, Ar
         return {}, str(error)
 
 
+def _given_to(step: Step) -> dict[str, Array]:
+    """The values that a node alone is given: the floats that it reads and that are no constants."""
+    return {
+        name: as_stored(value)
+        for name, value in zip(step.node.inputs, step.inputs, strict=True)
+        if value is not None and not value.is_constant and is_float(value.dtype)
+    }
+
+
 def as_stored(value: Value) -> Array:
     """A value in the graph's type, rounded if it is not exact."""
     with np.errstate(over="ignore"):
         return value.values.astype(value.dtype)
-
-
-def _run(observed: Observed, found: Suspicion) -> Run:
-    guilty = None if found.guilty is None else found.guilty.row
-    return Run(observed.name, tuple(observed.rows), guilty, found.cause, observed.notes)

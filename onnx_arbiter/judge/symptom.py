@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -13,6 +12,7 @@ from onnx_arbiter.compare import Verdict
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.graph import Array
 from onnx_arbiter.judge.compare_values import compare
+from onnx_arbiter.judge.search import OutOfTime, Search
 from onnx_arbiter.limits import LIMITS, Limits
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
 from onnx_arbiter.values import Value
@@ -61,19 +61,19 @@ class Symptom:
         return compare(self.observed, value, deviation, np.inf, self.limits)
 
 
-def explained(candidates: Iterator[Candidate], symptom: Symptom, seconds: float) -> str:
+def explained(candidates: Iterator[Candidate], symptom: Symptom, search: Search) -> str:
     """The words of the candidates that explain a symptom, while time lasts.
 
     Of candidates that compute the same, the first counts.
     """
     before = symptom.verdict().rms_error
-    end = time.monotonic() + seconds
     holding, nearly = list[_Found](), list[_Found]()
     for words, compute in _safely(candidates):
-        if time.monotonic() > end:
-            break
         try:
+            search.tick()
             values = compute()
+        except OutOfTime:
+            break
         except Exception:  # noqa: S112 - a change that does not fit these shapes
             continue
         if values.shape != symptom.observed.shape:
@@ -120,6 +120,6 @@ def _safely(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
     while True:
         try:
             candidate = next(candidates)
-        except Exception:
+        except Exception:  # OutOfTime, too: what was found so far counts
             return
         yield candidate

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.models.foreign_arrays import array_of
@@ -29,23 +30,43 @@ def port_of(reference: str) -> tuple[Path, str]:
     return require_file(file, "a Python file").resolve(), function
 
 
-def run_port(reference: str, inputs: Mapping[str, Array]) -> dict[str, Array] | list[Array]:
-    """What a port computes: values by name, or the outputs in order.
+@dataclass(frozen=True)
+class FilePort:
+    """A port whose file has run.
 
-    Args:
-        reference: ``FILE.py:FUNCTION``. The function takes a dictionary of the inputs by name, and
-            returns values by name, a sequence of outputs, or the only one; tensors of any framework
-            are taken. What it prints goes to stderr.
-        inputs: the arrays to give to it, which it may change.
-
-    Raises:
-        BadInput: there is no such function, it fails, or what it returns are no arrays.
+    Attributes:
+        path: the file.
+        name: the function's.
+        function: takes a dictionary of the inputs by name, and returns values by name, a sequence
+            of outputs, or the only one; tensors of any framework are taken.
     """
-    path, name = port_of(reference)
-    with _in_its_folder(path):
-        function = _loaded(path, name)
-        computed = function(dict(inputs))
-        return _arrays(computed)
+
+    path: Path
+    name: str
+    function: Callable[[dict[str, Array]], object]
+
+    @classmethod
+    def load(cls, reference: str) -> Self:
+        """Run the file of ``FILE.py:FUNCTION``. What it prints goes to stderr.
+
+        Raises:
+            BadInput: there is no such function, or the file fails.
+        """
+        path, name = port_of(reference)
+        with _in_its_folder(path):
+            return cls(path, name, _loaded(path, name))
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array] | list[Array]:
+        """What the port computes: values by name, or the outputs in order.
+
+        Args:
+            inputs: the arrays to give to it, which it may change.
+
+        Raises:
+            BadInput: it fails, or what it returns are no arrays.
+        """
+        with _in_its_folder(self.path):
+            return _arrays(self.function(dict(inputs)))
 
 
 def _loaded(path: Path, name: str) -> Callable[[dict[str, Array]], object]:

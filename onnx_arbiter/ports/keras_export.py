@@ -1,28 +1,58 @@
-"""Keras models as ONNX models, by Keras's own exporter, with what that leaves out put in."""
+"""Keras models as ONNX models, by the exporters of Keras's backends.
+
+What Keras's own exporter leaves out is put in.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 
-from vgg16_spec.errors import BadInput
+from onnx_arbiter.graph import Array
+from onnx_arbiter.ports import torch_modules
+from vgg16_spec.errors import BadInput, require_one_of
 from vgg16_spec.files.scratch import scratch_folder
 
+# Keras's backends that can export.
+BACKENDS: Final = ("tensorflow", "jax", "torch")
 
-def exported_model(model: Any, specs: Sequence[Any]) -> ir.Model:
-    """Export a Keras model in memory.
+
+def exported_model(model: Any, arrays: Mapping[str, Array]) -> ir.Model:
+    """Export a Keras model in memory, on any of `BACKENDS`.
+
+    On PyTorch, a model is a module, which PyTorch's exporter takes as it is: Keras's way with it
+    lets the exporter fold layers into others.
 
     Args:
-        model: on Keras's backend TensorFlow.
-        specs: the shape and the type of each input.
+        model: the model.
+        arrays: its inputs, in order, by the names that they have in the graph.
 
     Raises:
-        BadInput: Keras cannot export it.
+        BadInput: it cannot be exported, or the backend is another.
     """
+    import keras
+
+    backend = require_one_of("KERAS_BACKEND", keras.backend.backend(), BACKENDS)
+    if backend == "torch":
+        # On the device of the weights, as Keras is set to.
+        given = tuple(keras.ops.convert_to_tensor(values) for values in arrays.values())
+        inputs = given if len(given) == 1 else (list(given),)
+        return torch_modules.exported_model(model, inputs, {}, model.name)
+    specs = [
+        keras.InputSpec(shape=values.shape, dtype=str(values.dtype), name=name)
+        for name, values in arrays.items()
+    ]
+    made = _exported_by_keras(model, specs)
+    _restore_statistics(made, model, len(specs))
+    _replace_erfc(made)
+    return made
+
+
+def _exported_by_keras(model: Any, specs: Sequence[Any]) -> ir.Model:
     import onnx
 
     signature = [specs[0] if len(specs) == 1 else list(specs)]
@@ -35,10 +65,7 @@ def exported_model(model: Any, specs: Sequence[Any]) -> ir.Model:
             line = str(error).strip().splitlines()[0]
             raise BadInput(model.name, f"Keras cannot export it ({line})") from error
         inferred = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
-    made = ir.from_proto(inferred)
-    _restore_statistics(made, model, len(specs))
-    _replace_erfc(made)
-    return made
+    return ir.from_proto(inferred)
 
 
 def _restore_statistics(exported: ir.Model, model: Any, count: int) -> None:

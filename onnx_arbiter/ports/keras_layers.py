@@ -38,7 +38,7 @@ def reference(model: Any, inputs: Any) -> Reference:
     """Export a functional model or a Sequential, its layers' outputs known by their order.
 
     Args:
-        model: the model, on Keras's backend TensorFlow.
+        model: the model, on any backend that can export.
         inputs: an array, or a sequence or a mapping of them, as the model takes them.
 
     Raises:
@@ -46,19 +46,13 @@ def reference(model: Any, inputs: Any) -> Reference:
     """
     import keras
 
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise BadInput("KERAS_BACKEND", f"is {backend!r}", "tensorflow, to export a reference")
     layers = _layers(model)
     if not layers:
         raise BadInput(model.name, "its layers form no graph", "a functional model or a Sequential")
     arrays = _arrays(model, inputs)
     outputs = [*model.outputs, *(layer.output for layer in layers)]
-    specs = [
-        keras.InputSpec(shape=array.shape, dtype=str(array.dtype), name=tensor.name)
-        for array, tensor in zip(arrays, model.inputs, strict=True)
-    ]
-    exported = exported_model(keras.Model(_one_or_all(model.inputs), outputs), specs)
+    named = {tensor.name: array for tensor, array in zip(model.inputs, arrays, strict=True)}
+    exported = exported_model(keras.Model(_one_or_all(model.inputs), outputs), named)
     exported.graph.name = model.name
     given = [str(value.name) for value in exported.graph.inputs]
     found = [_place(exported, index) for index in range(len(outputs))]

@@ -49,22 +49,7 @@ def reference(module: torch.nn.Module, inputs: Any) -> Reference:
     """
     module = _on_cpu(module)
     positional, named = _arguments("cpu", inputs)
-    with _evaluating(module), _quiet(), readable_tf32():
-        import torch
-        from onnxscript import optimizer
-
-        try:
-            program = torch.onnx.export(
-                module, positional, kwargs=named, dynamo=True, optimize=False, verbose=False
-            )
-        except Exception as error:  # of many kinds
-            line = str(error).strip().splitlines()[0]
-            raise BadInput(type(module).__name__, f"PyTorch cannot export it ({line})") from error
-    assert program is not None
-    model: ir.Model = program.model
-    optimizer.fold_constants(model)
-    optimizer.remove_unused_nodes(model)
-    model.graph.name = type(module).__name__
+    model = exported_model(module, positional, named, type(module).__name__)
     given = [*positional, *named.values()]
     if len(model.graph.inputs) != len(given):
         problem = f"{len(model.graph.inputs)} of its {len(given)} inputs are used"
@@ -76,6 +61,32 @@ def reference(module: torch.nn.Module, inputs: Any) -> Reference:
     places = _places(model, dict(module.named_modules(remove_duplicate=False)))
     _number(model)
     return Reference(model, dict(zip(names, arrays, strict=True)), outputs, places)
+
+
+def exported_model(
+    module: torch.nn.Module, positional: tuple[Any, ...], named: Mapping[str, Any], name: str
+) -> ir.Model:
+    """Export a module on the CPU in evaluation mode, without the exporter's optimiser.
+
+    Raises ``BadInput`` where PyTorch cannot; ``name`` is what it calls the module.
+    """
+    with _evaluating(module), _quiet(), readable_tf32():
+        import torch
+        from onnxscript import optimizer
+
+        try:
+            program = torch.onnx.export(
+                module, positional, kwargs=dict(named), dynamo=True, optimize=False, verbose=False
+            )
+        except Exception as error:  # of many kinds
+            line = str(error).strip().splitlines()[0]
+            raise BadInput(name, f"PyTorch cannot export it ({line})") from error
+    assert program is not None
+    model: ir.Model = program.model
+    optimizer.fold_constants(model)
+    optimizer.remove_unused_nodes(model)
+    model.graph.name = name
+    return model
 
 
 def _number(model: ir.Model) -> None:

@@ -61,6 +61,8 @@ RUNTIMES: Final = {
     "openvino": Entry("onnx_arbiter.runtimes.openvino", "openvino", _ENGINES),
     "opencv": Entry("onnx_arbiter.runtimes.opencv", "cv2", _ENGINES),
     "opencv-winograd": Entry("onnx_arbiter.runtimes.opencv", "cv2", _ENGINES, "WINOGRAD"),
+    "mnn": Entry("onnx_arbiter.runtimes.mnn", "MNN", _ENGINES),
+    "torch": Entry("onnx_arbiter.runtimes.pytorch", "onnx2pytorch", _ENGINES),
     "reference": Entry("onnx_arbiter.runtimes.reference", "onnx", "pip install onnx"),
 }
 

@@ -30,7 +30,10 @@ def test_every_rule_is_in_its_modules_line() -> None:
     assert set().union(*listed.values()) == set(RULES)
 
 
-@pytest.mark.parametrize("page", ["docs/how-to/any-network.md", "README.md", "README.zh.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["docs/how-to/any-network.md", "docs/how-to/any-network.zh.md", "README.md", "README.zh.md"],
+)
 def test_every_command_is_one_that_the_command_line_takes(page: str) -> None:
     blocks = re.findall(r"(?ms)^```sh\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"))
     lines = [line for block in blocks for line in block.splitlines()]
@@ -42,4 +45,14 @@ def test_every_command_is_one_that_the_command_line_takes(page: str) -> None:
 
 def test_every_runtime_is_named() -> None:
     [line] = re.findall(r"(?m)^\| `--runtime` \| (.+) \|$", PAGE)
+    assert set(re.findall(r"`([\w-]+)`", line)) == set(RUNTIMES)
+
+
+def test_the_chinese_page_shows_the_same_blocks_options_and_runtimes() -> None:
+    chinese = (DOCS / "how-to" / "any-network.zh.md").read_text(encoding="utf-8")
+
+    for pattern in (r"(?ms)^```.*?^```$", r"\]\((?!any-network)([^)]+)\)", r"`--[\w-]+"):
+        assert sorted(re.findall(pattern, chinese)) == sorted(re.findall(pattern, PAGE))
+    assert len(re.findall(r"(?m)^## ", chinese)) == len(re.findall(r"(?m)^## ", PAGE))
+    [line] = re.findall(r"(?m)^\| `--runtime` \| (.+) \|$", chinese)
     assert set(re.findall(r"`([\w-]+)`", line)) == set(RUNTIMES)

@@ -1,41 +1,34 @@
 """Which algorithm computed a network's 3x3 convolutions, told from the rounding errors.
 
-A transform of tiles rounds some rows and columns of a tile more than others, so the errors of
-Winograd's F(m x m) have the period m. F(2x2) treats its two rows alike and has none. It rounds
-hardly more than a direct sum, so only layers that fail as one are tried with it.
-
-A layer shows an algorithm if its own errors have the period and are likelier under it than as a
-direct sum's in three quarters of the channels: one wrong weight or bias shows in one channel, and
-small maps have some period by chance. What the layers show together goes for a layer that shows
-nothing, unless its errors are likelier as a direct sum's. The arbiter then judges every layer again
-within the same limits, under which every mistake of the catalogue stays one, whatever the algorithm
-(``parity_tests/vgg16_parity/judge/algorithms/test_mistakes.py``).
-
-An FFT spreads its errors evenly over a tile, dark places included. So does a bias that is a little
-wrong, but that shifts neighbours alike: a layer that fails shows an FFT if, in three quarters of
-the channels, the differences between neighbours are likelier under it as well. No layer is computed
-by one because others are. An FFT that a layer does not show so, as on a map of a few pixels, is
-only named, in a note on a case that stays broken.
+``onnx_arbiter.algorithms.recognition`` says what the errors of each layer show. The arbiter then
+judges every layer again within the same limits, under which every mistake of the catalogue stays
+one, whatever the algorithm (``parity_tests/vgg16_parity/judge/algorithms/test_mistakes.py``). An
+FFT that a layer does not show, as on a map of a few pixels, is only named, in a note on a case that
+stays broken.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
-from onnx_arbiter.algorithms.fft import FFTS, Fft
-from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD, Winograd
+from onnx_arbiter.algorithms.recognition import (
+    FITS,
+    POOREST,
+    assignments,
+    by_algorithm,
+    ffts_of,
+    options_of,
+)
+from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
-from vgg16_parity.judge.own_errors import OwnErrors, own_errors
-from vgg16_parity.judge.patterns import periods
+from vgg16_parity.judge.own_errors import own_errors
 from vgg16_parity.network.arithmetic import Arithmetic
-from vgg16_parity.verdicts import CaseVerdict, by_algorithm
+from vgg16_parity.verdicts import CaseVerdict
 from vgg16_spec.architecture import Configuration, Convolution
 
 LOGITS_ALONE: Final = (
@@ -45,41 +38,23 @@ LOGITS_ALONE: Final = (
 NO_PATTERN: Final = (
     "the errors have no pattern that a mistake lacks: compute without FFTs to tell them apart"
 )
-# R above which an error is of no algorithm in float32.
-_POOREST: Final = 1000.0
-# R of a layer under an algorithm, above which the arbiter need not run by it: what is judged then
-# is limited more narrowly.
-_FITS: Final = 4.0
-# R as a direct sum, above which no FFT fits: it rounds at most a few times as much as one.
-_BEYOND_FFTS: Final = 16.0
-# The share of a layer's channels that an algorithm must explain better than a direct sum does.
-_CHANNELS: Final = 0.75
-# By how much the errors of a layer without a pattern may be likelier as a direct sum's, in the
-# logarithm of an error's likelihood: maps without a whole tile show the same under both.
-_ALIKE: Final = 0.02
-# F(2x2) has no period.
-_NO_PERIOD: Final = 2
-# Passes of the arbiter.
-_MOST_TRIED: Final = 3
 
 
 def find_algorithm(evidence: Evidence) -> Iterator[Suggestion]:
     """What the layers' errors suggest, with a note that names it."""
     if not _small(evidence.verdict):
         return
-    options = _options(evidence)
-    place = dict.fromkeys(options, 0)
-    for _ in range(_MOST_TRIED if options else 0):
-        algorithms = {layer: each[place[layer]] for layer, each in options.items()}
-        arithmetic = replace(evidence.assumed, algorithms=algorithms)
-        yield Suggestion(arithmetic, described(evidence, algorithms))
-        failed = _failed(evidence.judge_as(arithmetic))
-        others = [each for each in failed if each in options and options[each][place[each] + 1 :]]
-        if not others:
-            return
-        # In a forward pass, those behind the first may only have read what it got wrong.
-        for layer in others if evidence.layers else others[:1]:
-            place[layer] += 1
+    layers = {each.name: each for each in kernels_of_three(evidence.checkpoint.configuration)}
+    options = options_of(layers, lambda name: own_errors(evidence, layers[name]))
+
+    def arithmetic(algorithms: Mapping[str, Algorithm]) -> Arithmetic:
+        return replace(evidence.assumed, algorithms=algorithms)
+
+    def still_fail(algorithms: Mapping[str, Algorithm]) -> list[str]:
+        return _failed(evidence.judge_as(arithmetic(algorithms)))
+
+    for algorithms in assignments(options, still_fail, alone=bool(evidence.layers)):
+        yield Suggestion(arithmetic(algorithms), described(evidence, algorithms))
 
 
 def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
@@ -98,7 +73,7 @@ def find_fft(evidence: Evidence) -> Iterator[Suggestion]:
             continue
         fits = {fft: errors.by(fft) for fft in ffts_of(errors)}
         costs = {
-            fft: float(np.nanmedian(each.costs)) for fft, each in fits.items() if each.ratio < _FITS
+            fft: float(np.nanmedian(each.costs)) for fft, each in fits.items() if each.ratio < FITS
         }
         if not costs:
             return
@@ -133,85 +108,6 @@ def kernels_of_three(network: Configuration) -> list[Convolution]:
     return [layer for layer in network.convolutions if layer.kernel_size == KERNEL]
 
 
-def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
-    """The algorithms that a layer's errors show -> how much likelier they are.
-
-    That is the median over the channels, of the logarithm of an error's likelihood.
-    """
-    # A period of 4 looks like one of 6 or 8 where maps have few tiles: the likelihood decides.
-    sizes = periods(errors.values / errors.deviation, {each.outputs for each in WINOGRAD})
-    found = dict[Algorithm, float]()
-    for candidate in WINOGRAD:
-        if candidate.outputs in sizes or (candidate.outputs == _NO_PERIOD and errors.fail):
-            gains = _gains(errors, candidate)
-            # An algorithm rounds in every channel, a wrong weight or bias shows in one.
-            if gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:
-                found[candidate] = float(np.median(gains))
-    if errors.fail and all(each.outputs == _NO_PERIOD for each in found):
-        found |= _ffts_shown(errors)
-    return found
-
-
-def _ffts_shown(errors: OwnErrors) -> dict[Algorithm, float]:
-    """The FFTs that explain the errors, and how those of neighbours differ, in most channels."""
-    found = dict[Algorithm, float]()
-    direct = errors.differences_by(None)
-    for fft in ffts_of(errors):
-        gains = _gains(errors, fft)
-        of_differences = direct.costs - errors.differences_by(fft).costs
-        both = [gains, of_differences[~np.isnan(of_differences)]]
-        if all(each.size and np.quantile(each, 1 - _CHANNELS) > 0 for each in both):
-            found[fft] = float(np.median(gains))
-    return found
-
-
-def ffts_of(errors: OwnErrors) -> list[Fft]:
-    """The FFTs that an engine would choose for a layer's map, unless none rounds so much."""
-    if errors.as_direct.ratio > _BEYOND_FFTS:
-        return []
-    return [fft for fft in FFTS if fft.is_for(*errors.values.shape[2:])]
-
-
-def _options(evidence: Evidence) -> dict[str, list[Algorithm]]:
-    """Layer -> the algorithms that may have computed it, those first that the network shows."""
-    shown, failing = dict[str, dict[Algorithm, float]](), set[str]()
-    gains = defaultdict[Algorithm, float](float)
-    layers = {each.name: each for each in kernels_of_three(evidence.checkpoint.configuration)}
-    for name, layer in layers.items():
-        if (errors := own_errors(evidence, layer)) is not None:
-            shown[name] = suggested(errors)
-            if errors.fail:
-                failing.add(name)
-            for algorithm, gain in shown[name].items():
-                if isinstance(algorithm, Winograd):
-                    gains[algorithm] += gain
-    order = sorted(gains, key=gains.__getitem__, reverse=True)
-    options = dict.fromkeys(layers, order)  # nothing is known of a layer without a tap
-    for name, found in shown.items():
-        likeliest = sorted(found, key=found.__getitem__, reverse=True)
-        if likeliest and isinstance(likeliest[0], Fft):
-            options[name] = likeliest
-            continue
-        own = set(found)
-        if name in failing and (errors := own_errors(evidence, layers[name])) is not None:
-            own = own | {each for each in order if each not in own and _may_be_by(each, errors)}
-        options[name] = [each for each in order if each in own]
-    return {name: found for name, found in options.items() if found}
-
-
-def _may_be_by(algorithm: Algorithm, errors: OwnErrors) -> bool:
-    """Whether errors without a pattern are about as likely under an algorithm."""
-    gains = _gains(errors, algorithm)
-    return bool(gains.size) and float(np.median(gains)) > -_ALIKE
-
-
-def _gains(errors: OwnErrors, algorithm: Algorithm) -> NDArray[np.float64]:
-    """How much likelier each channel's errors are under an algorithm; none if it does not fit."""
-    found = errors.by(algorithm)
-    gains = errors.as_direct.costs - found.costs
-    return gains[~np.isnan(gains)] if found.ratio < _FITS else gains[:0]
-
-
 def _failed(verdict: CaseVerdict) -> list[str]:
     """The layers that fail alone, or the taps that fail where none was run alone."""
     return [layer.tap for layer in verdict.layers if not (layer.local or layer.accumulated).passed]
@@ -220,4 +116,4 @@ def _failed(verdict: CaseVerdict) -> list[str]:
 def _small(verdict: CaseVerdict) -> bool:
     """Whether layers were compared, and every error may still be of rounding."""
     compared = (v for layer in verdict.layers for v in (layer.accumulated, layer.local))
-    return bool(verdict.layers) and all(v is None or v.ratio < _POOREST for v in compared)
+    return bool(verdict.layers) and all(v is None or v.ratio < POOREST for v in compared)

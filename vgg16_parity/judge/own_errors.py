@@ -6,19 +6,17 @@ before it, and what the arbiter makes of that tap leaves the layer's own errors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
+from onnx_arbiter.algorithms.recognition import OwnErrors
 from onnx_arbiter.expectations import given, images
-from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode
 from vgg16_parity.judge.evidence import Evidence
-from vgg16_parity.judge.patterns import Fit, between_neighbours, fit
 from vgg16_parity.network.reference import layer_alone, multiply
 from vgg16_spec.architecture import Flatten, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
@@ -27,60 +25,33 @@ Inputs = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class OwnErrors:
-    """What a layer's errors are judged by.
+class LayerErrors(OwnErrors):
+    """What a layer's errors are judged by; those of a dense layer are (N, out).
 
     Attributes:
-        values: the errors, (N, out, H, W) or (N, out); NaN where a ReLU hides one.
-        deviation: the predicted standard deviation of a direct sum's.
-        carried: the part of its square that the network's input brought along.
+        carried: the part of ``deviation``'s square that the network's input brought along.
         inputs: what the layer read.
         weight: the layer's weights.
         exact: the outputs before any ReLU.
         mode: the run's numeric mode.
     """
 
-    values: NDArray[np.float64]
-    deviation: NDArray[np.float64]
     carried: NDArray[np.float64] | float
     inputs: Inputs
     weight: NDArray[np.float32]
     exact: NDArray[np.float64]
     mode: Mode
-    _deviations: dict[Algorithm, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
-    @cached_property
-    def as_direct(self) -> Fit:
-        """How well a direct sum explains them."""
-        return fit(self.values, self.deviation)
-
-    @property
-    def fail(self) -> bool:
-        """Whether they are no direct sum's."""
-        ratio, largest, _ = self.as_direct
-        return ratio > LIMITS.ratio.limit or largest > LIMITS.deviations.limit
-
-    def by(self, algorithm: Algorithm) -> Fit:
-        """How well an algorithm explains them."""
-        return fit(self.values, self._deviation_by(algorithm))
-
-    def differences_by(self, algorithm: Algorithm | None) -> Fit:
-        """How well an algorithm, or a direct sum, explains how neighbours differ."""
-        deviation = self.deviation if algorithm is None else self._deviation_by(algorithm)
-        return fit(*between_neighbours(self.values, deviation))
-
-    def _deviation_by(self, algorithm: Algorithm) -> NDArray[np.float64]:
-        if algorithm not in self._deviations:
-            rounding = algorithm.rounding(self.inputs.astype(np.float64), self.weight, self.mode)
-            units = FLOAT32_ROUNDOFF**2 / 3
-            own = units * rounding.astype(np.float64) + self.mode.unit_variance * np.square(
-                self.exact
-            )
-            self._deviations[algorithm] = np.sqrt(own + self.carried)
-        return self._deviations[algorithm]
+    def deviation_of(self, algorithm: Algorithm) -> NDArray[np.float64]:
+        """The predicted standard deviation of an algorithm's errors."""
+        rounding = algorithm.rounding(self.inputs.astype(np.float64), self.weight, self.mode)
+        units = FLOAT32_ROUNDOFF**2 / 3
+        own = units * rounding.astype(np.float64) + self.mode.unit_variance * np.square(self.exact)
+        deviation: NDArray[np.float64] = np.sqrt(own + self.carried)
+        return deviation
 
 
-def own_errors(evidence: Evidence, layer: WeightedLayer) -> OwnErrors | None:
+def own_errors(evidence: Evidence, layer: WeightedLayer) -> LayerErrors | None:
     """A layer's errors, alone if layers were run alone; None if the run does not have them."""
     network, alone = evidence.checkpoint.configuration, bool(evidence.layers)
     observed = (evidence.layers if alone else evidence.taps).get(layer.name)
@@ -100,7 +71,7 @@ def errors_of(
     inputs: Inputs,
     observed: NDArray[Any],
     input_deviation: NDArray[np.floating[Any]] | None = None,
-) -> OwnErrors | None:
+) -> LayerErrors | None:
     """The errors of an output of a layer that read ``inputs``; None if its shape is another.
 
     The inputs themselves may have errors, of the standard deviation ``input_deviation``.
@@ -117,7 +88,7 @@ def errors_of(
         variance = np.square(input_deviation, dtype=np.float64)
         carried = multiply(layer, weight, variance, squared=True)
         deviation = np.sqrt(deviation**2 + carried)
-    return OwnErrors(errors, deviation, carried, inputs, weight, exact, mode)
+    return LayerErrors(errors, deviation, carried, inputs, weight, exact, mode)
 
 
 def given_to(evidence: Evidence, name: str) -> Inputs:

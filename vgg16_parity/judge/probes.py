@@ -9,10 +9,11 @@ from typing import Any, Final, TypeAlias
 from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
+from onnx_arbiter.algorithms.recognition import suggested
 from onnx_arbiter.compare import Verdict, compare_with_arbiter
 from onnx_arbiter.expectations import ArbiterCase, ArbiterTap
 from onnx_arbiter.numeric_modes import Mode
-from vgg16_parity.judge.algorithms import kernels_of_three, suggested
+from vgg16_parity.judge.algorithms import kernels_of_three
 from vgg16_parity.judge.own_errors import errors_of
 from vgg16_parity.network.probes import inputs_of
 from vgg16_parity.network.reference import layer_alone

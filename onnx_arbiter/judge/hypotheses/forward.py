@@ -22,13 +22,25 @@ class Region:
         graph: the network.
         given: values by name: the graph's inputs, and what a runtime computed.
         target: a value; that it is given itself does not count.
+        tick: called before each node; what it raises ends the evaluation.
     """
 
-    def __init__(self, graph: Graph, given: Mapping[str, Array], target: str) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        given: Mapping[str, Array],
+        target: str,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
         self.nodes = between(graph, given, target)
         self.target = target
         self.given = given
         self._graph = graph
+        self._tick = tick
+
+    def with_given(self, name: str, values: Array) -> Region:
+        """The region with another value given."""
+        return Region(self._graph, {**self.given, name: values}, self.target, self._tick)
 
     def reads(self, name: str) -> bool:
         """Whether any node of the region reads a value."""
@@ -77,8 +89,8 @@ class Region:
         odd = is_float(values.dtype) and values.dtype.kind != "f"
         return values.astype(np.float32) if odd else values
 
-    @staticmethod
-    def _computed(node: Node, inputs: Arrays, instead: Instead) -> dict[str, Array]:
+    def _computed(self, node: Node, inputs: Arrays, instead: Instead) -> dict[str, Array]:
+        self._tick()
         outputs = instead(node, inputs)
         if outputs is None:
             outputs = outputs_of(node, inputs)

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_arbiter.algorithms.algorithm import Algorithm
+from onnx_arbiter.algorithms.fft import FFTS
 from onnx_arbiter.algorithms.winograd import KERNEL, WINOGRAD
-from onnx_arbiter.graph import Array, Node
+from onnx_arbiter.graph import Array, Graph, Node
 from onnx_arbiter.numeric_modes import Mode, float32_units
 from onnx_arbiter.operators.operation import Operation, Rule, Variances, as_float, squares_of
 from onnx_arbiter.operators.sums.products import Product, SumOfProducts, prepared
 from onnx_arbiter.operators.sums.windows import Window, convolve
 
-_ALGORITHMS: Final = {algorithm.name: algorithm for algorithm in WINOGRAD}
+_KNOWN: Final[tuple[Algorithm, ...]] = (*WINOGRAD, *FFTS)
+_ALGORITHMS: Final[Mapping[str, Algorithm]] = {algorithm.name: algorithm for algorithm in _KNOWN}
+
+
+def is_by_algorithm(node: Node, graph: Graph) -> bool:
+    """Whether a runtime may compute a node of a graph by one of the algorithms."""
+    kernels = graph.constants.get(node.inputs[1]) if node.operator == "Conv" else None
+    return kernels is not None and _fits(node, kernels.shape)
+
+
+def _fits(node: Node, kernel: tuple[int, ...]) -> bool:
+    """Whether a convolution is dense and has a kernel, (out, in, 3, 3), that moves by ones."""
+    steps = (*node.get("strides", ()), *node.get("dilations", ()), node.get("group", 1))
+    return kernel[2:] == (KERNEL, KERNEL) and set(steps) == {1}
 
 
 def conv(node: Node, inputs: Sequence[Array | None]) -> Operation:
@@ -28,7 +43,7 @@ def conv(node: Node, inputs: Sequence[Array | None]) -> Operation:
     def product(left: NDArray[Any], right: Array, squared: bool) -> NDArray[Any]:
         return convolve(left, prepared(right, left, squared), window, groups)
 
-    return _Convolution(inputs, product, kernels, window, groups)
+    return _Convolution(inputs, product, node, window)
 
 
 class _Convolution(SumOfProducts):
@@ -38,24 +53,21 @@ class _Convolution(SumOfProducts):
         self,
         inputs: Sequence[Array | None],
         product: Product,
-        kernels: Array,
+        node: Node,
         window: Window,
-        groups: int,
     ) -> None:
+        kernels = np.asarray(inputs[1])
         rank, length = len(window.kernel), kernels[0].size
         super().__init__(inputs, product, length, spread=lambda bias: bias.reshape(-1, *[1] * rank))
         self._window = window
-        self._by_algorithm = (
-            groups == 1
-            and window.kernel == (KERNEL, KERNEL)
-            and set(window.strides + window.dilations) == {1}
-        )
+        self._output = node.outputs[0]
+        self._by_algorithm = _fits(node, kernels.shape)
         # Runtimes fold factors of channels into the weights, which rounds each weight once: of the
         # 1 + K/6 roundings of S and this one, this one is the same at every position.
         self.common = 1 / (2 + length / 6)
 
     def own(self, mode: Mode) -> Variances:
-        algorithm = _ALGORITHMS.get(mode.algorithm)
+        algorithm = _ALGORITHMS.get(mode.algorithms.get(self._output, mode.algorithm))
         if algorithm is None or not self._by_algorithm:
             return super().own(mode)
         maps, kernels = (np.asarray(values) for values in self.inputs[:2])

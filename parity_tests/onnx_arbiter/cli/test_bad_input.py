@@ -154,6 +154,19 @@ def test_a_port_that_cannot_be_judged_is_told_by_its_line(
     assert said in done.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "lines", [["import a_module_that_nobody_has"], ["def f(inputs: return"], ["def g(x): return x"]]
+)
+def test_a_port_that_cannot_run_is_told_before_the_model_is_read(
+    arbiter: Command, model: Path, tmp_path: Path, lines: Sequence[str]
+) -> None:
+    (tmp_path / "p.py").write_text("\n".join([*lines, ""]))
+    model.write_bytes(b"no model at all")
+    done = arbiter(model.name, "--port", "p.py:f")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.splitlines()[-1].startswith("onnx-arbiter: --port: ")
+
+
 def test_what_files_say_reaches_the_terminal_harmlessly(
     arbiter: Command, images: Images, tmp_path: Path
 ) -> None:

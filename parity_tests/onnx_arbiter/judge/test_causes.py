@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from onnx import helper
 
 from onnx_arbiter.arbiter import Arbiter
+from onnx_arbiter.judge import search
 from onnx_arbiter.judge.explain import explain
 from onnx_arbiter.judge.guilty import Guilty
+from onnx_arbiter.judge.judging import CUT
 from onnx_arbiter.judge.records import Run
 from onnx_arbiter.judge.run import Observed
 from onnx_arbiter.runtimes.onnxruntime import run_node
@@ -202,3 +205,45 @@ def test_one_node_among_many_is_named_by_the_outputs_alone(length: int) -> None:
     run = judged(chain(length), chain(length, wrong=1), [f"r{length - 1}"])
     words = "as if the padding of Conv conv1 were TensorFlow's SAME, with less before than after"
     assert run.cause == words
+
+
+def test_a_search_that_is_cut_off_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search.Search, "left", 0.0)
+    run = judged(transformer(), by_tanh(transformer()), ["y"])
+    assert (run.status, run.cause, run.notes) == ("broken", "", (CUT,))
+    monkeypatch.undo()
+    run = judged(transformer(), by_tanh(transformer()), ["y"])
+    assert run.notes == ()
+
+
+def test_the_nodes_one_by_one_leave_time_for_mistakes_made_throughout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a network is so slow that half of the time is gone with its nodes."""
+    shares = list[float]()
+
+    @contextmanager
+    def at_most(_: search.Search, seconds: float) -> Iterator[None]:
+        shares.append(seconds)
+        yield
+
+    monkeypatch.setattr(search.Search, "left", 1.0)
+    monkeypatch.setattr(search.Search, "at_most", at_most)
+    judged(residual(), residual(seed=1), ["y"])
+    assert shares == [0.5, 1.0]
+
+
+def test_the_search_shows_its_seconds() -> None:
+    shown = list[tuple[int, int | None]]()
+
+    @contextmanager
+    def searching() -> Iterator[Callable[[int, int | None], None]]:
+        yield lambda passed, most: shown.append((passed, most))
+
+    with Arbiter(residual()) as arbiter:
+        right = all_values(residual(), arbiter.inputs)["y"]
+        arbiter.judge_runs([Observed("right", {"y": right})], searching=searching)
+        assert not shown
+        arbiter.judge_runs([Observed("wrong", {"y": right + 1})], searching=searching)
+    assert {most for _, most in shown} == {round(search.SECONDS)}
+    assert all(0 <= passed <= search.SECONDS for passed, _ in shown)

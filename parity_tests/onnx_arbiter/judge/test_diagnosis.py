@@ -11,6 +11,7 @@ import pytest
 from onnx_arbiter.evaluate import Step
 from onnx_arbiter.graph import Array
 from onnx_arbiter.judge.diagnosis import diagnose
+from onnx_arbiter.judge.search import Search
 from onnx_arbiter.judge.symptom import Symptom
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.operators import FLOAT32, evaluated, node_of, run_alone
@@ -29,7 +30,7 @@ def cause(step: Step, observed: Array) -> str:
     value = step.outputs["y0"]
     symptom = Symptom(value, step.local_deviation("y0", FLOAT32), observed)
     assert not symptom.verdict().passed
-    return diagnose(step, "y0", symptom)
+    return diagnose(step, "y0", symptom, Search())
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -76,10 +77,15 @@ def test_a_node_that_stores_fewer_bits_is_recognised_by_the_size_of_its_errors(
     assert cause(step, stored) == words
 
 
-def test_no_time_is_no_cause() -> None:
+def test_no_time_is_no_cause_and_is_told() -> None:
     step, observed = PLANTED["padding"].observed()
     symptom = Symptom(step.outputs["y0"], step.local_deviation("y0", FLOAT32), observed)
-    assert diagnose(step, "y0", symptom, seconds=0) == ""
+    search = Search(seconds=0)
+    assert diagnose(step, "y0", symptom, search) == ""
+    assert search.was_cut
+    search = Search()
+    assert diagnose(step, "y0", symptom, search)
+    assert not search.was_cut
 
 
 @pytest.mark.parametrize(("size", "share"), [(1.0, 0.4), (0.2, 1.0)])

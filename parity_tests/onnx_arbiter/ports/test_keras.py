@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -167,8 +171,8 @@ def test_what_cannot_be_exported_is_bad_input(monkeypatch: pytest.MonkeyPatch) -
     own = type("Own", (keras.Model,), {"call": lambda _, x: x})
     with pytest.raises(BadInput, match=r"its layers form no graph; expected a functional model"):
         arbiter.judge(network(), own(), images())
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(BadInput, match=r"^KERAS_BACKEND: is 'jax'; expected tensorflow"):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "openvino")
+    with pytest.raises(BadInput, match=r"^KERAS_BACKEND: .*openvino.* expected one of tensorflow"):
         arbiter.judge(network(), network(), images())
 
 
@@ -194,3 +198,34 @@ def test_a_padding_in_a_convolution_and_a_gelu_are_judged() -> None:
         return keras.activations.gelu(x, approximate=True)
 
     assert guilty(judged(padded(activation=by_tanh), original)) == "act"
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_reference_is_exported_on_any_backend(backend: str) -> None:
+    pytest.importorskip(backend)
+    if backend == "jax":
+        pytest.importorskip("jax2onnx")
+    done = subprocess.run(
+        [sys.executable, "-m", "parity_tests.support.keras_references"],
+        env=os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["layers"] == LAYERS
+    verdicts = {name: tuple(verdict) for name, verdict in found["verdicts"].items()}
+    # The pool is the first that follows in PyTorch's names; a padding may be a node of its own.
+    paddings = verdicts.pop("another padding")
+    assert paddings in {("broken", "conv"), ("broken", "padding")}
+    assert verdicts == {
+        "the same": ("holds", ""),
+        "other names": ("holds", ""),
+        "in PyTorch": ("holds", ""),
+        "a padding and a GELU": ("holds", ""),
+        "epsilon": ("broken", "bn1"),
+        "no activation": ("broken", "conv2"),
+        "another pool": ("broken", "pool"),
+        "epsilon in PyTorch": ("broken", "bn1"),
+    }

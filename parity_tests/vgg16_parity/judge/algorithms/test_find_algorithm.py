@@ -10,8 +10,13 @@ from typing import Any, Final, cast
 import numpy as np
 import pytest
 
+from onnx_arbiter.algorithms import recognition
 from onnx_arbiter.algorithms.algorithm import Algorithm
+<<<<<<< HEAD
 from onnx_arbiter.algorithms.fft import FFTS
+=======
+from onnx_arbiter.algorithms.patterns import Fit
+>>>>>>> h19
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
@@ -19,7 +24,6 @@ from parity_tests.support.pages.reports import verdict
 from vgg16_parity.judge import algorithms
 from vgg16_parity.judge.algorithms import LOGITS_ALONE, find_algorithm, find_logits_alone
 from vgg16_parity.judge.evidence import Evidence, Suggestion
-from vgg16_parity.judge.patterns import Fit
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint
@@ -64,7 +68,7 @@ def tried(
 
     left = iter(failures)
     monkeypatch.setattr(algorithms, "own_errors", own)
-    monkeypatch.setattr(algorithms, "suggested", lambda errors: dict(shown[errors.name]))
+    monkeypatch.setattr(recognition, "suggested", lambda errors: dict(shown[errors.name]))
     monkeypatch.setattr(Evidence, "_judge_as", lambda *_: case(*next(left, ())))
     outputs = {"block1_conv1": np.zeros(1)} if alone else {}
     deviation = np.full((1, 3, 4, 4), 0.5)

@@ -13,13 +13,13 @@ import pytest
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.algorithms.fft import FFTS
+from onnx_arbiter.algorithms.patterns import Fit
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.pages.reports import verdict
 from vgg16_parity.judge import algorithms
 from vgg16_parity.judge.algorithms import NO_PATTERN, find_algorithm, find_fft
 from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
-from vgg16_parity.judge.patterns import Fit
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
 from vgg16_spec.checkpoint import Checkpoint

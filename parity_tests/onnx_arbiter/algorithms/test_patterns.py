@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vgg16_parity.judge.patterns import fit, periods, profile
+from onnx_arbiter.algorithms.patterns import fit, periods, profile
 
 
 @pytest.mark.parametrize("size", [4, 6])
