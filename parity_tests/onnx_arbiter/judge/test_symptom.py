@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.judge.compare_values import compare
+from onnx_arbiter.judge.search import Search
 from onnx_arbiter.judge.symptom import Symptom, explained
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.values import Value
@@ -21,7 +22,6 @@ VALUES = np.random.default_rng(0).standard_normal((4, 64))
 SHIFT = 1.0
 DEVIATION = np.full(VALUES.shape, 1e-6)
 OBSERVED = VALUES + SHIFT
-SECONDS = 60.0
 
 
 def symptom(observed: Array = OBSERVED) -> Symptom:
@@ -34,8 +34,8 @@ def leaving(error: float) -> Callable[[], Array]:
     return lambda: OBSERVED + error * sides
 
 
-def cause(*candidates: tuple[str, Callable[[], Array]], seconds: float = SECONDS) -> str:
-    return explained(iter(candidates), symptom(), seconds)
+def cause(*candidates: tuple[str, Callable[[], Array]]) -> str:
+    return explained(iter(candidates), symptom(), Search())
 
 
 def test_what_leaves_rounding_alone_is_the_cause() -> None:
@@ -99,14 +99,16 @@ def test_candidates_end_where_making_one_fails() -> None:
         yield "as if a", leaving(0.0)
         raise ValueError("no rule knows the operator")
 
-    assert explained(candidates(), symptom(), SECONDS) == "as if a"
+    assert explained(candidates(), symptom(), Search()) == "as if a"
 
 
 def test_candidates_end_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 1.0, 2.0, 3.1])
-    monkeypatch.setattr("onnx_arbiter.judge.symptom.time.monotonic", lambda: next(times))
-    candidates = [(f"as if its x were {n}", apart(n)) for n in range(3)]
-    assert cause(*candidates, seconds=3.0) == "as if its x were 0 or 1"
+    search = Search(3.0, _start=0.0)
+    times = iter([1.0, 2.0, 3.1])
+    monkeypatch.setattr("onnx_arbiter.judge.search.time.monotonic", lambda: next(times))
+    candidates = iter([(f"as if its x were {n}", apart(n)) for n in range(3)])
+    assert explained(candidates, symptom(), search) == "as if its x were 0 or 1"
+    assert search.was_cut
 
 
 def test_a_small_error_is_not_explained_by_everything_within_rounding() -> None:
@@ -116,7 +118,7 @@ def test_a_small_error_is_not_explained_by_everything_within_rounding() -> None:
     assert not near.verdict().passed
     for left, said in ((6.1e-6, ""), (1e-6, "as if a")):
         candidates = [("as if a", partial(np.subtract, observed, left))]
-        assert explained(iter(candidates), near, SECONDS) == said
+        assert explained(iter(candidates), near, Search()) == said
 
 
 def test_what_a_mistake_gives_is_rounded_too() -> None:

@@ -11,23 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
-<<<<<<< HEAD
-from onnx_arbiter.expectations import ArbiterCase, Case
-=======
 from onnx_arbiter.algorithms.patterns import fit
-from onnx_arbiter.expectations import ArbiterCase
->>>>>>> h19
+from onnx_arbiter.expectations import ArbiterCase, Case
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES, Mode
 from parity_tests.support.arithmetic.right_gradients import NETWORK
 from parity_tests.support.tolerances import FLOAT64
 from vgg16_parity.judge.evidence import Evidence
-<<<<<<< HEAD
-from vgg16_parity.judge.own_errors import OwnErrors, errors_of, given_to, own_errors, read_by
-from vgg16_parity.judge.patterns import fit
-=======
-from vgg16_parity.judge.own_errors import LayerErrors, errors_of, own_errors, read_by
->>>>>>> h19
+from vgg16_parity.judge.own_errors import LayerErrors, errors_of, given_to, own_errors, read_by
 from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.network.reference import layer_alone, multiply

@@ -12,11 +12,8 @@ import pytest
 
 from onnx_arbiter.algorithms import recognition
 from onnx_arbiter.algorithms.algorithm import Algorithm
-<<<<<<< HEAD
 from onnx_arbiter.algorithms.fft import FFTS
-=======
 from onnx_arbiter.algorithms.patterns import Fit
->>>>>>> h19
 from onnx_arbiter.algorithms.winograd import WINOGRAD
 from onnx_arbiter.expectations import ArbiterCase
 from onnx_arbiter.numeric_modes import MODES

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.algorithms.fft import FFTS
+from onnx_arbiter.algorithms.patterns import Fit
+from onnx_arbiter.algorithms.recognition import ffts_of, suggested
 from onnx_arbiter.algorithms.winograd import WINOGRAD
-from vgg16_parity.judge.algorithms import ffts_of, suggested
-from vgg16_parity.judge.patterns import Fit
 
 F2, F4_ROOTS, F4, F6, F6_ROUGH = WINOGRAD
 SMALL, LARGE = FFTS[:2]
