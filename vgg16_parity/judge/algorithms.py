@@ -12,10 +12,10 @@ within the same limits, under which every mistake of the catalogue stays one, wh
 (``parity_tests/vgg16_parity/judge/algorithms/test_mistakes.py``).
 
 An FFT spreads its errors evenly over a tile, dark places included. So does a bias that is a little
-wrong, but that shifts neighbours alike: a layer that fails shows an FFT if, in three quarters of
-the channels, the differences between neighbours are likelier under it as well. No layer is computed
-by one because others are. An FFT that a layer does not show so, as on a map of a few pixels, is
-only named, in a note on a case that stays broken.
+wrong, but that shifts its channel by the same in every tile and image: a layer that fails shows an
+FFT if, in three quarters of the channels, its errors without such a shift are likelier under it.
+No layer is computed by one because others are. An FFT that a layer does not show so is only named,
+in a note on a case that stays broken.
 """
 
 from __future__ import annotations
@@ -153,14 +153,13 @@ def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
 
 
 def _ffts_shown(errors: OwnErrors) -> dict[Algorithm, float]:
-    """The FFTs that explain the errors, and how those of neighbours differ, in most channels."""
-    found = dict[Algorithm, float]()
-    direct = errors.differences_by(None)
+    """The FFTs that explain the errors, but for a shift of each channel, in most channels."""
+    direct, found = errors.unshifted_by(None), dict[Algorithm, float]()
     for fft in ffts_of(errors):
-        gains = _gains(errors, fft)
-        of_differences = direct.costs - errors.differences_by(fft).costs
-        both = [gains, of_differences[~np.isnan(of_differences)]]
-        if all(each.size and np.quantile(each, 1 - _CHANNELS) > 0 for each in both):
+        gains = direct.costs - errors.unshifted_by(fft).costs
+        gains = gains[~np.isnan(gains)]
+        fits = errors.by(fft).ratio < _FITS
+        if fits and gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:
             found[fft] = float(np.median(gains))
     return found
 

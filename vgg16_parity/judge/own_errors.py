@@ -18,7 +18,7 @@ from onnx_arbiter.expectations import given, images
 from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF, Mode
 from vgg16_parity.judge.evidence import Evidence
-from vgg16_parity.judge.patterns import Fit, between_neighbours, fit
+from vgg16_parity.judge.patterns import Fit, fit, without_shift
 from vgg16_parity.network.reference import layer_alone, multiply
 from vgg16_spec.architecture import Flatten, WeightedLayer
 from vgg16_spec.checkpoint import Checkpoint
@@ -64,10 +64,10 @@ class OwnErrors:
         """How well an algorithm explains them."""
         return fit(self.values, self._deviation_by(algorithm))
 
-    def differences_by(self, algorithm: Algorithm | None) -> Fit:
-        """How well an algorithm, or a direct sum, explains how neighbours differ."""
+    def unshifted_by(self, algorithm: Algorithm | None) -> Fit:
+        """How well an algorithm, or a direct sum, explains them but for a shift of each channel."""
         deviation = self.deviation if algorithm is None else self._deviation_by(algorithm)
-        return fit(*between_neighbours(self.values, deviation))
+        return fit(without_shift(self.values, deviation), deviation)
 
     def _deviation_by(self, algorithm: Algorithm) -> NDArray[np.float64]:
         if algorithm not in self._deviations:
