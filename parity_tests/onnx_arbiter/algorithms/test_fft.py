@@ -83,3 +83,11 @@ def test_an_fft_with_rough_twiddles_is_within_the_limits(radix: int) -> None:
     # Twiddles of a poor table are no rounding.
     ratio, _ = errors_of_an_fft(Transform(radix, off=16), side=60)
     assert ratio > LIMITS.ratio.limit
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 1.001, 1.0001], ids="times {}".format)
+@pytest.mark.parametrize("radix", [2, 4])
+def test_an_fft_with_one_wrong_twiddle_is_beyond_the_limits(radix: int, wrong: float) -> None:
+    ratio, largest = errors_of_an_fft(Transform(radix, wrong=wrong), side=60)
+    assert ratio > LIMITS.ratio.limit
+    assert largest > LIMITS.deviations.limit

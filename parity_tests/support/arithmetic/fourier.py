@@ -7,12 +7,14 @@ or from a fast sine, which are off by a unit in the last place or more.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Complex64: TypeAlias = NDArray[np.complex64]
+# The length whose table has the wrong twiddle.
+_WRONG: Final = 16
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class Transform:
     Attributes:
         radix: 2 or 4; the length of what is transformed is a power of it.
         off: by how many units in the last place a twiddle may be off, beyond its rounding.
+        wrong: what the first twiddle of the transforms of 16 points is multiplied by.
     """
 
     radix: int
     off: float = 0.0
+    wrong: float = 1.0
     _tables: dict[int, Complex64] = field(default_factory=dict, repr=False)
 
     def along_both(self, values: Complex64) -> Complex64:
@@ -65,4 +69,5 @@ class Transform:
             parts += np.where(exact, 0, units * generator.uniform(-self.off, self.off, parts.shape))
             real, imaginary = np.where(exact, 0, parts).astype(np.float32)
             self._tables[length] = (real + 1j * imaginary).astype(np.complex64)
+            self._tables[length][1] *= np.float32(self.wrong if length == _WRONG else 1)
         return self._tables[length]
