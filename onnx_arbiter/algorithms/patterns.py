@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 _PERIODIC: Final = 1.1
 # The axes of a channel's values: images, rows, columns.
 _PLACES: Final = (0, 2, 3)
+_SMALLEST: Final = float(np.finfo(np.float64).tiny)
 
 
 def periods(scaled: NDArray[np.float64], sizes: Iterable[int]) -> list[int]:
@@ -44,15 +45,19 @@ def profile(scaled: NDArray[np.float64], size: int, axis: int) -> list[float]:
     ]
 
 
-def between_neighbours(
-    errors: NDArray[np.float64], deviation: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How the errors of neighbours in a row differ, and the predicted deviations of that.
+def without_shift(errors: NDArray[np.float64], deviation: NDArray[Any]) -> NDArray[np.float64]:
+    """The errors without what shifts a channel as a whole, in all images alike, as a bias does.
 
-    What shifts a channel as a whole, as a wrong bias does, is gone.
+    The shift is the likeliest, the mean weighted by 1 / deviation².
     """
-    variance = np.square(deviation, dtype=np.float64)
-    return np.diff(errors, axis=3), np.sqrt(variance[..., 1:] + variance[..., :-1])
+    weights = np.zeros_like(errors)
+    seen = np.isfinite(errors) & (deviation > 0)
+    np.divide(1.0, deviation, out=weights, where=seen)
+    weights /= np.maximum(weights.max(axis=_PLACES, keepdims=True), _SMALLEST)
+    weights = np.square(weights)
+    total = np.where(seen, errors * weights, 0.0).sum(axis=_PLACES, keepdims=True)
+    shift: NDArray[np.float64] = total / np.maximum(weights.sum(axis=_PLACES, keepdims=True), 1.0)
+    return errors - shift
 
 
 class Fit(NamedTuple):

@@ -10,9 +10,9 @@ some period by chance. What all convolutions show together goes for one that sho
 its errors are likelier as a direct sum's.
 
 An FFT spreads its errors evenly over a tile, dark places included. So does a bias that is a little
-wrong, but that shifts neighbours alike: errors that fail show an FFT if, in three quarters of the
-channels, the differences between neighbours are likelier under it as well. No convolution is
-computed by one because others are.
+wrong, but that shifts its channel by the same in every tile and image: errors that fail show an FFT
+if, in three quarters of the channels, they are likelier under it without such a shift. No
+convolution is computed by one because others are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from onnx_arbiter.algorithms.algorithm import Algorithm
 from onnx_arbiter.algorithms.fft import FFTS, Fft
-from onnx_arbiter.algorithms.patterns import Fit, between_neighbours, fit, periods
+from onnx_arbiter.algorithms.patterns import Fit, fit, periods, without_shift
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.error_model import Float64
 from onnx_arbiter.limits import LIMITS
@@ -85,10 +85,10 @@ class OwnErrors(ABC):
         """How well an algorithm explains them."""
         return fit(self.values, self._deviation_by(algorithm))
 
-    def differences_by(self, algorithm: Algorithm | None) -> Fit:
-        """How well an algorithm, or a direct sum, explains how neighbours differ."""
+    def unshifted_by(self, algorithm: Algorithm | None) -> Fit:
+        """How well an algorithm, or a direct sum, explains them but for a shift of each channel."""
         deviation = self.deviation if algorithm is None else self._deviation_by(algorithm)
-        return fit(*between_neighbours(self.values, deviation))
+        return fit(without_shift(self.values, deviation), deviation)
 
     def _deviation_by(self, algorithm: Algorithm) -> Float64:
         if algorithm not in self._deviations:
@@ -116,14 +116,13 @@ def suggested(errors: OwnErrors) -> dict[Algorithm, float]:
 
 
 def _ffts_shown(errors: OwnErrors) -> dict[Algorithm, float]:
-    """The FFTs that explain the errors, and how those of neighbours differ, in most channels."""
-    found = dict[Algorithm, float]()
-    direct = errors.differences_by(None)
+    """The FFTs that explain the errors, but for a shift of each channel, in most channels."""
+    direct, found = errors.unshifted_by(None), dict[Algorithm, float]()
     for fft in ffts_of(errors):
-        gains = _gains(errors, fft)
-        of_differences = direct.costs - errors.differences_by(fft).costs
-        both = [gains, of_differences[~np.isnan(of_differences)]]
-        if all(each.size and np.quantile(each, 1 - _CHANNELS) > 0 for each in both):
+        gains = direct.costs - errors.unshifted_by(fft).costs
+        gains = gains[~np.isnan(gains)]
+        fits = errors.by(fft).ratio < FITS
+        if fits and gains.size and np.quantile(gains, 1 - _CHANNELS) > 0:
             found[fft] = float(np.median(gains))
     return found
 

@@ -32,6 +32,15 @@ DIRECT_SUMS: Final = Tolerance(
     ),
 )
 
+ACCURATE_FFT: Final = Tolerance(
+    limit=0.85,
+    reason=(
+        "R of an FFT whose twiddles are rounded once: 0.60 to 0.80 were simulated, of radix 2, 4 "
+        "and SciPy's, on noise, patches and photographs. An error that is uniform in every "
+        "rounding would give 0.74. Twiddles that are off by 1.5 units more reach 0.7 to 1.2."
+    ),
+)
+
 ACTIVATION_GROWTH: Final = Tolerance(
     limit=4.0,
     reason=(

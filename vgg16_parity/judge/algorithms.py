@@ -3,8 +3,7 @@
 ``onnx_arbiter.algorithms.recognition`` says what the errors of each layer show. The arbiter then
 judges every layer again within the same limits, under which every mistake of the catalogue stays
 one, whatever the algorithm (``parity_tests/vgg16_parity/judge/algorithms/test_mistakes.py``). An
-FFT that a layer does not show, as on a map of a few pixels, is only named, in a note on a case that
-stays broken.
+FFT that a layer does not show is only named, in a note on a case that stays broken.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnx_arbiter.algorithms.patterns import fit, periods, profile
+from onnx_arbiter.algorithms.patterns import fit, periods, profile, without_shift
+from parity_tests.support.tolerances import FLOAT64
 
 
 @pytest.mark.parametrize("size", [4, 6])
@@ -123,3 +124,34 @@ def test_hidden_errors_count_for_nothing() -> None:
     assert found.ratio == pytest.approx(np.sqrt(4.5))
     assert found.largest == 3
     assert np.isnan(found.costs).tolist() == [False, True]
+
+
+def test_a_shift_of_a_whole_channel_is_gone_and_no_other() -> None:
+    errors = np.random.default_rng(4).standard_normal((2, 3, 8, 8))
+    deviation = np.exp(np.random.default_rng(5).standard_normal(errors.shape))
+    errors[0, 1, :3] = np.nan
+    deviation[1, 2, 4] = 0.0
+    shift = np.array([5.0, -1e3, 1e-3])[:, np.newaxis, np.newaxis]
+    left = without_shift(errors, deviation)
+    shifted = without_shift(errors + shift, deviation)
+    assert np.array_equal(np.isnan(left), np.isnan(errors))
+    assert np.nanmax(np.abs(shifted - left)) < FLOAT64.limit * np.abs(shift).max()
+    # What is left of each channel has a weighted mean of zero: its precise errors decide.
+    seen = np.isfinite(errors) & (deviation > 0)
+    weights = np.where(seen, 1 / np.where(seen, deviation, 1) ** 2, 0)
+    means = np.nansum(left * weights, axis=(0, 2, 3)) / weights.sum(axis=(0, 2, 3))
+    assert np.abs(means).max() < FLOAT64.limit
+    # The images apart, as the tiles of an FFT are, is no shift of the channel.
+    apart = np.zeros_like(errors)
+    apart[0], apart[1] = 3.0, -3.0
+    assert np.nanmin(np.abs(without_shift(apart, np.ones_like(apart)))) == 3.0
+
+
+def test_a_channel_without_errors_has_no_shift() -> None:
+    nothing = np.full((1, 2, 3, 3), np.nan)
+    assert np.isnan(without_shift(nothing, np.ones_like(nothing))).all()
+    zeros = np.zeros_like(nothing)
+    assert np.array_equal(without_shift(zeros, zeros), zeros)
+    # However small the predicted deviations are.
+    ones = np.ones_like(zeros)
+    assert np.array_equal(without_shift(ones, np.full_like(ones, 1e-200)), zeros)

@@ -38,11 +38,11 @@ def shown(
     size: int = 1,
     *,
     fail: bool = True,
-    differences: Mapping[Any, Sequence[float]] | None = None,
+    unshifted: Mapping[Any, Sequence[float]] | None = None,
     ratio: float = 2.0,
     deviation: NDArray[Any] | float = 1.0,
 ) -> Any:
-    """Errors with the period of a size; ``differences`` is as ``fits`` for those of neighbours.
+    """Errors with the period of a size; ``unshifted`` has the gains without a shift of a channel.
 
     Any algorithm that neither names makes them unlikelier.
     """
@@ -54,8 +54,8 @@ def shown(
     def by(algorithm: Algorithm) -> Fit:
         return fit(*fits.get(algorithm, (1.0, [-5.0])))
 
-    def differences_by(algorithm: Algorithm | None) -> Fit:
-        return fit(1.0, [0.0] if algorithm is None else (differences or {}).get(algorithm, [-5.0]))
+    def unshifted_by(algorithm: Algorithm | None) -> Fit:
+        return fit(1.0, [0.0] if algorithm is None else (unshifted or {}).get(algorithm, [-5.0]))
 
     return SimpleNamespace(
         values=signs * scale(size),
@@ -63,7 +63,7 @@ def shown(
         fail=fail,
         as_direct=fit(ratio, [0.0]),
         by=by,
-        differences_by=differences_by,
+        unshifted_by=unshifted_by,
     )
 
 
@@ -104,7 +104,7 @@ def test_three_quarters_of_the_channels_must_be_likelier(gains: list[float], tol
 
     def check(size: int, *algorithms: Algorithm) -> None:
         fits = dict.fromkeys(algorithms, (1.0, gains))
-        shows = suggested(shown(fits, size, differences={SMALL: SURE[1]}))
+        shows = suggested(shown(fits, size, unshifted={SMALL: gains}))
         assert shows == (dict.fromkeys(algorithms, median) if told else {})
 
     check(6, F6)
@@ -114,30 +114,28 @@ def test_three_quarters_of_the_channels_must_be_likelier(gains: list[float], tol
 def test_an_algorithm_that_does_not_fit_is_not_shown() -> None:
     for ratio, count in ((3.9, 1), (4.0, 0)):
         assert len(suggested(shown({F6: (ratio, SURE[1])}, 6))) == count
-        fft = shown({SMALL: (ratio, SURE[1])}, differences={SMALL: SURE[1]})
+        fft = shown({SMALL: (ratio, SURE[1])}, unshifted={SMALL: SURE[1]})
         assert len(suggested(fft)) == count
 
 
-def test_an_fft_is_shown_where_the_differences_of_neighbours_are_likelier_too() -> None:
-    fits = {SMALL: SURE, LARGE: (1.0, [1.0, 2.0, 4.0, 9.0])}
+def test_an_fft_is_shown_where_most_channels_are_likelier_but_for_a_shift() -> None:
     both = {SMALL: [0.3, 0.4, 0.5, -9.0], LARGE: [0.3, nan, 0.5, 0.6]}
-    assert suggested(shown(fits, differences=both)) == {LARGE: 3.0}
+    assert suggested(shown({}, unshifted=both)) == {LARGE: 0.5}
     both[SMALL] = [0.3, nan, 0.5, 0.6]
-    assert suggested(shown(fits, differences=both)) == {SMALL: 6.5, LARGE: 3.0}
-    assert suggested(shown(fits)) == {}
-    # Of one that shifts neighbours alike, the differences alone are likelier.
-    assert suggested(shown({}, differences=both)) == {}
+    assert suggested(shown({}, unshifted=both)) == {SMALL: 0.5, LARGE: 0.5}
+    # Of a shift alone, as a wrong bias is, only the errors as they are may be likelier.
+    assert suggested(shown({SMALL: SURE, LARGE: SURE})) == {}
     nothing = [nan] * 4
-    assert suggested(shown(fits, differences={SMALL: nothing, LARGE: [0.0] * 4})) == {}
+    assert suggested(shown({}, unshifted={SMALL: nothing, LARGE: [0.0] * 4})) == {}
 
 
 def test_an_fft_is_tried_where_a_direct_sum_fails_and_no_period_shows() -> None:
     both = {SMALL: SURE[1]}
-    assert suggested(shown({SMALL: SURE}, differences=both)) == {SMALL: 6.5}
-    assert suggested(shown({SMALL: SURE}, differences=both, fail=False)) == {}
-    with_a_period = shown({F6: SURE, F2: SURE, SMALL: SURE}, 6, differences=both)
+    assert suggested(shown({SMALL: SURE}, unshifted=both)) == {SMALL: 6.5}
+    assert suggested(shown({SMALL: SURE}, unshifted=both, fail=False)) == {}
+    with_a_period = shown({F6: SURE, F2: SURE, SMALL: SURE}, 6, unshifted=both)
     assert suggested(with_a_period) == {F2: 6.5, F6: 6.5}
-    without = shown({F2: SURE, SMALL: SURE}, differences=both)
+    without = shown({F2: SURE, SMALL: SURE}, unshifted=both)
     assert suggested(without) == {F2: 6.5, SMALL: 6.5}
 
 

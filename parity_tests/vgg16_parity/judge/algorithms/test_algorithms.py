@@ -11,12 +11,12 @@ import pytest
 
 from mistakes import catalogue
 from mistakes.catalogue import Mistake
-from onnx_arbiter.algorithms.fft import FFTS
+from onnx_arbiter.algorithms.fft import FFTS, Fft
 from onnx_arbiter.algorithms.winograd import WINOGRAD, Winograd
 from onnx_arbiter.expectations import ArbiterCase, given
 from onnx_arbiter.numeric_modes import MODES
 from parity_tests.support.arithmetic.convolutions import Float32, matrices
-from parity_tests.support.arithmetic.evidence import evidence, failures
+from parity_tests.support.arithmetic.evidence import evidence
 from parity_tests.support.arithmetic.ports import prepare
 from parity_tests.support.arithmetic.simulated_engines import (
     ENGINES,
@@ -31,7 +31,6 @@ from parity_tests.support.helpers import PICTURES
 from vgg16_parity.inputs import hard, pictures
 from vgg16_parity.judge.algorithms import LOGITS_ALONE
 from vgg16_parity.judge.alternatives import judge_again, judge_cases
-from vgg16_parity.judge.evidence import WOULD_HOLD
 from vgg16_parity.judge.own_input import OWN_INPUT
 from vgg16_parity.network.prediction import expect
 from vgg16_parity.own_port import Arbiter, explain
@@ -47,7 +46,7 @@ by_name = pytest.mark.parametrize("algorithm", WINOGRAD, ids=lambda each: each.n
 alone_or_not = pytest.mark.parametrize("layers", [True, False], ids=["layers", "taps"])
 
 
-def judged(arbiter: Arbiter, engine: Engine, *, layers: bool = True) -> Row:
+def judged(arbiter: Arbiter, engine: Engine | Mapping[str, Engine], *, layers: bool = True) -> Row:
     images, checkpoint = arbiter.images, arbiter.checkpoint
     alone = network(checkpoint, images, engine, arbiter.given) if layers else None
     return arbiter.judge("port", network(checkpoint, images, engine), layers=alone)
@@ -140,24 +139,21 @@ def test_an_algorithm_and_an_input_of_its_own_hold_together(arbiter: Arbiter) ->
         assert "as by Winograd F(6×6" in note
 
 
+@pytest.mark.parametrize("largest", FFTS[:4], ids=lambda each: each.name)
 @alone_or_not
 @pytest.mark.slow
-def test_an_fft_that_layers_show_holds_and_is_named(arbiter: Arbiter, layers: bool) -> None:
-    row = judged(arbiter, FFTS[0], layers=layers)
+def test_ffts_hold_and_are_named(arbiter: Arbiter, largest: Fft, layers: bool) -> None:
+    """Of each layer the largest up to a size, as engines choose for its map."""
+    taps = arbiter.checkpoint.configuration.taps
+    read = dict(zip(taps[1:], arbiter.given.values(), strict=True))
+    engine = dict[str, Engine]()
+    for layer in arbiter.checkpoint.configuration.convolutions:
+        side = read.get(layer.name, arbiter.images).shape[-1]
+        fitting = [each for each in FFTS if each.size <= largest.size and each.is_for(side, side)]
+        engine[layer.name] = fitting[-1]
+    row = judged(arbiter, engine, layers=layers)
     assert row.status == "holds", explain(row)
-    assert "as by an FFT of tiles of 16×16" in row.cases[0].notes[0]
-
-
-@pytest.mark.slow
-def test_an_fft_that_a_layer_does_not_show_is_named_and_stays_broken(
-    tiny: Checkpoint, expectation: ArbiterCase, inputs: dict[str, Float32]
-) -> None:
-    """In a few channels of a small map, the differences between neighbours decide nothing."""
-    shown = evidence(tiny, expectation, {"block2_conv1": FFTS[1]}, inputs)
-    verdict, _ = judge_again(shown)
-    assert list(failures(verdict)) == ["block2_conv1"]
-    (note,) = verdict.notes
-    assert note.startswith(f"{WOULD_HOLD}with block2_conv1: as by an FFT")
+    assert "as by an FFT of tiles of" in row.cases[0].notes[0]
 
 
 @by_name
