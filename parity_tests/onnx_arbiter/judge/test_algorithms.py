@@ -144,6 +144,7 @@ def test_outputs_are_judged_by_what_another_run_of_the_program_shows(network: Ar
     wrong = Observed("wrong", {"y": values["y"] * np.float32(1.001)})
     report = network.judge_runs([wrong, tapped])
     assert [run.status for run in report.runs] == ["broken", "holds"]
+    assert said not in report.runs[0].notes
 
 
 @by_matrix
