@@ -9,12 +9,17 @@ import onnx_ir as ir
 import pytest
 
 from parity_tests.support.graphs.nodes import images, node
-from vgg16_parity.onnx_check import elementwise
+from vgg16_parity.onnx_check.layers import LAYERS
 from vgg16_parity.onnx_check.symbolic import NodeContext, Step, SymbolicTensor, arrange
 
 X: Final = images(2, 3, 4, 5, steps=("convolution",))
 CONV, RELU, POOL, AVERAGE = "convolution", "ReLU", "max pooling", "average pooling"
 LARGEST: Final = float(np.finfo(np.float32).max)
+
+
+def followed(at: NodeContext) -> SymbolicTensor:
+    """As the walk does, by the node's operator."""
+    return LAYERS[at.operator](at)
 
 
 def kinds(found: SymbolicTensor) -> list[str]:
@@ -43,7 +48,7 @@ def kinds(found: SymbolicTensor) -> list[str]:
     ],
 )
 def test_a_neutral_operand_leaves_the_images_as_they_are(at: NodeContext, nothing: bool) -> None:
-    found = elementwise.neutral(at)
+    found = followed(at)
     if nothing:
         assert found is at.x
     else:
@@ -69,7 +74,7 @@ def test_a_neutral_operand_leaves_the_images_as_they_are(at: NodeContext, nothin
 def test_a_relu_moves_before_max_pooling_and_counts_once(
     before: tuple[str, ...], after: tuple[str, ...]
 ) -> None:
-    found = elementwise.rectify(node("Relu", images(2, 3, 4, 5, steps=before)))
+    found = followed(node("Relu", images(2, 3, 4, 5, steps=before)))
     assert kinds(found) == list(after)
     added = [step for step in found.steps if step.node == "Relu mine"]
     assert len(added) == len(after) - len(before)
@@ -104,8 +109,7 @@ def test_a_relu_moves_before_max_pooling_and_counts_once(
 def test_what_keeps_positive_values_and_makes_others_zero_is_a_relu(
     at: NodeContext, relu: bool
 ) -> None:
-    by = {"Clip": elementwise.clip, "Max": elementwise.largest, "LeakyRelu": elementwise.leak}
-    assert kinds(by[at.operator](at)) == [CONV, RELU if relu else at.operator]
+    assert kinds(followed(at)) == [CONV, RELU if relu else at.operator]
 
 
 NHWC: Final = SymbolicTensor(arrange((2, 3, 4, 5)).transpose(0, 2, 3, 1), (2, 3, 4, 5), X.steps)
@@ -137,7 +141,7 @@ AROUND: Final = [0, 0, 1, 2, 0, 0, 3, 4]
 def test_zeros_around_height_and_width_are_padding(
     at: NodeContext, pads: tuple[int, ...] | None
 ) -> None:
-    found = elementwise.pad(at)
+    found = followed(at)
     if pads is None:
         assert found is at.x
     elif not pads:
@@ -167,7 +171,7 @@ FLAT: Final = SymbolicTensor(arrange((2, 3, 1, 1)).reshape(2, 3), (2, 3, 1, 1))
     ],
 )
 def test_a_softmax_along_the_classes_is_the_networks(at: NodeContext, kind: str) -> None:
-    assert kinds(elementwise.softmax(at))[-1] == kind
+    assert kinds(followed(at))[-1] == kind
 
 
 def test_dropout_is_nothing_but_in_training() -> None:
@@ -176,14 +180,14 @@ def test_dropout_is_nothing_but_in_training() -> None:
         node("Dropout", X, 0.5),
         node("Dropout", X, 0.5, np.array(False)),
     ):
-        assert elementwise.drop_out(at) is X
-    (note,) = elementwise.drop_out(node("Dropout", X, 0.5, np.array(True))).notes
+        assert followed(at) is X
+    (note,) = followed(node("Dropout", X, 0.5, np.array(True))).notes
     assert note == ("Dropout mine", "is in training mode: export the model in evaluation mode")
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "INT32", "BOOL"])
 def test_a_cast_to_fewer_bits_is_noted_and_one_to_whole_numbers_is_a_step(kind: str) -> None:
-    found = elementwise.cast(node("Cast", X, to=int(ir.DataType[kind])))
+    found = followed(node("Cast", X, to=int(ir.DataType[kind])))
     rounds = f"rounds to {kind.lower()}, where the network computes in float32"
     noted = kind in ("FLOAT16", "BFLOAT16")
     assert found.notes == ((("Cast mine", rounds),) if noted else ())
@@ -191,7 +195,7 @@ def test_a_cast_to_fewer_bits_is_noted_and_one_to_whole_numbers_is_a_step(kind: 
 
 
 def quantized(x: SymbolicTensor, zero: Any = None, **attributes: Any) -> SymbolicTensor:
-    return elementwise.quantize(node("QuantizeLinear", x, 0.1, zero, **attributes))
+    return followed(node("QuantizeLinear", x, 0.1, zero, **attributes))
 
 
 @pytest.mark.parametrize(
