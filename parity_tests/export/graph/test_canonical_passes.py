@@ -182,3 +182,21 @@ def test_shapes_that_a_tracer_wrote_are_not_believed() -> None:
         ("N", "3", "2", "4"),
         ("N", "24"),
     ]
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        "Constant<value_floats=[1.0, 2.0, 3.0]>()", "Identity(x)", "Cast<to=1>(x)",
+        "Reshape(x, sizes)", "Squeeze(x)", "Transpose<perm=[1,0]>(x)", "Unsqueeze(x, axes)",
+    ],
+)  # fmt: skip
+def test_what_computes_is_named_before_the_moves_around_it(move: str) -> None:
+    # A move is usually left because of it.
+    body = f"m = {move} s = Sigmoid(m) y = Tanh(s)"
+    model = parsed("(float[1,3] x) => (float y)", body, sizes=[3, 1], axes=[0])
+    with pytest.raises(ValueError, match="the traced graph keeps Sigmoid s; expected one of Conv"):
+        canonical.check(model)
+    moves = parsed("(float[1,3] x) => (float m)", f"m = {move}", sizes=[3, 1], axes=[0])
+    with pytest.raises(ValueError, match=f"keeps {move.partition('(')[0].partition('<')[0]} m;"):
+        canonical.check(moves)
