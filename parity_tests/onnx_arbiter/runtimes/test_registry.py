@@ -245,6 +245,8 @@ def test_every_runtime_of_the_table_is_where_it_says_and_of_its_name() -> None:
         **dict.fromkeys(("opencv", "opencv-winograd"), "cv2"),
         "openvino": "openvino",
         "reference": "onnx",
+        "torch": "onnx2pytorch",
+        "mnn": "MNN",
     }
     extras = {entry.remedy.partition("[")[2].rstrip(']"') for entry in RUNTIMES.values()}
     assert extras == {"", "onnx", "cuda", "engines"}
