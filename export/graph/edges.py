@@ -36,8 +36,9 @@ class NamedTape(Tape):
         for constant in self.initializers:
             graph.register_initializer(constant)
         graph.insert_before(graph[0], self.nodes)
-        ir.convenience.replace_all_uses_with(graph.inputs[0], value)
-        graph.inputs[0] = images
+        (before,) = graph.inputs
+        ir.convenience.replace_all_uses_with(before, value)
+        graph.inputs[:] = [images]
 
 
 def add_ends(model: ir.Model, checkpoint: Checkpoint, options: Options) -> None:

@@ -44,7 +44,8 @@ def name(model: ir.Model) -> None:
             node.name = result.name = layer
             if (relu := _only_relu(result)) is not None:
                 result.name = free(layer + PREACTIVATION)
-                activated[relu.outputs[0]] = layer
+                (active,) = relu.outputs
+                activated[active] = layer
         elif result in activated:
             node.name, result.name = free(f"{activated[result]}_relu"), activated[result]
         else:

@@ -54,7 +54,7 @@ def _to_float16(model: ir.Model, checkpoint: Checkpoint) -> None:
         value.type = ir.TensorType(ir.DataType.FLOAT16)
     for node in graph:
         node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT16)
-    images, result, tape = graph.inputs[0], graph.outputs[0], NamedTape()
+    (images,), (result,), tape = graph.inputs, graph.outputs, NamedTape()
     outside = ir.val(INPUT, ir.DataType.FLOAT, images.shape)
     cast = tape.node(f"{INPUT}{_SUFFIX}", "Cast", outside, to=int(ir.DataType.FLOAT16))
     tape.prepend(graph, outside, cast)
