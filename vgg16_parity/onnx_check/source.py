@@ -32,7 +32,7 @@ from vgg16_weights.contents import FIRST_KERNEL, Choices, Contents, checkpoint_o
 from vgg16_weights.formats import Format
 
 FORMAT: Final = Format(
-    "onnx", ".onnx", "", "canonical", "an ONNX graph of a VGG (.onnx)", "torchvision", False
+    "onnx", "", "", "canonical", "an ONNX graph of a VGG (.onnx)", writable=False
 )
 _QUANTISED: Final = ("DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger")
 # The recipe to assume for images in this layout.

@@ -21,9 +21,9 @@ MATRIX: Final = np.arange(4 * 4 * 4 * 7, dtype=np.float32).reshape(64, 7)
 
 
 def nodes(*made: tuple[Any, ...]) -> list[onnx.NodeProto]:
-    """Nodes of an operator, its inputs, its output, which names it, and attributes."""
+    """Nodes: operator, inputs, outputs, of which the first names it, and attributes."""
     return [
-        helper.make_node(operator, list(inputs), [output], output, **attributes)
+        helper.make_node(operator, list(inputs), output.split(), output.split()[0], **attributes)
         for operator, inputs, output, attributes in (
             (*each, {}) if len(each) == 3 else each for each in made
         )
@@ -253,6 +253,19 @@ def test_what_cannot_be_followed_is_told_by_its_node(
     layers = kinds(found)
     assert layers == ["convolution", "dense layer"][: len(layers)]
     assert (len(layers) > 0) == (made[0] == CONV or not problem)
+
+
+def test_of_a_nodes_other_outputs_nothing_is_known() -> None:
+    pool = ("MaxPool", ("conv",), "best where", {"kernel_shape": [1, 1]})
+    reads = ("Reshape", ("where", "shape"), "flat")
+    found = traced(CONV, pool, reads, DENSE)
+    assert found.problem == "where: a value that nothing in the graph gives"
+    assert traced(CONV, pool, ("Reshape", ("best", "shape"), "flat"), DENSE).problem == ""
+    # Of a node that is not followed, they are not followed either.
+    rounds = ("DynamicQuantizeLinear", ("conv",), "best where zero")
+    found = traced(CONV, rounds, reads, DENSE)
+    assert found.problem.startswith("DynamicQuantizeLinear best: computes with quantised weights")
+    assert kinds(found) == ["convolution"]
 
 
 def test_sixteen_sizes_are_followed() -> None:

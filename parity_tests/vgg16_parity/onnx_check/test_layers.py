@@ -108,7 +108,13 @@ def test_a_convolution_of_all_of_the_maps_is_a_dense_layer() -> None:
 
 
 def test_a_convolution_along_other_axes_is_not_followed() -> None:
+    swapped, turned = (
+        SymbolicTensor(arrange(MAPS).transpose(order), MAPS)
+        for order in ((1, 0, 2, 3), (0, 1, 3, 2))
+    )
     for at, problem in (
+        (node("Conv", swapped, WEIGHT), r"works along \(C, N, H, W\)"),
+        (node("Conv", turned, WEIGHT), r"works along \(N, C, W, H\)"),
         (node("Conv", NHWC, WEIGHT), r"works along \(N, H, W, C\), expected \(N, C, H, W\)"),
         (node("Conv", X, WEIGHT[0]), "works along"),
         (node("Conv", X, WEIGHT, kernel_shape=[2, 3]), r"says that its kernels are \(2, 3\), they"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,10 +73,19 @@ def test_weights_may_take_memory_in_initializers_and_in_nodes(
     assert limits[0] == limits[1] > 10**9 << 18
 
 
-@pytest.mark.parametrize(("batch", "each"), [(None, 1), (1, 1), (4, 4), (256, 256)])
+@pytest.mark.parametrize(
+    ("batch", "each", "processors", "threads"),
+    [(None, 1, 8, 8), (1, 1, None, 1), (4, 4, 2, 2), (256, 256, 1, 1)],
+)
 def test_time_and_memory_are_those_of_a_vgg_of_that_size(
-    batch: int | None, each: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batch: int | None,
+    each: int,
+    processors: int | None,
+    threads: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
     asked = list[Any]()
     stored = ir.tensor(np.zeros((4, 5), np.float32))
     constant = ir.node("Constant", [], {"value": ir.tensor(np.zeros(7, np.float32)), "axis": 3})
@@ -100,6 +108,6 @@ def test_time_and_memory_are_those_of_a_vgg_of_that_size(
     values = running.run(path, cast("Any", model), cast(TracedGraph, found), [IMAGE] * 3)
     assert values.tolist() == [[1.0], [2.0], [3.0]]
     maps = 3 * 4 * 64 * 224 * 224
-    memory = 500_000_000 + 12 * (20 + 7) + each * maps + (os.cpu_count() or 1) * 2**24
+    memory = 500_000_000 + 12 * (20 + 7) + each * maps + threads * 2**24
     limits = {"doing": "running it", "seconds": 45 + 3 * 3 * each, "memory": memory}
     assert asked == [(str(path), "images", "out", each, 3, limits)]
