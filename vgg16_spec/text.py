@@ -43,6 +43,8 @@ _HIDDEN: Final = (
 )
 _SHOWN: Final = re.compile(f"(?=[{_HIDDEN}])(?:(?P<part>{_PARTS})|.)", re.DOTALL)
 _BLANKS: Final = re.compile(r"[ \t\n\v\f\r]+")
+# Characters: more than any message has that is not a file's own text.
+_LONGEST_LINE: Final = 2000
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -64,8 +66,12 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def one_line(text: str) -> str:
-    """The same as one line: ends of lines, and blanks in a row, are one space."""
-    return visible(_BLANKS.sub(" ", text).strip(" "))
+    """The same as one line: ends of lines, and blanks in a row, are one space.
+
+    What is longer than anybody reads, such as a shape of a hundred thousand axes, is cut.
+    """
+    line = _BLANKS.sub(" ", text).strip(" ")
+    return visible(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} …")
 
 
 def json_text(document: Any) -> str:

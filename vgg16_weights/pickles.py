@@ -10,6 +10,7 @@ what the file gives, such as views of a mapped one.
 from __future__ import annotations
 
 import pickletools
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -138,7 +139,10 @@ class _Machine:
         elif name in _TUPLES:
             stack.append(self._popped(_TUPLES[name]))
         elif "PUT" in name or name == "MEMOIZE":
-            self._memo[len(self._memo) if argument is None else argument] = stack[-1]
+            number = len(self._memo) if argument is None else argument
+            if not _is_number(number):
+                raise ValueError("a memo of too large a number")
+            self._memo[number] = stack[-1]
         elif "GET" in name:
             stack.append(self._memo[argument])
         elif name == "DUP":
@@ -230,6 +234,14 @@ def _filled(target: dict[Any, object], pairs: Iterable[tuple[Any, object]]) -> d
 
     A key that is no name or number becomes a record of its type: others could take hours to hash.
     """
-    known = (str, int, bytes)
-    hashed = ((k if isinstance(k, known) else Record(type(k).__name__), v) for k, v in pairs)
+    known = (str, bytes)
+    hashed = (
+        (k if isinstance(k, known) or _is_number(k) else Record(type(k).__name__), v)
+        for k, v in pairs
+    )
     return unique(hashed, target)
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is an integer with a hash of its own: many that share one take hours."""
+    return isinstance(value, int) and abs(value) < sys.hash_info.modulus

@@ -61,8 +61,8 @@ def open_model(
 
     Raises:
         BadInput: for a file that is missing, empty or not a valid ONNX model, for one of too many
-            nodes, and for a tensor whose data file is missing, too short, or not in
-            the model's folder.
+            nodes or of sparse weights, and for a tensor whose data file is missing, too short, or
+            not in the model's folder.
     """
     path = require_file(path, _EXPECTED)
     require_text(path)
@@ -74,6 +74,10 @@ def open_model(
     if (nodes := _inlined_nodes(model)) > _MOST_NODES:
         problem = f"has {nodes:,} nodes" + (", functions inlined" if model.functions else "")
         raise BadInput(path, problem, f"{_EXPECTED} of at most {_MOST_NODES:,}")
+    for graph in _all(model, onnx.GraphProto):
+        for sparse in graph.sparse_initializer:  # onnx_ir would leave them out
+            problem = f"the tensor {printable(sparse.values.name)} is stored as a sparse one"
+            raise BadInput(path, problem, f"{_EXPECTED} whose weights are dense")
     for tensor in _all(model, onnx.TensorProto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _check_external(path, tensor)

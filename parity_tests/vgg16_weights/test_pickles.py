@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import struct
+import sys
 import time
 from argparse import Namespace
 from collections import OrderedDict, defaultdict
@@ -118,6 +119,16 @@ def test_a_damaged_pickle_is_one_error(content: bytes) -> None:
     with pytest.raises(ValueError, match="its pickle") as error:
         loaded(content)
     assert len(str(error.value)) < 200
+
+
+def test_numbers_that_share_a_hash_are_not_compared_with_each_other() -> None:
+    shared = [number * sys.hash_info.modulus for number in range(1, 40_000)]
+    start = time.monotonic()
+    entry = b"".join(b"\x8a\x0a" + number.to_bytes(10, "little") + b"N" for number in shared)
+    assert len(loaded(b"}(" + entry + b"u.")) == len(shared)
+    with pytest.raises(ValueError, match="a memo of too large a number"):
+        loaded(b"}" + b"".join(b"p%d\n" % number for number in shared) + b".")
+    assert time.monotonic() - start < 10
 
 
 def test_a_pickle_that_means_harm_takes_no_time_and_no_room() -> None:

@@ -31,7 +31,8 @@ from vgg16_spec.files.text import read_json, read_text
 _RESAMPLES: Final = ("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 _ORDERS: Final = ("RGB", "BGR")
 _EXPECTED: Final = "a recipe (.json or .toml)"
-_MOST_BYTES: Final = 1 << 16
+# The memory that TOML takes may grow with the square of its length: 3 GB for 64 KB of dots.
+_MOST_BYTES: Final = 1 << 13
 # No arithmetic of float32 overflows between these.
 _SMALLEST, _LARGEST = 1e-6, 1e6
 _MOST_PIXELS: Final = 4096

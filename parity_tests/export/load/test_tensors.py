@@ -16,6 +16,7 @@ from onnx import TensorProto
 from export.load import open_model
 from parity_tests.support.graphs.loaded import DATA, change, refused
 from parity_tests.support.helpers import Command
+from vgg16_spec.errors import BadInput
 
 BAD_PLACES = {
     "absolute": ("location", "/etc/hostname", "is to be read from '/etc/hostname'"),
@@ -157,3 +158,24 @@ def test_a_tensor_with_fewer_values_than_its_shape_says_is_one_line(
     write_with(fewer)
     line = refused(vgg16, path)
     assert re.match(r"the tensor t of shape \(3,\) has \d+ (bytes|numbers); expected \d+$", line)
+
+
+@pytest.mark.parametrize("place", ["the graph", "a branch"])
+def test_a_sparse_weight_is_not_taken_for_one_that_is_missing(tmp_path: Path, place: str) -> None:
+    """Valid, and ONNX Runtime runs it, but what reads graphs here would leave it out."""
+    given = onnx.helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])
+    made = onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    values = onnx.helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    indices = onnx.helper.make_tensor("", TensorProto.INT64, [1], [3])
+    sparse = [onnx.helper.make_sparse_tensor(values, indices, [4])]
+    nodes = [onnx.helper.make_node("Add", ["x", "w"], ["y"])]
+    inputs = [given] if place == "the graph" else []
+    graph = onnx.helper.make_graph(nodes, "g", inputs, [made], sparse_initializer=sparse)
+    if place == "a branch":
+        bit = onnx.helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+        node = onnx.helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=graph)
+        graph = onnx.helper.make_graph([node], "g", [given, bit], [made])
+    onnx.save(onnx.helper.make_model(graph, ir_version=10), tmp_path / "m.onnx")
+    onnx.checker.check_model(tmp_path / "m.onnx")
+    with pytest.raises(BadInput, match="the tensor w is stored as a sparse one"):
+        open_model(tmp_path / "m.onnx")
