@@ -14,7 +14,7 @@ from torch import nn
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.judge.records import Row, Run
-from onnx_arbiter.ports import judging
+from onnx_arbiter.ports import judging, keras_layers, tf32
 from onnx_arbiter.ports.places import Computed, Place, Reference, Tap
 from vgg16_spec.errors import BadInput
 
@@ -197,10 +197,10 @@ def of_keras(
         given.extend(inputs)
         return Computed(outputs, taps, True)
 
-    monkeypatch.setattr(judging.keras_layers, "is_model", lambda _: True)
-    monkeypatch.setattr(judging.keras_layers, "channels_last", lambda: True)
-    monkeypatch.setattr(judging.keras_layers, "computed", computed)
-    monkeypatch.setattr(judging.tf32, "switch", lambda _: "")
+    monkeypatch.setattr(keras_layers, "is_model", lambda _: True)
+    monkeypatch.setattr(keras_layers, "channels_last", lambda: True)
+    monkeypatch.setattr(keras_layers, "computed", computed)
+    monkeypatch.setattr(tf32, "switch", lambda _: "")
     return object(), given
 
 
@@ -241,7 +241,7 @@ def test_a_layer_that_reads_another_shape_or_raises_is_not_run_alone(
 
 
 def test_a_port_that_may_compute_in_tf32_is_judged_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging.tf32, "switch", lambda _: "set this")
+    monkeypatch.setattr(tf32, "switch", lambda _: "set this")
     rng = np.random.default_rng(2)
 
     def coarse(x: Array) -> dict[str, Array]:
@@ -253,5 +253,5 @@ def test_a_port_that_may_compute_in_tf32_is_judged_so(monkeypatch: pytest.Monkey
     assert run.notes[-1] == (
         "may compute in TF32 on this GPU, and is judged so; in float32: set this"
     )
-    monkeypatch.setattr(judging.tf32, "switch", lambda _: "")
+    monkeypatch.setattr(tf32, "switch", lambda _: "")
     assert judged(coarse).status == "broken"
