@@ -85,9 +85,10 @@ def _meaning(source: str) -> str:
 class _WithoutRemarks(ast.NodeTransformer):
     """Leave out what does nothing while a program without mistakes runs.
 
-    Annotations, docstrings, what only type checkers read, ``__all__``, which parameters have to be
-    passed by name, the arguments of ``dataclass`` that forbid misuse, ``strict`` of ``zip``, which
-    the linter insists on, and which negative number stands for the rest in a ``reshape``.
+    Annotations, docstrings, what only type checkers read, what a protocol asks for, ``__all__``,
+    which parameters have to be passed by name, the arguments of ``dataclass`` that forbid misuse,
+    ``strict`` of ``zip``, which the linter insists on, and which negative number stands for the
+    rest in a ``reshape``.
     """
 
     _GUARDS: Final = {"dataclass": ("frozen", "slots", "kw_only"), "zip": ("strict",)}
@@ -102,6 +103,11 @@ class _WithoutRemarks(ast.NodeTransformer):
                 ast.UnaryOp(ast.USub(), ast.Constant(1)) if ast.unparse(size) == "-2" else size
                 for size in node.args
             ]
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        if any(ast.unparse(base) == "Protocol" for base in node.bases):
+            node.body = [ast.Pass()]
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | None:

@@ -131,7 +131,7 @@ def _explained(error: Exception) -> str:
             where = error.filename or ("stdout" if _is_stuck(sys.stdout) else "system")
             return f"{where}: {error.strerror or error}"
         case MemoryError():
-            return f"memory: {error or 'not enough'}"
+            return f"memory: {str(error) or 'not enough'}"
     with suppress(OSError):
         sys.stderr.write(visible(traceback.format_exc(), keep="\n"))
     return f"unexpected {type(error).__name__}, a fault of this program; please report it"

@@ -12,7 +12,12 @@ from onnx_arbiter.limits import LIMITS
 from onnx_arbiter.numeric_modes import MODES
 from onnx_arbiter.operators.operation import UNIT
 from onnx_arbiter.operators.rules import rule_of
-from parity_tests.support.operator_tolerances import COMMON_LEAST, OWN_MOST, TOGETHER
+from parity_tests.support.operator_tolerances import (
+    COMMON_LEAST,
+    FLOAT32_VARIANCES,
+    OWN_MOST,
+    TOGETHER,
+)
 
 FLOAT32 = MODES["float32"]
 # More than are looked at together.
@@ -123,3 +128,52 @@ def test_two_functions_of_one_value_err_together(sign: int) -> None:
     assert ratio <= OWN_MOST.limit
     if sign > 0:
         assert ratio > 1 - TOGETHER.limit
+
+
+def test_an_exact_input_does_not_hide_the_error_of_another() -> None:
+    rng = np.random.default_rng(4)
+    weight = rng.standard_normal((30, 5)).astype(np.float32)
+    nodes = (
+        Node("product", "MatMul", ("a", "w"), ("p",)),
+        Node("before", "Sub", ("b", "p"), ("y",)),
+        Node("behind", "Sub", ("p", "b"), ("z",)),
+    )
+    given = {
+        "a": rng.standard_normal((7, 30)).astype(np.float32),
+        "b": rng.standard_normal((7, 5)).astype(np.float32),
+    }
+    inputs = {name: Input(values.dtype, values.shape) for name, values in given.items()}
+    graph = Graph(nodes, inputs, ("y", "z"), {"w": Constant.of(weight)})
+    product, before, behind = walk(graph, given, [FLOAT32])
+    first, second = before.outputs["y"], behind.outputs["z"]
+    np.testing.assert_array_equal(first.deviation(FLOAT32), second.deviation(FLOAT32))
+    assert np.all(first.deviation(FLOAT32) > product.outputs["p"].deviation(FLOAT32))
+    assert first.independent == second.independent
+
+
+@pytest.mark.parametrize(
+    ("least", "is_below"), [(2.0**-14, False), (2.0**-14 - 2.0**-24, True), (0.0, True)]
+)
+def test_a_number_below_the_normal_ones_is_rounded_to_the_smallest(
+    least: float, is_below: bool
+) -> None:
+    """Float16 has all its bits down to 2⁻¹⁴, and steps of 2⁻²⁴ below."""
+    nodes = (
+        Node("narrow", "Cast", ("x",), ("h",), {"to": 10}),
+        Node("turned", "Neg", ("h",), ("y",)),
+    )
+    x = np.array([1.5, -least, 1.0], np.float32)
+    graph = Graph(nodes, {"x": Input(x.dtype, x.shape)}, ("y",), {})
+    _, last = walk(graph, {"x": x}, [FLOAT32])
+    expected = np.hypot(2.0**-11 / 3**0.5 * np.abs(x), 2.0**-24 if is_below else 0.0)
+    np.testing.assert_allclose(
+        last.local_deviation("y", FLOAT32), expected, rtol=FLOAT32_VARIANCES.limit
+    )
+
+
+def test_exact_and_whole_numbers_are_not_rounded_where_they_are_read() -> None:
+    arrays: list[Array] = [np.array([1.5, 2.0**-20], np.float16), np.array([3, 0], np.int32)]
+    for x in arrays:
+        graph = Graph((Node("n", "Neg", ("x",), ("y",)),), {"x": Input(x.dtype, x.shape)}, ("y",))
+        [step] = walk(graph, {"x": x}, [FLOAT32])
+        assert step.local["y"] == {"float32": None}

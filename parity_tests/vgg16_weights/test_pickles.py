@@ -111,6 +111,9 @@ DAMAGED = {
     "an array that is not there": b"\x96" + struct.pack("<Q", 1 << 40) + b"ab.",
     "a name of lists": b"]]\x93.",
     "an unknown opcode": b"\xff.",
+    "a pair of one": b"K\x01\x86.",
+    "three of two": b"K\x01K\x02\x87.",
+    "an entry without a key": b"}K\x01s.",
 }
 
 

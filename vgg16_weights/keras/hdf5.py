@@ -182,7 +182,6 @@ class _Inner:
     def __init__(self, outer: Any, base: int) -> None:
         self._outer, self._base = outer, base
         self.read, self.readinto = outer.read, outer.readinto
-        outer.seek(base)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return int(self._outer.seek(offset + (0 if whence else self._base), whence)) - self._base

@@ -55,6 +55,7 @@ def test_the_kinds_of_change(tmp_path: Path, source: str, expected: set[str]) ->
         "x = 'a sentence'",
         "x = 'a' 'b'",
         "if TYPE_CHECKING:\n    f(1)",
+        "class A(Protocol):\n    @property\n    def x(self): ...",
         "for x in zip(y, z, strict=True): ...",
     ],
 )
@@ -68,6 +69,11 @@ def test_the_size_that_is_left_has_no_other_number(tmp_path: Path) -> None:
     assert found == {"x = y.reshape(3, -1)", "x = y.reshape((1), -1)", "x = y.reshape(2, +1)"} | {
         "x = y.reshape(2, -(0))"
     }
+
+
+def test_properties_of_other_classes_are_changed(tmp_path: Path) -> None:
+    found = made(tmp_path, "class A(B):\n    @property\n    def x(self): ...\n")
+    assert {change.key.was for change in found} == {"@property"}
 
 
 def test_arguments_of_a_dataclass_that_forbid_misuse_stay(tmp_path: Path) -> None:

@@ -168,8 +168,15 @@ def test_names_that_repeat_their_block_are_known() -> None:
     assert found.steps == ()
 
 
-def test_numbers_that_leave_no_room_for_pooling_are_refused() -> None:
-    numbers = [0, 2, 4, 6, 9, 11, 13, 16, 18, 20, 22, 24, 26]
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [0, 2, 4, 6, 9, 11, 13, 16, 18, 20, 22, 24, 26],
+        # As far within the third block as from block to block.
+        [0, 2, 5, 7, 10, 13, 15, 18, 20, 22, 25, 27, 29],
+    ],
+)
+def test_numbers_that_leave_no_room_for_pooling_are_refused(numbers: list[int]) -> None:
     pairs = dict(zip(map(str, MODULES["tiny"]), map(str, numbers), strict=True))
 
     def moved(key: str) -> str:

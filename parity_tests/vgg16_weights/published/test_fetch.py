@@ -18,10 +18,29 @@ from requests.adapters import HTTPAdapter
 from parity_tests.support.weights.fetching import CONTENT, RECORD, start
 from parity_tests.support.weights.server import Answer, WeightServer
 from vgg16_spec.errors import BadInput
-from vgg16_weights.published.fetch import _receive_once, fetch, is_cached, location
+from vgg16_weights.published.fetch import (
+    _receive_once,
+    fetch,
+    is_cached,
+    location,
+    offline,
+)
 from vgg16_weights.published.pretrained import PUBLISHED, Digest
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "False", "no", "NO", "off", "Off"])
+def test_a_variable_that_says_no_does_not_forbid_the_network(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("VGG16_OFFLINE", value)
+    assert not offline()
+    for other in ("1", "yes", "true", f"{value}x"):
+        monkeypatch.setenv("VGG16_OFFLINE", other)
+        assert offline()
+    monkeypatch.delenv("VGG16_OFFLINE")
+    assert not offline()
 
 
 def test_a_file_is_fetched_once_into_the_cache_folder(server: WeightServer, tmp_path: Path) -> None:

@@ -131,3 +131,15 @@ def test_types_without_a_rule_are_refused() -> None:
 def test_the_numbers_of_types_are_those_of_onnx() -> None:
     for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16):
         assert type_of(number) == onnx.helper.tensor_dtype_to_np_dtype(number)
+
+
+def test_an_error_passes_into_a_double_as_it_is() -> None:
+    like = np.zeros(1, np.float64)
+    for values, passes in ((np.array([1.5, -2.0]), True), (np.array([3, 4]), False)):
+        operation = RULES["CastLike"](node_of("CastLike", [values, like]), [values, like])
+        variance = np.array([3, 5], np.float32)
+        [carried] = operation.carried([variance, None])
+        np.testing.assert_array_equal(carried, variance if passes else None)
+        assert operation.carried([None, np.ones(1, np.float32)]) == (None,)
+        assert operation.own(FLOAT32) == (None,)
+        np.testing.assert_array_equal(operation.outputs[0], values)

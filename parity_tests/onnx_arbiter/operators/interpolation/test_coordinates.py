@@ -117,3 +117,12 @@ def test_an_element_that_float32_may_find_elsewhere_is_refused(transform: str) -
     with pytest.raises(Unsupported, match="rounding of coordinates decides"):
         axis.nearest("floor" if transform == "asymmetric" else "round_prefer_floor")
     assert Axis("asymmetric", 200, 60, 0.25).nearest("floor")[30] == 120
+
+
+def test_what_is_left_out_at_an_end_moves_no_element_that_is_far_from_a_boundary() -> None:
+    # At -1/7, 4/7, 9/7, 2, 19/7, 24/7 and 29/7.
+    axis = Axis("half_pixel_symmetric", SIZE, WANTED, SCALE)
+    assert axis.nearest("round_prefer_floor").tolist() == [0, 1, 1, 2, 3, 3, 4]
+    assert axis.nearest("round_prefer_ceil").tolist() == [0, 1, 1, 2, 3, 3, 4]
+    with pytest.raises(Unsupported, match="rounding of coordinates decides"):
+        axis.nearest("ceil")

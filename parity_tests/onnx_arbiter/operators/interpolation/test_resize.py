@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from onnx_arbiter.graph import Array
-from onnx_arbiter.operators.interpolation.resize import resize
+from onnx_arbiter.numeric_modes import FLOAT32_ROUNDOFF
+from onnx_arbiter.operators.interpolation.resize import _polynomials, resize
 from onnx_arbiter.operators.operation import UNIT, Unsupported
 from parity_tests.support.moves import assert_moves
-from parity_tests.support.operator_tolerances import INTERPOLATED
+from parity_tests.support.operator_tolerances import CARRIED, INTERPOLATED, JACOBIAN
 from parity_tests.support.operators import (
     FLOAT32,
     Draw,
@@ -174,3 +175,28 @@ def test_what_cannot_be_predicted_is_refused(reason: str) -> None:
     inputs, attributes, version = REFUSED[reason]
     with pytest.raises(Unsupported, match=reason):
         resize(node_of("Resize", inputs, version=version, **attributes), inputs)
+
+
+def horner(d: float, a: float, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """A weight of a cubic at a distance, every result rounded within the roundoff, 20,000 times."""
+
+    def r(values: Any) -> Any:
+        return values * (1 + rng.uniform(-FLOAT32_ROUNDOFF, FLOAT32_ROUNDOFF, 20_000))
+
+    if d <= 1:
+        return np.asarray(r(r(r(r(r((a + 2) * d) - (a + 3)) * d) * d) + 1))
+    return np.asarray(r(r(r(r(r(r(a * d) - 5 * a) * d) + 8 * a) * d) - 4 * a))
+
+
+@pytest.mark.parametrize("a", [-0.5, -0.75])
+@pytest.mark.parametrize("d", [0.1, 0.45, 0.9, 1.0, 1.2, 1.7, 1.95])
+def test_a_cubics_weight_is_rounded_at_every_step(d: float, a: float) -> None:
+    [[weight], [slope], [variance]] = _polynomials(np.array([d]), a)
+    errors = horner(d, a, np.random.default_rng(0)) - weight
+    observed = np.sqrt(np.square(errors).mean()) / UNIT
+    assert abs(observed / np.sqrt(variance) - 1) <= CARRIED.limit
+    for side in (d, -d):
+        beside, _, _ = _polynomials(np.array([side - 1e-6, side + 1e-6]), a)
+        [own] = _polynomials(np.array([side]), a)[1]
+        assert abs((beside[1] - beside[0]) / 2e-6 - own) <= JACOBIAN.limit
+        assert own == np.sign(side) * slope

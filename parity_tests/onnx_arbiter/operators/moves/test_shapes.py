@@ -98,3 +98,23 @@ def test_an_element_that_may_be_zero_leaves_the_places_undecided() -> None:
         # An exact zero stays one.
         operation.carried([np.array([0, 1, 4], np.float32)])
         assert operation.decides == [decides]
+
+
+@pytest.mark.parametrize(("index", "times"), [(0, 1), (1, 1), (2, 4)])
+def test_errors_of_a_ranges_start_and_of_each_step_change_its_length(
+    index: int, times: int
+) -> None:
+    """Of four steps: an error of the step is made four times."""
+    for off, decides in ((0.99, True), (1.01, False)):
+        inputs: list[Array | None] = [
+            np.array(0.0), np.array(6.0 + off * times * REACH * UNIT), np.array(2.0),
+        ]  # fmt: skip
+        operation = range_(node_of("Range", inputs), inputs)
+        variances: list[Any] = [None] * 3
+        variances[index] = np.ones((), np.float32)
+        [carried] = operation.carried(variances)
+        assert operation.decides == [decides]
+        if index == 1:
+            assert carried is None
+        else:
+            np.testing.assert_array_equal(carried, [[1] * 4, [0, 1, 4, 9]][index // 2])
