@@ -74,8 +74,8 @@ def open_model(
     if (nodes := _inlined_nodes(model)) > _MOST_NODES:
         problem = f"has {nodes:,} nodes" + (", functions inlined" if model.functions else "")
         raise BadInput(path, problem, f"{_EXPECTED} of at most {_MOST_NODES:,}")
-    for graph in _all(model, onnx.GraphProto):
-        for sparse in graph.sparse_initializer:  # onnx_ir would leave them out
+    for message in _all(model, onnx.GraphProto):
+        for sparse in message.sparse_initializer:  # onnx_ir would leave them out
             problem = f"the tensor {printable(sparse.values.name)} is stored as a sparse one"
             raise BadInput(path, problem, f"{_EXPECTED} whose weights are dense")
     for tensor in _all(model, onnx.TensorProto):

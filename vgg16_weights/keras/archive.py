@@ -59,10 +59,10 @@ def _check_members(archive: zipfile.ZipFile) -> None:
             raise ValueError(f"its member {name!r} would be unpacked outside its folder")
 
 
-def _config(archive: zipfile.ZipFile) -> bytes:
-    """What the archive says of the model; empty where it says nothing."""
+def _config(archive: zipfile.ZipFile) -> bytes | None:
+    """What the archive says of the model; ``None`` where it says nothing."""
     if _CONFIG not in archive.namelist():
-        return b""
+        return None
     if archive.getinfo(_CONFIG).file_size > MOST_BYTES:
         raise ValueError(f"its {_CONFIG} has more than {MOST_BYTES} bytes")
     return archive.read(_CONFIG)

@@ -147,9 +147,11 @@ def _is_keras_1(name: str) -> bool:
     return _KERAS_1.fullmatch(name) is not None
 
 
-def _config(file: h5py.File) -> bytes:
-    """A whole model's configuration; empty if the file has none."""
-    stated = file.attrs.get(_MODEL_CONFIG, b"")
+def _config(file: h5py.File) -> bytes | None:
+    """A whole model's configuration; ``None`` if the file has none."""
+    stated = file.attrs.get(_MODEL_CONFIG)
+    if stated is None:
+        return None
     return stated.encode() if isinstance(stated, str) else bytes(stated)
 
 

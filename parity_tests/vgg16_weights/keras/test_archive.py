@@ -174,6 +174,15 @@ def test_code_in_the_configuration_is_refused(tiny: Checkpoint, tmp_path: Path) 
         assert "it contains code" in refusal(FORMAT, tmp_path / "w.keras")
 
 
+@pytest.mark.parametrize("text", [b"", b" ", b"{", b"\xff"])
+def test_a_configuration_that_says_nothing_is_refused(
+    tiny: Checkpoint, tmp_path: Path, text: bytes
+) -> None:
+    vgg16_weights.write(tiny, tmp_path / "w.keras", FORMAT)
+    rezipped(tmp_path / "w.keras", {"config.json": text})
+    assert "its configuration is not JSON" in refusal(FORMAT, tmp_path / "w.keras")
+
+
 @pytest.mark.parametrize("name", ["../escaped", "/escaped", "..\\escaped", f"x/../../{WEIGHTS}"])
 def test_members_that_lead_out_are_refused(tiny: Checkpoint, tmp_path: Path, name: str) -> None:
     vgg16_weights.write(tiny, tmp_path / "w.keras", FORMAT)

@@ -126,13 +126,13 @@ def _does_nothing(layer: SavedLayer) -> bool:
 
 
 def described(
-    contents: Contents, text: str | bytes, path: Path, listed: Sequence[ListedLayer]
+    contents: Contents, text: str | bytes | None, path: Path, listed: Sequence[ListedLayer]
 ) -> Contents:
     """A file's contents, completed and judged by its model's configuration.
 
     Args:
         contents: the file's contents.
-        text: the configuration, JSON; empty if there is none.
+        text: the configuration, JSON; ``None`` if there is none.
         path: the file.
         listed: the layers that a VGG does not have, by which a file without a configuration is
             judged.
@@ -140,7 +140,7 @@ def described(
     Raises ``BadInput`` for a model that contains code or is not a VGG before its classifier, and
     ``ValueError`` for an invalid configuration.
     """
-    if not text:
+    if text is None:
         return judged(contents, listed, path)
     config = _without_code(text, path)
     if config is None:
