@@ -47,8 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz",
         type=int,
         metavar="N",
-        default=350,
-        help="read N damaged files of each form of weights file (default: 350; 2,000 every week)",
+        default=150,
+        help="read N damaged files of each form of weights file (default: 150; 2,000 every week)",
     )
 
 

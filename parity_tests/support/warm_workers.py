@@ -26,7 +26,7 @@ from vgg16_parity.runtimes.worker import main as work
 from vgg16_spec.files.apart import end_with_parent
 
 # A process with a framework takes half a gigabyte.
-MOST_AT_A_TIME: Final = 4
+MOST_AT_A_TIME: Final = 6
 # Read when they are used, not when a framework is imported.
 _READ_LATE: Final = ("VGG16_", "PYTEST_", "TMPDIR", "COLUMNS", "HOME", "PWD")
 
