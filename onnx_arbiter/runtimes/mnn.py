@@ -10,6 +10,7 @@ and crashes on some graphs that it cannot convert.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -50,7 +51,11 @@ def _run(
         path = folder / "model.onnx"
         path.write_bytes(model.SerializeToString())
         try:
-            return _process().submit(_computed, path, given, outputs).result()
+            with warnings.catch_warnings():
+                # Python starts its tracker of resources anew where another library has ended it.
+                warnings.filterwarnings("ignore", "resource_tracker")
+                submitted = _process().submit(_computed, path, given, outputs)
+            return submitted.result()
         except BrokenProcessPool as error:
             _process.cache_clear()
             raise RuntimeError("it crashed") from error

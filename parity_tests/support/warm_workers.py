@@ -114,8 +114,11 @@ class _Order:
 
 
 def serve(text: str) -> None:
-    """Import what a job needs; then fork for each line of stdin, and print how the fork ended."""
-    end_with_parent()
+    """Import what a job needs; then fork for each line of stdin, and print how the fork ended.
+
+    It ends with its stdin. Linux's signal at the parent's end would come at the end of the thread
+    that started this process.
+    """
     first = Job.of_text(text)
     if first.task == "export":
         import_module("export.session")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,3 +72,18 @@ def test_what_is_read_at_the_start_has_a_process_start_anew(
     with (tmp_path / "log").open("wb") as output:
         warm(job, output, None)
     assert anew == [job]
+
+
+def test_a_warm_process_outlives_the_thread_that_started_it(
+    warm: WarmWorkers, tmp_path: Path
+) -> None:
+    job = Job("run", RUNTIMES["torch"], "strict", str(tmp_path / "none"), str(tmp_path))
+
+    def run() -> int:
+        with (tmp_path / "log").open("wb") as output:
+            return warm(job, output, None)
+
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(run).result() == 1
+    assert "no such file" in (tmp_path / "record.json").read_text()
