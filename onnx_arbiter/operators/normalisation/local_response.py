@@ -138,7 +138,7 @@ class NormQuotient(Operation):
 
     def own(self, mode: Mode) -> Variances:
         squares: Float32 = squares_of(self.outputs[0])
-        length = self.outputs[0].shape[self._axis]
+        length = squares.shape[self._axis]
         if self._order == 1:
             relative = 1 + self._sum(squares) * length / 6 + length / 3
         else:

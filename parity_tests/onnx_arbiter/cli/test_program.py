@@ -128,6 +128,7 @@ def test_a_signal_ends_the_run_by_its_number(name: str, capfd: pytest.CaptureFix
         assert not standalone_mode
         signal.raise_signal(number)
 
+    signal.signal(number, signal.SIG_DFL)  # under nohup, one is ignored
     assert ended(app, capfd) == (128 + number, "")
     # One that the shell lets a program ignore stays ignored.
     signal.signal(number, signal.SIG_IGN)

@@ -240,6 +240,22 @@ def test_a_layer_that_reads_another_shape_or_raises_is_not_run_alone(
         assert why in rows(run)["conv"].why_not_local
 
 
+def test_a_layer_that_cannot_be_run_alone_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def relu(values: Array) -> Array:
+        return np.maximum(values, 0)
+
+    maps = conv(IMAGES)
+    taps = [
+        Tap("conv", "conv", last(maps), True),
+        Tap("relu", "relu", last(relu(maps)), True, relu),
+    ]
+    port, _ = of_keras(monkeypatch, taps, [right(IMAGES)])
+    found = rows(judged(port))
+    assert found["relu"].local is not None
+    assert found["conv"].local is None
+    assert found["conv"].why_not_local == "no layer of the port computes this node alone"
+
+
 def test_a_port_that_may_compute_in_tf32_is_judged_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf32, "switch", lambda _: "set this")
     rng = np.random.default_rng(2)
