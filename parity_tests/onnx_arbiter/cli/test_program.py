@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -149,3 +152,28 @@ def test_what_libraries_say_does_nothing_to_a_terminal(capfd: pytest.CaptureFixt
     assert "f:1: UserWarning: w" in said
     assert "\nl" in said
     assert "\x1b" not in said
+
+
+class Full(io.StringIO):
+    """A stream onto a full disk."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+@pytest.mark.parametrize("app", [returning(0), raising(OSError(28, "No space left on device"))])
+def test_what_a_full_disk_cannot_take_is_dropped_and_said(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "out").open("wb") as file:
+        monkeypatch.setattr(sys, "stdout", Full(file.fileno()))
+        assert ended(app, capfd) == (2, "prog: stdout: No space left on device")
+        # What the interpreter flushes when it exits must not fail again.
+        assert os.path.samestat(os.fstat(file.fileno()), Path(os.devnull).stat())

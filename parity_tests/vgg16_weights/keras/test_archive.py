@@ -23,6 +23,7 @@ from vgg16_spec.architecture import configuration
 from vgg16_spec.checkpoint import Checkpoint, digest
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_spec.errors import BadInput
+from vgg16_weights.keras.written_config import model_config
 
 pytestmark = pytest.mark.usefixtures("no_first_reading")
 
@@ -99,6 +100,31 @@ def test_keras_opens_the_file_as_the_functional_model(
     images = np.random.default_rng(1).normal(0, 60, (2, 64, 64, 3)).astype(np.float32)
     assert np.array_equal(opened(images), model(images))
     assert np.array_equal(opened.predict(images, verbose=0), model.predict(images, verbose=0))
+
+
+def subset(ours: Any, theirs: Any, where: str = "config") -> None:
+    """Whether every setting of one configuration stands in the other."""
+    if isinstance(ours, dict):
+        for key, value in ours.items():
+            if key == "build_config" and key not in theirs:
+                continue  # Keras leaves it out where there is nothing to build
+            assert key in theirs, f"{where}.{key}"
+            subset(value, theirs[key], f"{where}.{key}")
+    elif isinstance(ours, list):
+        assert len(ours) == len(theirs), where
+        for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            subset(one, other, f"{where}[{number}]")
+    else:
+        assert ours == theirs, where
+
+
+@pytest.mark.parametrize("include_top", [True, False])
+def test_the_configuration_is_what_keras_writes(tmp_path: Path, include_top: bool) -> None:
+    network = configuration("tiny", include_top=include_top)
+    keras.utils.clear_session()
+    keras_impl.functional("tiny", include_top=include_top).save(tmp_path / "w.keras")
+    with zipfile.ZipFile(tmp_path / "w.keras") as zipped:
+        subset(model_config(network), json.loads(zipped.read("config.json")))
 
 
 @pytest.mark.full
