@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("no_first_reading", "no_configuration")
 def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read weights alone: the models here are small, and no configuration of a VGG's."""
     for module in (archive, legacy_h5):
-        monkeypatch.setattr(module, "_config", lambda _: b"")
+        monkeypatch.setattr(module, "_config", lambda _: None)
 
 
 K = keras.layers
