@@ -157,3 +157,17 @@ LAYOUTS: Final[dict[str, Callable[[Path, Labelled], Path]]] = {
 def labelled(dataset: Dataset) -> dict[str, int | None]:
     """Digest -> label."""
     return {item.sha256: item.label for item in dataset.items}
+
+
+def skipped(dataset: Dataset) -> dict[str, str]:
+    """Name -> why an image is left out."""
+    return {one.name: one.reason for one in dataset.unreadable}
+
+
+def member(
+    name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, link: str = ""
+) -> tarfile.TarInfo:
+    """A header of a tar file."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = size, kind, link
+    return info

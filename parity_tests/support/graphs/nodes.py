@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from vgg16_parity.onnx_check.layers import LAYERS
 from vgg16_parity.onnx_check.symbolic import Constant, NodeContext, Step, SymbolicTensor, arrange
 
 
@@ -29,3 +30,15 @@ def node(operator: str, *inputs: Any, opset: int = 21, **attributes: Any) -> Nod
         name, names, attributes, domain="".join(domain), outputs=[ir.val("out")], name="mine"
     )
     return NodeContext(made, given, opset)
+
+
+def made(at: NodeContext) -> SymbolicTensor:
+    """What a layer's node makes of the images."""
+    found = LAYERS[at.operator](at)
+    assert isinstance(found, SymbolicTensor)
+    return found
+
+
+def same(found: Constant | None, array: Any, name: str) -> bool:
+    """Whether a constant is this array of this name."""
+    return found is not None and found.name == name and np.array_equal(found.array, array)

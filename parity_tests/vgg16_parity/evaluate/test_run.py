@@ -1,10 +1,8 @@
-"""An evaluation computes every image in every runtime once, and keeps what it computed."""
+"""An evaluation computes every image in every runtime once."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,50 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.support.evaluation.images import dataset, jpegs
-from parity_tests.support.evaluation.ports import expected, port, work_in_process
+from parity_tests.support.evaluation.ports import expected, port
+from parity_tests.support.evaluation.runs import (
+    CONTENTS,
+    DATASET,
+    IN_LAST,
+    READABLE,
+    files,
+    logits,
+    prepared,
+)
 from vgg16_parity.evaluate.datasets.items import Item, Skipped
-from vgg16_parity.evaluate.measured import Measured
 from vgg16_parity.evaluate.run import evaluate
-from vgg16_parity.runtimes.lanes import LANES
 from vgg16_parity.runtimes.registry import RUNTIMES
 from vgg16_spec.checkpoint import Checkpoint
-from vgg16_spec.checkpoint.seeded import seeded_checkpoint
 from vgg16_spec.errors import BadInput
-from vgg16_spec.images.preprocessing import preprocess, read_image
-from vgg16_spec.text import visible
 
-# Two shards, with pictures that are none in both.
-CONTENTS = [*jpegs(40), b"", *jpegs(40, seed=1), b"none", *jpegs(10, seed=2)]
-READABLE = [content for content in CONTENTS if len(content) > 4]
-DATASET = dataset(CONTENTS)
-IN_LAST = 27
-
-
-@pytest.fixture(autouse=True)
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What workers are to do, which this process does."""
-    return work_in_process(monkeypatch)
-
-
-def files(folder: Path, under: str = "") -> dict[str, str]:
-    """Path -> digest of every file of a run, hidden ones too."""
-    return {
-        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
-        for path in sorted((folder / under).rglob("*"))
-        if path.is_file()
-    }
-
-
-def logits(measured: Measured, index: int = 0) -> Any:
-    assert measured.runtimes[index].status == "measured", measured.runtimes[index].reason
-    return measured.runtimes[index].logits()
-
-
-def prepared(checkpoint: Checkpoint) -> Any:
-    size = checkpoint.configuration.input_size
-    images = [preprocess(read_image(each), checkpoint.recipe, size=size) for each in READABLE]
-    return np.concatenate(images)
+pytestmark = pytest.mark.usefixtures("jobs")
 
 
 def test_every_readable_image_has_its_logits_in_order(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -147,99 +118,6 @@ def test_pictures_are_decoded_once_for_all_runtimes(tiny: Checkpoint, tmp_path: 
     assert sorted(reads) == sorted(item.name for item in DATASET.items[64:])
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_pixels_are_kept_where_asked_and_nothing_is_left(
-    keep: bool, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
-    run = tmp_path / "run"
-    evaluate(DATASET, tiny, [port(tmp_path)], run, keep_pixels=keep)
-    kinds = ["results"] * 2 + ["run.json"] + ["shards"] * 2 + ["timings"]
-    assert sorted(name.split("/")[0] for name in files(run)) == ["pixels"] * 2 * keep + kinds
-    assert not list((tmp_path / "scratch").iterdir())
-
-
-def test_what_a_dead_writer_left_beside_a_whole_result_goes(
-    tiny: Checkpoint, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    first = evaluate(DATASET, tiny, [port(tmp_path)], run)
-    before, file = files(run), first.runtimes[0].files[0]
-    for suffix in ("lock", "tmp"):
-        (file.parent / f".{file.name}.0123abcd.{suffix}").write_text("half")
-        (run / f".run.json.0123abcd.{suffix}").write_text("half")
-    assert evaluate(DATASET, tiny, [port(tmp_path)], run).runtimes[0].computed == 0
-    assert files(run) == before
-
-
-def test_results_of_other_settings_lie_beside_each_other(tiny: Checkpoint, tmp_path: Path) -> None:
-    run, ours = tmp_path / "run", port(tmp_path)
-    evaluate(DATASET, tiny, [ours], run)
-    evaluate(DATASET, tiny, [ours], run, batch=8)
-    evaluate(DATASET, tiny, [ours], run, lane=LANES["default"])
-    changed = port(tmp_path, more="logits *= 2")
-    found = evaluate(DATASET, tiny, [changed], run)
-    assert len(files(run, "results")) == 8
-    assert np.array_equal(logits(found), 2 * expected(prepared(tiny)))
-
-
-def test_other_labels_and_names_keep_the_results(tiny: Checkpoint, tmp_path: Path) -> None:
-    run, ours = tmp_path / "run", port(tmp_path)
-    evaluate(DATASET, tiny, [ours], run)
-    renamed = tuple(replace(each, name=f"x{each.name}", label=3) for each in DATASET.items)
-    names = [str(index) for index in range(1000)]
-    found = evaluate(replace(DATASET, items=renamed), tiny.with_labels(names), [ours], run)
-    assert found.runtimes[0].computed == 0
-    assert [each.name for each in found.unreadable] == ["x40.jpg", "x81.jpg"]
-
-
-@pytest.mark.parametrize("other", ["weights", "recipe", "images"])
-def test_a_folder_of_something_else_is_refused_and_left_as_it_is(
-    other: str, tiny: Checkpoint, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    evaluate(DATASET, tiny, [port(tmp_path)], run)
-    before = files(run)
-    checkpoint = {"weights": seeded_checkpoint("tiny", 1), "recipe": tiny.with_recipe("caffe")}
-    images = replace(DATASET, items=DATASET.items[:-1]) if other == "images" else DATASET
-    with pytest.raises(BadInput, match=rf"run: is a run of (an)?other {other}; expected a new"):
-        evaluate(images, checkpoint.get(other, tiny), [port(tmp_path)], run)
-    assert files(run) == before
-
-
-def test_folders_that_are_no_runs_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("mine")
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "run.json").write_text("{")
-    for name, problem in {
-        "file": "is no folder",
-        "file/run": "cannot be made",
-        "none/run": "cannot be made",
-        "nul\0": "cannot be made",
-        "mine": r"holds thesis\.tex and no run\.json",
-        "damaged/run.json": "is not what an evaluation has written",
-    }.items():
-        with pytest.raises(BadInput, match=rf"{re.escape(visible(name))}: {problem}"):
-            evaluate(DATASET, tiny, [port(tmp_path)], tmp_path / name.removesuffix("/run.json"))
-    assert files(tmp_path / "mine").keys() == {"thesis.tex"}
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such locks on Windows")
-def test_a_folder_in_use_is_refused(tiny: Checkpoint, tmp_path: Path) -> None:
-    import fcntl
-
-    run = tmp_path / "run"
-    evaluate(DATASET, tiny, [port(tmp_path)], run)
-    with (run / "run.json").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(BadInput, match=r"run: is in use by another evaluation"):
-            evaluate(DATASET, tiny, [port(tmp_path)], run)
-    assert evaluate(DATASET, tiny, [port(tmp_path)], run).runtimes[0].computed == 0
-
-
 def test_a_runtime_that_cannot_compute_is_a_record_and_the_others_go_on(
     tiny: Checkpoint, tmp_path: Path
 ) -> None:
@@ -306,14 +184,3 @@ def test_progress_counts_images_of_each_runtime(tiny: Checkpoint, tmp_path: Path
 def test_a_name_occurs_once(tiny: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"^runtimes: thinned:run is there twice"):
         evaluate(DATASET, tiny, [port(tmp_path)] * 2, tmp_path / "run")
-
-
-def test_a_damaged_result_is_named(tiny: Checkpoint, tmp_path: Path) -> None:
-    found = evaluate(DATASET, tiny, [port(tmp_path)], tmp_path / "run")
-    file = found.runtimes[0].files[1]
-    file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(BadInput, match=r"000001-\w+\.npy: is damaged"):
-        found.runtimes[0].logits()
-    np.save(file, np.zeros((IN_LAST, 3), np.float32))
-    with pytest.raises(BadInput, match=r"has float32 of shape \(27, 3\)"):
-        found.runtimes[0].logits()

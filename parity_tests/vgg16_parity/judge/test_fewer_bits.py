@@ -1,99 +1,45 @@
-"""Which layers have fewer bits than a run claims, as what they would hold, and how that is told."""
+"""Which layers compute in fewer bits than a run claims, and how that is told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, Final, cast
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from onnx_arbiter.expectations import ArbiterCase
-from onnx_arbiter.numeric_modes import MODES, TRUNCATED_TF32, Mode
-from parity_tests.support.pages.reports import verdict
-from vgg16_parity.judge.evidence import WOULD_HOLD, Evidence, Suggestion
+from onnx_arbiter.numeric_modes import MODES, Mode
+from parity_tests.support.arithmetic.planted_errors import (
+    ABOVE,
+    BELOW,
+    BFLOAT16,
+    FC1,
+    FC2,
+    FIRST,
+    FLOAT16,
+    FLOAT32,
+    LARGEST,
+    LAST,
+    OF_BFLOAT16,
+    SECOND,
+    SMALL,
+    TF32,
+    run,
+    told,
+    walked,
+)
+from vgg16_parity.judge.evidence import WOULD_HOLD
 from vgg16_parity.judge.precision import find_precision
-from vgg16_parity.network.arithmetic import PLAIN, Arithmetic
+from vgg16_parity.network.arithmetic import Arithmetic
 from vgg16_parity.network.reference import layer_alone
-from vgg16_parity.verdicts import CaseVerdict, LayerVerdict
-from vgg16_spec.architecture import Configuration
 from vgg16_spec.checkpoint import Checkpoint
 from vgg16_spec.checkpoint.seeded import generate
 from vgg16_weights.comparison.known_mistakes import TO_BFLOAT16, TO_FLOAT16
-
-Values = NDArray[Any]
-
-SMALL: Final = Configuration("small", ("3-6", "3-5"), hidden_units=30, input_size=8, classes=20)
-FIRST, SECOND, FC1, FC2, LAST = (layer.name for layer in SMALL.weighted_layers)
-FLOAT32, FLOAT16, BFLOAT16 = (MODES[name] for name in ("float32", "float16", "bfloat16"))
-TF32: Final = replace(TRUNCATED_TF32, name="tf32")
-# The largest relative error of a layer's own that float32 may have.
-LARGEST: Final = 2.0**-15
-# An error that is about bfloat16's roundoff, and too large for the others'.
-OF_BFLOAT16: Final = 2.0**-7.5
-BELOW, ABOVE = 0.95 * LARGEST, 1.05 * LARGEST
-IMAGES: Final = np.random.default_rng(0).standard_normal((3, *SMALL.input_shape), np.float32)
 
 
 @pytest.fixture(scope="module")
 def small() -> Checkpoint:
     return generate(SMALL, 1)
-
-
-def walked(
-    checkpoint: Checkpoint, own: Mapping[str, float] | None = None, image: int | None = None
-) -> dict[str, Values]:
-    """Every tap, where each layer errs by a share of its values' rms; of one image, or of all."""
-    signs, taps, values = np.random.default_rng(1), {}, IMAGES
-    for layer in checkpoint.configuration.layers:
-        if layer.name in checkpoint.configuration.taps:
-            right = layer_alone(checkpoint, cast("Any", layer), values).values
-            rms = np.sqrt(np.square(right).mean(axis=tuple(range(1, right.ndim)), keepdims=True))
-            errors = signs.choice([-1.0, 1.0], right.shape) * rms * (own or {}).get(layer.name, 0)
-            if image is not None:
-                errors[np.arange(len(errors)) != image] = 0
-            values = taps[layer.name] = (right + errors).astype(np.float32)
-    return taps
-
-
-def run(
-    checkpoint: Checkpoint,
-    taps: Mapping[str, Values],
-    failing: Mapping[str, float],
-    mode: Mode = FLOAT32,
-    *,
-    worst: int = 0,
-    extreme: bool = False,
-    optional: bool = False,
-) -> Evidence:
-    """A run that fails at some taps, each with an rms error in units of the arbiter's values' rms.
-
-    ``worst`` is the image that is furthest off at the last tap.
-    """
-    arbiter = walked(checkpoint)
-
-    def tap(name: str, _: Mode) -> SimpleNamespace:
-        return SimpleNamespace(preactivation=arbiter[name], relu=name != LAST)
-
-    layers = []
-    for name in taps:
-        size = float(np.sqrt(np.square(arbiter[name], dtype=np.float64).mean()))
-        place = worst if name == list(taps)[-1] else 2 - worst
-        accumulated = verdict(reason="off" if name in failing else "")
-        error = failing.get(name, 0.0) * size
-        layers.append(LayerVerdict(name, replace(accumulated, rms_error=error, worst=(place, 0))))
-    case = SimpleNamespace(images=IMAGES, extreme=extreme)
-    expectation = cast("ArbiterCase", SimpleNamespace(case=case, tap=tap))
-    judged = CaseVerdict("case", tuple(layers), ())
-    return Evidence(checkpoint, expectation, mode, taps, {}, judged, optional)
-
-
-def told(found: Sequence[Suggestion]) -> list[str]:
-    assert not any(each.passes for each in found)
-    return [each.note for each in found]
 
 
 @pytest.mark.parametrize(
@@ -255,68 +201,6 @@ def test_values_that_are_stored_in_fewer_bits_tell_the_mode(small: Checkpoint, m
     whole = {LAST: np.round(taps[LAST])}
     (only,) = find_precision(run(small, whole, {LAST: 2.0**-9}))
     assert only.note.startswith(f"{WOULD_HOLD}as bfloat16")
-
-
-ROUNDED: Final = {"bfloat16": TO_BFLOAT16, "float16": TO_FLOAT16}
-
-
-def with_rounded(checkpoint: Checkpoint, change: Any, kinds: Sequence[str], *layers: str) -> Any:
-    names = [f"{layer}.{kind}" for layer in layers for kind in kinds]
-    return checkpoint.with_tensors({name: change.make(checkpoint[name]) for name in names})
-
-
-@pytest.mark.parametrize("name", ROUNDED)
-@pytest.mark.parametrize("kinds", [("weight", "bias"), ("weight",)])
-@pytest.mark.parametrize("layers", [(FC1,), (SECOND, FC2), (FIRST, SECOND, FC1, FC2, LAST)])
-def test_weights_that_were_rounded_explain_what_they_explain(
-    small: Checkpoint, name: str, kinds: tuple[str, ...], layers: tuple[str, ...]
-) -> None:
-    biases = np.random.default_rng(4)
-    checkpoint = small.with_tensors(
-        {
-            f"{each.name}.bias": biases.uniform(0.5, 1, small[f"{each.name}.bias"].shape).astype(
-                np.float32
-            )
-            for each in SMALL.weighted_layers
-        }
-    )
-    rounded = with_rounded(checkpoint, ROUNDED[name], kinds, *layers)
-    taps = walked(rounded)
-    # Further mistakes behind do not matter.
-    taps[LAST] = taps[LAST] + (np.float32(0.5) if LAST not in layers else 0)
-    evidence = run(checkpoint, taps, {layers[0]: 2.0**-9.5, LAST: 1.0}, worst=1)
-    told_layers = layers if LAST in layers else (*layers, LAST)
-    first, *_ = find_precision(evidence)
-    where = "all layers" if len(layers) == 5 else ", ".join(told_layers)
-    assert told([first]) == [f"{WOULD_HOLD}with the weights of {where} {ROUNDED[name].words}"]
-    assert first.arithmetic is PLAIN
-    assert first.checkpoint is not None
-    for tensor in checkpoint:
-        if not tensor.startswith(LAST) or LAST in layers:
-            assert np.array_equal(first.checkpoint[tensor], rounded[tensor]), tensor
-    # An error of another size is not looked into.
-    assert not list(find_precision(run(checkpoint, taps, {layers[0]: 1.0, LAST: 1.0})))
-
-
-@pytest.mark.parametrize(("left", "explains"), [(0.12, True), (0.13, False)])
-def test_rounded_weights_explain_an_error_of_which_an_eighth_is_left(
-    small: Checkpoint, left: float, explains: bool
-) -> None:
-    taps = walked(small)
-    rounded = walked(with_rounded(small, TO_BFLOAT16, ("weight",), FC1))[FC1]
-    away = rounded - taps[FC1]
-    taps[FC1] = rounded + np.float32(left / (1 - left)) * away
-    found = told(list(find_precision(run(small, taps, {FC1: OF_BFLOAT16}))))
-    assert any("with the weights of" in note for note in found) == explains
-
-
-def test_weights_beyond_float16_explain_nothing_and_warn_of_nothing(small: Checkpoint) -> None:
-    weight = np.array(small[f"{FC1}.weight"])
-    weight[:2] *= np.float32(1e7)
-    large = small.with_tensors({f"{FC1}.weight": weight})
-    taps = walked(large, {FC1: ABOVE})
-    found = told(list(find_precision(run(large, taps, {FC1: OF_BFLOAT16}))))
-    assert found == [f"{WOULD_HOLD}as bfloat16 in {FC1}"]
 
 
 @pytest.mark.parametrize("image", range(3))

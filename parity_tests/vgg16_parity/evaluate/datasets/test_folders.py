@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests.support.datasets import CLASSES, picture, write
+from parity_tests.support.datasets import CLASSES, picture, skipped, write
 from vgg16_parity.evaluate.datasets import places
 from vgg16_parity.evaluate.datasets.items import Dataset
 from vgg16_parity.evaluate.datasets.opening import open_dataset
@@ -23,10 +23,6 @@ def names(dataset: Dataset) -> list[str]:
 
 def labels(dataset: Dataset) -> dict[str, int | None]:
     return {item.name: item.label for item in dataset.items}
-
-
-def skipped(dataset: Dataset) -> dict[str, str]:
-    return {one.name: one.reason for one in dataset.unreadable}
 
 
 @pytest.mark.slow
