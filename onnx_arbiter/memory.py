@@ -24,9 +24,9 @@ def peak_memory() -> int:
 
 @contextmanager
 def limited_memory() -> Iterator[None]:
-    """Let this process take no more memory than the machine has left; on Linux alone.
+    """Let this process take no more memory than the machine has left, on Linux.
 
-    A file may ask for more than there is. Beyond it, the system would end a process, or any other.
+    A file may ask for more than there is. The system would then end a process, perhaps another one.
     """
     limit = _most_memory()
     if limit is None:

@@ -98,7 +98,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def warm_workers(cache: Path) -> Iterator[None]:
-    """Fork the workers of runs in this process from warm ones: it saves their imports."""
+    """Fork the workers of runs in this process from warm ones, which saves their imports."""
     workers = WarmWorkers()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "run_worker", workers)

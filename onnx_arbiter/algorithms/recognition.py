@@ -137,7 +137,7 @@ def ffts_of(errors: OwnErrors) -> list[Fft]:
 def options_of(
     names: Iterable[str], errors_of: Callable[[str], OwnErrors | None]
 ) -> dict[str, list[Algorithm]]:
-    """Convolution -> the algorithms that may have computed it, those first that all show together.
+    """Convolution -> the algorithms that may have computed it, the network's likeliest first.
 
     Args:
         names: the convolutions.
@@ -209,7 +209,7 @@ def _gains(errors: OwnErrors, algorithm: Algorithm) -> NDArray[np.float64]:
 
 
 def by_algorithm(algorithms: Mapping[str, str], order: Sequence[str]) -> str:
-    """Which layers of an order are as by which algorithm, by name; neighbours together."""
+    """In words, which layers were computed by which algorithm; consecutive ones together."""
     words = []
     for name, group in groupby(order, key=lambda layer: algorithms.get(layer, "")):
         names = list(group)

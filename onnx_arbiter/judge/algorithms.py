@@ -5,8 +5,8 @@ errors are larger than those of direct sums, and have patterns that those of mis
 (``onnx_arbiter.algorithms.recognition``). The run is judged again by what they show, within the
 same limits; if that explains all but some values, those are wrong.
 
-The errors are those of what the run computed alone, or of a value that it gave, computed from the
-values before it that it gave.
+Errors are taken from convolutions that ran alone. For the others, the arbiter computes a value that
+the run gave from those that it gave before.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def judge_by_algorithms(
     convolutions = [node for node in graph.nodes if is_by_algorithm(node, graph)]
     if not convolutions or mode.algorithm or not judged.broken or not judged.is_small:
         return judged
-    shows = _shown_in(graph, inputs, judged, convolutions, mode)
+    shows = _shown_in(graph, inputs, judged.run, convolutions, mode)
 
     def by(algorithms: Mapping[str, Algorithm]) -> Attempt:
         used = {
@@ -168,7 +168,7 @@ def _name(node: Node) -> str:
 
 
 class _Shown(NamedTuple):
-    """The value in which a convolution's errors show, and what makes these; None has no tiles."""
+    """The value in which a convolution's errors show, and what computes them, if it has tiles."""
 
     value: str
     errors: Callable[[], OwnErrors | None]
@@ -177,18 +177,15 @@ class _Shown(NamedTuple):
 def _shown_in(
     graph: Graph,
     inputs: Mapping[str, Array],
-    judged: Attempt,
+    run: Observed,
     convolutions: Sequence[Node],
     mode: Mode,
 ) -> dict[str, _Shown]:
     """Convolution, by its output -> where it shows."""
-    run, failed = judged.run, judged.broken
     known = {node.outputs[0] for node in convolutions}
     found = dict[str, _Shown]()
-    for value, (given, outputs) in run.alone_by_algorithm.items():
-        if (value, True) in failed:
-            made = partial(_errors, graph, given, value, outputs[value], mode)
-            found[value] = _Shown(value, made)
+    for value, (given, outputs) in run.wrong_alone.items():
+        found[value] = _Shown(value, partial(_errors, graph, given, value, outputs[value], mode))
     given = {**inputs, **run.values}
     for node in graph.nodes:
         for value in node.outputs:
@@ -204,7 +201,7 @@ def _shown_in(
 def _errors(
     graph: Graph, given: Mapping[str, Array], value: str, observed: Array, mode: Mode
 ) -> OwnErrors | None:
-    """The errors of a value that was computed from given ones; None where it shows no tiles."""
+    """The errors of a value that was computed from given ones; None where it has no tiles."""
     if observed.ndim != _AXES or observed.dtype.kind != "f":
         return None
     nodes = between(graph, given, value)

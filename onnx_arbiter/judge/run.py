@@ -72,8 +72,8 @@ class Observed:
         notes: what there is to say of it beforehand.
         mode: the numeric mode that it computed in; None for that of the comparison.
         rows: the verdicts of `walk_beside`.
-        alone_by_algorithm: value -> what `walk_beside` had it compute alone, of convolutions that
-            an algorithm may compute.
+        wrong_alone: value -> what it computed alone, of convolutions that are wrong so and that an
+            algorithm may compute.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Observed:
     notes: tuple[str, ...] = ()
     mode: Mode | None = None
     rows: list[Row] = field(default_factory=list, init=False, repr=False)
-    alone_by_algorithm: dict[str, Alone] = field(default_factory=dict, init=False, repr=False)
+    wrong_alone: dict[str, Alone] = field(default_factory=dict, init=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,9 @@ def walk_beside(
             rows, computed = _rows(step, run, mine, limits)
             run.rows += rows
             suspicion.consider(step, rows, computed, run.values)
-            if computed and is_by_algorithm(step.node, graph):
-                run.alone_by_algorithm[step.node.outputs[0]] = Alone(_given_to(step), computed)
+            fails = any(row.local is not None and not row.local.passed for row in rows)
+            if fails and is_by_algorithm(step.node, graph):
+                run.wrong_alone[step.node.outputs[0]] = Alone(_given_to(step), computed)
     return Walked(suspicions, count, dict(not_judged))
 
 

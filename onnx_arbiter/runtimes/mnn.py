@@ -23,7 +23,7 @@ import numpy as np
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.runtimes.folding import folded
-from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
+from onnx_arbiter.runtimes.runtime import Runtime, each_alone, of_file
 from vgg16_spec.files.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -33,17 +33,10 @@ _NAME: Final = "MNN"
 _FAILED: Final = (RuntimeError, SystemError, ValueError)
 
 
-def run_file(model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-    """Run a file; values that MNN computes together with others are left out."""
-    import onnx
-
-    with refusals(_NAME, model):
-        return _run(onnx.load(model), inputs, wanted)
-
-
 def _run(
     model: onnx.ModelProto, inputs: Mapping[str, Array], wanted: Sequence[str]
 ) -> dict[str, Array]:
+    """Run a model; values that MNN computes together with others are left out."""
     model = folded(model)
     given = {value.name: inputs[value.name] for value in model.graph.input if value.name in inputs}
     outputs = [value.name for value in model.graph.output if value.name in wanted]
@@ -126,4 +119,4 @@ def _opened(model: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
     )
 
 
-RUNTIME: Final = Runtime("mnn", {"default": run_file}, run_node)
+RUNTIME: Final = Runtime("mnn", {"default": of_file(_NAME, _run)}, run_node)

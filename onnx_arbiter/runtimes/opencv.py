@@ -18,7 +18,7 @@ import numpy as np
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.numeric_modes import MODES, Mode
-from onnx_arbiter.runtimes.runtime import Compute, Runtime, each_alone, refusals
+from onnx_arbiter.runtimes.runtime import Compute, Runtime, each_alone, of_file
 from vgg16_spec.files.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -57,16 +57,6 @@ def open_graph(model: Path, wanted: Sequence[str], way: Way = "default") -> Comp
         return {name: np.array(output) for name, output in zip(wanted, outputs, strict=True)}
 
     return compute
-
-
-def run(
-    way: Way, model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
-) -> dict[str, Array]:
-    """Run a file in one of the ways of `open_graph`."""
-    import onnx
-
-    with refusals(_NAME, model):
-        return _run(way, onnx.load(model), inputs, wanted)
 
 
 @each_alone(_NAME)
@@ -146,7 +136,7 @@ def mode(way: Way) -> Mode:
 def _runtime(name: str, *ways: Way) -> Runtime:
     return Runtime(
         name,
-        {way: partial(run, way) for way in ways},
+        {way: of_file(_NAME, partial(_run, way)) for way in ways},
         run_node,
         modes={way: partial(mode, way) for way in ways},
     )

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from onnx_arbiter.graph import Array
 from onnx_arbiter.runtimes.folding import folded
-from onnx_arbiter.runtimes.runtime import Runtime, each_alone, refusals
+from onnx_arbiter.runtimes.runtime import Runtime, each_alone, of_file
 
 if TYPE_CHECKING:
     import onnx
 
 _NAME: Final = "PyTorch"
-
-
-def run_file(model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-    """Run a file."""
-    import onnx
-
-    with refusals(_NAME, model):
-        return _run(onnx.load(model), inputs, wanted)
 
 
 def _run(
@@ -49,4 +40,4 @@ def _run(
 
 
 run_node = each_alone(_NAME)(_run)
-RUNTIME: Final = Runtime("torch", {"default": run_file}, run_node)
+RUNTIME: Final = Runtime("torch", {"default": of_file(_NAME, _run)}, run_node)

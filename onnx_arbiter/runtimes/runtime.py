@@ -130,6 +130,20 @@ def refusals(runtime: str, model: Path) -> Iterator[None]:
         raise BadInput(model, f"{runtime} does not run it ({first_line(error)})") from error
 
 
+def of_file(runtime: str, run: RunOne) -> RunModel:
+    """Make what runs a file of what runs a model; ``runtime`` is the program's name in messages."""
+
+    def run_file(
+        model: Path, inputs: Mapping[str, Array], wanted: Sequence[str]
+    ) -> Mapping[str, Array]:
+        import onnx
+
+        with refusals(runtime, model):
+            return run(onnx.load(model), inputs, wanted)
+
+    return run_file
+
+
 def each_alone(runtime: str) -> Callable[[RunOne], NodeRunner]:
     """Make a `NodeRunner` of what runs a model of one node: (model, inputs, wanted) -> outputs.
 

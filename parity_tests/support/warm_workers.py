@@ -14,10 +14,11 @@ import signal
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from vgg16_parity.runtimes import process
 from vgg16_parity.runtimes.job import Job
@@ -67,7 +68,7 @@ class WarmWorkers:
         return sys.platform == "linux" and not (replaced or foreign or changed)
 
 
-def _read_early(variables: Any) -> dict[str, str]:
+def _read_early(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if not name.startswith(_READ_LATE)}
 
 

@@ -74,7 +74,7 @@ def work(job: Job, *, timeout: float | None = None) -> Record:
 def run_worker(job: Job, output: IO[bytes], timeout: float | None) -> int:
     """The exit status of a job's worker, which prints into an open file.
 
-    Raises ``subprocess.TimeoutExpired`` where it takes longer than so many seconds.
+    Raises ``subprocess.TimeoutExpired`` after ``timeout`` seconds.
     """
     return subprocess.run(
         command(job),
