@@ -14,7 +14,7 @@ from sys import intern
 from typing import Any, Final
 
 from vgg16_parity.evaluate.datasets.items import Skipped
-from vgg16_parity.evaluate.datasets.places import held, require_size
+from vgg16_parity.evaluate.datasets.places import MOST_EXPANSION, held, require_size
 from vgg16_parity.evaluate.datasets.scans import Found, Scan
 from vgg16_parity.evaluate.datasets.storage import joined, modules, open_file, shown, version
 from vgg16_parity.evaluate.datasets.tables import NO_LABEL
@@ -31,6 +31,8 @@ _IMAGES: Final = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "web
 # Bytes that are read of a column at a time.
 _BUFFER: Final = 1 << 20
 _LABEL_ROWS: Final = 1 << 14
+# Bytes of images that a row group may have however small its file is.
+_LEAST_ROOM: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class _Rows:
         root, name, group, column = self._place
         self._file = None
         self._file = _ParquetFile(root, name)
-        self.next = 0
+        self.next, self._room = 0, max(_LEAST_ROOM, MOST_EXPANSION * self._file.size)
         self._error: Exception | None = None
         with _refused(self._file.location):
             self._batches = self._file.batches(column, rows=1, group=group)
@@ -97,6 +99,10 @@ class _Rows:
             try:
                 if (batch := next(self._batches, None)) is None:
                     raise IndexError("it has fewer rows")
+                # Rows may all be one value of a dictionary.
+                self._room -= batch.nbytes
+                if self._room < 0:
+                    raise ValueError(f"its images have over {MOST_EXPANSION} times its size")
             except Exception as error:
                 self._error = error
                 raise
@@ -139,9 +145,14 @@ class _ParquetFile:
 
     def require_rows(self) -> None:
         """Raise ``BadInput`` for more rows than the file has bytes: each would be listed."""
-        rows, size = self.file.metadata.num_rows, self._raw.seek(0, os.SEEK_END)
+        rows, size = self.file.metadata.num_rows, self.size
         if not 0 <= rows <= size:
             raise BadInput(self.location, f"claims {rows:,} rows in {size:,} bytes", _EXPECTED)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._raw.seek(0, os.SEEK_END)
 
     def close(self) -> None:
         """Close both."""

@@ -16,6 +16,8 @@ from vgg16_spec.errors import BadInput
 # The most pixels that a picture may have take 192 MB in RGB without compression; a larger file is
 # a video, an archive or an attack.
 MOST_BYTES: Final = 1 << 28
+# How many times a file's size its images may have: they hardly shrink, and zeros to a thousandth.
+MOST_EXPANSION: Final = 100
 _BLOCK: Final = 1 << 20
 IMAGES: Final = frozenset(
     (

@@ -15,7 +15,7 @@ from sys import intern
 from typing import Any, Final, cast
 
 from vgg16_parity.evaluate.datasets.items import Skipped
-from vgg16_parity.evaluate.datasets.places import MOST_BYTES, Gunzipped, RangePlace
+from vgg16_parity.evaluate.datasets.places import MOST_BYTES, MOST_EXPANSION, Gunzipped, RangePlace
 from vgg16_parity.evaluate.datasets.scans import Found, Scan
 from vgg16_parity.evaluate.datasets.storage import is_url, joined, opened, shown
 from vgg16_parity.evaluate.datasets.tables import NO_LABEL, is_image
@@ -28,8 +28,6 @@ _EXPECTED: Final = "a tar file as WebDataset writes it"
 _MOST_HEADER: Final = 1 << 20
 _MOST_LABEL: Final = 1 << 16
 _MOST_NAME: Final = 1 << 12
-# Images hardly shrink; zeros shrink to a thousandth.
-_MOST_EXPANSION: Final = 100
 # Some dozens of images.
 _AHEAD: Final = 1 << 22
 _STEP: Final = 1 << 26
@@ -189,7 +187,7 @@ class _Reader:
         while self.compressed and (position := self.tell()) + _STEP < offset:
             if self._file.seek(position + _STEP) == position:
                 break  # the end
-            if position > _MOST_EXPANSION * self._raw.tell():
+            if position > MOST_EXPANSION * self._raw.tell():
                 raise tarfile.ReadError(f"it expands to more than {position:,} bytes")
         return cast(int, self._file.seek(offset, whence))
 

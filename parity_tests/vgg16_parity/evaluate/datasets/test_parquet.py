@@ -188,6 +188,19 @@ def test_more_rows_than_bytes_are_refused(tmp_path: Path) -> None:
         open_dataset(table(tmp_path / "a.parquet", columns), class_names=CLASSES)
 
 
+def test_rows_that_are_one_image_over_and_over_end(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    columns = {"image": pa.array([picture(0) + bytes(1 << 20)] * 100)}
+    path = table(tmp_path / "a.parquet", columns)
+    assert path.stat().st_size < 1 << 16
+    dataset = open_dataset(path, class_names=CLASSES)
+    (first,) = dataset.items
+    reasons = [one.reason for one in dataset.unreadable]
+    assert sum("over 100 times its size" in reason for reason in reasons) > 90
+    assert first.place.read() == columns["image"][0].as_py()
+
+
 def test_a_table_of_labels_is_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path / "a.parquet", IMAGES, [0, 1, 2])
     write(tmp_path, {"l.csv": b"x.png,1"})
